@@ -1,0 +1,83 @@
+"""What callers of the log handler are promised to see when a call fails, by name; no wire codes."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from twisted_virtlog.values import Domain
+
+
+class LogError(Exception):
+    """The base of all errors that the log handler raises on purpose.
+
+    :ivar path: the log that was asked for, or None where no log was involved.
+    """
+
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class LogBusy(LogError):
+    """The log is open already; its pipe belongs to another caller.
+
+    :ivar driver: the holder's driver.
+    :ivar domain: the holder's guest, if it named one.
+    :ivar opened_at: since when, an aware time.
+    """
+
+    def __init__(self, path: str, driver: str, domain: Domain | None, opened_at: datetime) -> None:
+        holder = f"driver {driver!r}" + (f", guest {domain.name!r}" if domain else "")
+        since = opened_at.isoformat(timespec="seconds")
+        super().__init__(f"{path} is open already, by {holder}, since {since}", path)
+        self.driver = driver
+        self.domain = domain
+        self.opened_at = opened_at
+
+
+class NoSuchLog(LogError):
+    """The log is not open (position), or no file of it exists (read)."""
+
+
+class SystemFailure(LogError):
+    """An operation of the system failed.
+
+    :ivar action: what was tried, in virtlogd's words, as ``Unable to open file: /p/a.log``.
+    :ivar errno: the system's reason, a number as in the module errno.
+    """
+
+    def __init__(self, action: str, errno: int, path: str | None = None) -> None:
+        super().__init__(f"{action}: {os.strerror(errno)}", path)
+        self.action = action
+        self.errno = errno
+
+
+class NotWritten(SystemFailure):
+    """The log's file cannot be written now, so no true position can be given.
+
+    :ivar pending_bytes: bytes that wait in the pipe.
+    """
+
+    def __init__(self, action: str, errno: int, path: str, pending_bytes: int) -> None:
+        super().__init__(action, errno, path)
+        self.pending_bytes = pending_bytes
+
+
+class LimitReached(LogError):
+    """A limit of the daemon was reached.
+
+    :ivar limit: its name, as ``open_logs``.
+    """
+
+    def __init__(self, message: str, limit: str, path: str | None = None) -> None:
+        super().__init__(message, path)
+        self.limit = limit
+
+
+class UnsupportedBackups(LogError):
+    """``max_backups`` is larger than virtlogd's limit of 32, which it notices at each call."""
+
+
+class ShuttingDown(LogError):
+    """The daemon is stopping and opens no more logs."""

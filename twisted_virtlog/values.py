@@ -1,0 +1,105 @@
+"""The frozen values that cross layers: what callers hand to the log handler and get from it."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """A point in a log that stays valid while rotation renames the file.
+
+    :ivar inode: the inode number of the file.
+    :ivar offset: bytes from the beginning of that file.
+    """
+
+    inode: int
+    offset: int
+
+
+class Domain(msgspec.Struct, frozen=True, gc=False):
+    """The guest that a log belongs to; stored and shown, never interpreted.
+
+    :ivar uuid: 36 characters, as ``c7a5fdbd-edaf-9455-926a-d65c16db1809``.
+    :ivar name: the guest's name.
+    """
+
+    uuid: str
+    name: str
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A log that was opened.
+
+    :ivar position: the end of the file, where the first byte will be written.
+    :ivar write_end: a descriptor of the write end of the log's pipe, in blocking mode and
+        close-on-exec. Whoever takes this value owns it, and must send it on or close it.
+    """
+
+    position: Position
+    write_end: int
+
+
+class Excerpt(msgspec.Struct, frozen=True):
+    """Bytes read from a log.
+
+    :ivar data: the bytes, exactly as the guest wrote them.
+    :ivar start: where they begin.
+    :ivar end: where to go on reading.
+    :ivar gap: the position asked for was rotated away (or cut off from outside), so ``start`` is
+        the oldest byte kept after it.
+    :ivar final: the log is not open, so no byte will follow ``end`` but by an append or a new open.
+    """
+
+    data: bytes
+    start: Position
+    end: Position
+    gap: bool
+    final: bool
+
+
+class LogState(enum.Enum):
+    """Whether a log's file takes what its guest writes."""
+
+    OPEN = "open"
+    FAILING = "failing"
+
+
+class LogStatus(msgspec.Struct, frozen=True):
+    """What an operator sees of an open log.
+
+    :ivar position: the end of the current file, without what is still in the pipe.
+    :ivar opened_at: an aware time, UTC.
+    :ivar bytes_written: bytes moved into files since the log was opened.
+    :ivar rollovers: files begun anew since the log was opened.
+    :ivar error: why the file cannot be written, when ``state`` is FAILING.
+    :ivar lost_bytes: bytes read and dropped since the log was opened, as its file could not take
+        them.
+    """
+
+    path: str
+    driver: str
+    domain: Domain | None
+    position: Position
+    opened_at: datetime
+    bytes_written: int
+    rollovers: int
+    state: LogState
+    error: str | None
+    lost_bytes: int
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Totals of the log handler since the daemon started, but for ``open_logs``.
+
+    :ivar failing_logs: open logs whose file cannot be written now.
+    """
+
+    open_logs: int
+    failing_logs: int
+    opened_logs: int
+    bytes_written: int
+    bytes_lost: int
+    rollovers: int
