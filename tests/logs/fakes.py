@@ -1,0 +1,266 @@
+"""A reactor that keeps readers and turns by hand, guests, and log handlers on both."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.logs.handler import LogHandler, LogSettings
+from twisted_virtlog.logs.pipes import PipeLimits, Pipes
+from twisted_virtlog.logs.rotation import Limits, oldest_first
+from twisted_virtlog.values import Domain, Excerpt, LogStatus, Opened, Position
+
+T = TypeVar("T")
+
+DRIVER = "qemu"
+DOMAIN = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
+KIB = 1024
+
+
+@implementer(IReactorFDSet)
+class TurnedReactor:
+    """Turns when told to, as Twisted's epoll reactor does.
+
+    :ivar readers: those registered, oldest first.
+    :ivar refusal: what addReader raises, if it is to raise.
+    """
+
+    def __init__(self) -> None:
+        self.readers: list[IReadDescriptor] = []
+        self.refusal: Exception | None = None
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """See IReactorFDSet."""
+        if self.refusal is not None:
+            raise self.refusal
+        if reader not in self.readers:
+            self.readers.append(reader)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """See IReactorFDSet."""
+        if reader in self.readers:
+            self.readers.remove(reader)
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        """See IReactorFDSet; a log only reads."""
+        raise AssertionError(f"{writer} wants to write")
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """See IReactorFDSet."""
+
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
+        """See IReactorFDSet."""
+        removed, self.readers = self.readers, []
+        return list(removed)
+
+    def getReaders(self) -> list[IReadDescriptor]:
+        """See IReactorFDSet."""
+        return list(self.readers)
+
+    def getWriters(self) -> list[IWriteDescriptor]:
+        """See IReactorFDSet."""
+        return []
+
+    def turn(self, first: Callable[[], T] | None = None) -> T | None:
+        """See what is ready, dispatch a request, then dispatch what was seen to be ready.
+
+        :param first: the request, ready in the same turn as the readers and dispatched first.
+        :returns: what it answered.
+        """
+        poller = select.poll()
+        by_descriptor = {reader.fileno(): reader for reader in self.readers}
+        for descriptor in by_descriptor:
+            poller.register(descriptor, select.POLLIN)
+        seen = poller.poll(0)
+        answer = first() if first else None
+        for descriptor, event in seen:
+            reader = by_descriptor[descriptor]
+            if reader in self.readers:
+                self._dispatch(reader, event)
+        return answer
+
+    def _dispatch(self, reader: IReadDescriptor, event: int) -> None:
+        if event & select.POLLIN:
+            reader.doRead()
+        else:
+            self.removeReader(reader)
+            reader.connectionLost(Failure(ConnectionDone()))
+
+    def turn_until_quiet(self) -> None:
+        """Turn until nothing is ready."""
+        while any(select.select([r.fileno() for r in self.readers], [], [], 0)):
+            self.turn()
+
+
+class Threads:
+    """A thread pool that runs calls at once, or when told to.
+
+    :ivar waiting: calls not run yet, if ``held``.
+    """
+
+    def __init__(self) -> None:
+        self.held = False
+        self.used = 0
+        self.waiting: list[Callable[[], None]] = []
+
+    def __call__(self, call: Callable[[], T]) -> Deferred[T]:
+        """Run a call."""
+        self.used += 1
+        if not self.held:
+            return execute(call)
+        later: Deferred[T] = Deferred()
+        self.waiting.append(lambda: later.callback(call()))
+        return later
+
+    def run(self) -> None:
+        """Run what waits."""
+        for call in self.waiting:
+            call()
+        self.waiting.clear()
+
+
+class Guest:
+    """Has the write end of a log's pipe.
+
+    :ivar position: where its output begins.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self.position = opened.position
+        self.write_end = opened.write_end
+
+    def write(self, data: bytes) -> None:
+        """Write all; blocks when the pipe is full."""
+        while data:
+            data = data[os.write(self.write_end, data) :]
+
+    def write_without_blocking(self, data: bytes) -> int:
+        """Write what fits into the pipe; tell how much."""
+        os.set_blocking(self.write_end, False)
+        taken = 0
+        try:
+            while taken < len(data):
+                taken += os.write(self.write_end, data[taken : taken + 4 * KIB])
+        except BlockingIOError:
+            pass
+        finally:
+            os.set_blocking(self.write_end, True)
+        return taken
+
+    def end(self) -> None:
+        """Close the write end, once."""
+        if self.write_end >= 0:
+            os.close(self.write_end)
+        self.write_end = -1
+
+
+class World:
+    """A log handler, all that it runs on, and the directory of its logs."""
+
+    def __init__(
+        self,
+        directory: Path,
+        max_size: int = 0,
+        max_backups: int = 3,
+        *,
+        pipe_size: int = 64 * KIB,
+        **settings: Any,
+    ) -> None:
+        """:param settings: further ones of LogSettings."""
+        self.directory = directory
+        self.path = str(directory / "guest.log")
+        self.max_backups = max_backups
+        self.reactor = TurnedReactor()
+        self.clock = Clock()
+        self.threads = Threads()
+        pipes = Pipes(pipe_size, PipeLimits(1024 * KIB, None))
+        self.handler = LogHandler(
+            self.reactor,
+            self.clock,
+            self.threads,
+            pipes,
+            LogSettings(Limits(max_size, max_backups), **settings),
+        )
+        self._guests: list[Guest] = []
+        self._closed = False
+
+    def open(self, path: str | None = None, truncate: bool = False) -> Guest:
+        """Open a log."""
+        guest = Guest(self.handler.open(self._named(path), DRIVER, DOMAIN, truncate))
+        self._guests.append(guest)
+        return guest
+
+    def position(self, path: str | None = None) -> Position:
+        """Ask for a position."""
+        return self.handler.position(self._named(path))
+
+    def append(self, message: bytes, path: str | None = None) -> Position:
+        """Append a message."""
+        return self.handler.append(self._named(path), message, DRIVER, DOMAIN)
+
+    def read(
+        self, position: Position | None = None, max_bytes: int = 1 << 20, path: str | None = None
+    ) -> Excerpt:
+        """Read, in the thread pool if need be."""
+        answer = self.handler.read(self._named(path), position, max_bytes)
+        if isinstance(answer, Excerpt):
+            return answer
+        results: list[Excerpt | Failure] = []
+        answer.addBoth(results.append)
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+    def status(self, path: str | None = None) -> LogStatus:
+        """Tell the state of an open log."""
+        return next(log for log in self.handler.logs() if log.path == (self._named(path)))
+
+    def is_open(self, path: str | None = None) -> bool:
+        """Tell whether a log is open."""
+        return any(log.path == (self._named(path)) for log in self.handler.logs())
+
+    def _named(self, path: str | None) -> str:
+        return self.path if path is None else path
+
+    def text(self, path: str | None = None) -> bytes:
+        """Give a log's current file."""
+        return Path(self._named(path)).read_bytes()
+
+    def files(self, path: str | None = None) -> dict[str, bytes]:
+        """Give a log's files that exist, oldest first, by what is added to the log's path."""
+        log = self._named(path)
+        names = [Path(name) for name in oldest_first(log, self.max_backups)]
+        return {str(name)[len(log) :]: name.read_bytes() for name in names if name.exists()}
+
+    def whole(self, path: str | None = None) -> bytes:
+        """Put the files of a log together, oldest first."""
+        return b"".join(self.files(path).values())
+
+    def close(self) -> None:
+        """Stop the daemon, once, and all guests."""
+        if not self._closed:
+            self.handler.close()
+        self._closed = True
+        for guest in self._guests:
+            guest.end()
+
+
+def descriptors() -> dict[str, str]:
+    """Tell which descriptors this process has open, and of what."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue  # that of the directory itself
+    return found

@@ -1,0 +1,323 @@
+"""The promise: a position covers all that was written before it was asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.logs.conftest import MakeWorld
+from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, TurnedReactor, World
+from twisted_virtlog.errors import NoSuchLog
+from twisted_virtlog.logs.handler import LogHandler, LogSettings
+from twisted_virtlog.logs.open_log import TURN_BYTES
+from twisted_virtlog.logs.pipes import PipeLimits, Pipes
+from twisted_virtlog.logs.rotation import Limits
+from twisted_virtlog.values import Position
+
+
+def test_the_reactor_for_tests_is_one() -> None:
+    """What the tests turn by hand has the methods of a reactor."""
+    assert verifyObject(IReactorFDSet, TurnedReactor())
+
+
+def test_a_log_is_a_reader(world: World) -> None:
+    """An open log gives the reactor what it needs."""
+    world.open()
+    assert verifyObject(IReadDescriptor, world.reactor.readers[0])
+    assert world.reactor.readers[0].logPrefix() == "log"
+
+
+def test_a_position_covers_what_was_written_before_it_was_asked_for(world: World) -> None:
+    """Pipe and request are ready in one turn, and the request is dispatched first."""
+    guest = world.open()
+    guest.write(b"written before")
+    position = world.reactor.turn(first=world.position)
+    assert position == Position(os.stat(world.path).st_ino, 14)
+    # In the same turn the pipe's readiness was dispatched after that, and was stale.
+    assert world.text() == b"written before"
+    guest.write(b", and after")
+    world.reactor.turn()
+    assert world.text() == b"written before, and after"
+
+
+def test_stale_readiness_does_nothing_and_does_not_block(world: World) -> None:
+    """A reactor may say that the pipe is ready when it is not."""
+    guest = world.open()
+    world.reactor.readers[0].doRead()
+    guest.write(b"x")
+    world.reactor.readers[0].doRead()
+    world.reactor.readers[0].doRead()
+    assert world.text() == b"x"
+    assert world.is_open()
+
+
+@pytest.mark.parametrize("size", [1, 4096, 65536, 1 << 20])
+def test_a_position_covers_a_whole_pipe(size: int, make_world: MakeWorld) -> None:
+    """However much is in the pipe, more than a turn's share too."""
+    world = make_world(pipe_size=1 << 20)
+    guest = world.open()
+    guest.write(b"x" * size)
+    assert world.position().offset == size
+    assert world.text() == b"x" * size
+
+
+def test_a_position_covers_rollovers(make_world: MakeWorld) -> None:
+    """The position is that in the file being written when all is written."""
+    world = make_world(100, 2)
+    guest = world.open()
+    guest.write(b"x" * 250)
+    assert world.position() == Position(os.stat(world.path).st_ino, 50)
+    assert world.status().rollovers == 2
+
+
+def test_a_position_begins_at_the_end_of_an_old_file(world: World) -> None:
+    """Bytes of earlier runs count."""
+    Path(world.path).write_bytes(b"old")
+    guest = world.open()
+    assert guest.position.offset == 3
+    guest.write(b"new")
+    assert world.position().offset == 6
+
+
+def test_a_message_stands_after_what_was_written_before(world: World) -> None:
+    """Appending drains the pipe first."""
+    guest = world.open()
+    guest.write(b"first ")
+    position = world.reactor.turn(first=lambda: world.append(b"second"))
+    guest.write(b" third")
+    world.reactor.turn()
+    assert world.text() == b"first second third"
+    assert position is not None
+    assert position.offset == 12
+
+
+def test_reading_covers_what_was_written_before(world: World) -> None:
+    """Reading drains the pipe first."""
+    guest = world.open()
+    guest.write(b"just now")
+    excerpt = world.reactor.turn(first=world.read)
+    assert excerpt is not None
+    assert excerpt.data == b"just now"
+
+
+def test_one_guest_does_not_take_the_whole_turn(make_world: MakeWorld) -> None:
+    """In one turn a flooding guest gets its share, and the others theirs."""
+    world = make_world(pipe_size=1 << 20)
+    greedy = world.open()
+    other = str(world.directory / "other.log")
+    modest = world.open(other)
+    greedy.write(b"x" * (1 << 20))
+    modest.write(b"y")
+    world.reactor.turn()
+    assert len(world.text()) == TURN_BYTES
+    assert world.text(other) == b"y"
+    world.reactor.turn_until_quiet()
+    assert len(world.text()) == 1 << 20
+
+
+def test_turns_do_not_move_the_chunks() -> None:
+    """A turn ends between two chunks, so that rotation looks back no further after it."""
+    assert TURN_BYTES % 1024 == 0
+
+
+def test_a_position_is_not_kept_from_its_caller_by_a_busy_guest(make_world: MakeWorld) -> None:
+    """Draining takes what was in the pipe, and does not chase a writer that never stops."""
+    world = make_world(10_000, 1, pipe_size=1 << 20)
+    guest = world.open()
+    stop = threading.Event()
+
+    def flood() -> None:
+        # Ends by the closed pipe at the latest.
+        with suppress(BrokenPipeError):
+            while not stop.is_set():
+                os.write(guest.write_end, b"x" * 8 * KIB)
+
+    writer = threading.Thread(target=flood)
+    writer.start()
+    try:
+        for _ in range(20):
+            before = world.handler.counts().bytes_written
+            world.position()
+            written = world.handler.counts().bytes_written - before
+            assert written <= 1 << 20
+    finally:
+        stop.set()
+        while writer.is_alive():
+            world.reactor.turn()
+            writer.join(0.001)
+
+
+def test_the_last_write_end_ends_the_log(world: World) -> None:
+    """When the guest is gone all is written, and the log's path is free again."""
+    before = len(os.listdir("/proc/self/fd"))
+    guest = world.open()
+    copy = os.dup(guest.write_end)
+    guest.write(b"last words")
+    guest.end()
+    world.reactor.turn_until_quiet()
+    assert world.is_open(), "somebody has the write end still"
+    os.write(copy, b", really")
+    os.close(copy)
+    world.reactor.turn_until_quiet()
+    assert not world.is_open()
+    assert not world.reactor.readers
+    assert world.text() == b"last words, really"
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(NoSuchLog, match="No open log file"):
+        world.position()
+    assert world.open().position.offset == 18
+
+
+def test_a_position_after_the_guests_end_covers_its_last_words(world: World) -> None:
+    """The log is open until its pipe is read to the end."""
+    guest = world.open()
+    guest.write(b"last words")
+    guest.end()
+    position = world.reactor.turn(first=world.position)
+    assert position is not None
+    assert position.offset == 10
+    world.reactor.turn_until_quiet()
+    assert not world.is_open()
+    assert world.text() == b"last words"
+
+
+def test_a_reactor_that_tells_the_end_as_readiness_ends_the_log_too(world: World) -> None:
+    """With select(2) the end of the pipe looks like bytes to read."""
+    world.open().end()
+    world.reactor.readers[0].doRead()
+    assert not world.is_open()
+
+
+def test_a_hang_up_of_another_descriptor_does_not_end_the_log(world: World) -> None:
+    """A pipe may get the number of a descriptor that hung up and was closed in the same turn.
+
+    Then the reactor tells the log of a hang-up that is not its own.
+    """
+    guest = world.open()
+    log = world.reactor.readers[0]
+    world.reactor.removeReader(log)
+    log.connectionLost(Failure(ConnectionDone()))
+    assert world.is_open()
+    guest.write(b"still here")
+    world.reactor.turn()
+    assert world.text() == b"still here"
+
+
+def test_a_hang_up_with_bytes_left_loses_none(world: World) -> None:
+    """A hang-up that comes before the bytes were read closes the log with all of them."""
+    guest = world.open()
+    guest.write(b"x" * 60 * KIB)
+    guest.end()
+    log = world.reactor.readers[0]
+    world.reactor.removeReader(log)
+    log.connectionLost(Failure(ConnectionDone()))
+    assert not world.is_open()
+    assert world.text() == b"x" * 60 * KIB
+
+
+def test_stopping_writes_what_the_pipes_hold(make_world: MakeWorld) -> None:
+    """The daemon stops with nothing left in a pipe and nothing left open."""
+    before = len(os.listdir("/proc/self/fd"))
+    world = make_world()
+    paths = [str(world.directory / f"{number}.log") for number in range(5)]
+    guests = [world.open(path) for path in paths]
+    for guest in guests:
+        guest.write(b"x" * 60 * KIB)
+    world.handler.refuse_opens()
+    for guest in guests:
+        guest.write(b"y")
+    world.close()
+    assert [world.text(path) for path in paths] == [b"x" * 60 * KIB + b"y"] * 5
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not world.reactor.readers
+
+
+# With Twisted's own reactor, held and turned once.
+
+
+@implementer(IReadDescriptor)
+class Request:
+    """A client's request that waits in a socket."""
+
+    def __init__(self, order: list[str], call: Callable[[], Position]) -> None:
+        self.answer: Position | None = None
+        self._order = order
+        self._call = call
+        self._daemon_end, self._client_end = socket.socketpair()
+
+    def send(self) -> None:
+        """Make it ready."""
+        self._client_end.send(b"?")
+
+    def doRead(self) -> None:
+        """See IReadDescriptor."""
+        self._daemon_end.recv(1)
+        self._order.append("request")
+        self.answer = self._call()
+
+    def fileno(self) -> int:
+        """See IReadDescriptor."""
+        return self._daemon_end.fileno()
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "request"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor."""
+        self._daemon_end.close()
+        self._client_end.close()
+
+
+@pytest.fixture
+def epoll() -> Iterator[EPollReactor]:
+    """Make a reactor of Twisted's that is not run."""
+    reactor = EPollReactor()
+    yield reactor
+    # Twisted closes neither as long as the process lives.
+    reactor.waker.connectionLost(Failure(ConnectionDone()))
+    reactor._poller.close()
+
+
+@pytest.mark.parametrize("first", ["request", "pipe"])
+def test_the_promise_with_twisteds_reactor(
+    first: str, epoll: EPollReactor, tmp_path: Path
+) -> None:
+    """One turn of the real reactor, pipe and request ready in it, in either order."""
+    path = str(tmp_path / "guest.log")
+    pipes = Pipes(64 * KIB, PipeLimits(64 * KIB, None))
+    handler = LogHandler(epoll, epoll, Threads(), pipes, LogSettings(Limits(0, 0)))
+    guest = Guest(handler.open(path, DRIVER, DOMAIN, False))
+    order: list[str] = []
+    request = Request(order, lambda: handler.position(path))
+    epoll.addReader(request)
+    steps: dict[str, Callable[[], None]] = {
+        "request": request.send,
+        "pipe": lambda: guest.write(b"written before"),
+    }
+    steps.pop(first)()
+    for step in steps.values():
+        step()
+    epoll.doIteration(0)
+    assert order == ["request"]
+    assert request.answer == Position(os.stat(path).st_ino, 14)
+    epoll.doIteration(0)
+    assert Path(path).read_bytes() == b"written before"
+    guest.end()
+    epoll.doIteration(0)
+    assert not handler.logs()
+    epoll.removeReader(request)
+    request.connectionLost(Failure(ConnectionDone()))
+    handler.close()

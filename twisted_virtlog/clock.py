@@ -1,0 +1,112 @@
+"""Timers that do not depend on the wall clock, on any reactor.
+
+Twisted's reactors tell time by ``time.time``: when the wall clock steps back, all their delayed
+calls stand still for as long. These here hang on a timerfd of CLOCK_MONOTONIC that the reactor
+watches like any descriptor, so that they work in a host application too, whose reactor is not ours
+to mend.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
+from twisted.internet.task import Clock as SteppedClock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+# os.timerfd_create came with Python 3.13.
+_libc = ctypes.CDLL(None, use_errno=True)
+_ITIMERSPEC = struct.Struct("llll")
+_TFD_TIMER_ABSTIME = 1
+
+
+class Clock(Protocol):
+    """A clock that never steps."""
+
+    def seconds(self) -> float:
+        """Tell the time."""
+
+    def callLater(
+        self, when: float, what: Callable[..., Any], *a: object, **kw: object
+    ) -> IDelayedCall:
+        """Call something once, after so many seconds."""
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+@implementer(IReadDescriptor)
+class MonotonicClock(SteppedClock):
+    """Twisted's clock for tests, made to advance by itself with CLOCK_MONOTONIC."""
+
+    _logger = Logger()
+
+    def __init__(self, reactor: IReactorFDSet) -> None:
+        """Make the timer; :meth:`close` gives it back."""
+        super().__init__()
+        self._reactor = reactor
+        # TFD_CLOEXEC and TFD_NONBLOCK have the values of O_CLOEXEC and O_NONBLOCK.
+        flags = os.O_CLOEXEC | os.O_NONBLOCK
+        self._timer = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
+        reactor.addReader(self)
+
+    def seconds(self) -> float:
+        """Tell the time, which never steps."""
+        return time.monotonic()
+
+    def callLater(
+        self, when: float, what: Callable[..., Any], *a: object, **kw: object
+    ) -> DelayedCall:
+        """See IReactorTime."""
+        delayed = super().callLater(when, what, *a, **kw)
+        self._arm()
+        return delayed
+
+    def close(self) -> None:
+        """Forget all calls and close the timer."""
+        self.calls.clear()
+        self._reactor.removeReader(self)
+        os.close(self._timer)
+
+    def fileno(self) -> int:
+        """See IReadDescriptor."""
+        return self._timer
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "clock"
+
+    def doRead(self) -> None:
+        """Make the calls that are due."""
+        try:
+            os.read(self._timer, 8)
+        except BlockingIOError:
+            return
+        try:
+            self.advance(0)
+        except Exception:  # one call that fails must not stop the others
+            self._logger.failure("a timed call failed")
+        self._arm()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor; the reactor has ended."""
+
+    def _arm(self) -> None:
+        if not self.calls:
+            return
+        # Zero would stop the timer; a time that has passed fires at once.
+        seconds, fraction = divmod(max(self.calls[0].getTime(), 1e-9), 1)
+        when = _ITIMERSPEC.pack(0, 0, int(seconds), int(fraction * 1e9))
+        _checked(_libc.timerfd_settime(self._timer, _TFD_TIMER_ABSTIME, when, None))

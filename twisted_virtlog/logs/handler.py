@@ -1,0 +1,275 @@
+"""The one log handler behind all protocols: which logs are open, and what callers ask of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twisted_virtlog.clock import Clock
+from twisted_virtlog.errors import (
+    LimitReached,
+    LogBusy,
+    NoSuchLog,
+    NotWritten,
+    ShuttingDown,
+    SystemFailure,
+)
+from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.logs.outage import CHECK_SECONDS
+from twisted_virtlog.logs.pipes import Pipes
+from twisted_virtlog.logs.reader import Reading, WouldBlock
+from twisted_virtlog.logs.rotation import Limits
+from twisted_virtlog.logs.sources import Scratch
+from twisted_virtlog.logs.writer import Writer, link_target
+from twisted_virtlog.values import Counts, Domain, Excerpt, LogStatus, Opened, Position
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the configuration says of logs.
+
+    :ivar limits: of rotation.
+    :ivar drops: a guest whose file fails is never blocked; what does not fit is dropped.
+    :ivar max_open_logs: 0 allows as many as there are descriptors.
+    """
+
+    limits: Limits
+    drops: bool = True
+    max_open_logs: int = 0
+
+
+class InThread(Protocol):
+    """Runs a call that may block in the thread pool."""
+
+    def __call__(self, call: Callable[[], T]) -> Deferred[T]:
+        """Give the call's result later."""
+
+
+@implementer(ILogHandler)
+class LogHandler:
+    """See :class:`ILogHandler`."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        clock: Clock,
+        in_thread: InThread,
+        pipes: Pipes,
+        settings: LogSettings,
+    ) -> None:
+        self.reactor = reactor
+        self.pipes = pipes
+        self.scratch = Scratch()
+        self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self._clock = clock
+        self._in_thread = in_thread
+        self._settings = settings
+        # By the caller's spelling, for speed, and by the name of the real file.
+        self._logs: dict[str, OpenLog] = {}
+        self._real: dict[str, OpenLog] = {}
+        self._failing: dict[OpenLog, None] = {}
+        self._check_call: IDelayedCall | None = None
+        self._stopping = False
+        # The totals of logs that are closed.
+        self._opened = 0
+        self._written = 0
+        self._lost = 0
+        self._rollovers = 0
+
+    @property
+    def drops(self) -> bool:
+        """Whether bytes are dropped before a guest is blocked."""
+        return self._settings.drops
+
+    # ILogHandler.
+
+    def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
+        """See ILogHandler."""
+        if self._stopping:
+            raise ShuttingDown("the daemon is stopping and opens no more logs", path)
+        holder = self._find(path)
+        if holder is not None:
+            raise LogBusy(path, holder.driver, holder.domain, holder.opened_at)
+        most = self._settings.max_open_logs
+        if most and len(self._logs) >= most:
+            raise LimitReached(f"{most} logs are open, as many as max_open_logs allows",
+                               "max_open_logs", path)
+        with contextlib.ExitStack() as undo:
+            read_end, write_end = self._make_pipe(path)
+            undo.callback(os.close, write_end)
+            undo.callback(self.pipes.close, read_end)
+            writer = self._make_writer(path, truncate)
+            undo.callback(writer.close)
+            real_path = os.path.realpath(path)
+            log = OpenLog(self, read_end, writer, path, real_path, driver, domain)
+            opened = Opened(writer.position(), write_end)
+            log.start()
+            undo.pop_all()
+        self._logs[path] = log
+        self._real[log.real_path] = log
+        self._opened += 1
+        return opened
+
+    def position(self, path: str) -> Position:
+        """See ILogHandler."""
+        log = self._logs.get(path) or self._find(path)
+        if log is None:
+            raise NoSuchLog(f"No open log file {path}", path)
+        return log.position()
+
+    def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
+        """See ILogHandler."""
+        log = self._find(path)
+        if log is not None:
+            # What cannot be written is not there to be read; the rest is.
+            with contextlib.suppress(NotWritten):
+                log.drain()
+        target = link_target(path) if log is None else log.writer.path
+        try:
+            reading = Reading(target, self._settings.limits.max_backups, position, log is None)
+        except SystemFailure as failure:
+            raise _limit_or(failure) from failure
+        try:
+            excerpt = reading.read_cached(max_bytes)
+        except WouldBlock:
+            later = self._in_thread(lambda: reading.read(max_bytes))
+            return later.addBoth(_closing(reading))
+        except BaseException:
+            reading.close()
+            raise
+        reading.close()
+        return excerpt
+
+    def append(
+        self, path: str, message: bytes, driver: str, domain: Domain | None
+    ) -> Position:
+        """See ILogHandler."""
+        log = self._find(path)
+        if log is not None:
+            return log.append(message)
+        writer = self._make_writer(path, truncate=False)
+        try:
+            writer.append(message)
+            return writer.position()
+        finally:
+            self._written += writer.written
+            self._rollovers += writer.rollovers
+            writer.close()
+
+    def logs(self) -> Sequence[LogStatus]:
+        """See ILogHandler."""
+        return sorted((log.status() for log in self._logs.values()), key=attrgetter("path"))
+
+    def counts(self) -> Counts:
+        """See ILogHandler."""
+        logs = self._logs.values()
+        return Counts(
+            open_logs=len(logs),
+            failing_logs=len(self._failing),
+            opened_logs=self._opened,
+            bytes_written=self._written + sum(log.writer.written for log in logs),
+            bytes_lost=self._lost + sum(log.lost for log in logs),
+            rollovers=self._rollovers + sum(log.writer.rollovers for log in logs),
+        )
+
+    # What the service asks for.
+
+    def refuse_opens(self) -> None:
+        """Open no more logs, as the daemon is stopping."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Write what is in the pipes and close all logs and what the handler itself holds."""
+        self.refuse_opens()
+        if self._check_call is not None:
+            self._check_call.cancel()
+            self._check_call = None
+        for log in list(self._logs.values()):
+            log.close()
+            self.log_ended(log)
+        self.scratch.close()
+        os.close(self.sink)
+
+    # What open logs ask for; see open_log.Owner.
+
+    def seconds(self) -> float:
+        """See Owner."""
+        return self._clock.seconds()
+
+    def log_failing(self, log: OpenLog) -> None:
+        """See Owner."""
+        self._failing[log] = None
+        if self._check_call is None:
+            self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
+
+    def log_recovered(self, log: OpenLog) -> None:
+        """See Owner."""
+        self._failing.pop(log, None)
+
+    def log_ended(self, log: OpenLog) -> None:
+        """See Owner."""
+        self._failing.pop(log, None)
+        del self._logs[log.path]
+        del self._real[log.real_path]
+        self._written += log.writer.written
+        self._lost += log.lost
+        self._rollovers += log.writer.rollovers
+
+    def _check_failing(self) -> None:
+        self._check_call = None
+        for log in list(self._failing):
+            log.check()
+        if self._failing:
+            self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
+
+    def _find(self, path: str) -> OpenLog | None:
+        log = self._logs.get(path)
+        if log is None and self._logs:
+            log = self._real.get(os.path.realpath(path))
+        return log
+
+    def _make_pipe(self, path: str) -> tuple[int, int]:
+        try:
+            return self.pipes.make()
+        except OSError as error:
+            action = f"Unable to open file: {path}"
+            failure = SystemFailure(action, error.errno or errno.EIO, path)
+            raise _limit_or(failure) from error
+
+    def _make_writer(self, path: str, truncate: bool) -> Writer:
+        try:
+            return Writer(link_target(path), self._settings.limits, truncate)
+        except SystemFailure as failure:
+            raise _limit_or(failure) from failure
+
+
+def _limit_or(failure: SystemFailure) -> SystemFailure | LimitReached:
+    """Tell a failure for want of descriptors as the limit that it is."""
+    if failure.errno not in (errno.EMFILE, errno.ENFILE):
+        return failure
+    return LimitReached(
+        f"{failure}; raise the daemon's limit (LimitNOFILE)", "open_files", failure.path
+    )
+
+
+def _closing(reading: Reading) -> Callable[[T], T]:
+    def close(result: T) -> T:
+        reading.close()
+        return result
+
+    return close

@@ -1,0 +1,281 @@
+"""One open log on the reactor: the read end of its guest's pipe and the writer of its files."""
+
+from __future__ import annotations
+
+import select
+from datetime import datetime, timezone
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.logs.outage import Outage
+from twisted_virtlog.logs.pipes import Pipes
+from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
+from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity
+from twisted_virtlog.logs.writer import Writer
+from twisted_virtlog.values import Domain, LogState, LogStatus, Position
+
+#: The reactor's turn belongs to all guests: one takes so much of it at most. A multiple of
+#: PIPE_CHUNK_BYTES, so that the next turn goes on at a chunk.
+TURN_BYTES = 256 * 1024
+
+
+class Owner(Protocol):
+    """What an open log needs of the handler."""
+
+    reactor: IReactorFDSet
+    pipes: Pipes
+    scratch: Scratch
+    sink: int
+
+    @property
+    def drops(self) -> bool:
+        """Whether bytes are dropped before a guest is blocked."""
+
+    def seconds(self) -> float:
+        """Tell the time of a clock that never steps."""
+
+    def log_failing(self, log: OpenLog) -> None:
+        """A log's file cannot be written; its :meth:`OpenLog.check` is to be called."""
+
+    def log_recovered(self, log: OpenLog) -> None:
+        """A log's file can be written again."""
+
+    def log_ended(self, log: OpenLog) -> None:
+        """The guest is gone, all is written, and the log closed itself."""
+
+
+@implementer(IReadDescriptor)
+class OpenLog:
+    """A log from its open until its guest has closed the last write end.
+
+    :ivar path: as its caller spelled it.
+    :ivar real_path: the same without symbolic links when it was opened.
+    :ivar outage: set while the file cannot be written.
+    """
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        owner: Owner,
+        pipe: int,
+        writer: Writer,
+        path: str,
+        real_path: str,
+        driver: str,
+        domain: Domain | None,
+    ) -> None:
+        """Take over the read end of a pipe, which does not block, and a writer."""
+        self.path = path
+        self.real_path = real_path
+        self.writer = writer
+        self.driver = driver
+        self.domain = domain
+        self.opened_at = datetime.now(timezone.utc)
+        self.outage: Outage | None = None
+        self.lost = 0
+        self._owner = owner
+        self._pipe = pipe
+        self._source = PipeSource(pipe, owner.scratch, owner.sink)
+        self._hang_up = select.poll()
+        self._hang_up.register(pipe, select.POLLIN)
+
+    # The reader's side.
+
+    def start(self) -> None:
+        """Let the reactor read."""
+        self._owner.reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """See IReadDescriptor."""
+        return self._pipe
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "log"
+
+    def doRead(self) -> None:
+        """Move what the pipe holds, as far as this turn allows.
+
+        Readiness may be stale: a call that was dispatched first in the same turn has drained the
+        pipe. Then nothing is left to do, unless it says that the guest is gone.
+        """
+        waiting = bytes_waiting(self._pipe)
+        if waiting:
+            self._move(min(waiting, TURN_BYTES))
+        elif self._ended():
+            self._end()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor: the reactor saw that all write ends are closed, and reads no more."""
+        if self.outage is not None:
+            return
+        if self._ended(waiting=True):
+            self._end()
+        else:
+            # It saw that of another descriptor, which had this number before in the same turn.
+            self.start()
+
+    # What callers ask for.
+
+    def drain(self) -> None:
+        """Write all that is in the pipe now; never blocks, and never chases a busy writer.
+
+        :raises NotWritten: the file cannot be written now.
+        """
+        if self.outage is None:
+            waiting = bytes_waiting(self._pipe)
+            if waiting:
+                self._move(waiting)
+        if self.outage is not None:
+            failure = self.outage.failure
+            raise NotWritten(
+                failure.action, failure.errno, self.path, bytes_waiting(self._pipe)
+            ) from failure
+
+    def position(self) -> Position:
+        """Drain, then tell the end of the current file.
+
+        :raises NotWritten: see :meth:`drain`.
+        """
+        self.drain()
+        return self.writer.position()
+
+    def append(self, message: bytes) -> Position:
+        """Drain, then write a message.
+
+        :raises NotWritten: see :meth:`drain`; or the message does not fit.
+        """
+        self.drain()
+        try:
+            self.writer.append(message)
+        except SystemFailure as failure:
+            raise NotWritten(failure.action, failure.errno, self.path, 0) from failure
+        return self.writer.position()
+
+    def status(self) -> LogStatus:
+        """See :class:`LogStatus`."""
+        outage = self.outage
+        return LogStatus(
+            path=self.path,
+            driver=self.driver,
+            domain=self.domain,
+            position=self.writer.position(),
+            opened_at=self.opened_at,
+            bytes_written=self.writer.written,
+            rollovers=self.writer.rollovers,
+            state=LogState.FAILING if outage else LogState.OPEN,
+            error=str(outage.failure) if outage else None,
+            lost_bytes=self.lost,
+        )
+
+    def close(self) -> int:
+        """Write what is left as far as the file takes it, and close both descriptors.
+
+        :returns: bytes that could not be written and are lost.
+        """
+        outage = self.outage
+        if outage is None:
+            self._try(bytes_waiting(self._pipe))
+        else:
+            self._recover(outage)
+        left = bytes_waiting(self._pipe)
+        self.lost += left
+        unsaid = left + (outage.lost if outage else 0)
+        if unsaid:
+            self._logger.error(
+                "{path}: {lost} bytes lost, as the log ends while its file cannot be written",
+                path=self.path,
+                lost=unsaid,
+            )
+        self._owner.reactor.removeReader(self)
+        self._owner.pipes.close(self._pipe)
+        self._pipe = -1
+        self.writer.close()
+        return left
+
+    # The file's failures.
+
+    def check(self) -> None:
+        """See to a failing log: try its file again, or keep its guest from being blocked."""
+        outage = self.outage
+        if outage is None:
+            return
+        now = self._owner.seconds()
+        if outage.due(now):
+            failure = self._recover(outage)
+            if failure is None:
+                self._recovered()
+                return
+            outage.failed_again(failure, now)
+        if self._owner.drops:
+            ended = self._ended(waiting=True)
+            waiting = bytes_waiting(self._pipe)
+            doomed = outage.to_drop(waiting, pipe_capacity(self._pipe), ended)
+            if doomed:
+                dropped = discard(self._pipe, self._owner.sink, doomed)
+                outage.lost += dropped
+                self.lost += dropped
+            if ended and outage.retried:
+                self._end()
+
+    def _recover(self, outage: Outage) -> SystemFailure | None:
+        try:
+            if outage.lost:
+                now = datetime.now(timezone.utc)
+                notice = outage.notice(now)
+                self.writer.append(notice if self.writer.ends_line() else b"\n" + notice)
+                outage.lost, outage.since = 0, now
+        except SystemFailure as failure:
+            return failure
+        return self._try(bytes_waiting(self._pipe))
+
+    def _recovered(self) -> None:
+        self.outage = None
+        self._logger.info("{path}: the file is written again", path=self.path)
+        self._owner.log_recovered(self)
+        self._owner.reactor.addReader(self)
+
+    def _move(self, count: int) -> None:
+        failure = self._try(count)
+        if failure is not None:
+            self._fail(failure)
+
+    def _try(self, count: int) -> SystemFailure | None:
+        """Write so many bytes of the pipe; tell why not."""
+        try:
+            if count:
+                self.writer.write(self._source, count)
+        except SystemFailure as failure:
+            return failure
+        return None
+
+    def _fail(self, failure: SystemFailure) -> None:
+        self._logger.error(
+            "{path}: {failure}; its output waits in the pipe, and the file is tried again",
+            path=self.path,
+            failure=failure,
+        )
+        self.outage = Outage(failure, datetime.now(timezone.utc), self._owner.seconds())
+        self._owner.reactor.removeReader(self)
+        self._owner.log_failing(self)
+
+    # The end.
+
+    def _ended(self, waiting: bool = False) -> bool:
+        """Tell whether all write ends are closed and, unless ``waiting``, the pipe is empty."""
+        events = self._hang_up.poll(0)
+        if not events:
+            return False
+        event = events[0][1]
+        return bool(event & select.POLLHUP) and (waiting or not event & select.POLLIN)
+
+    def _end(self) -> None:
+        self.close()
+        self._owner.log_ended(self)
+

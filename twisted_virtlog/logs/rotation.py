@@ -1,0 +1,141 @@
+"""Decides what goes into which file: how much fits, where a line ends, which names move up.
+
+The rules are those of libvirt 9.0.0's rotating file writer, to the byte. Nothing here touches a
+file: functions take sizes and names and return the next step, which writer.py carries out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+#: A full file ends at a newline if there is one within so many bytes before its limit.
+LOOK_BACK_BYTES = 80
+
+#: virtlogd reads a pipe in chunks of this size and never looks for a newline across two of them.
+#: Where a file is split depends on it, so that the same output makes the same files.
+PIPE_CHUNK_BYTES = 1024
+
+#: More backups than this are refused at each call, as virtlogd does.
+MAX_BACKUPS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large files may grow and how many are kept.
+
+    :ivar max_size: bytes of one file; 0 lets it grow without end.
+    :ivar max_backups: files kept beside the current one; 0 keeps none.
+    """
+
+    max_size: int
+    max_backups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Write the next ``count`` bytes into the current file."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at the next ``count`` bytes: they fill the file, and a newline may end it earlier."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollOver:
+    """Begin a new file."""
+
+
+NextStep: TypeAlias = "Move | Look | RollOver"
+
+
+def next_step(size: int, available: int, into_chunk: int, chunk: int, max_size: int) -> NextStep:
+    """Tell what to do with bytes that wait to be written.
+
+    :param size: bytes in the current file.
+    :param available: bytes that wait; at least 1.
+    :param into_chunk: how many bytes of the chunk that the first of them belongs to were written
+        before; less than ``chunk``.
+    :param chunk: the size of a chunk in bytes; the last one may be shorter.
+    :param max_size: see :class:`Limits`.
+    """
+    if max_size == 0 or size + available <= max_size:
+        return Move(available)
+    room = max_size - size
+    if room <= 0:
+        return RollOver()
+    # Of the chunk that does not fit as a whole, so many bytes do.
+    fitting = min((into_chunk + room) % chunk, room)
+    window = min(fitting, LOOK_BACK_BYTES)
+    if room > window:
+        return Move(room - window)
+    return Look(window)
+
+
+def line_end(window: bytes) -> int:
+    """Tell how many of the bytes looked at belong into the file that they fill.
+
+    :returns: up to and with the last newline; 0 if there is none.
+    """
+    return window.rfind(b"\n") + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Give ``source`` the name ``target``, in place of what has it; skip a missing source."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the current file, which need not exist."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Begin the new current file."""
+
+    path: str
+
+
+RollOverStep: TypeAlias = "Rename | Remove | Create"
+
+
+def roll_over_steps(path: str, max_backups: int) -> list[RollOverStep]:
+    """Tell how a new file is begun.
+
+    Each step is safe to try again, and one that failed is where to go on: to begin anew would
+    move a backup up twice.
+    """
+    if max_backups == 0:
+        return [Remove(path), Create(path)]
+    names = [path, *backup_paths(path, max_backups)]
+    return [
+        *(Rename(names[i], names[i + 1]) for i in reversed(range(max_backups))),
+        Create(path),
+    ]
+
+
+def backup_paths(path: str, max_backups: int) -> list[str]:
+    """Name the backups of a log, newest first."""
+    return [f"{path}.{number}" for number in range(max_backups)]
+
+
+def truncated_paths(path: str, max_backups: int) -> Sequence[str]:
+    """Name the files that are removed when a log is opened anew with truncation."""
+    return [path, *backup_paths(path, max_backups)]
+
+
+def oldest_first(path: str, max_backups: int) -> Sequence[str]:
+    """Name a log's files in the order in which they were written."""
+    return [*reversed(backup_paths(path, max_backups)), path]

@@ -1,0 +1,55 @@
+"""The system calls on pipes that Python's os module lacks."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import os
+import termios
+
+# Python 3.10 and later know these by name.
+F_SETPIPE_SZ = 1031
+F_GETPIPE_SZ = 1032
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_tee = _libc.tee
+_tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
+_tee.restype = ctypes.c_ssize_t
+
+_count = array.array("i", [0])
+
+
+def tee(source: int, target: int, count: int) -> int:
+    """Duplicate up to ``count`` bytes of one pipe into another without taking them: tee of Linux.
+
+    :returns: how many; 0 when nothing waits and the source has no writer.
+    :raises BlockingIOError: nothing waits, or the target is full.
+    :raises OSError: see the manual.
+    """
+    copied: int = _tee(source, target, count, os.SPLICE_F_NONBLOCK)
+    if copied < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return copied
+
+
+def bytes_waiting(pipe: int) -> int:
+    """Tell how many bytes are in a pipe; FIONREAD of pipe(7)."""
+    fcntl.ioctl(pipe, termios.FIONREAD, _count)
+    return _count[0]
+
+
+def pipe_capacity(pipe: int) -> int:
+    """Tell how many bytes fit into a pipe."""
+    return fcntl.fcntl(pipe, F_GETPIPE_SZ)
+
+
+def set_pipe_capacity(pipe: int, size: int) -> int:
+    """Make a pipe larger or smaller.
+
+    :returns: its capacity in bytes, which the kernel rounds up to a power of two.
+    :raises PermissionError: the user's pipes would be too large together (pipe-user-pages-soft).
+    :raises OSError: EBUSY, more than ``size`` bytes wait in it.
+    """
+    return fcntl.fcntl(pipe, F_SETPIPE_SZ, size)

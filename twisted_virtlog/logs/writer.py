@@ -1,0 +1,265 @@
+"""Writes one log's files: carries out the steps of rotation.py and owns the current file.
+
+The file is not opened for append, as splice(2) refuses that. So before each write the writer asks
+the file for its size, and goes on at its end when someone cut it or wrote to it meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from twisted_virtlog.errors import SystemFailure, UnsupportedBackups
+from twisted_virtlog.logs.rotation import (
+    MAX_BACKUPS,
+    PIPE_CHUNK_BYTES,
+    Create,
+    Limits,
+    Look,
+    Move,
+    Remove,
+    Rename,
+    RollOverStep,
+    line_end,
+    next_step,
+    roll_over_steps,
+    truncated_paths,
+)
+from twisted_virtlog.logs.sources import MessageSource, Source
+from twisted_virtlog.values import Position
+
+# O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
+_OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+_FILE_MODE = 0o600
+
+
+class Writer:
+    """The current file of a log and its rotation.
+
+    A failed write raises :class:`SystemFailure` and loses nothing: what was not written is still
+    in its source, and the next write goes on where this one stopped, in the middle of a rollover
+    too.
+
+    :ivar written: bytes written since the log was opened.
+    :ivar rollovers: files begun anew since then.
+    """
+
+    def __init__(self, path: str, limits: Limits, truncate: bool = False) -> None:
+        """Open the file at its end, creating it with mode 0600.
+
+        :param truncate: remove the file and its backups first.
+        :raises SystemFailure: it cannot be opened or removed.
+        :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
+        """
+        if limits.max_backups > MAX_BACKUPS:
+            raise UnsupportedBackups(
+                f"Max backup {limits.max_backups} must be less than or equal to {MAX_BACKUPS}",
+                path,
+            )
+        self.path = path
+        self.limits = limits
+        self.written = 0
+        self.rollovers = 0
+        self._steps: list[RollOverStep] = []
+        if truncate:
+            for name in truncated_paths(path, limits.max_backups):
+                self._attempt(f"Unable to delete file {name}", _remove, name)
+        self._file = self._open()
+
+    def position(self) -> Position:
+        """Tell the end of the current file.
+
+        :raises SystemFailure: it cannot be asked, as its file server forgot it.
+        """
+        status = self._status()
+        return Position(status.st_ino, status.st_size)
+
+    def identity(self) -> tuple[int, int]:
+        """Tell which file this is, under whatever name: its device and inode."""
+        status = os.fstat(self._file)
+        return status.st_dev, status.st_ino
+
+    def write(self, source: Source, count: int, chunk: int = PIPE_CHUNK_BYTES) -> None:
+        """Write bytes of a source, rolling over as the limits say.
+
+        :param count: how many bytes, all of which wait in the source.
+        :param chunk: see :func:`rotation.next_step`.
+        :raises SystemFailure: see the class.
+        """
+        size = self._ready()
+        max_size = self.limits.max_size if self._rotates else 0
+        moved = 0
+        while moved < count:
+            step = next_step(size, count - moved, moved % chunk, chunk, max_size)
+            full = False
+            if isinstance(step, Move):
+                length = step.count
+            elif isinstance(step, Look):
+                seen = self._look(source, step.count)
+                full = b"\n" in seen
+                length = line_end(seen) or len(seen)
+            else:
+                self._roll_over()
+                size = self._ready()
+                continue
+            # A look is never moved in part: at most 80 bytes, and they end the file.
+            done = self._move(source, size, length)
+            moved += done
+            size += done
+            if full and done == length:
+                self._roll_over()
+                size = self._ready()
+
+    def append(self, message: bytes) -> None:
+        """Write a message, one chunk for rotation; nothing of it stays when it does not fit.
+
+        :raises SystemFailure: see the class.
+        """
+        if not message:
+            return
+        begin, written = self._ready(), self.written
+        rollovers = self.rollovers
+        try:
+            self.write(MessageSource(message), len(message), chunk=len(message))
+        except SystemFailure:
+            # What a rollover has moved away cannot be taken back.
+            if self.rollovers == rollovers and not self._steps:
+                self._cut(begin)
+                self.written = written
+            raise
+
+    def ends_line(self) -> bool:
+        """Tell whether the next byte begins a line, as far as the file can be read."""
+        try:
+            file = os.open(f"/proc/self/fd/{self._file}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(file).st_size
+                return size == 0 or os.pread(file, 1, size - 1) == b"\n"
+            finally:
+                os.close(file)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the current file."""
+        _close(self._file)
+
+    def _ready(self) -> int:
+        """See that there is a file to write to; tell its size."""
+        if self._steps:
+            self._roll_over()
+        status = self._status()
+        if not status.st_nlink:
+            # Somebody removed the file; what is written to it would be lost with it.
+            self._replace()
+            status = self._status()
+        return status.st_size
+
+    def _status(self) -> os.stat_result:
+        try:
+            return os.fstat(self._file)
+        except OSError as error:
+            raise self._failure(f"Unable to stat file {self.path}", error) from error
+
+    def _look(self, source: Source, count: int) -> bytes:
+        try:
+            return source.look(count)
+        except OSError as error:
+            raise self._failure(f"Unable to read what is written to {self.path}", error) from error
+
+    def _move(self, source: Source, offset: int, count: int) -> int:
+        try:
+            done = source.move(self._file, offset, count)
+            if not done:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        except OSError as error:
+            raise self._failure(f"Unable to write to file {self.path}", error) from error
+        self.written += done
+        return done
+
+    def _roll_over(self) -> None:
+        """Begin a new file, or go on with doing so."""
+        if not self._steps:
+            self._steps = roll_over_steps(self.path, self.limits.max_backups)
+        while self._steps:
+            step = self._steps[0]
+            if isinstance(step, Rename):
+                self._attempt(
+                    f"Unable to rename {step.source} to {step.target}",
+                    _rename,
+                    step.source,
+                    step.target,
+                )
+            elif isinstance(step, Remove):
+                self._attempt(f"Unable to remove {step.path}", _remove, step.path)
+            elif isinstance(step, Create):
+                self._replace()
+            del self._steps[0]
+        self.rollovers += 1
+
+    def _replace(self) -> None:
+        file = self._open()
+        _close(self._file)
+        self._file = file
+
+    def _open(self) -> int:
+        file: int = self._attempt(
+            f"Unable to open file: {self.path}", os.open, self.path, _OPEN_FLAGS, _FILE_MODE
+        )
+        try:
+            os.lseek(file, 0, os.SEEK_END)
+            self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
+        except OSError as error:
+            os.close(file)
+            action = f"Unable to determine current file offset: {self.path}"
+            raise self._failure(action, error) from error
+        return file
+
+    def _attempt(self, action: str, call: Callable[..., int], *args: object) -> int:
+        try:
+            return call(*args)
+        except OSError as error:
+            raise self._failure(action, error) from error
+
+    def _failure(self, action: str, error: OSError) -> SystemFailure:
+        return SystemFailure(action, error.errno or errno.EIO, self.path)
+
+    def _cut(self, size: int) -> None:
+        """Take back the part of a message that was written."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, size)
+
+
+def link_target(path: str) -> str:
+    """Name the file that a log's path leads to: it is rotated, not a link to it.
+
+    Otherwise a rollover would put a file in the link's place, and other names of the log would
+    lead to its backup.
+    """
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _close(file: int) -> None:
+    # Linux closes a descriptor even when it reports an error of a write that was put off (NFS).
+    with contextlib.suppress(OSError):
+        os.close(file)
+
+
+def _remove(path: str) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return 0
+
+
+def _rename(source: str, target: str) -> int:
+    if os.path.lexists(source):
+        # On ext4 a rename over a file writes all of its data to the disk; a removal first does
+        # not. If the target cannot be removed, the rename says why.
+        with contextlib.suppress(OSError):
+            os.unlink(target)
+        os.rename(source, target)
+    return 0

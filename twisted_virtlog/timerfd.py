@@ -1,0 +1,52 @@
+"""timerfd_create(2): a timer of CLOCK_MONOTONIC that is a descriptor.
+
+Python's os module has it from 3.13 on; here it is by ctypes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import time
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_ITIMERSPEC = struct.Struct("llll")
+_SECOND_NS = 1_000_000_000
+
+
+class TimerFD:
+    """A timer that makes its descriptor readable when it has run out."""
+
+    def __init__(self) -> None:
+        # TFD_CLOEXEC and TFD_NONBLOCK have the values of O_CLOEXEC and O_NONBLOCK.
+        flags = os.O_CLOEXEC | os.O_NONBLOCK
+        self._timer: int = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
+        return self._timer
+
+    def start(self, seconds: float) -> None:
+        """Run out once after so many seconds, and be readable from then until started again."""
+        # Zero would stop the timer; a time that has passed runs out at once.
+        self._set(max(1, int(seconds * _SECOND_NS)))
+
+    def stop(self) -> None:
+        """Run no more, and be readable no more."""
+        self._set(0)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._timer)
+
+    def _set(self, ns: int) -> None:
+        when = _ITIMERSPEC.pack(0, 0, *divmod(ns, _SECOND_NS))
+        _checked(_libc.timerfd_settime(self._timer, 0, when, None))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
