@@ -1,0 +1,205 @@
+"""A reactor that turns when a test says so, over real sockets, and other ends to speak with."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.interfaces import IConnection, IConversation
+
+#: A test that waits so long for a socket has failed.
+PATIENCE = 20.0
+
+REPLY = 1
+REPLY_WITH_DESCRIPTORS = 5
+
+
+@implementer(IReactorFDSet)
+class FakeReactor:
+    """Keeps who reads and writes, and serves those that are ready, as Twisted's reactors do.
+
+    :ivar additions: how often a reader was added.
+    """
+
+    def __init__(self) -> None:
+        self.readers: dict[Any, None] = {}
+        self.writers: dict[Any, None] = {}
+        self.additions = 0
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        assert reader.fileno() != -1
+        self.additions += 1
+        self.readers[reader] = None
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        assert writer.fileno() != -1
+        self.writers[writer] = None
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        self.readers.pop(reader, None)
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        self.writers.pop(writer, None)
+
+    def removeAll(self) -> list[Any]:
+        found = [*{**self.readers, **self.writers}]
+        self.readers.clear()
+        self.writers.clear()
+        return found
+
+    def getReaders(self) -> list[Any]:
+        return list(self.readers)
+
+    def getWriters(self) -> list[Any]:
+        return list(self.writers)
+
+    def turn(self) -> bool:
+        """Serve all that are ready now; tell whether any was."""
+        poll = select.poll()
+        watched = {}
+        for each in {**self.readers, **self.writers}:
+            wanted = select.POLLIN * (each in self.readers) | select.POLLOUT * (
+                each in self.writers
+            )
+            poll.register(each.fileno(), wanted)
+            watched[each.fileno()] = each
+        events = poll.poll(0)
+        for descriptor, event in events:
+            self._serve(watched[descriptor], event)
+        return bool(events)
+
+    def run(self) -> None:
+        """Turn until nobody is ready."""
+        while self.turn():
+            pass
+
+    def _serve(self, each: Any, event: int) -> None:
+        if each.fileno() == -1 or (each not in self.readers and each not in self.writers):
+            return
+        if event & (select.POLLHUP | select.POLLERR) and not event & select.POLLIN:
+            self.removeReader(each)
+            self.removeWriter(each)
+            each.connectionLost(Failure(ConnectionLost()))
+            return
+        if event & select.POLLIN:
+            each.doRead()
+        if event & select.POLLOUT and each.fileno() != -1:
+            each.doWrite()
+
+
+@implementer(IConnection)
+class FakeConnection:
+    """Keeps what a conversation does with its connection.
+
+    :ivar answers: what was sent.
+    :ivar reading: whether the client is read from.
+    :ivar closing: "when sent" or "aborted" once it is to be closed.
+    """
+
+    def __init__(self, conversation: IConversation) -> None:
+        self.congested = False
+        self.answers: list[bytes] = []
+        self.reading = True
+        self.closing: str | None = None
+        self._conversation = conversation
+
+    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        assert not descriptors
+        self.answers.append(data)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = self.closing is None
+
+    def close_when_sent(self) -> None:
+        self.closing = "when sent"
+        self.reading = False
+
+    def abort(self) -> None:
+        self.closing = "aborted"
+        self.reading = False
+        self._conversation.connection_lost()
+
+
+def descriptors_open() -> int:
+    """Count this process's descriptors."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def make_descriptors(count: int) -> tuple[list[int], list[int]]:
+    """Make descriptors of files that can be told apart; give their inodes too."""
+    descriptors = [os.memfd_create("told by its inode") for _ in range(count)]
+    return descriptors, [os.fstat(descriptor).st_ino for descriptor in descriptors]
+
+
+def inodes_of(descriptors: Sequence[int]) -> list[int]:
+    """Tell the inodes of descriptors that came, and close them."""
+    inodes = [os.fstat(descriptor).st_ino for descriptor in descriptors]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return inodes
+
+
+def fill(sock: socket.socket) -> int:
+    """Write until a socket takes no byte more; tell how many it took."""
+    sock.setblocking(False)
+    filled = 0
+    try:
+        while True:
+            filled += sock.send(b"." * 4096)
+    except BlockingIOError:
+        return filled
+
+
+def receive_exactly(sock: socket.socket, count: int) -> bytes:
+    """Read so many bytes with plain reads, which lose a descriptor that comes with them."""
+    data = b""
+    while len(data) < count:
+        more = sock.recv(count - len(data))
+        assert more, "the connection ended too early"
+        data += more
+    return data
+
+
+def receive_to_end(sock: socket.socket) -> bytes:
+    """Read all that comes until the other side closes."""
+    data = b""
+    while more := sock.recv(65536):
+        data += more
+    return data
+
+
+def frame(payload: bytes, descriptors: int = 0) -> bytes:
+    """Make a reply in libvirt's framing, which may promise descriptors."""
+    kind = REPLY_WITH_DESCRIPTORS if descriptors else REPLY
+    if descriptors:
+        payload = struct.pack(">I", descriptors) + payload
+    header = struct.pack(">7I", 28 + len(payload), 0x87539319, 1, 1, kind, 7, 0)
+    return header + payload
+
+
+def receive_as_libvirt(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """Read a reply as libvirt's client does: the frame plainly, then a byte for each descriptor.
+
+    :returns: the frame and the inodes of its descriptors.
+    """
+    length = receive_exactly(sock, 4)
+    data = length + receive_exactly(sock, struct.unpack(">I", length)[0] - 4)
+    inodes = []
+    if data[16:20] == struct.pack(">I", REPLY_WITH_DESCRIPTORS):
+        for _ in range(struct.unpack(">I", data[28:32])[0]):
+            byte, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+            assert len(byte) == 1
+            inodes += inodes_of(descriptors)
+    return data, inodes

@@ -1,0 +1,204 @@
+"""One client's connection: a UNIX stream socket on the reactor, with descriptors in its answers.
+
+Twisted's own transport attaches a descriptor to whatever byte is sent next, and sends an answer
+only in the next turn of the reactor. Here an answer is sent at once when nothing waits before it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ParamSpec
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.outgoing import Outgoing, close_all
+
+P = ParamSpec("P")
+
+_READ_BYTES = 65536
+
+#: A client that leaves so many bytes of its answers unread is not served until it reads.
+CONGESTED_BYTES = 256 * 1024
+
+_UCRED = struct.Struct("iII")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCredentials:
+    """Who is at the other end of a UNIX socket, as of its connect (SO_PEERCRED of unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_credentials(sock: socket.socket) -> PeerCredentials:
+    """Ask the kernel who connected."""
+    option = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return PeerCredentials(*_UCRED.unpack(option))
+
+
+@implementer(IConnection, IReadDescriptor, IWriteDescriptor)
+class Connection:
+    """See IConnection."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        sock: socket.socket,
+        peer: PeerCredentials,
+        conversation: IConversation,
+        closed: Callable[[Connection], None],
+    ) -> None:
+        """Take over a connected socket.
+
+        :param closed: called once, when the socket is closed.
+        """
+        self.peer = peer
+        self.congested = False
+        self.conversation = conversation
+        self._reactor = reactor
+        self._socket = sock
+        self._closed_call = closed
+        self._outgoing = Outgoing()
+        self._reading = False
+        self._input_ended = False
+        self._closing = False
+        self._closed = False
+        sock.setblocking(False)
+
+    def start(self) -> None:
+        """Begin the conversation."""
+        self._tell(self.conversation.connection_made, self)
+        self.resume_reading()
+
+    def finish(self) -> None:
+        """Let the conversation end: the daemon stops."""
+        if not self._closed:
+            self._tell(self.conversation.finish)
+
+    # IConnection.
+
+    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """See IConnection."""
+        if self._closed:
+            close_all(descriptors)
+            return
+        if not descriptors and not self._outgoing:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.abort()
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        waited = bool(self._outgoing)
+        self._outgoing.add(data, descriptors)
+        if not waited:
+            self._send_queued()
+        # Here, not when the socket takes more: a client that never reads may let it stay full.
+        if self._outgoing.size >= CONGESTED_BYTES:
+            self.congested = True
+
+    def pause_reading(self) -> None:
+        """See IConnection."""
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+
+    def resume_reading(self) -> None:
+        """See IConnection."""
+        if not (self._reading or self._closing or self._closed or self._input_ended):
+            self._reading = True
+            self._reactor.addReader(self)
+
+    def close_when_sent(self) -> None:
+        """See IConnection."""
+        self._closing = True
+        self.pause_reading()
+        if not self._outgoing:
+            self.abort()
+
+    def abort(self) -> None:
+        """See IConnection."""
+        if self._closed:
+            return
+        self._closed = True
+        self.congested = False
+        self.pause_reading()
+        self._reactor.removeWriter(self)
+        self._outgoing.close()
+        self._socket.close()
+        self._tell(self.conversation.connection_lost)
+        self._closed_call(self)
+
+    # The reactor's side.
+
+    def fileno(self) -> int:
+        """See IReadDescriptor; -1 once closed."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "connection"
+
+    def doRead(self) -> None:
+        """Take what the client sent."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.abort()
+            return
+        if data:
+            self._tell(self.conversation.data_received, data)
+        else:
+            # A half-close: the client may still read what it asked for.
+            self._input_ended = True
+            self.pause_reading()
+            self._tell(self.conversation.input_ended)
+
+    def doWrite(self) -> None:
+        """Send on what waits."""
+        self._send_queued()
+        if self.congested and self._outgoing.size < CONGESTED_BYTES // 2:
+            self.congested = False
+            self._tell(self.conversation.output_drained)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor: the reactor saw that the client is gone."""
+        self.abort()
+
+    def _send_queued(self) -> None:
+        try:
+            all_sent = self._outgoing.send(self._socket)
+        except OSError:
+            self.abort()
+            return
+        if all_sent:
+            self._reactor.removeWriter(self)
+            if self._closing:
+                self.abort()
+        else:
+            self._reactor.addWriter(self)
+
+    def _tell(self, event: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell the conversation of an event; if it fails, this connection is closed."""
+        try:
+            event(*args, **kwargs)
+        except Exception:  # noqa: BLE001 (nobody else's connection may suffer)
+            self._logger.failure("a connection failed and is closed")
+            self.abort()

@@ -1,0 +1,101 @@
+"""The bytes and descriptors that wait to be sent to one client, in order."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+#: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
+_MOST_DESCRIPTORS = 253
+
+#: Plain bytes are joined up to this size before they are sent.
+_JOINED_BYTES = 65536
+
+
+class Outgoing:
+    """A queue of messages over a socket that does not block.
+
+    A message is bytes, perhaps with descriptors, which are attached to its first byte. Bytes with
+    descriptors are sent by a call of their own, never with other messages: libvirt's client reads
+    a frame with a plain read and each descriptor with a one-byte message after it, and would lose
+    a descriptor that comes with anything else.
+
+    :ivar size: bytes that wait.
+    """
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._messages)
+
+    def add(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Queue a message and take its descriptors over.
+
+        :param descriptors: at most 253 for each byte.
+        """
+        view = memoryview(data)
+        self.size += len(data)
+        while len(descriptors) > _MOST_DESCRIPTORS and len(view) > 1:
+            self._messages.append((view[:1], tuple(descriptors[:_MOST_DESCRIPTORS])))
+            view, descriptors = view[1:], descriptors[_MOST_DESCRIPTORS:]
+        self._messages.append((view, tuple(descriptors)))
+
+    def send(self, sock: socket.socket) -> bool:
+        """Send as much as the socket takes, and close the descriptors that were sent.
+
+        :returns: whether all was sent.
+        :raises OSError: the client is gone.
+        """
+        try:
+            while self._messages:
+                self._send_first(sock)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drop all that waits and close its descriptors."""
+        for _, descriptors in self._messages:
+            close_all(descriptors)
+        self._messages.clear()
+        self.size = 0
+
+    def _send_first(self, sock: socket.socket) -> None:
+        data, descriptors = self._messages[0]
+        if descriptors:
+            sent = socket.send_fds(sock, [data], descriptors)
+            close_all(descriptors)
+        else:
+            data = self._join()
+            sent = sock.send(data)
+        self.size -= sent
+        if sent == len(data):
+            self._messages.popleft()
+        else:
+            self._messages[0] = (data[sent:], ())
+
+    def _join(self) -> memoryview:
+        """Make one message of the plain ones at the head, up to a size."""
+        first = self._messages[0][0]
+        if len(self._messages) == 1 or self._messages[1][1] or len(first) >= _JOINED_BYTES:
+            return first
+        parts = []
+        size = 0
+        while self._messages and not self._messages[0][1] and size < _JOINED_BYTES:
+            parts.append(self._messages.popleft()[0])
+            size += len(parts[-1])
+        joined = memoryview(b"".join(parts))
+        self._messages.appendleft((joined, ()))
+        return joined
+
+
+def close_all(descriptors: Sequence[int]) -> None:
+    """Close descriptors, whatever their state."""
+    for descriptor in descriptors:
+        with suppress(OSError):
+            os.close(descriptor)
