@@ -1,0 +1,183 @@
+"""Each method asks the log handler for what the client asked, and tells what it answered."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.jsonrpc.fakes import Client
+from twisted_virtlog.jsonrpc.methods import METHODS
+from twisted_virtlog.values import Domain, Excerpt, LogState, LogStatus, Opened, Position
+
+PATH = "/var/log/libvirt/qemu/web.log"
+GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
+GUEST_JSON = {"uuid": GUEST.uuid, "name": "web"}
+START = {"inode": 7, "offset": 0}
+END = {"inode": 7, "offset": 3}
+OPENED_AT = datetime(2024, 2, 29, 12, 0, 0, 250, tzinfo=timezone.utc)
+
+
+def result(client: Client, method: str, params: Any = msgspec.UNSET) -> Any:
+    """Call a method; check that its result is of the documented type."""
+    answer = client.call(method, params)
+    assert answer.keys() == {"result"}
+    msgspec.convert(answer["result"], METHODS[method].result)
+    return answer["result"]
+
+
+def excerpt(data: bytes, gap: bool = False) -> Excerpt:
+    """Make an excerpt: bytes from the beginning of a closed log."""
+    return Excerpt(data, Position(7, 0), Position(7, len(data)), gap=gap, final=True)
+
+
+@pytest.mark.parametrize(
+    ("params", "call"),
+    [
+        ({"path": PATH}, ("open", PATH, "none", None, False)),
+        (
+            {"path": PATH, "driver": "qemu", "domain": GUEST_JSON, "truncate": True},
+            ("open", PATH, "qemu", GUEST, True),
+        ),
+        ([PATH, "qemu", GUEST_JSON, True], ("open", PATH, "qemu", GUEST, True)),
+    ],
+)
+def test_open_hands_out_the_pipe(params: Any, call: tuple[Any, ...]) -> None:
+    """The answer tells where the log goes on, and comes with one descriptor."""
+    read_end, write_end = os.pipe()
+    try:
+        client = Client(open=Opened(Position(7, 3), write_end))
+        assert result(client, "log.open", params) == {"position": END, "fds": 1}
+        assert client.handler.calls == [call]
+        assert client.connection.descriptors == [write_end]
+        os.write(write_end, b"still open")
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_position_tells_the_end() -> None:
+    """Inode and offset, and nothing else."""
+    client = Client(position=Position(7, 3))
+    assert result(client, "log.position", {"path": PATH}) == END
+    assert result(client, "log.position", [PATH]) == END
+    assert client.handler.calls == [("position", PATH)] * 2
+
+
+def test_read_begins_at_the_oldest_byte() -> None:
+    """Without a position; at most a mebibyte, as text."""
+    client = Client(read=excerpt(b"abc"))
+    expected = {"data": "abc", "encoding": "utf-8", "start": START, "end": END, "gap": False}
+    assert result(client, "log.read", {"path": PATH}) == expected
+    assert client.handler.calls == [("read", PATH, None, 1048576)]
+
+
+def test_read_takes_a_position_a_limit_and_an_encoding() -> None:
+    """As base64 every byte is told; a gap is told too."""
+    client = Client(read=excerpt(b"\xff\0\n", gap=True))
+    params = {"path": PATH, "position": START, "max_bytes": 3, "encoding": "base64"}
+    expected = {"data": "/wAK", "encoding": "base64", "start": START, "end": END, "gap": True}
+    assert result(client, "log.read", params) == expected
+    assert client.handler.calls == [("read", PATH, Position(7, 0), 3)]
+
+
+def test_read_replaces_broken_bytes() -> None:
+    """Whatever a guest wrote, the answer is JSON, and the end counts the log's bytes."""
+    answer = result(Client(read=excerpt(b"\xff\0\n")), "log.read", [PATH])
+    assert (answer["data"], answer["end"]) == ("\ufffd\0\n", END)
+
+
+def test_append_sends_the_message_as_utf8() -> None:
+    """As it is, with nothing added."""
+    client = Client(append=Position(7, 3))
+    assert result(client, "log.append", [PATH, "ü\n\0"]) == END
+    assert client.handler.calls == [("append", PATH, "ü\n\0".encode(), "none", None)]
+    result(client, "log.append", {"path": PATH, "message": "", "driver": "x", "domain": GUEST_JSON})
+    assert client.handler.calls[-1] == ("append", PATH, b"", "x", GUEST)
+
+
+def status(**changes: Any) -> LogStatus:
+    """Make the status of an open log."""
+    log = LogStatus(
+        PATH, "qemu", GUEST, Position(7, 3), OPENED_AT, 100, 2, LogState.OPEN, None, lost_bytes=0
+    )
+    return msgspec.structs.replace(log, **changes)
+
+
+STATUS_JSON = {
+    "path": PATH,
+    "driver": "qemu",
+    "domain": GUEST_JSON,
+    "position": END,
+    "opened_at": "2024-02-29T12:00:00.000250Z",
+    "bytes": 100,
+    "rollovers": 2,
+    "state": "open",
+}
+
+
+def test_list_tells_all_of_a_log() -> None:
+    """Just the documented members; the error only where there is one."""
+    failing = {"state": LogState.FAILING, "error": "No space left on device", "lost_bytes": 9}
+    client = Client(logs=[status(), status(path="/z", domain=None, **failing)])
+    assert result(client, "log.list") == [
+        STATUS_JSON,
+        {
+            **STATUS_JSON,
+            "path": "/z",
+            "domain": None,
+            "state": "failing",
+            "error": "No space left on device",
+        },
+    ]
+
+
+def test_list_shows_names_that_are_no_utf8() -> None:
+    """One odd path does not hide the other logs."""
+    odd = os.fsdecode(b"/\xff")
+    name = Domain(GUEST.uuid, odd)
+    log = status(path=odd, driver=odd, domain=name, state=LogState.FAILING, error=odd)
+    (entry,) = result(Client(logs=[log]), "log.list", [])
+    shown = "/\ufffd"
+    assert entry == {
+        **STATUS_JSON,
+        "path": shown,
+        "driver": shown,
+        "domain": {"uuid": GUEST.uuid, "name": shown},
+        "state": "failing",
+        "error": shown,
+    }
+
+
+def test_info_tells_of_the_daemon() -> None:
+    """What it is, its limits and totals."""
+    answer = result(Client(), "daemon.info")
+    assert answer == {
+        "name": "virtlogd",
+        "version": "1.2.3",
+        "pid": 42,
+        "started_at": "2024-02-29T12:00:00Z",
+        "uptime_s": 1.5,
+        "limits": {"max_clients": 1024},
+        "counts": {
+            "open_logs": 1,
+            "failing_logs": 0,
+            "opened_logs": 2,
+            "bytes_written": 3,
+            "bytes_lost": 4,
+            "rollovers": 5,
+            "clients": 6,
+        },
+    }
+
+
+@pytest.mark.parametrize("method", ["log.follow", "log.unfollow", "", "LOG.LIST", "rpc.other"])
+def test_other_methods_are_not_found(method: str) -> None:
+    """The answer says where to look."""
+    error = Client().call(method, {"path": PATH})["error"]
+    assert error["code"] == -32601
+    assert repr(method) in error["message"]
+    assert "rpc.discover" in error["message"]

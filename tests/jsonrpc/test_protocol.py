@@ -1,0 +1,441 @@
+"""A conversation answers in order, once, and survives whatever a client or the handler does."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import capturedLogs
+
+from tests.jsonrpc.fakes import Client
+from twisted_virtlog.errors import NoSuchLog
+from twisted_virtlog.values import Excerpt, Opened, Position
+
+HERE = Position(7, 3)
+HERE_JSON = {"inode": 7, "offset": 3}
+
+
+def request(number: Any, method: str = "log.position", params: str = '["/a"]') -> str:
+    """Make a request, or a notification if its number is None, without a newline."""
+    member = "" if number is None else f'"id":{number},'
+    return f'{{"jsonrpc":"2.0",{member}"method":"{method}","params":{params}}}'
+
+
+def answer(number: Any, result: Any = HERE_JSON) -> dict[str, Any]:
+    """Make the answer to a request that went well."""
+    return {"jsonrpc": "2.0", "id": number, "result": result}
+
+
+def codes(answers: list[Any]) -> list[Any]:
+    """Tell id and error code, or "ok", of answers, of batches as lists."""
+    return [
+        codes(a) if isinstance(a, list) else (a["id"], a["error"]["code"] if "error" in a else "ok")
+        for a in answers
+    ]
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Make a pipe, its read end non-blocking; the write end is the test's to close."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    yield read_end, write_end
+    os.close(read_end)
+
+
+def is_closed(read_end: int) -> bool:
+    """Tell whether a pipe has no write end left."""
+    try:
+        return os.read(read_end, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+# The examples of the JSON-RPC 2.0 specification, with methods that this daemon has.
+EXAMPLES: dict[str, tuple[str, list[Any]]] = {
+    "positional parameters": (request(1), [(1, "ok")]),
+    "named parameters": (request(3, params='{"path":"/a"}'), [(3, "ok")]),
+    "a notification": (request(None), []),
+    "a notification of no method": (request(None, "foobar", "[]"), []),
+    "no such method": ('{"jsonrpc":"2.0","method":"foobar","id":"1"}', [("1", -32601)]),
+    "invalid JSON": (
+        '{"jsonrpc": "2.0", "method": "foobar, "params": "bar", "baz]\n',
+        [(None, -32700)],
+    ),
+    "an invalid request": (
+        '{"jsonrpc": "2.0", "method": 1, "params": "bar"}',
+        [(None, -32600)],
+    ),
+    "a batch, invalid JSON": (
+        '[\n {"jsonrpc":"2.0","method":"sum","id":"1"},\n {"jsonrpc":"2.0","method"\n]\n',
+        [(None, -32700)],
+    ),
+    "an empty array": ("[]", [(None, -32600)]),
+    "an invalid batch of one": ("[1]", [[(None, -32600)]]),
+    "an invalid batch": ("[1,2,3]", [[(None, -32600)] * 3]),
+    "a batch": (
+        f'[{request(1)},{request(None)},{request(2)},{{"foo":"boo"}},{request(5, "foo.get")}]',
+        [[(1, "ok"), (2, "ok"), (None, -32600), (5, -32601)]],
+    ),
+    "a batch of notifications": (f"[{request(None)},{request(None, 'x')}]", []),
+}
+
+
+@pytest.mark.parametrize(("data", "expected"), EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_the_specifications_examples(data: str, expected: list[Any]) -> None:
+    """JSON-RPC 2.0 in full, sent whole and byte by byte."""
+    assert codes(Client(position=HERE).ask(data)) == expected
+    client = Client(position=HERE)
+    for byte in data.encode():
+        client.send(bytes([byte]))
+    assert codes(client.connection.answers) == expected
+
+
+def test_notifications_are_carried_out_in_silence() -> None:
+    """Whether they go well, fail, or have wrong parameters."""
+    client = Client(position=HERE, append=NoSuchLog("no", "/a"))
+    client.send(
+        request(None) + request(None, "log.append", '["/a","x"]') + request(None, params="{}")
+    )
+    assert [call[0] for call in client.handler.calls] == ["position", "append"]
+    assert client.connection.output == b""
+
+
+def test_a_null_id_is_answered() -> None:
+    """It is an id like any other."""
+    assert Client(position=HERE).ask(request("null")) == [answer(None)]
+
+
+def test_wrong_parameters_are_told_with_the_path() -> None:
+    """A person reading the daemon's answers sees which log they are about."""
+    error = Client().call("log.read", {"path": "/a", "max_bytes": 0})["error"]
+    assert (error["code"], error["data"]) == (-32602, {"path": "/a"})
+    assert "max_bytes is 0" in error["message"]
+    assert "data" not in Client().call("log.read", {})["error"]
+
+
+@pytest.mark.parametrize("wrap", [lambda v: v, succeed], ids=["at once", "Deferred"])
+def test_each_answer_is_one_line(wrap: Any) -> None:
+    """Requests on one line or many are answered in order, each with one newline."""
+    client = Client(position=lambda path: wrap(Position(1, len(path))))
+    client.send(request(1, params='["/a"]') + request('"b"', params='["/ab"]') + "\n" + request(3))
+    lines = client.connection.output.split(b"\n")
+    assert lines.pop() == b""
+    assert [msgspec.json.decode(line)["id"] for line in lines] == [1, "b", 3]
+
+
+def test_a_later_answer_keeps_its_place() -> None:
+    """Nothing after it is carried out before it is there, and nothing is read meanwhile."""
+    later: Deferred[Position] = Deferred()
+    client = Client(read=later, position=HERE)
+    client.send(request(1, "log.read") + request(2))
+    client.send(request(3))
+    assert client.connection.output == b""
+    assert [call[0] for call in client.handler.calls] == ["read"]
+    assert client.connection.paused
+    client.handler.answers["read"] = None
+    later.callback(Excerpt(b"x", HERE, HERE, False, True))  # type: ignore[arg-type]
+    assert [a["id"] for a in client.connection.answers] == [1, 2, 3]
+    assert not client.connection.paused
+
+
+def test_a_later_error_is_told() -> None:
+    """A failed Deferred is answered as if the error had been raised at once."""
+    later: Deferred[Position] = Deferred()
+    client = Client(position=later)
+    client.send(request(1))
+    later.errback(NoSuchLog("not open: /a", "/a"))
+    (told,) = client.connection.answers
+    assert told["error"] == {"code": 1002, "message": "not open: /a", "data": {"path": "/a"}}
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+def test_what_nobody_foresaw_costs_one_answer(
+    is_later: bool, expected_failures: list[str]
+) -> None:
+    """It is logged with its traceback, and the conversation goes on."""
+    expected_failures.append("ZeroDivisionError")
+
+    def fail(_: object) -> Position:
+        raise ZeroDivisionError("no wonder")
+
+    def fail_later(_: object) -> Deferred[Position]:
+        return succeed(HERE).addCallback(fail)
+
+    client = Client(position=fail_later if is_later else fail, append=HERE)
+    with capturedLogs() as logged:
+        error = client.call("log.position", ["/a"])["error"]
+    assert (error["code"], error["data"]) == (-32603, {"path": "/a"})
+    assert "ZeroDivisionError" in error["message"]
+    assert "no wonder" not in error["message"]
+    (event,) = logged
+    assert event["log_failure"].check(ZeroDivisionError)
+    assert __file__ in event["log_failure"].getTraceback()
+    assert client.call("log.append", ["/a", "x"]) == {"result": HERE_JSON}
+
+
+def test_descriptors_go_with_their_answers(pipe: tuple[int, int]) -> None:
+    """The first answer that promises one comes with the first."""
+    _, write_end = pipe
+    second = os.dup(write_end)
+    descriptors = iter([write_end, second])
+    client = Client(open=lambda *_: Opened(HERE, next(descriptors)), position=HERE)
+    client.send(request(1, "log.open") + request(2) + request(3, "log.open"))
+    found = [(msgspec.json.decode(data)["id"], given) for data, given in client.connection.sent]
+    assert found == [(1, (write_end,)), (2, ()), (3, (second,))]
+    os.close(write_end)
+    os.close(second)
+
+
+def test_a_batchs_descriptors_come_with_its_one_text(pipe: tuple[int, int]) -> None:
+    """In the order of the answers within."""
+    _, write_end = pipe
+    second = os.dup(write_end)
+    descriptors = iter([write_end, second])
+    client = Client(open=lambda *_: Opened(HERE, next(descriptors)), position=HERE)
+    client.send(f"[{request(1, 'log.open')},{request(2)},{request(3, 'log.open')}]")
+    ((text, given),) = client.connection.sent
+    assert given == (write_end, second)
+    assert [a["id"] for a in msgspec.json.decode(text)] == [1, 2, 3]
+    os.close(write_end)
+    os.close(second)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_log_opened_by_a_notification_is_closed(pipe: tuple[int, int], batch: bool) -> None:
+    """Nobody would get its descriptor."""
+    read_end, write_end = pipe
+    client = Client(open=Opened(HERE, write_end))
+    text = request(None, "log.open")
+    client.send(f"[{text}]" if batch else text)
+    assert client.connection.output == b""
+    assert is_closed(read_end)
+
+
+def test_a_descriptor_is_closed_if_its_answer_cannot_be_made(
+    pipe: tuple[int, int], expected_failures: list[str]
+) -> None:
+    """Nothing leaks when a step fails half way."""
+    expected_failures.append("Error")
+    read_end, write_end = pipe
+    broken = Opened(Position("?", 0), write_end)  # type: ignore[arg-type]
+    with capturedLogs() as logged:
+        assert Client(open=broken).call("log.open", ["/a"])["error"]["code"] == -32603
+    assert len(logged) == 1
+    assert is_closed(read_end)
+
+
+@pytest.mark.parametrize("text", [request(1, "log.open"), f"[{request(1, 'log.open')},1]"])
+def test_a_descriptor_is_closed_if_the_client_left_meanwhile(
+    pipe: tuple[int, int], text: str
+) -> None:
+    """A log that is opened for a client that is gone is closed at once."""
+    read_end, write_end = pipe
+    later: Deferred[Opened] = Deferred()
+    client = Client(open=later)
+    client.send(text)
+    client.connection.is_gone = True
+    client.conversation.connection_lost()
+    later.callback(Opened(HERE, write_end))
+    assert is_closed(read_end)
+
+
+def test_descriptors_gathered_in_a_batch_are_closed_with_the_connection(
+    pipe: tuple[int, int],
+) -> None:
+    """Also those whose batch still waits for another entry."""
+    read_end, write_end = pipe
+    later: Deferred[Position] = Deferred()
+    client = Client(open=Opened(HERE, write_end), position=later)
+    client.send(f"[{request(1, 'log.open')},{request(2)}]")
+    assert not is_closed(read_end)
+    client.connection.is_gone = True
+    client.conversation.connection_lost()
+    assert is_closed(read_end)
+    later.callback(HERE)
+
+
+def test_a_batch_waits_for_each_entry() -> None:
+    """Entries are carried out one after another, as requests are."""
+    waiting: list[Deferred[Position]] = []
+
+    def position(_path: str) -> Deferred[Position]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    client = Client(position=position)
+    client.send(f"[{request(1)},{request(2)}]{request(3)}")
+    for number in range(3):
+        assert len(waiting) == number + 1
+        waiting[number].callback(Position(number, 0))
+    batch, single = client.connection.answers
+    assert [a["id"] for a in (*batch, single)] == [1, 2, 3]
+
+
+def test_a_long_batch_leaves_in_pieces_as_the_client_reads() -> None:
+    """Its answers are no burden to the daemon, and still one array."""
+    excerpt = Excerpt(b"x" * 30_000, HERE, HERE, False, True)
+    client = Client(congest_at=100_000, read=excerpt, position=HERE)
+    client.send("[" + ",".join(request(n, "log.read") for n in range(20)) + "]" + request(20))
+    sent = []
+    while client.connection.congested:
+        assert client.connection.paused
+        sent += client.connection.sent
+        assert len(client.connection.output) < 200_000
+        client.connection.sent.clear()
+        client.conversation.output_drained()
+    client.connection.sent[:0] = sent
+    batch, single = client.connection.answers
+    assert [a["id"] for a in (*batch, single)] == list(range(21))
+    assert len(client.handler.calls) == 21
+
+
+def test_a_long_batch_leaves_the_reactor_to_others() -> None:
+    """Also one without answers, whose client is never congested."""
+    client = Client(position=HERE)
+    text = "[" + ",".join([request(None)] * 1000 + [request(1)]) + "]" + request(2)
+    client.conversation.data_received(text.encode())
+    assert len(client.handler.calls) < 500
+    assert client.turns.take() >= 3
+    assert len(client.handler.calls) == 1002
+    assert client.connection.answers == [[answer(1)], answer(2)]
+
+
+def test_many_small_entries_take_little_memory() -> None:
+    """A batch is taken apart as it is carried out."""
+    client = Client(congest_at=1000)
+    client.send(b"[" + b"1," * 100_000 + b"1]")
+    assert client.connection.congested
+    assert len(client.connection.output) < 200_000
+
+
+def test_requests_wait_while_the_client_does_not_read() -> None:
+    """What is sent and never read is bounded by one answer."""
+    client = Client(congest_at=1, position=HERE)
+    client.send(request(1) + request(2))
+    assert client.connection.answers == [answer(1)]
+    assert client.connection.paused
+    client.connection.sent.clear()
+    client.conversation.output_drained()
+    assert client.connection.answers == [answer(2)]
+
+
+def test_a_half_closed_client_gets_its_answers() -> None:
+    """The connection closes after the last one."""
+    later: Deferred[Position] = Deferred()
+    client = Client(position=later)
+    client.send(request(1))
+    client.send(request(2, "daemon.info", "[]")[:-1])
+    client.send("}")
+    client.conversation.input_ended()
+    assert not client.connection.closed
+    later.callback(HERE)
+    assert codes(client.connection.answers) == [(1, "ok"), (2, "ok")]
+    assert client.connection.closed
+
+
+def test_a_half_sent_request_is_refused_at_the_end() -> None:
+    """So that a client that was cut short knows it."""
+    client = Client()
+    client.send(request(1)[:-5])
+    client.conversation.input_ended()
+    assert codes(client.connection.answers) == [(None, -32700)]
+    assert client.connection.closed
+
+
+def test_a_stream_that_cannot_go_on_is_closed() -> None:
+    """Garbage without end is answered once and then cut off."""
+    client = Client()
+    client.send(b"garbage ")
+    for _ in range(256):
+        assert not client.connection.closed
+        client.send(b"x" * 65536)
+    assert codes(client.connection.answers) == [(None, -32700)]
+    assert client.connection.closed
+
+
+def test_a_text_of_16_mebibytes_is_taken_and_no_longer_one() -> None:
+    """The limit is as documented; the next line is served."""
+    head, tail = request(1, "log.append", '["/a","').encode()[:-1], b'"]}'
+    for size, told in ((2**24, (1, "ok")), (2**24 + 1, (None, -32700))):
+        text = head + b"x" * (size - len(head) - len(tail)) + tail
+        assert len(text) == size
+        client = Client(append=HERE)
+        for start in range(0, size, 2**20):
+            client.send(text[start : start + 2**20])
+        client.send("\n" + request(2, "daemon.info", "[]"))
+        assert codes(client.connection.answers) == [told, (2, "ok")]
+
+
+def test_a_stopping_daemon_ends_the_batch_in_progress() -> None:
+    """What was carried out is answered, in an array that has its end."""
+    client = Client(congest_at=1, position=HERE)
+    client.send("[" + ",".join(request(n) for n in range(5000)) + "]")
+    client.conversation.finish()
+    (batch,) = client.connection.answers
+    assert 0 < len(batch) < 5000
+    assert client.connection.closed
+
+
+def test_a_stopping_daemon_answers_what_waits_in_a_batch() -> None:
+    """The entry in progress is answered, the ones behind it are not carried out."""
+    later: Deferred[Position] = Deferred()
+    client = Client(position=later)
+    client.send(f"[{request(1)},{request(2)}]")
+    client.conversation.finish()
+    assert not client.connection.closed
+    later.callback(HERE)
+    assert client.connection.answers == [[answer(1)]]
+    assert client.connection.closed
+
+
+def test_a_stopping_daemon_answers_what_waits() -> None:
+    """The request in progress is answered, the ones behind it are not carried out."""
+    later: Deferred[Position] = Deferred()
+    client = Client(position=later)
+    client.send(request(1) + request(2))
+    client.conversation.finish()
+    later.callback(HERE)
+    assert client.connection.answers == [answer(1)]
+    assert client.connection.closed
+
+
+requests = st.sampled_from(
+    [
+        request(1),
+        request('"x"', "log.read", '{"path":"/a","encoding":"base64"}'),
+        request(None),
+        request(2, "log.append", '["/a"]'),
+        f"[{request(3)},7,{request(None)}]",
+        request(4, "daemon.info", "{}"),
+    ]
+).map(str.encode)
+
+
+@given(
+    st.lists(
+        requests | st.binary(max_size=20) | st.sampled_from([b"\n", b"{", b"]", b'"']), max_size=8
+    ),
+    st.lists(st.integers(0, 500), max_size=5),
+)
+def test_no_bytes_break_a_conversation(parts: list[bytes], cut: list[int]) -> None:
+    """Whatever comes, every answer is a JSON-RPC answer on a line of its own."""
+    data = b"".join(parts)
+    client = Client(position=HERE, read=Excerpt(b"x", HERE, HERE, False, True), append=HERE)
+    edges = [0, *sorted(c % (len(data) + 1) for c in cut), len(data)]
+    for start, stop in itertools.pairwise(edges):
+        client.send(data[start:stop])
+    client.conversation.input_ended()
+    client.turns.take()
+    assert client.connection.closed
+    for told in client.connection.answers:
+        for one in told if isinstance(told, list) else [told]:
+            assert one["jsonrpc"] == "2.0"
+            assert one.keys() == {"jsonrpc", "id", "error" if "error" in one else "result"}

@@ -1,0 +1,97 @@
+"""Errors to codes, in one place: what each failure is called on the wire, and its data."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+from typing import Any
+
+import msgspec
+
+from twisted_virtlog import errors
+from twisted_virtlog.jsonrpc.messages import ErrorObject
+from twisted_virtlog.jsonrpc.schema import Domain
+from twisted_virtlog.jsonrpc.text import printable
+
+
+class Code(enum.IntEnum):
+    """Error codes. JSON-RPC 2.0 keeps -32768 to -32000 for itself, so ours lie outside."""
+
+    PARSE_ERROR = -32700
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+    INTERNAL_ERROR = -32603
+    LOG_BUSY = 1001
+    NO_SUCH_LOG = 1002
+    SYSTEM_ERROR = 1003
+    LIMIT = 1004
+    SHUTTING_DOWN = 1005
+    NOT_WRITTEN = 1006
+
+    @property
+    def meaning(self) -> str:
+        """When the code is answered, for documentation."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Code.PARSE_ERROR: "a text is no JSON, no UTF-8, or longer than 16 MiB",
+    Code.INVALID_REQUEST: "a text is JSON, but no request",
+    Code.METHOD_NOT_FOUND: "there is no such method",
+    Code.INVALID_PARAMS: "a parameter is missing, unknown, or of a wrong type or value",
+    Code.INTERNAL_ERROR: "the daemon met what nobody foresaw; its own log has the particulars",
+    Code.LOG_BUSY: "the log is open; data has driver, domain and opened_at of the holder",
+    Code.NO_SUCH_LOG: "the log is not open (log.position), or no file of it exists (log.read)",
+    Code.SYSTEM_ERROR: "an operation of the system failed; data has errno (a name) and strerror",
+    Code.LIMIT: "a limit of the daemon was reached; data.limit names it",
+    Code.SHUTTING_DOWN: "the daemon is stopping",
+    Code.NOT_WRITTEN: (
+        "the log's file cannot be written now, so there is no true position;"
+        " data has errno, strerror and pending_bytes"
+    ),
+}
+
+
+def error_object(error: errors.LogError) -> ErrorObject:
+    """Tell a failure of the log handler to a client."""
+    code, data = _code_and_data(error)
+    if error.path is not None:
+        data["path"] = printable(error.path)
+    return ErrorObject(code, printable(str(error)), data or msgspec.UNSET)
+
+
+def _code_and_data(error: errors.LogError) -> tuple[Code, dict[str, Any]]:
+    code = Code.INTERNAL_ERROR
+    data: dict[str, Any] = {}
+    match error:
+        case errors.LogBusy():
+            code, data = Code.LOG_BUSY, _holder_data(error)
+        case errors.NoSuchLog():
+            code = Code.NO_SUCH_LOG
+        case errors.NotWritten():
+            code = Code.NOT_WRITTEN
+            data = {**_system_data(error.errno), "pending_bytes": error.pending_bytes}
+        case errors.SystemFailure():
+            code, data = Code.SYSTEM_ERROR, _system_data(error.errno)
+        case errors.UnsupportedBackups():
+            code, data = Code.SYSTEM_ERROR, _system_data(errno.EINVAL)
+        case errors.LimitReached():
+            code, data = Code.LIMIT, {"limit": error.limit}
+        case errors.ShuttingDown():
+            code = Code.SHUTTING_DOWN
+    return code, data
+
+
+def _holder_data(error: errors.LogBusy) -> dict[str, Any]:
+    return {
+        "driver": printable(error.driver),
+        "domain": None if error.domain is None else Domain.of(error.domain),
+        "opened_at": error.opened_at,
+    }
+
+
+def _system_data(number: int) -> dict[str, Any]:
+    name = errno.errorcode.get(number, str(number))
+    return {"errno": name, "strerror": os.strerror(number)}

@@ -1,0 +1,172 @@
+"""Cuts a stream of bytes into JSON texts: limits, and going on after what is no JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted_virtlog.jsonrpc.scanner import MAX_DEPTH, Broken, Buffer, Scanner
+
+#: The longest text, from its first byte to its last; also the most that is dropped while a
+#: newline is looked for after a text that was refused.
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+
+_WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
+_CONTAINER_STARTS = b"{["
+_LAST_BYTES_OF_LINE = b"}] \t\r\n"
+
+T = TypeVar("T")
+
+
+class NotJSON(ValueError):
+    """A text that is no JSON, no UTF-8, or too long; the message says which and where."""
+
+
+class TextStream(Generic[T]):
+    """Is fed bytes in any split and gives one parsed text after another.
+
+    Texts are separated by white space or nothing. After one that is refused, the stream goes on
+    after the next newline, so that one bad line costs a client nothing but that line.
+
+    :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises NotJSON.
+    :param max_text_bytes: the limit for one text.
+    """
+
+    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
+        self._parse = parse
+        self._max_text_bytes = max_text_bytes
+        self._buffer: Buffer = b""
+        self._start = 0
+        self._scanner: Scanner | None = None
+        self._line_tried_to = 0
+        self._skipped: int | None = None
+        self._ended = False
+        #: No newline was found to go on from; the connection is of no more use.
+        self.lost = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if self.lost:
+            return
+        if self._start == len(self._buffer):
+            self._buffer = data
+        else:
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(self._buffer)
+            del self._buffer[: self._start]
+            self._buffer += data
+        if self._scanner is not None:
+            self._scanner.moved(self._start)
+        self._line_tried_to = max(0, self._line_tried_to - self._start)
+        self._start = 0
+
+    def end(self) -> None:
+        """Take note that no more bytes will come."""
+        self._ended = True
+
+    def next_text(self) -> T | None:
+        """Parse the next text.
+
+        :returns: None if no complete one is there.
+        :raises NotJSON: the text is refused; it is answered, and this may be called again.
+        """
+        if self._skipped is not None and not self._skip_line():
+            return None
+        if self._scanner is None:
+            if not self._pass_white_space():
+                return None
+            text = self._try_line()
+            if text is not None:
+                return text
+            self._scanner = Scanner(self._start)
+        return self._scan(self._scanner)
+
+    def _pass_white_space(self) -> bool:
+        """Go on to the next text; tell whether there is a byte of it."""
+        size = len(self._buffer)
+        if self._start < size:
+            found = _WHITE_SPACE.match(self._buffer, self._start)
+            self._start = found.end() if found else size
+            if self._start < size:
+                return True
+            self._drop_buffer()
+        return False
+
+    def _try_line(self) -> T | None:
+        """Parse the rest of the line as one text, which it nearly always is, without a scan.
+
+        Done once for a line, so that many texts on one line are not copied again and again.
+        """
+        start = self._start
+        buffer = self._buffer
+        if start < self._line_tried_to or buffer[start] not in _CONTAINER_STARTS:
+            return None
+        newline = buffer.find(b"\n", start)
+        stop = newline + 1 if newline >= 0 else len(buffer)
+        self._line_tried_to = stop
+        if stop - start > self._max_text_bytes or buffer[stop - 1] not in _LAST_BYTES_OF_LINE:
+            return None
+        # (a whole bytes object is sliced without a copy)
+        line = bytes(buffer[start:stop])
+        # A text of n bytes has at most n/2 levels; beyond that the scan must count them.
+        if len(line) > 2 * MAX_DEPTH and line.count(b"{") + line.count(b"[") > MAX_DEPTH:
+            return None
+        try:
+            text = self._parse(line)
+        except NotJSON:
+            return None
+        self._go_on_at(stop)
+        return text
+
+    def _scan(self, scanner: Scanner) -> T | None:
+        limit = min(len(self._buffer), scanner.start + self._max_text_bytes)
+        try:
+            end = scanner.find_end(self._buffer, limit, self._ended)
+        except Broken as error:
+            self._refuse(error.resume, skip_line=not error.at_text)
+            raise NotJSON(f"Parse error: {error}") from None
+        if end is None:
+            if len(self._buffer) > limit:
+                self._refuse(limit)
+                raise NotJSON(f"Parse error: a text is longer than {self._max_text_bytes} bytes")
+            if self._ended:
+                self._refuse(limit)
+                raise NotJSON("Parse error: the input ended within a text")
+            return None
+        text = bytes(memoryview(self._buffer)[scanner.start : end])
+        self._go_on_at(end)
+        try:
+            return self._parse(text)
+        except NotJSON:
+            self._skipped = 0
+            raise
+
+    def _go_on_at(self, index: int) -> None:
+        self._scanner = None
+        self._start = index
+        if index == len(self._buffer):
+            self._drop_buffer()
+
+    def _drop_buffer(self) -> None:
+        self._buffer = b""
+        self._start = self._line_tried_to = 0
+
+    def _refuse(self, resume: int, skip_line: bool = True) -> None:
+        """Go on at an index of the buffer, or after the next newline from there."""
+        self._go_on_at(resume)
+        self._skipped = 0 if skip_line else None
+
+    def _skip_line(self) -> bool:
+        """Drop bytes up to and with the next newline; tell whether it was there."""
+        skipped = self._skipped or 0
+        limit = min(len(self._buffer), self._start + self._max_text_bytes - skipped)
+        newline = self._buffer.find(b"\n", self._start, limit)
+        if newline >= 0:
+            self._skipped = None
+            self._go_on_at(newline + 1)
+            return True
+        self._skipped = skipped + limit - self._start
+        self.lost = self._skipped >= self._max_text_bytes
+        self._drop_buffer()
+        return False

@@ -1,0 +1,185 @@
+"""JSON-RPC 2.0 messages: requests, batches and notifications in, answers and errors out."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from twisted_virtlog.jsonrpc.framing import NotJSON
+from twisted_virtlog.jsonrpc.scanner import Scanner
+
+NULL = Raw(b"null")
+ABSENT = Raw(b"")
+
+_UTF8_PIECE_BYTES = 65536
+_BETWEEN_ENTRIES = re.compile(rb"[ \t\r\n,]*")
+_ID_STARTS = b'"-0123456789n'
+_PARAMS_STARTS = b"{["
+# (some of the decoder's messages quote what they found)
+_MAX_REASON_CHARACTERS = 200
+_SHAPE = (
+    'a request is an object with "jsonrpc": "2.0", "method": a string, and, if wanted,'
+    ' "params": an object or an array, and "id": a string, a number or null'
+)
+_ARRAY_START, _ARRAY_END = b"[]"
+
+
+class Request(Struct, frozen=True, gc=False):
+    """A request, or a notification if its id is ABSENT.
+
+    :ivar params: the JSON of the parameters, or ABSENT.
+    :ivar id: the JSON of the id, echoed byte for byte, as numbers have many spellings.
+    """
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    params: Raw = ABSENT
+    id: Raw = ABSENT
+
+
+class InvalidRequest(Struct, frozen=True):
+    """JSON that is no request.
+
+    :ivar reason: what is wrong with it.
+    :ivar id: the JSON of its id; ``null`` if it has none that can be used.
+    """
+
+    reason: str
+    id: Raw = NULL
+
+
+class Batch:
+    """A batch, whose entries are taken out one at a time.
+
+    Taken out all at once, the smallest entries of the longest text would fill hundreds of
+    megabytes.
+
+    :param text: a JSON array, checked.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._position = text.index(_ARRAY_START) + 1
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all entries were taken out."""
+        return self._text[self._next_start()] == _ARRAY_END
+
+    def _next_start(self) -> int:
+        separators = _BETWEEN_ENTRIES.match(self._text, self._position)
+        return separators.end() if separators else self._position
+
+    def next_entry(self) -> Request | InvalidRequest | None:
+        """Take the next entry out; None after the last."""
+        text = self._text
+        start = self._next_start()
+        if text[start] == _ARRAY_END:
+            return None
+        # An entry of a checked array has an end.
+        end = Scanner(start).find_end(text, len(text), ended=True) or len(text) - 1
+        self._position = end
+        return _parse_one(text[start:end])
+
+
+Message: TypeAlias = "Request | InvalidRequest | Batch"
+
+
+class ErrorObject(Struct, frozen=True):
+    """The error member of an answer."""
+
+    code: int
+    message: str
+    data: dict[str, Any] | UnsetType = UNSET
+
+
+class _Identified(Struct):
+    """What can still be read of a request that is invalid."""
+
+    id: Raw = NULL
+
+
+_decode_request = msgspec.json.Decoder(Request).decode
+_decode_identified = msgspec.json.Decoder(_Identified).decode
+_decode_raw = msgspec.json.Decoder(Raw).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def parse(text: bytes) -> Message:
+    """Make a message of one JSON text.
+
+    :raises NotJSON: it is none.
+    """
+    # The decoder does not check the bytes of strings that it only passes.
+    if not text.isascii():
+        _check_utf8(text)
+    try:
+        return _checked(_decode_request(text))
+    except msgspec.ValidationError:
+        pass  # what is wrong is said below, once the rest of the text is known to be JSON
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotJSON(f"Parse error: {error}") from None
+    try:
+        is_array = memoryview(_decode_raw(text))[0] == _ARRAY_START
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotJSON(f"Parse error: {error}") from None
+    if not is_array:
+        return _parse_one(text)
+    batch = Batch(text)
+    return InvalidRequest("Invalid request: an empty batch") if batch.is_at_end else batch
+
+
+def _check_utf8(text: bytes) -> None:
+    """Check in pieces, as a decoded copy would take up to four times the text's memory."""
+    view = memoryview(text)
+    start = 0
+    while start < len(text):
+        stop = start + _UTF8_PIECE_BYTES
+        try:
+            _, taken = codecs.utf_8_decode(view[start:stop], "strict", stop >= len(text))
+        except UnicodeDecodeError as error:
+            at = start + error.start
+            raise NotJSON(f"Parse error: byte {at} is no UTF-8: {error.reason}") from None
+        start += taken
+
+
+def _checked(request: Request) -> Request | InvalidRequest:
+    """Refuse ids and params of a type that JSON-RPC has no use for."""
+    if request.id is not ABSENT and memoryview(request.id)[0] not in _ID_STARTS:
+        return InvalidRequest("Invalid request: the id must be a string, a number or null")
+    if request.params is not ABSENT and memoryview(request.params)[0] not in _PARAMS_STARTS:
+        reason = "Invalid request: params must be an object or an array"
+        return InvalidRequest(reason, NULL if request.id is ABSENT else request.id)
+    return request
+
+
+def _parse_one(text: bytes) -> Request | InvalidRequest:
+    """Make a request of JSON that was checked."""
+    try:
+        return _checked(_decode_request(text))
+    except (msgspec.DecodeError, RecursionError) as error:
+        reason = f"Invalid request: {str(error)[:_MAX_REASON_CHARACTERS]}; {_SHAPE}"
+    try:
+        found = _decode_identified(text).id
+    except (msgspec.DecodeError, RecursionError):
+        found = NULL
+    if memoryview(found)[0] not in _ID_STARTS:
+        found = NULL
+    return InvalidRequest(reason, found)
+
+
+def encode_result(request_id: Raw, result: object) -> bytes:
+    """Make the answer to a request, without a newline.
+
+    :raises UnicodeEncodeError: a string of the result has surrogates.
+    """
+    return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', _encode(result), b"}"))
+
+
+def encode_error(request_id: Raw, error: ErrorObject) -> bytes:
+    """Make the answer that tells an error, without a newline."""
+    return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"error":', _encode(error), b"}"))

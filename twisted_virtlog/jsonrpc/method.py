@@ -1,0 +1,54 @@
+"""The form of an entry in the table of methods, and what methods need of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.schema import DaemonInfo
+
+P = TypeVar("P", bound=msgspec.Struct)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the methods need of the daemon around them.
+
+    :ivar handler: the logs.
+    :ivar info: tells what ``daemon.info`` answers.
+    :ivar call_soon: calls a function in a later turn of the reactor, whatever the clock does
+        (``reactor.callFromThread``), so that a long batch does not keep it from other clients.
+    """
+
+    handler: ILogHandler
+    info: Callable[[], DaemonInfo]
+    call_soon: Callable[[Callable[[], None]], object]
+
+
+@dataclass(frozen=True)
+class Method(Generic[P, V]):
+    """One method: its name, its types, and how it is carried out.
+
+    :ivar params: decodes and checks its parameters.
+    :ivar result: the type of its result, for documentation.
+    :ivar ask: asks the daemon; raises LogError, or its Deferred does.
+    :ivar present: makes the result of what the daemon answered.
+    :ivar errors: codes that it may answer besides JSON-RPC's own.
+    :ivar descriptors: the descriptors that go with an answer. Whoever calls this owns them.
+    """
+
+    name: str
+    summary: str
+    params: ParamsDecoder[P]
+    result: Any
+    ask: Callable[[Services, P], Answer[V]]
+    present: Callable[[V, P], object]
+    errors: tuple[Code, ...] = ()
+    descriptors: Callable[[V], Sequence[int]] | None = None

@@ -1,0 +1,183 @@
+"""The one table of methods: dispatch, validation and the OpenRPC document all read it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from twisted_virtlog import __version__, values
+from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.jsonrpc import schema
+from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.method import Method, Services
+from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, openrpc_document
+from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.text import decode_excerpt, printable
+
+
+def _open(services: Services, params: schema.OpenParams) -> Answer[values.Opened]:
+    domain = None if params.domain is None else params.domain.value()
+    return services.handler.open(params.path, params.driver, domain, params.truncate)
+
+
+def _opened(opened: values.Opened, _params: schema.OpenParams) -> schema.OpenResult:
+    return schema.OpenResult(schema.Position.of(opened.position), fds=1)
+
+
+def _opened_descriptors(opened: values.Opened) -> Sequence[int]:
+    return (opened.write_end,)
+
+
+def _position(services: Services, params: schema.PositionParams) -> Answer[values.Position]:
+    return services.handler.position(params.path)
+
+
+def _as_it_is(value: object, _params: object) -> object:
+    # (values.Position has the members of schema.Position)
+    return value
+
+
+def _read(services: Services, params: schema.ReadParams) -> Answer[values.Excerpt]:
+    position = None if params.position is None else params.position.value()
+    return services.handler.read(params.path, position, params.max_bytes)
+
+
+def _excerpt(excerpt: values.Excerpt, params: schema.ReadParams) -> schema.ReadResult:
+    data, end = decode_excerpt(excerpt, params.encoding, params.max_bytes)
+    start = schema.Position.of(excerpt.start)
+    return schema.ReadResult(data, params.encoding, start, schema.Position.of(end), excerpt.gap)
+
+
+def _append(services: Services, params: schema.AppendParams) -> Answer[values.Position]:
+    domain = None if params.domain is None else params.domain.value()
+    message = params.message.encode()
+    return services.handler.append(params.path, message, params.driver, domain)
+
+
+def _list(services: Services, _params: schema.NoParams) -> Sequence[values.LogStatus]:
+    return services.handler.logs()
+
+
+def _entries(
+    logs: Sequence[values.LogStatus], _params: schema.NoParams
+) -> Sequence[schema.LogEntry]:
+    return [_entry(status) for status in logs]
+
+
+def _entry(status: values.LogStatus) -> schema.LogEntry:
+    domain = status.domain
+    return schema.LogEntry(
+        path=printable(status.path),
+        driver=printable(status.driver),
+        domain=None if domain is None else schema.Domain.of(domain),
+        position=schema.Position.of(status.position),
+        opened_at=status.opened_at,
+        bytes=status.bytes_written,
+        rollovers=status.rollovers,
+        state="failing" if status.state is values.LogState.FAILING else "open",
+        error=_reason(status),
+    )
+
+
+def _reason(status: values.LogStatus) -> str | msgspec.UnsetType:
+    if status.state is not values.LogState.FAILING:
+        return msgspec.UNSET
+    return printable(status.error or "unknown")
+
+
+def _info(services: Services, _params: schema.NoParams) -> schema.DaemonInfo:
+    return services.info()
+
+
+@functools.cache
+def _document() -> msgspec.Raw:
+    document = openrpc_document(METHODS.values(), "twisted-virtlog", __version__)
+    return msgspec.Raw(msgspec.json.encode(document))
+
+
+def _discover(_services: Services, _params: schema.NoParams) -> msgspec.Raw:
+    return _document()
+
+
+_TABLE: tuple[Method[Any, Any], ...] = (
+    Method(
+        name="log.open",
+        summary=(
+            "Open a log. The answer comes with the write end of a pipe, in blocking mode: what is"
+            " written to it lands in the log, which is closed when the last write end is closed."
+        ),
+        params=ParamsDecoder(schema.OpenParams),
+        result=schema.OpenResult,
+        ask=_open,
+        present=_opened,
+        descriptors=_opened_descriptors,
+        errors=(Code.LOG_BUSY, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+    ),
+    Method(
+        name="log.position",
+        summary=(
+            "Tell the end of an open log. Everything written to its pipe before this request was"
+            " sent is in the file, below the offset."
+        ),
+        params=ParamsDecoder(schema.PositionParams),
+        result=schema.Position,
+        ask=_position,
+        present=_as_it_is,
+        errors=(Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
+    ),
+    Method(
+        name="log.read",
+        summary=(
+            "Read a log from a position on, through the newer files of its rotation. Under utf-8"
+            " broken bytes become U+FFFD; a character that is not yet complete is left for the"
+            " next read."
+        ),
+        params=ParamsDecoder(schema.ReadParams),
+        result=schema.ReadResult,
+        ask=_read,
+        present=_excerpt,
+        errors=(Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+    ),
+    Method(
+        name="log.append",
+        summary=(
+            "Write a message after everything already in the log's pipe. Works on logs that are"
+            " not open, too. The result is the position after the message."
+        ),
+        params=ParamsDecoder(schema.AppendParams),
+        result=schema.Position,
+        ask=_append,
+        present=_as_it_is,
+        errors=(Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
+    ),
+    Method(
+        name="log.list",
+        summary="Tell of all open logs, sorted by path.",
+        params=ParamsDecoder(schema.NoParams),
+        result=list[schema.LogEntry],
+        ask=_list,
+        present=_entries,
+    ),
+    Method(
+        name="daemon.info",
+        summary="Tell what the daemon is, its limits and its totals.",
+        params=ParamsDecoder(schema.NoParams),
+        result=schema.DaemonInfo,
+        ask=_info,
+        present=_as_it_is,
+    ),
+    Method(
+        name="rpc.discover",
+        summary="Tell this document.",
+        params=ParamsDecoder(schema.NoParams),
+        result=Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=DOCUMENT_SCHEMA)],
+        ask=_discover,
+        present=_as_it_is,
+    ),
+)
+
+#: The table of methods, by name.
+METHODS = {method.name: method for method in _TABLE}

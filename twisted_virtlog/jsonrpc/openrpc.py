@@ -1,0 +1,69 @@
+"""Prints a table of methods as an OpenRPC document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.method import Method
+
+#: The version of https://spec.open-rpc.org that the document follows.
+OPENRPC_VERSION = "1.3.2"
+
+#: The JSON Schema of any OpenRPC document.
+DOCUMENT_SCHEMA = {
+    "$ref": "https://raw.githubusercontent.com/open-rpc/meta-schema/master/schema.json"
+}
+
+_SCHEMAS = "#/components/schemas/"
+_ERRORS = "#/components/errors/"
+
+
+def openrpc_document(
+    methods: Iterable[Method[Any, Any]], title: str, version: str
+) -> dict[str, Any]:
+    """Describe methods, with the schemas by which their parameters are checked.
+
+    :returns: a document of the types that JSON has.
+    """
+    methods = list(methods)
+    params_types = [method.params.type for method in methods]
+    types = [*params_types, *(method.result for method in methods)]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_SCHEMAS + "{name}")
+    results = schemas[len(methods) :]
+    # The parameters are written out with their method, so their Structs are left out below.
+    params = [components[type_.__name__] for type_ in params_types]
+    for type_ in set(params_types):
+        del components[type_.__name__]
+    return {
+        "openrpc": OPENRPC_VERSION,
+        "info": {"title": title, "version": version},
+        "methods": [
+            _method(method, of_params, result)
+            for method, of_params, result in zip(methods, params, results, strict=True)
+        ],
+        "components": {
+            "schemas": components,
+            "errors": {code.name: {"code": code, "message": code.meaning} for code in Code},
+        },
+    }
+
+
+def _method(
+    method: Method[Any, Any], params: dict[str, Any], result: dict[str, Any]
+) -> dict[str, Any]:
+    codes = (Code.INVALID_PARAMS, Code.INTERNAL_ERROR, *method.errors)
+    return {
+        "name": method.name,
+        "summary": method.summary,
+        "paramStructure": "either",
+        "params": [
+            {"name": name, "required": name in params["required"], "schema": member}
+            for name, member in params["properties"].items()
+        ],
+        "result": {"name": "result", "schema": result},
+        "errors": [{"$ref": _ERRORS + code.name} for code in codes],
+    }

@@ -1,0 +1,218 @@
+"""Types of parameters and results: what is decoded, checked, and shown in the OpenRPC document."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from twisted_virtlog import values
+from twisted_virtlog.jsonrpc.text import Encoding, printable
+
+MAX_READ_BYTES = 4 * 1024 * 1024
+DEFAULT_READ_BYTES = 1024 * 1024
+
+_PATH_PATTERN = r"^(/(?!\.{1,2}(/|$))[^/\x00]+)+$"
+_is_normal_path = re.compile(_PATH_PATTERN.replace("$", r"\Z")).match
+
+LogPath = Annotated[
+    str,
+    Meta(
+        description="absolute and normalised path of the log, which is its key",
+        examples=["/var/log/libvirt/qemu/web.log"],
+        extra_json_schema={"pattern": _PATH_PATTERN},
+    ),
+]
+Driver = Annotated[str, Meta(description='name of what writes the log, as "qemu"; only shown')]
+NonNegative = Annotated[int, Meta(ge=0)]
+
+
+class Position(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A point in a log, valid while rotation renames the file."""
+
+    inode: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="inode number of the file, below 2**64",
+            extra_json_schema={"maximum": 2**64 - 1},
+        ),
+    ]
+    offset: Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="bytes from the beginning of that file")
+    ]
+
+    def __post_init__(self) -> None:
+        """Check what msgspec, whose bounds end at 2**63, cannot."""
+        if self.inode >= 2**64:
+            raise ValueError("Expected `inode` < 2**64")
+
+    @classmethod
+    def of(cls, position: values.Position) -> Position:
+        """Make the same of what the log handler has."""
+        return cls(position.inode, position.offset)
+
+    def value(self) -> values.Position:
+        """Tell the same as the log handler has it."""
+        return values.Position(self.inode, self.offset)
+
+
+class Domain(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """The guest that a log belongs to; only shown."""
+
+    uuid: Annotated[
+        str,
+        Meta(
+            description="8-4-4-4-12 hexadecimal digits",
+            pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+            examples=["c7a5fdbd-edaf-9455-926a-d65c16db1809"],
+        ),
+    ]
+    name: Annotated[str, Meta(description="the guest's name")]
+
+    @classmethod
+    def of(cls, domain: values.Domain) -> Domain:
+        """Make the same of what the log handler has."""
+        return cls(printable(domain.uuid), printable(domain.name))
+
+    def value(self) -> values.Domain:
+        """Tell the same as the log handler has it."""
+        return values.Domain(self.uuid, self.name)
+
+
+OptionalDomain = Annotated[
+    Domain | None, Meta(description='the guest, {"uuid": string, "name": string}, or null')
+]
+
+
+class NoParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """No parameters."""
+
+
+class PathParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log."""
+
+    path: LogPath
+
+    def __post_init__(self) -> None:
+        """Refuse what does not name one log in one way; the message says why."""
+        if not _is_normal_path(self.path):
+            raise ValueError(_path_fault(self.path))
+
+
+def _path_fault(path: str) -> str:
+    if "\0" in path:
+        fault = "has a NUL"
+    elif not path.startswith("/"):
+        fault = "is not absolute"
+    elif path.endswith("/"):
+        fault = "ends with a slash"
+    elif "//" in path:
+        fault = 'has an empty component ("//")'
+    else:
+        fault = 'has a component "." or ".."'
+    return f"path {fault}; expected an absolute, normalised path, as /var/log/libvirt/qemu/a.log"
+
+
+class PositionParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log whose position is asked for."""
+
+
+class OpenParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log to open, and for whom."""
+
+    driver: Driver = "none"
+    domain: OptionalDomain = None
+    truncate: Annotated[
+        bool, Meta(description="true: remove the file and its backups first; false: append")
+    ] = False
+
+
+class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A part of a log."""
+
+    position: Annotated[
+        Position | None,
+        Meta(description='where to begin, {"inode": int, "offset": int}; null: at the oldest byte'),
+    ] = None
+    max_bytes: Annotated[
+        int, Meta(ge=1, le=MAX_READ_BYTES, description="the most bytes of the log to return")
+    ] = DEFAULT_READ_BYTES
+    encoding: Annotated[
+        Encoding, Meta(description='"utf-8" (broken bytes become U+FFFD) or "base64" (exact)')
+    ] = "utf-8"
+
+
+class AppendParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A message, the log it belongs into, and for whom."""
+
+    message: Annotated[str, Meta(description="text to write as it is, in UTF-8")]
+    driver: Driver = "none"
+    domain: OptionalDomain = None
+
+
+class OpenResult(Struct, frozen=True):
+    """A log that was opened; with it comes the write end of its pipe."""
+
+    position: Annotated[Position, Meta(description="where the first byte will be written")]
+    fds: Annotated[
+        Literal[1], Meta(description="descriptors that come with this answer as SCM_RIGHTS")
+    ]
+
+
+class ReadResult(Struct, frozen=True):
+    """A part of a log."""
+
+    data: Annotated[str, Meta(description="what was read; empty at the end of the log")]
+    encoding: Annotated[Encoding, Meta(description="how data is encoded")]
+    start: Annotated[Position, Meta(description="where data begins")]
+    end: Annotated[Position, Meta(description="where to go on reading")]
+    gap: Annotated[
+        bool,
+        Meta(description="the position was rotated away, so start is the oldest byte kept"),
+    ]
+
+
+class LogEntry(Struct, frozen=True):
+    """An open log."""
+
+    path: LogPath
+    driver: Driver
+    domain: OptionalDomain
+    position: Annotated[
+        Position, Meta(description="the file's end, without what is still in the pipe")
+    ]
+    opened_at: Annotated[datetime, Meta(tz=True, description="since when the log is open")]
+    bytes: Annotated[int, Meta(ge=0, description="bytes written since the log was opened")]
+    rollovers: Annotated[int, Meta(ge=0, description="files begun anew since then")]
+    state: Annotated[
+        Literal["open", "failing"],
+        Meta(description='"failing": the file cannot be written now; error says why'),
+    ]
+    error: Annotated[str, Meta(description="present when failing")] | UnsetType = UNSET
+
+
+class DaemonCounts(Struct, frozen=True):
+    """Totals since the daemon started, but for open_logs, failing_logs and clients."""
+
+    open_logs: Annotated[int, Meta(ge=0, description="logs open now")]
+    failing_logs: Annotated[int, Meta(ge=0, description="of these, whose file takes no data now")]
+    opened_logs: Annotated[int, Meta(ge=0, description="logs ever opened")]
+    bytes_written: Annotated[int, Meta(ge=0, description="bytes moved into files")]
+    bytes_lost: Annotated[int, Meta(ge=0, description="bytes dropped, as no file took them")]
+    rollovers: Annotated[int, Meta(ge=0, description="files begun anew by rotation")]
+    clients: Annotated[int, Meta(ge=0, description="clients connected now")]
+
+
+class DaemonInfo(Struct, frozen=True):
+    """What the daemon is, how long it runs, and how much it does."""
+
+    name: Annotated[str, Meta(description="name of the program")]
+    version: Annotated[str, Meta(description="its version")]
+    pid: Annotated[int, Meta(ge=1, description="its process id")]
+    started_at: Annotated[datetime, Meta(tz=True, description="when it started")]
+    uptime_s: Annotated[float, Meta(ge=0, description="seconds since then, by a steady clock")]
+    limits: Annotated[dict[str, int], Meta(description="limits by name, as max_clients")]
+    counts: DaemonCounts
