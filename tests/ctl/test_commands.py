@@ -1,0 +1,254 @@
+"""virtlogctl against a daemon on a real UNIX socket: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params, Refusal
+from twisted_virtlog.ctl import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Give a function that runs virtlogctl, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, stdin: bytes = b"") -> Result:
+        return CliRunner().invoke(
+            main, ["--socket", str(daemon.path), *arguments], input=stdin, prog_name="virtlogctl"
+        )
+
+    return run
+
+
+def output(result: Result) -> str:
+    """Tell what a command that succeeded printed."""
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_info_and_list_are_tables(daemon: FakeDaemon, run: Run) -> None:
+    """People see names, numbers and columns."""
+    daemon.answers["log.list"] = lambda _params: [LOG]
+    assert "pid              42\n" in output(run("info"))
+    assert output(run("list")).splitlines()[1].split() == [
+        *("/var/log/web.log", "open", "web", "qemu", "5:1234", "1234", "0", "2024-02-29T12:00:00Z")
+    ]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_json_is_for_programs(daemon: FakeDaemon, run: Run, before: bool) -> None:
+    """--json may stand before or after the command, and prints one JSON text."""
+    daemon.answers["log.list"] = lambda _params: [LOG]
+    daemon.logs["/a"] = b"12345"
+    commands = ["list"], ["info"], ["position", "/a"], ["append", "/a", "6"]
+    logs, info, position, appended = (
+        json.loads(output(run("--json", *command) if before else run(*command, "--json")))
+        for command in commands
+    )
+    assert logs[0]["domain"] == LOG["domain"]
+    assert info["limits"] == {"max_size": 2097152}
+    assert position == {"inode": INODE, "offset": 5}
+    assert appended == {"inode": INODE, "offset": 7}
+
+
+@pytest.mark.parametrize(
+    "spelling", ["/w/../a/./web.log", "//a/web.log", "/a//web.log/", "{up}a/web.log"]
+)
+def test_a_path_is_made_absolute_and_normal(
+    daemon: FakeDaemon, run: Run, tmp_path: Path, spelling: str
+) -> None:
+    """However a user writes it, the daemon is asked for the one name of the log."""
+    daemon.logs["/a/web.log"] = b"x"
+    up = "../" * (len(tmp_path.parts) - 1)
+    assert output(run("position", spelling.format(up=up))) == f"{INODE}:1\n"
+
+
+def test_read_writes_every_byte(daemon: FakeDaemon, run: Run) -> None:
+    """NUL, broken UTF-8 and line ends of all kinds are untouched."""
+    daemon.logs["/a"] = bytes(range(256)) * 10_000
+    result = run("read", "/a")
+    assert (result.exit_code, result.stdout_bytes) == (0, daemon.logs["/a"])
+
+
+def test_read_cuts_out_what_it_is_told(daemon: FakeDaemon, run: Run) -> None:
+    """--from takes what position prints, --bytes and --tail limit the output."""
+    daemon.logs["/a"] = b"one\ntwo\nthree\n"
+    assert output(run("read", "/a", "--from", f"{INODE}:4")) == "two\nthree\n"
+    assert output(run("read", "/a", "--from", f"{INODE}:4", "--bytes", "5")) == "two\nt"
+    assert output(run("read", "/a", "--tail", "2")) == "two\nthree\n"
+    end = output(run("position", "/a")).strip()
+    assert output(run("read", "/a", "--from", end)) == ""
+
+
+def test_read_in_json_tells_where_to_go_on(daemon: FakeDaemon, run: Run) -> None:
+    """A program gets the data, in base64 if it must, and the positions."""
+    daemon.logs["/a"] = "ä\nb\n".encode()
+    assert json.loads(output(run("--json", "read", "/a"))) == {
+        "data": "ä\nb\n",
+        "encoding": "utf-8",
+        "start": {"inode": INODE, "offset": 0},
+        "end": {"inode": INODE, "offset": 5},
+        "gap": False,
+    }
+    assert json.loads(output(run("--json", "read", "/a", "--bytes", "1"))) == {
+        "data": base64.b64encode(b"\xc3").decode(),
+        "encoding": "base64",
+        "start": {"inode": INODE, "offset": 0},
+        "end": {"inode": INODE, "offset": 1},
+        "gap": False,
+    }
+    assert json.loads(output(run("--json", "read", "/a", "--tail", "1"))) == {
+        "data": "b\n",
+        "encoding": "utf-8",
+        "end": {"inode": INODE, "offset": 5},
+        "gap": False,
+    }
+
+
+def test_a_gap_is_told_beside_the_data(daemon: FakeDaemon, run: Run) -> None:
+    """Who asks for bytes that were rotated away is told, on standard error."""
+    daemon.logs["/a"] = b"new\n"
+
+    def read_from_the_oldest(params: Params) -> Any:
+        answer = read({**params, "position": None})
+        return {**answer, "gap": params["position"]["inode"] == 3}
+
+    read, daemon.answers["log.read"] = daemon.answers["log.read"], read_from_the_oldest
+    result = run("read", "/a", "--from", "3:100")
+    assert (result.exit_code, result.stdout) == (0, "new\n")
+    oldest = f"{INODE}:0"
+    assert result.stderr == f"virtlogctl: /a: bytes are missing: rotated away before {oldest}\n"
+    assert json.loads(run("--json", "read", "/a", "--from", "3:100").stdout)["gap"] is True
+
+
+def test_append_writes_lines_and_files(daemon: FakeDaemon, run: Run) -> None:
+    """A message is a line; standard input is taken as it is."""
+    assert output(run("append", "/a", "hello")) == f"{INODE}:6\n"
+    assert output(run("append", "/a", "-n", "there")) == f"{INODE}:11\n"
+    assert output(run("append", "/a", "-", stdin="\r\nä".encode())) == f"{INODE}:15\n"
+    assert daemon.logs["/a"] == "hello\nthere\r\nä".encode()
+
+
+def test_append_says_for_whom(daemon: FakeDaemon, run: Run) -> None:
+    """Driver and guest reach the daemon."""
+    uuid = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
+    output(run("append", "/a", "x", "--driver=qemu", "--domain-name=web", f"--domain-uuid={uuid}"))
+    params = daemon.requests[-1]["params"]
+    assert (params["driver"], params["domain"]) == ("qemu", {"uuid": uuid, "name": "web"})
+
+
+def test_discover_prints_the_document(run: Run) -> None:
+    """The OpenRPC document can be given to other tools."""
+    assert json.loads(output(run("discover")))["openrpc"] == "1.2.6"
+
+
+def test_an_answered_error_is_status_1(run: Run) -> None:
+    """The daemon's own words, for people and for programs."""
+    result = run("position", "/none")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "virtlogctl: /none is not open\n"
+    result = run("--json", "position", "/none")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert json.loads(result.stderr) == {
+        "error": {"code": 1002, "message": "/none is not open", "data": {"path": "/none"}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["position"], "Missing argument 'PATH'"),
+        (["position", ""], "path of a log is missing"),
+        (["position", "/\udcff"], "no UTF-8"),
+        (["read", "/a", "--from", "7"], "write INODE:OFFSET"),
+        (["read", "/a", "--from", f"{2**64}:0"], "write INODE:OFFSET"),
+        (["read", "/a", "--tail", "1", "--bytes", "1"], "do not go together"),
+        (["read", "/a", "--bytes", "0"], "--bytes"),
+        (["append", "/a", "x", "--domain-name", "web"], "go together"),
+        (["append", "/a", "\udcff"], "UTF-8"),
+        (["append", "/a", "-"], "no UTF-8 at byte 1"),
+        (["exec", "/a"], "Missing argument 'COMMAND...'"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_status_2(
+    daemon: FakeDaemon, run: Run, arguments: list[str], complaint: str
+) -> None:
+    """The message says what is wrong, and nothing is asked."""
+    result = run(*arguments, stdin=b"a\xff")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert daemon.requests == []
+
+
+def test_a_daemon_that_is_not_there_is_status_3(tmp_path: Path) -> None:
+    """The message names the socket and a command that starts a daemon there."""
+    path = tmp_path / "a:b"
+    result = CliRunner().invoke(main, ["list", "--socket", str(path)])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith(
+        f"virtlogctl: cannot connect to {path}: No such file or directory. "
+    )
+    endpoint = f"unix:{tmp_path}/a\\:b:mode=600"
+    assert result.stderr.endswith(f": twistd -n virtlogd --jsonrpc '{endpoint}'\n")
+
+
+def test_a_daemon_that_hangs_up_is_status_3(daemon: FakeDaemon, run: Run) -> None:
+    """So does a daemon end that serves another user, or that is stopping."""
+
+    def hang_up(_params: Params) -> Any:
+        raise ConnectionAbortedError
+
+    daemon.answers["daemon.info"] = hang_up
+    result = run("info")
+    assert result.exit_code == 3
+    assert "closed the connection before it answered daemon.info" in result.stderr
+    assert str(daemon.path) in result.stderr
+
+
+def test_the_default_socket_is_the_users_own(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without --socket a user's own daemon is asked."""
+    (tmp_path / "libvirt").mkdir()
+    (tmp_path / "libvirt" / "virtlogd-jsonrpc-sock").symlink_to(daemon.path)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert CliRunner().invoke(main, ["info"]).exit_code == 0
+
+
+def complete(words: str, daemon: FakeDaemon) -> list[str]:
+    """Tell what bash would offer."""
+    result = CliRunner().invoke(
+        main,
+        prog_name="virtlogctl",
+        env={
+            "_VIRTLOGCTL_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"virtlogctl --socket {daemon.path} {words}",
+            "COMP_CWORD": str(2 + len(words.split(" "))),
+        },
+    )
+    return result.stdout.splitlines()
+
+
+def test_the_shell_completes_open_logs(daemon: FakeDaemon) -> None:
+    """The tab key knows the daemon's logs; where it has none, files."""
+    daemon.answers["log.list"] = lambda _params: [LOG]
+    assert complete("position /var", daemon) == ["plain,/var/log/web.log"]
+    assert complete("position /home", daemon) == ["file,/home"]
+
+    def refuse(_params: Params) -> Any:
+        raise Refusal(1005, "the daemon is stopping")
+
+    daemon.answers["log.list"] = refuse
+    assert complete("position /var", daemon) == ["file,/var"]

@@ -1,0 +1,37 @@
+"""Clients of the daemon's JSON-RPC socket.
+
+Here is the blocking one and what both have in common. The Twisted client is
+:mod:`twisted_virtlog.client.aio`; it is not imported from here, so that a command that blocks
+starts without the time that importing Twisted takes.
+"""
+
+from twisted_virtlog.client.blocking import BlockingClient
+from twisted_virtlog.client.calls import MAX_READ_BYTES, Chunk, DaemonInfo, LogInfo
+from twisted_virtlog.client.errors import (
+    BadAnswer,
+    BadRequest,
+    ClientError,
+    Disconnected,
+    RemoteError,
+    TimedOut,
+    Unreachable,
+)
+from twisted_virtlog.values import Domain, Opened, Position
+
+__all__ = [
+    "MAX_READ_BYTES",
+    "BadAnswer",
+    "BadRequest",
+    "BlockingClient",
+    "Chunk",
+    "ClientError",
+    "DaemonInfo",
+    "Disconnected",
+    "Domain",
+    "LogInfo",
+    "Opened",
+    "Position",
+    "RemoteError",
+    "TimedOut",
+    "Unreachable",
+]

@@ -1,0 +1,165 @@
+"""The daemon's methods as a client sees them: what to ask, and how to read the result."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from twisted_virtlog.client.errors import BadAnswer
+from twisted_virtlog.values import Domain, Opened, Position
+
+R = TypeVar("R")
+
+#: The most that one ``log.read`` may ask for.
+MAX_READ_BYTES = 4 * 1024 * 1024
+DEFAULT_READ_BYTES = 1024 * 1024
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Bytes read from a log.
+
+    :ivar data: the bytes, exactly as they were written; empty at the live end.
+    :ivar start: where they begin.
+    :ivar end: where to go on reading.
+    :ivar gap: the position asked for was rotated away, so ``start`` is the oldest byte kept.
+    """
+
+    data: bytes
+    start: Position
+    end: Position
+    gap: bool
+
+
+class LogInfo(msgspec.Struct, frozen=True):
+    """An open log, as ``log.list`` shows it.
+
+    :ivar opened_at: an aware time.
+    :ivar bytes: bytes written to files since the log was opened.
+    :ivar rollovers: files begun anew since the log was opened.
+    :ivar state: ``open``, or ``failing`` with the reason in ``error``; a newer daemon may know
+        others.
+    """
+
+    path: str
+    driver: str
+    domain: Domain | None
+    position: Position
+    opened_at: datetime
+    bytes: int
+    rollovers: int
+    state: str
+    error: str | None = None
+
+
+class DaemonInfo(msgspec.Struct, frozen=True):
+    """What the daemon tells of itself.
+
+    :ivar started_at: an aware time.
+    :ivar uptime_s: seconds since then, of a clock that never steps.
+    :ivar limits: by name, as ``{"max_size": 2097152}``.
+    :ivar counts: totals since the start, by name.
+    """
+
+    name: str
+    version: str
+    pid: int
+    started_at: datetime
+    uptime_s: float
+    limits: dict[str, Any]
+    counts: dict[str, Any]
+
+
+class _OpenResult(msgspec.Struct, frozen=True):
+    position: Position
+
+
+class _ReadResult(msgspec.Struct, frozen=True):
+    data: str
+    start: Position
+    end: Position
+    gap: bool
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """One request that waits to be sent.
+
+    :ivar decode: makes the result's JSON text and its descriptors the value that the caller gets.
+        Raises :class:`msgspec.MsgspecError` or :class:`BadAnswer` and then takes no descriptor.
+    :ivar descriptors: how many descriptors come with the result.
+    """
+
+    method: str
+    decode: Callable[[bytes | msgspec.Raw, Sequence[int]], R]
+    params: Mapping[str, object] = field(default_factory=dict)
+    descriptors: int = 0
+
+
+def _plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
+    decoder = msgspec.json.Decoder(result)
+    return lambda text, _descriptors: decoder.decode(text)
+
+
+_decode_position = _plain(Position)
+_decode_list = _plain(list[LogInfo])
+_decode_info = _plain(DaemonInfo)
+_decode_document = _plain(dict[str, Any])
+_open_decoder = msgspec.json.Decoder(_OpenResult)
+_read_decoder = msgspec.json.Decoder(_ReadResult)
+
+
+def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opened:
+    return Opened(position=_open_decoder.decode(text).position, write_end=descriptors[0])
+
+
+def _decode_read(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Chunk:
+    result = _read_decoder.decode(text)
+    try:
+        data = base64.b64decode(result.data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadAnswer(f"log.read was answered with what is no base64: {error}") from error
+    return Chunk(data, result.start, result.end, result.gap)
+
+
+def open_log(path: str, driver: str, domain: Domain | None, truncate: bool) -> Call[Opened]:
+    """Ask for the write end of a log's pipe."""
+    params = {"path": path, "driver": driver, "domain": domain, "truncate": truncate}
+    return Call("log.open", _decode_open, params, descriptors=1)
+
+
+def tell_position(path: str) -> Call[Position]:
+    """Ask for the end of an open log."""
+    return Call("log.position", _decode_position, {"path": path})
+
+
+def read_log(path: str, position: Position | None, max_bytes: int) -> Call[Chunk]:
+    """Ask for bytes of a log; in base64 on the wire, so that every byte survives."""
+    params = {"path": path, "position": position, "max_bytes": max_bytes, "encoding": "base64"}
+    return Call("log.read", _decode_read, params)
+
+
+def append_message(path: str, message: str, driver: str, domain: Domain | None) -> Call[Position]:
+    """Ask for a message to be written after all that is in the pipe."""
+    params = {"path": path, "message": message, "driver": driver, "domain": domain}
+    return Call("log.append", _decode_position, params)
+
+
+def list_logs() -> Call[Sequence[LogInfo]]:
+    """Ask for all open logs."""
+    return Call("log.list", _decode_list)
+
+
+def daemon_info() -> Call[DaemonInfo]:
+    """Ask what the daemon is."""
+    return Call("daemon.info", _decode_info)
+
+
+def discover() -> Call[dict[str, Any]]:
+    """Ask for the OpenRPC document."""
+    return Call("rpc.discover", _decode_document)

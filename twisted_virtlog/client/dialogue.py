@@ -1,0 +1,185 @@
+"""One connection's requests and answers, without the connection: bytes in, replies out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from twisted_virtlog.client.calls import Call
+from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, RemoteError
+
+#: The daemon takes no longer text.
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+#: Above the longest that it sends: 4 MiB of control characters, each escaped with six, are 24 MiB.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
+_MISSING = msgspec.Raw()
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+    data: Any = None
+
+
+class _Answer(msgspec.Struct):
+    id: int | str | None = None
+    method: str | None = None
+    result: msgspec.Raw = _MISSING
+    error: _Error | None = None
+
+
+class _Promise(msgspec.Struct):
+    fds: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The end of one request.
+
+    :ivar id: the request's.
+    :ivar outcome: the call's result, or the error to raise.
+    :ivar descriptors: those that came with it. Whoever takes the reply owns them; they are part of
+        the result, or to be closed if ``outcome`` is an error or nobody wants it.
+    """
+
+    id: int
+    outcome: Any
+    descriptors: tuple[int, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the outcome is an error."""
+        return isinstance(self.outcome, ClientError)
+
+
+class Dialogue:
+    """Matches answers with requests, and descriptors with the answers that promise them.
+
+    Descriptors are a FIFO of their own beside the bytes: the daemon sends them before the newline
+    that ends their answer, so they are there when the answer is complete.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[int, Call[Any]] = {}
+        self._last_id = 0
+        self._input = bytearray()
+        self._searched = 0
+        self._descriptors: deque[int] = deque()
+        self._answers = msgspec.json.Decoder(_Answer)
+        self._promises = msgspec.json.Decoder(_Promise)
+
+    def request(self, call: Call[Any]) -> tuple[int, bytes]:
+        """Write a request down.
+
+        :returns: its id and the bytes to send.
+        :raises BadRequest: there are no such bytes.
+        """
+        number = self._last_id + 1
+        request = {"jsonrpc": "2.0", "id": number, "method": call.method}
+        if call.params:
+            request["params"] = call.params
+        try:
+            text = msgspec.json.encode(request) + b"\n"
+        except UnicodeEncodeError as error:
+            raise BadRequest(
+                f"{call.method}: {error.object!r} is no text that UTF-8 can carry"
+            ) from error
+        if len(text) > MAX_REQUEST_BYTES:
+            raise BadRequest(
+                f"{call.method}: the request has {len(text)} bytes, at most {MAX_REQUEST_BYTES}"
+                " can be sent"
+            )
+        self._last_id = number
+        self._calls[number] = call
+        return number, text
+
+    def add_descriptor(self, descriptor: int) -> None:
+        """Take a descriptor that arrived, before the bytes that arrived with it."""
+        self._descriptors.append(descriptor)
+
+    def receive(self, data: bytes) -> Iterator[Reply]:
+        """Take bytes, in any split, and give the replies that they complete.
+
+        :raises BadAnswer: what the daemon sends cannot be matched with what was asked. No later
+            answer can be trusted; the connection is to be closed.
+        """
+        self._input += data
+        while (end := self._input.find(b"\n", self._searched)) >= 0:
+            text = bytes(memoryview(self._input)[:end])
+            del self._input[: end + 1]
+            self._searched = 0
+            if text and (reply := self._reply(text)) is not None:
+                yield reply
+        self._searched = len(self._input)
+        if self._searched > MAX_ANSWER_BYTES:
+            raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
+
+    def abandon(self) -> list[int]:
+        """Give up: the connection is gone.
+
+        :returns: the descriptors that no answer took, to be closed.
+        """
+        descriptors = list(self._descriptors)
+        self._calls.clear()
+        self._descriptors.clear()
+        self._input.clear()
+        self._searched = 0
+        return descriptors
+
+    def _reply(self, text: bytes) -> Reply | None:
+        try:
+            answer = self._answers.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadAnswer(f"the daemon sent what is no answer: {error}: {text[:80]!r}") from error
+        if answer.method is not None:
+            # A notification, of a daemon newer than this client.
+            return None
+        number = self._number(answer)
+        call = self._calls.pop(number)
+        if answer.error is not None:
+            wrong = answer.error
+            return Reply(number, RemoteError(wrong.code, wrong.message, wrong.data))
+        return self._result(number, call, answer.result)
+
+    def _number(self, answer: _Answer) -> int:
+        if isinstance(answer.id, int) and answer.id in self._calls:
+            return answer.id
+        # The daemon names no id where it could not read the request. Answers come in the order of
+        # the requests, so it is the oldest.
+        if answer.id is None and answer.error is not None and self._calls:
+            return min(self._calls)
+        raise BadAnswer(f"the daemon answered request {answer.id!r}, which nobody waits for")
+
+    def _result(self, number: int, call: Call[Any], result: msgspec.Raw) -> Reply:
+        promised = self._promised(call, result)
+        if promised > len(self._descriptors):
+            raise BadAnswer(
+                f"{call.method} was answered with {promised} descriptors promised, but"
+                f" {len(self._descriptors)} arrived; this process may have none left"
+            )
+        descriptors = tuple(self._descriptors.popleft() for _ in range(promised))
+        try:
+            if promised < call.descriptors:
+                raise BadAnswer(f"{call.method} was answered without a descriptor")
+            return Reply(number, call.decode(result, descriptors), descriptors)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            outcome = BadAnswer(f"{call.method} was answered with an odd result: {error}")
+            return Reply(number, outcome, descriptors)
+        except BadAnswer as error:
+            return Reply(number, error, descriptors)
+
+    def _promised(self, call: Call[Any], result: msgspec.Raw) -> int:
+        if bytes(result)[:1] != b"{":
+            return 0
+        try:
+            promise: _Promise = self._promises.decode(result)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadAnswer(f"{call.method} was answered with odd descriptors: {error}") from error
+        if promise.fds < 0:
+            raise BadAnswer(f"{call.method} was answered with {promise.fds} descriptors")
+        return promise.fds

@@ -1,0 +1,5 @@
+"""virtlogctl: the daemon's logs for people and scripts. Without Twisted, so it starts at once."""
+
+from twisted_virtlog.ctl.commands import virtlogctl as main
+
+__all__ = ["main"]

@@ -1,0 +1,249 @@
+"""The subcommands of virtlogctl."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import msgspec
+
+from twisted_virtlog import __version__
+from twisted_virtlog.client import Chunk, Domain, Position
+from twisted_virtlog.ctl import tables
+from twisted_virtlog.ctl.outcomes import Program
+from twisted_virtlog.ctl.parameters import (
+    Settings,
+    common_options,
+    log_path,
+    origin_options,
+    start_position,
+)
+from twisted_virtlog.ctl.reading import Tail, read_to_end
+from twisted_virtlog.ctl.running import become, find_command
+
+#: Longer than any request may be, so what is cut off here is refused and not shortened.
+_STDIN_BYTES = 16 * 1024 * 1024 + 1
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""
+    \b
+    Exit status:
+      0  done
+      1  the daemon answered with an error
+      2  the command line is wrong
+      3  the daemon cannot be reached, or does not answer
+      126, 127  exec: the command cannot be run, or there is none
+      130, 141  interrupted; or nobody reads the output any more
+    exec that has started its command ends as the command does.
+    """,
+)
+@common_options
+@click.version_option(__version__, prog_name="virtlogctl", message="%(prog)s %(version)s")
+def virtlogctl() -> None:
+    """Read, write and watch over the logs of the virtual machine log daemon."""
+
+
+@virtlogctl.command()
+@common_options
+@pass_settings
+def info(settings: Settings) -> None:
+    """Tell the daemon's version, limits and totals."""
+    with settings.connect() as client:
+        answer = client.info()
+    _print(settings, answer, tables.info_table(answer))
+
+
+@virtlogctl.command("list")
+@common_options
+@pass_settings
+def list_logs(settings: Settings) -> None:
+    """List the open logs.
+
+    POSITION is the end of the log's file, without what is still in its pipe.
+    """
+    with settings.connect() as client:
+        answer = client.list()
+    _print(settings, answer, tables.logs_table(answer))
+
+
+@virtlogctl.command()
+@log_path
+@common_options
+@pass_settings
+def position(settings: Settings, path: str) -> None:
+    """Tell the end of an open log, as INODE:OFFSET.
+
+    All that was written to the log before is in its file, below the offset.
+    """
+    with settings.connect() as client:
+        answer = client.position(path)
+    _print(settings, answer, tables.position_text(answer))
+
+
+@virtlogctl.command()
+@log_path
+@start_position
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option(
+    "--bytes", "max_bytes", type=click.IntRange(min=1), metavar="N", help="At most N bytes."
+)
+@common_options
+@pass_settings
+def read(
+    settings: Settings,
+    path: str,
+    start: Position | None,
+    tail: int | None,
+    max_bytes: int | None,
+) -> None:
+    """Write a log's bytes to standard output, exactly.
+
+    All that was written before the command started is there, from the oldest file of the rotation
+    to the newest. That bytes are missing, as --from was rotated away, is said on standard error.
+
+    With --json: an object of "data" in "encoding" (utf-8, or base64 where that would not be exact),
+    "start" (without --tail), "end" and "gap".
+    """
+    if tail is not None and max_bytes is not None:
+        raise click.UsageError("--tail and --bytes do not go together.")
+    with settings.connect() as client:
+        chunks = read_to_end(client, path, start, max_bytes)
+        if settings.json:
+            click.echo(msgspec.json.encode(_excerpt(list(chunks), tail)))
+        else:
+            _copy(chunks, path, tail)
+
+
+@virtlogctl.command()
+@log_path
+@click.argument("message")
+@click.option("-n", "no_newline", is_flag=True, help="Write MESSAGE without a newline after it.")
+@origin_options
+@common_options
+@pass_settings
+def append(
+    settings: Settings,
+    *,
+    path: str,
+    message: str,
+    no_newline: bool,
+    driver: str,
+    domain: Domain | None,
+) -> None:
+    """Write MESSAGE into a log, as a line, and tell the position after it.
+
+    It stands after all that was written to the log before. The log need not be open. With - as
+    MESSAGE, standard input is written as it is.
+    """
+    text = _standard_input() if message == "-" else message + "\n" * (not no_newline)
+    with settings.connect() as client:
+        answer = client.append(path, text, driver, domain)
+    _print(settings, answer, tables.position_text(answer))
+
+
+@virtlogctl.command()
+@common_options
+@pass_settings
+def discover(settings: Settings) -> None:
+    """Print the OpenRPC document of the daemon's methods, in JSON."""
+    with settings.connect() as client:
+        document = client.discover()
+    click.echo(json.dumps(document, indent=None if settings.json else 2))
+
+
+@virtlogctl.command(
+    "exec",
+    short_help="Run a command with its output into a log.",
+    epilog="""
+    Example: virtlogctl exec /var/log/guest.log --append-stderr -- qemu-system-x86_64 -nographic
+    """,
+)
+@log_path
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--append-stderr",
+    is_flag=True,
+    help="Standard error goes into the log too; it stays where it is otherwise.",
+)
+@click.option("--truncate", is_flag=True, help="Begin with an empty log, without backups.")
+@origin_options
+@common_options
+@pass_settings
+def execute(
+    settings: Settings,
+    *,
+    path: str,
+    command: tuple[str, ...],
+    append_stderr: bool,
+    truncate: bool,
+    driver: str,
+    domain: Domain | None,
+) -> None:
+    """Open a log and run COMMAND with its standard output into it.
+
+    Write -- before COMMAND if it has options. virtlogctl becomes COMMAND: process id, signals and
+    exit status are the command's. The log is closed when all that hold its output have ended.
+    """
+    # Before the log is opened, and maybe truncated, for nothing.
+    file = find_command(command[0])
+    with settings.connect() as client:
+        opened = client.open(path, driver, domain, truncate)
+    become(file, command, opened.write_end, append_stderr)
+
+
+def _print(settings: Settings, answer: Any, text: str) -> None:
+    click.echo(msgspec.json.encode(answer) if settings.json else text)
+
+
+def _copy(chunks: Iterable[Chunk], path: str, tail: int | None) -> None:
+    output = sys.stdout.buffer
+    kept = None if tail is None else Tail(tail)
+    for chunk in chunks:
+        if chunk.gap:
+            oldest = tables.position_text(chunk.start)
+            click.echo(
+                f"virtlogctl: {path}: bytes are missing: rotated away before {oldest}", err=True
+            )
+        if kept is None:
+            output.write(chunk.data)
+        else:
+            kept.add(chunk.data)
+    if kept is not None:
+        output.write(kept.content())
+
+
+def _excerpt(chunks: list[Chunk], tail: int | None) -> dict[str, object]:
+    excerpt: dict[str, object] = {}
+    data = b"".join(chunk.data for chunk in chunks)
+    if tail is None:
+        excerpt["start"] = chunks[0].start
+    else:
+        kept = Tail(tail)
+        kept.add(data)
+        data = kept.content()
+    try:
+        text, encoding = data.decode(), "utf-8"
+    except UnicodeDecodeError:
+        text, encoding = base64.b64encode(data).decode(), "base64"
+    gap = any(chunk.gap for chunk in chunks)
+    return {"data": text, "encoding": encoding, **excerpt, "end": chunks[-1].end, "gap": gap}
+
+
+def _standard_input() -> str:
+    data = sys.stdin.buffer.read(_STDIN_BYTES)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(
+            f"Standard input is no UTF-8 at byte {error.start}, which JSON-RPC demands; use"
+            " virtlogctl exec PATH -- cat for any bytes."
+        ) from error

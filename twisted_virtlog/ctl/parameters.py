@@ -1,0 +1,162 @@
+"""What the subcommands take: paths, positions, and the options that all have."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from twisted_virtlog.client import BlockingClient, ClientError, Domain, Position
+from twisted_virtlog.config.paths import default_paths
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+#: Who presses the tab key waits no longer than this for the daemon.
+COMPLETION_TIMEOUT_SECONDS = 1.0
+
+
+@dataclass
+class Settings:
+    """The options that all subcommands have, wherever on the command line they stand.
+
+    :ivar timeout: seconds, 0 for no limit.
+    """
+
+    socket: str | None = None
+    json: bool = False
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+
+    @property
+    def socket_path(self) -> str:
+        """The socket asked for, or the default of this user."""
+        return self.socket or default_socket()
+
+    def connect(self) -> BlockingClient:
+        """Connect to the daemon."""
+        return BlockingClient(self.socket_path, self.timeout or None)
+
+
+def common_options(function: F) -> F:
+    """Add the options of :class:`Settings`."""
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0),
+            metavar="SECONDS",
+            help="Wait so long for an answer; 0 is for ever."
+            f"  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
+            expose_value=False,
+            callback=_store,
+        ),
+        click.option(
+            "--json",
+            is_flag=True,
+            help="Print JSON, for programs; an error too, to standard error.",
+            expose_value=False,
+            callback=_store,
+        ),
+        click.option(
+            "--socket",
+            type=click.Path(),
+            help="The daemon's JSON-RPC socket.  [default: the socket of this user's daemon]",
+            expose_value=False,
+            callback=_store,
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def origin_options(function: F) -> F:
+    """Add the options that say who writes; the function gets ``driver`` and ``domain``."""
+
+    @click.option("--driver", default="none", show_default=True, help="Who writes, as qemu.")
+    @click.option("--domain-name", metavar="NAME", help="The guest's name; with --domain-uuid.")
+    @click.option("--domain-uuid", type=click.UUID, help="The guest's UUID; with --domain-name.")
+    @functools.wraps(function)
+    def with_domain(
+        *args: Any, domain_name: str | None, domain_uuid: UUID | None, **kwargs: Any
+    ) -> Any:
+        if (domain_name is None) != (domain_uuid is None):
+            raise click.UsageError("--domain-name and --domain-uuid go together.")
+        named = domain_name is not None and domain_uuid is not None
+        domain = Domain(uuid=str(domain_uuid), name=str(domain_name)) if named else None
+        return function(*args, domain=domain, **kwargs)
+
+    return with_domain  # type: ignore[return-value]
+
+
+def log_path(function: F) -> F:
+    """Add the argument PATH, made absolute and normal; completed from open logs and from files."""
+    return click.argument("path", callback=_normal_path, shell_complete=_complete_path)(function)
+
+
+def start_position(function: F) -> F:
+    """Add the option ``--from``, in the form that ``position`` and ``append`` print."""
+    return click.option(
+        "--from",
+        "start",
+        metavar="INODE:OFFSET",
+        callback=_parse_position,
+        help="Begin here, not at the oldest byte.",
+    )(function)
+
+
+def default_socket() -> str:
+    """Tell the socket of the daemon that this user would start."""
+    home = os.path.expanduser("~")
+    return default_paths(os.geteuid(), home, os.environ).jsonrpc_socket
+
+
+def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    # (the subcommand's default is no reason to forget what stood before the subcommand)
+    given = param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    if given:
+        setattr(ctx.ensure_object(Settings), param.name, value)
+
+
+def _normal_path(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("the path of a log is missing")
+    try:
+        # (abspath keeps two slashes at the beginning, as POSIX lets them mean something)
+        path: str = "/" + os.path.abspath(value).lstrip("/")
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter(f"{value!r} is no UTF-8, which JSON-RPC demands") from error
+    except OSError as error:
+        raise click.BadParameter(f"{value!r} cannot be made absolute: {error.strerror}") from error
+    return path
+
+
+def _complete_path(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    path = ctx.ensure_object(Settings).socket_path
+    try:
+        with BlockingClient(path, COMPLETION_TIMEOUT_SECONDS) as client:
+            logs = [log.path for log in client.list() if log.path.startswith(incomplete)]
+    except ClientError:
+        logs = []
+    return [CompletionItem(log) for log in logs] or [CompletionItem(incomplete, type="file")]
+
+
+def _parse_position(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> Position | None:
+    if value is None:
+        return None
+    if match := re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})", value):
+        inode, offset = map(int, match.groups())
+        if inode < 1 << 64 and offset < 1 << 63:
+            return Position(inode=inode, offset=offset)
+    raise click.BadParameter(f"{value!r} is no position; write INODE:OFFSET, as 262147:4096")

@@ -1,0 +1,99 @@
+"""Reading a log to its live end, and the last lines of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+from twisted_virtlog.client import Chunk, Position, RemoteError
+
+#: What one request asks for: the daemon's default.
+CHUNK_BYTES = 1024 * 1024
+
+NO_SUCH_LOG = 1002
+NOT_WRITTEN = 1006
+
+
+class LogReader(Protocol):
+    """What reading needs of a client."""
+
+    def position(self, path: str) -> Position:
+        """Tell the end of an open log."""
+
+    def read(self, path: str, position: Position | None, max_bytes: int) -> Chunk:
+        """Read bytes from a position on."""
+
+
+def read_to_end(
+    client: LogReader, path: str, start: Position | None, max_bytes: int | None
+) -> Iterator[Chunk]:
+    """Read all that was written before this was called, at most ``max_bytes`` of it.
+
+    It may read more, but never goes on for ever behind a guest that never stops writing.
+
+    :param start: None for the oldest byte kept.
+    :returns: at least one chunk; the last may be empty.
+    """
+    live_end = _live_end(client, path)
+    position, left = start, max_bytes
+    while True:
+        wanted = CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)
+        before = _bytes_before(live_end, position)
+        # At or behind the live end the daemon is asked all the same: it knows what is wrong with
+        # the position.
+        chunk = client.read(path, position, min(wanted, before) if before > 0 else wanted)
+        yield chunk
+        position = chunk.end
+        if left is not None:
+            left -= len(chunk.data)
+        if not chunk.data or left == 0 or _bytes_before(live_end, position) == 0:
+            return
+
+
+def _live_end(client: LogReader, path: str) -> Position | None:
+    try:
+        return client.position(path)
+    except RemoteError as error:
+        # Not open, or not written now: its files do not grow, so they have an end.
+        if error.code in (NO_SUCH_LOG, NOT_WRITTEN):
+            return None
+        raise
+
+
+def _bytes_before(live_end: Position | None, position: Position | None) -> int:
+    """Tell how many bytes of the live end's file are left, 2**64 for another file."""
+    if live_end is None or position is None or position.inode != live_end.inode:
+        return 1 << 64
+    return max(0, live_end.offset - position.offset)
+
+
+class Tail:
+    """Keeps the last lines of what passes, and little more.
+
+    :param lines: how many; a last line that is not ended counts as one.
+    """
+
+    def __init__(self, lines: int) -> None:
+        self._lines = lines
+        self._pieces: deque[tuple[bytes, int]] = deque()
+        self._newlines = 0
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes."""
+        newlines = data.count(b"\n")
+        self._pieces.append((data, newlines))
+        self._newlines += newlines
+        # Lines + 1 newlines in the rest are enough, whether or not its last line is ended.
+        while self._newlines - self._pieces[0][1] > self._lines:
+            self._newlines -= self._pieces.popleft()[1]
+
+    def content(self) -> bytes:
+        """Give the last lines."""
+        data = b"".join(piece for piece, _newlines in self._pieces)
+        start = len(data) - data.endswith(b"\n") + 1
+        for _line in range(self._lines):
+            start = data.rfind(b"\n", 0, start - 1) + 1
+            if start == 0:
+                break
+        return data[start:]

@@ -1,0 +1,78 @@
+"""Text for people: columns that align, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+
+from twisted_virtlog.client import DaemonInfo, LogInfo, Position
+
+_HEADINGS = ("PATH", "STATE", "GUEST", "DRIVER", "POSITION", "BYTES", "ROLLOVERS", "OPENED")
+_NUMBERS = {"BYTES", "ROLLOVERS"}
+
+
+def position_text(position: Position) -> str:
+    """Write a position as ``read --from`` takes it."""
+    return f"{position.inode}:{position.offset}"
+
+
+def visible(text: str) -> str:
+    """Escape what is not printable: names come from other programs, and may hold anything."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def logs_table(logs: Sequence[LogInfo]) -> str:
+    """Draw the open logs, one a line below a line of headings; a failing one tells why below it."""
+    rows = [_HEADINGS] + [_log_row(log) for log in logs]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    lines = [_align(row, widths) for row in rows]
+    for index, log in reversed(list(enumerate(logs, start=1))):
+        if log.error is not None:
+            lines.insert(index + 1, f"  {visible(log.error)}")
+    return "\n".join(lines)
+
+
+def info_table(info: DaemonInfo) -> str:
+    """Draw what the daemon tells of itself, one name and value a line."""
+    rows = {
+        "name": info.name,
+        "version": info.version,
+        "pid": info.pid,
+        "started": _time_text(info.started_at),
+        "uptime": f"{info.uptime_s:.0f} s",
+        **_prefixed("limit", info.limits),
+        **_prefixed("count", info.counts),
+    }
+    width = max(len(name) for name in rows)
+    return "\n".join(f"{visible(name):{width}}  {visible(str(rows[name]))}" for name in rows)
+
+
+def _log_row(log: LogInfo) -> tuple[str, ...]:
+    return (
+        visible(log.path),
+        visible(log.state),
+        visible(log.domain.name) if log.domain else "-",
+        visible(log.driver),
+        position_text(log.position),
+        str(log.bytes),
+        str(log.rollovers),
+        _time_text(log.opened_at),
+    )
+
+
+def _align(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (
+        cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
+        for cell, width, heading in zip(row, widths, _HEADINGS, strict=True)
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _prefixed(prefix: str, values: Mapping[str, object]) -> dict[str, object]:
+    return {f"{prefix} {name}": value for name, value in values.items()}
+
+
+def _time_text(time: datetime) -> str:
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
