@@ -1,0 +1,105 @@
+"""Starts a daemon of its own in a directory, as a user would, and stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted_virtlog.client import BlockingClient, ClientError
+
+#: This code is what runs, whatever is installed.
+CHECKOUT = Path(__file__).parents[1]
+
+_START_SECONDS = 20.0
+_STOP_SECONDS = 20.0
+
+#: Runs twistd in this interpreter, after code that changes the daemon for a test.
+_TWISTD = "import sys; from twisted.scripts.twistd import run; {patch}; sys.exit(run())"
+
+#: The daemon with its promise taken away.
+NO_DRAIN = (
+    "from twisted_virtlog.logs.open_log import OpenLog; OpenLog.drain = lambda self: None"
+)
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A daemon that answers.
+
+    :ivar socket: the path of its JSON-RPC socket.
+    """
+
+    process: subprocess.Popen[bytes]
+    socket: str
+
+    def client(self, timeout: float = 60.0) -> BlockingClient:
+        """Connect to it."""
+        return BlockingClient(self.socket, timeout)
+
+
+@contextlib.contextmanager
+def running(
+    directory: Path,
+    settings: Sequence[str] = (),
+    patch: str = "pass",
+    options: Sequence[str] = (),
+) -> Iterator[Daemon]:
+    """Run a daemon with its socket, its configuration and its own log below a directory.
+
+    :param settings: lines of the configuration file.
+    :param patch: Python code to run before it starts.
+    :param options: more options of the plugin.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    config = directory / "virtlogd.conf"
+    config.write_text("\n".join([*settings, "# end of the configuration"]) + "\n")
+    socket = directory / "jsonrpc-sock"
+    command = [sys.executable, "-c", _TWISTD.format(patch=patch)]
+    command += ["--pidfile=", "-n", "virtlogd", "--config", str(config)]
+    command += ["--jsonrpc", f"unix:{socket}:mode=600", *options]
+    with (directory / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        )
+    try:
+        _wait_until_it_answers(process, socket, directory / "daemon.log")
+        yield Daemon(process, str(socket))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+    """Ask until there is an answer; a daemon that has ended will not give one."""
+    ended = os.pidfd_open(process.pid)
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                with BlockingClient(str(socket), _START_SECONDS) as client:
+                    client.info()
+                return
+            except ClientError:
+                if select.select([ended], [], [], 0.01)[0]:
+                    raise RuntimeError(f"the daemon ended: {log.read_text()}") from None
+                if time.monotonic() > deadline:
+                    raise
+    finally:
+        os.close(ended)

@@ -1,0 +1,220 @@
+"""The daemon as users run it: started by twistd, used over its socket, stopped by signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.daemon import CHECKOUT, NO_DRAIN, Daemon, running
+from bench.stress import main as stress
+from twisted_virtlog.client import MAX_READ_BYTES, RemoteError
+from tests.daemon.conftest import StartDaemon
+
+
+def _twistd(*options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+    return subprocess.Popen(
+        [*command, "--pidfile=", "-n", "virtlogd", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+
+
+def _refused(*options: str, environment: dict[str, str] | None = None) -> str:
+    """Start a daemon that must not start; give what it says."""
+    process = _twistd(*options, environment=environment)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1, output
+    assert "Traceback" not in output
+    return output
+
+
+def _files(log: Path) -> bytes:
+    """Give what a log's files hold, oldest first."""
+    names = [log.with_name(f"{log.name}.{number}") for number in range(9, -1, -1)]
+    return b"".join(name.read_bytes() for name in [*names, log] if name.exists())
+
+
+def test_a_program_s_output_lands_in_the_log(daemon: Daemon, tmp_path: Path) -> None:
+    """What a program writes into the pipe is read back, and the position covers it."""
+    log = tmp_path / "guest.log"
+    with daemon.client() as client:
+        opened = client.open(str(log))
+        subprocess.run(["echo", "hello"], stdout=opened.write_end, check=True)
+        assert client.position(str(log)).offset == 6
+        assert client.read(str(log)).data == b"hello\n"
+        os.close(opened.write_end)
+    assert log.read_bytes() == b"hello\n"
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_closes_when_the_last_writer_is_gone(daemon: Daemon, tmp_path: Path) -> None:
+    """After end of file all is written and the path is free for another open."""
+    log = tmp_path / "guest.log"
+    with daemon.client() as client:
+        first = client.open(str(log))
+        os.write(first.write_end, b"x" * 300_000)
+        with pytest.raises(RemoteError, match="is open already") as refused:
+            client.open(str(log))
+        assert refused.value.code == 1001
+        os.close(first.write_end)
+        while client.list():
+            """Each answer takes a turn of the daemon's reactor; the end of file comes in one."""
+        again = client.open(str(log))
+        os.close(again.write_end)
+    assert _files(log) == b"x" * 300_000 or len(_files(log)) <= 4 * 65536
+
+
+def test_sigterm_writes_what_is_in_the_pipes(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """Everything written before the daemon was told to stop is in the files; exit status 0."""
+    daemon = start_daemon("max_size = 0")
+    log = tmp_path / "guest.log"
+    with daemon.client() as client:
+        opened = client.open(str(log))
+        for _ in range(100):
+            os.write(opened.write_end, b"line of the guest\n" * 100)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(30) == 0
+    assert log.read_bytes() == b"line of the guest\n" * 10_000
+    assert not Path(daemon.socket).exists()
+    os.close(opened.write_end)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_requests_in_progress_are_answered_at_the_end(
+    start_daemon: StartDaemon, tmp_path: Path, number: int
+) -> None:
+    """A client that asked before the signal gets its answers and then the end of the stream."""
+    daemon = start_daemon()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(daemon.socket)
+        client.sendall(b'{"jsonrpc":"2.0","id":1,"method":"daemon.info"}\n')
+        assert json.loads(client.recv(65536))["id"] == 1
+        daemon.process.send_signal(number)
+        assert client.recv(65536) == b""
+    assert daemon.process.wait(30) == 0
+
+
+def test_a_client_that_half_closes_gets_its_answers(daemon: Daemon) -> None:
+    """socat shuts its writing side at the end of its input, and still prints every answer."""
+    texts = "".join(
+        f'{{"jsonrpc":"2.0","id":{number},"method":"daemon.info"}}' for number in range(500)
+    )
+    run = subprocess.run(
+        ["socat", "-t", "20", "-", f"UNIX-CONNECT:{daemon.socket}"],
+        input=texts,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [json.loads(line)["id"] for line in run.stdout.splitlines()] == list(range(500))
+
+
+def test_a_second_daemon_says_who_has_the_socket(daemon: Daemon) -> None:
+    """A live daemon's socket is not taken over."""
+    output = _refused("--jsonrpc", f"unix:{daemon.socket}")
+    assert f"process {daemon.process.pid}" in output
+    with daemon.client() as client:
+        assert client.info().pid == daemon.process.pid
+
+
+def test_a_dead_daemon_s_socket_is_replaced(tmp_path: Path) -> None:
+    """After a crash the daemon starts at the same path."""
+    with running(tmp_path) as first:
+        path = Path(first.socket)
+        first.process.kill()
+        first.process.wait()
+        assert path.exists()
+        with running(tmp_path) as second:
+            assert second.socket == first.socket
+            assert path.stat().st_mode & 0o777 == 0o600
+    assert second.process.returncode == 0
+
+
+def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
+    """File, line, key and what would be right; the daemon does not start."""
+    config = tmp_path / "virtlogd.conf"
+    config.write_text('# sizes\nmax_size = "big"\n')
+    output = _refused("--config", str(config), "--jsonrpc", f"unix:{tmp_path}/sock")
+    assert f"{config}:2" in output
+    assert "max_size" in output
+    assert "max_size = 2097152" in output
+    missing = tmp_path / "missing.conf"
+    assert str(missing) in _refused("--config", str(missing), "--jsonrpc", "none")
+
+
+@pytest.mark.parametrize(
+    ("option", "endpoint"),
+    [
+        ("--jsonrpc", "tcp:1234"),
+        ("--jsonrpc", "nonsense"),
+        ("--admin", "unix:/tmp/admin"),
+    ],
+)
+def test_mistakes_in_the_options_are_told(tmp_path: Path, option: str, endpoint: str) -> None:
+    """An endpoint that cannot be served is named."""
+    output = _refused(option, endpoint, environment=_private_environment(tmp_path))
+    assert endpoint in output or option in output
+
+
+def _private_environment(directory: Path) -> dict[str, str]:
+    """Give an environment whose default paths are below a directory, for any user but root."""
+    return {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(directory / "run"),
+        "XDG_CONFIG_HOME": str(directory / "config"),
+    }
+
+
+def test_a_reader_across_rotations_misses_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    """Reading on from each end gives the whole output, whatever was renamed meanwhile."""
+    log = tmp_path / "guest.log"
+    written = b"".join(b"%06d a line of the guest\n" % number for number in range(5000))
+    got = b""
+    with daemon.client() as client:
+        opened = client.open(str(log))
+        position = opened.position
+        for start in range(0, len(written), 40_000):
+            os.write(opened.write_end, written[start : start + 40_000])
+            chunk = client.read(str(log), position, MAX_READ_BYTES)
+            assert not chunk.gap
+            got += chunk.data
+            position = chunk.end
+        os.close(opened.write_end)
+    assert got == written
+
+
+def test_the_promise_holds_under_stress(tmp_path: Path) -> None:
+    """Random bursts, a position right after each: no stale answer, no differing byte."""
+    assert stress(["--rounds", "2000", "--directory", str(tmp_path)]) == 0
+
+
+def test_the_stress_test_notices_a_missing_drain(tmp_path: Path) -> None:
+    """With the drain taken away the same test fails, so it can."""
+    assert NO_DRAIN
+    assert stress(["--rounds", "2000", "--no-drain", "--directory", str(tmp_path)]) == 1
+
+
+def test_the_embedding_example_runs(tmp_path: Path) -> None:
+    """The documented application runs the daemon inside itself."""
+    example = CHECKOUT / "doc" / "examples" / "embedded.py"
+    run = subprocess.run(
+        [sys.executable, str(example), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    assert "reaches to 19" in run.stdout
+    assert (tmp_path / "greeting.log").read_bytes() == b"hello from a guest\n"
+    assert not (tmp_path / "virtlogd-jsonrpc-sock").exists()

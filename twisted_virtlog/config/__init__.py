@@ -1,0 +1,1 @@
+"""The configuration file: libvirt's grammar, libvirt's keys, and some of our own."""

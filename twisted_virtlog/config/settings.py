@@ -1,0 +1,236 @@
+"""The keys of the configuration file, their defaults and their rules; from text to settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from twisted_virtlog.config.grammar import GrammarError, Integer, Statement, String, parse
+from twisted_virtlog.logs.rotation import MAX_BACKUPS
+from twisted_virtlog.ownlog.spec import SpecError, parse_filters, parse_level, parse_outputs
+
+_MAX_FILE_BYTES = 10 * 1024 * 1024
+_UINT32 = 2**32 - 1
+_UINT64 = 2**64 - 1
+
+#: What must not be written when a file fails.
+WRITE_ERROR_CHOICES = ("drop", "block")
+
+_SMALLEST_PIPE = 4096
+_LARGEST_PIPE = 2**31
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the daemon does not start.
+
+    :ivar problem: what is wrong, in libvirt's words where it has some.
+    :ivar remedy: what would be right.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        problem: str,
+        remedy: str = "",
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        place = file if line is None else f"{file}:{line}"
+        parts = [place, key, problem] if key else [place, problem]
+        super().__init__(": ".join(parts) + (f"; {remedy}" if remedy else ""))
+        self.file = file
+        self.line = line
+        self.key = key
+        self.problem = problem
+        self.remedy = remedy
+
+
+Check = Callable[[Any], str]
+
+
+def _key(
+    default: int | str, meaning: str, largest: int = _UINT32, check: Check | None = None
+) -> Any:
+    """Define a key; its type is that of its default.
+
+    :param check: gives what would be right for a value that is not; may raise SpecError.
+    """
+    metadata = {"meaning": meaning, "largest": largest, "check": check}
+    return field(default=default, metadata=metadata)
+
+
+def _check_level(value: int) -> str:
+    parse_level(value)
+    return ""
+
+
+def _check_filters(value: str) -> str:
+    parse_filters(value)
+    return ""
+
+
+def _check_outputs(value: str) -> str:
+    parse_outputs(value)
+    return ""
+
+
+def _check_pipe_size(value: int) -> str:
+    if _SMALLEST_PIPE <= value <= _LARGEST_PIPE:
+        return ""
+    return f"write a number of bytes from {_SMALLEST_PIPE} to {_LARGEST_PIPE}"
+
+
+def _check_write_error(value: str) -> str:
+    return "" if value in WRITE_ERROR_CHOICES else 'write "drop" or "block"'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the configuration says. The fields are the keys; those above the gap are libvirt's."""
+
+    log_level: int = _key(0, "least level of the default output", check=_check_level)
+    log_filters: str = _key("", "other levels for parts of the daemon", check=_check_filters)
+    log_outputs: str = _key("", "where the daemon's own messages go", check=_check_outputs)
+    max_clients: int = _key(1024, "clients served at once by each socket")
+    admin_max_clients: int = _key(5000, "clients of the admin socket served at once")
+    max_size: int = _key(2 * 1024 * 1024, "bytes of one file; 0: no limit", _UINT64)
+    max_backups: int = _key(3, "files kept beside the current one", _UINT64)
+    max_age_days: int = _key(0, "days after which old logs are removed; 0: never", _UINT64)
+
+    pipe_size: int = _key(1024 * 1024, "bytes that a pipe should hold", check=_check_pipe_size)
+    on_write_error: str = _key(
+        "drop", "what to do while a file cannot be written", check=_check_write_error
+    )
+    max_open_logs: int = _key(0, "logs open at once; 0: as many as descriptors allow")
+
+
+#: Keys of newer libvirt versions that mean nothing here.
+_KNOWN_ELSEWHERE = frozenset({"log_root"})
+
+_KEYS = {one.name: one for one in fields(Settings)}
+
+
+def load(file: str, text: bytes) -> tuple[Settings, list[str]]:
+    """Make settings of a configuration file's text.
+
+    :param file: its name, for messages.
+    :returns: the settings, and warnings about what has no effect or will fail.
+    :raises ConfigError: it cannot be used.
+    """
+    try:
+        statements = parse(text)
+    except GrammarError as error:
+        raise ConfigError(
+            file,
+            f"configuration file syntax error: {error.problem}",
+            'write lines as max_size = 2097152 or log_outputs = "3:stderr"',
+            error.line,
+        ) from error
+    values: dict[str, Any] = {}
+    warnings = []
+    for statement in statements:
+        name = statement.name
+        if name not in _KEYS:
+            if name not in _KNOWN_ELSEWHERE:
+                warnings.append(f"{file}:{statement.line}: {name}: no such key; it has no effect")
+        elif name in values:
+            # As in libvirt.
+            warnings.append(f"{file}:{statement.line}: {name}: set before; the first value holds")
+        else:
+            values[name] = _checked(file, statement)
+    settings = Settings(**values)
+    if settings.max_backups > MAX_BACKUPS:
+        warnings.append(
+            f"{file}: max_backups: {settings.max_backups} is more than {MAX_BACKUPS};"
+            " every open, read and append will be refused"
+        )
+    return settings, warnings
+
+
+def read(file: str, required: bool) -> tuple[Settings, list[str]]:
+    """Make settings of a configuration file.
+
+    :param required: whether it must exist.
+    :returns: see :func:`load`.
+    :raises ConfigError: it cannot be read or used.
+    """
+    try:
+        with open(file, "rb") as opened:
+            text = opened.read(_MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        if not required:
+            return Settings(), []
+        problem = f"Failed to open file '{file}': {error.strerror}"
+        raise ConfigError(file, problem, "name a file that exists") from error
+    except OSError as error:
+        problem = f"Failed to read file '{file}': {error.strerror}"
+        raise ConfigError(file, problem, "name a file that can be read") from error
+    if len(text) > _MAX_FILE_BYTES:
+        problem = f"Failed to read file '{file}': Value too large for defined data type"
+        raise ConfigError(file, problem, f"write at most {_MAX_FILE_BYTES} bytes")
+    return load(file, text)
+
+
+def with_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Put what libvirt's environment variables say in the place of the logging settings.
+
+    :raises ConfigError: a variable's value is none.
+    """
+    values = {one: getattr(settings, one) for one in _KEYS}
+    for variable, key in _VARIABLES.items():
+        text = environment.get(variable, "")
+        if text:
+            value: Any = _LEVEL_NAMES.get(text, text) if key == "log_level" else text
+            if key == "log_level" and value not in _LEVEL_NAMES.values():
+                raise ConfigError(
+                    variable,
+                    f"Failed to set logging priority, argument '{text}' is invalid",
+                    f"write one of {', '.join(_LEVEL_NAMES)}",
+                )
+            values[key] = _accepted(variable, key, value, None)
+    return Settings(**values)
+
+
+_VARIABLES = {
+    "LIBVIRT_DEBUG": "log_level",
+    "LIBVIRT_LOG_FILTERS": "log_filters",
+    "LIBVIRT_LOG_OUTPUTS": "log_outputs",
+}
+
+_LEVEL_NAMES = {
+    "1": 1, "debug": 1, "2": 2, "info": 2, "3": 3, "warning": 3, "4": 4, "error": 4,
+}  # fmt: skip
+
+
+def _checked(file: str, statement: Statement) -> Any:
+    key = _KEYS[statement.name]
+    value = statement.value
+    example = f"{key.name} = {key.default!r}".replace("'", '"')
+    if isinstance(key.default, str):
+        if not isinstance(value, String):
+            problem = f"expected a string for '{key.name}' parameter"
+            raise ConfigError(file, problem, f"write {example}", statement.line, key.name)
+        return _accepted(file, key.name, os.fsdecode(value.value), statement.line)
+    if not isinstance(value, Integer) or value.signed:
+        problem = f"expected an unsigned integer for '{key.name}' parameter"
+        raise ConfigError(file, problem, f"write {example}", statement.line, key.name)
+    largest = key.metadata["largest"]
+    if value.value > largest:
+        problem = f"value for '{key.name}' parameter must be in range 0:{largest}"
+        raise ConfigError(file, problem, f"write {example}", statement.line, key.name)
+    return _accepted(file, key.name, value.value, statement.line)
+
+
+def _accepted(file: str, name: str, value: Any, line: int | None) -> Any:
+    """Apply a key's own check."""
+    check = _KEYS[name].metadata["check"]
+    if check is not None:
+        try:
+            remedy = check(value)
+        except SpecError as error:
+            raise ConfigError(file, str(error), error.remedy, line, name) from error
+        if remedy:
+            raise ConfigError(file, f"{value!r} is not possible", remedy, line, name)
+    return value

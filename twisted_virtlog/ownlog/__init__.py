@@ -1,0 +1,1 @@
+"""What the daemon tells of itself: which messages, and where they go."""

@@ -1,0 +1,51 @@
+"""The daemon's one observer of twisted.logger: filters, and hands on to the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.logger import ILogObserver, LogEvent
+from zope.interface import implementer
+
+from twisted_virtlog.ownlog.lines import part_of, priority_of
+from twisted_virtlog.ownlog.outputs import Sink, open_output
+from twisted_virtlog.ownlog.spec import Filter, Output, wanted
+
+
+@implementer(ILogObserver)
+class OwnLog:
+    """Writes events to the outputs whose priority, or that of a filter, lets them through.
+
+    :ivar filters: those in force.
+    :ivar outputs: those in force.
+    """
+
+    def __init__(self, outputs: Sequence[Output], filters: Sequence[Filter]) -> None:
+        """Open the outputs.
+
+        :raises OutputError: one of them cannot be opened; none stays open then.
+        """
+        self.filters = tuple(filters)
+        self.outputs = tuple(outputs)
+        self._sinks: list[Sink] = []
+        try:
+            for output in outputs:
+                self._sinks.append(open_output(output))
+        except BaseException:
+            self.close()
+            raise
+
+    def __call__(self, event: LogEvent) -> None:
+        """See ILogObserver."""
+        priority = priority_of(event)
+        part = part_of(event)
+        for output, sink in zip(self.outputs, self._sinks, strict=True):
+            if priority >= wanted(self.filters, output.priority, part):
+                sink.write(event)
+
+    def close(self) -> None:
+        """Close the outputs."""
+        for sink in self._sinks:
+            sink.close()
+        self._sinks.clear()
+        self.outputs = ()

@@ -1,0 +1,184 @@
+"""Parses ``log_level``, ``log_filters`` and ``log_outputs``, in the words of libvirt 9.0.0."""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twisted.logger import LogLevel
+
+
+class Priority(enum.IntEnum):
+    """How grave a message is; each output and filter names the least that it lets through."""
+
+    DEBUG = 1
+    INFO = 2
+    WARNING = 3
+    ERROR = 4
+
+
+#: Of outputs that the configuration does not name.
+DEFAULT_PRIORITY = Priority.WARNING
+
+#: Twisted's levels by priority; what is critical is an error.
+PRIORITY_OF_LEVEL = {
+    LogLevel.debug: Priority.DEBUG,
+    LogLevel.info: Priority.INFO,
+    LogLevel.warn: Priority.WARNING,
+    LogLevel.error: Priority.ERROR,
+    LogLevel.critical: Priority.ERROR,
+}
+
+
+class SpecError(ValueError):
+    """A level, filter or output that is none; the message is libvirt's.
+
+    :ivar remedy: what would be right.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Lets messages of some parts of the daemon through from another priority on.
+
+    :ivar match: a shell pattern for the name of the part, as ``*logs*``.
+    """
+
+    priority: Priority
+    match: str
+
+    def __str__(self) -> str:
+        return f"{self.priority.value}:{self.match}"
+
+
+class Destination(enum.Enum):
+    """Where an output goes."""
+
+    STDERR = "stderr"
+    FILE = "file"
+    SYSLOG = "syslog"
+    JOURNALD = "journald"
+
+
+#: Those that are followed by a path or an identifier.
+_WITH_ARGUMENT = (Destination.FILE, Destination.SYSLOG)
+
+_LEVEL_REMEDY = "write 1 (debug), 2 (info), 3 (warning) or 4 (error)"
+_FILTER_REMEDY = "write filters as 1:logs 3:jsonrpc, a level and a part of a module's name"
+_OUTPUT_REMEDY = (
+    "write outputs as 3:stderr, 3:journald, 3:syslog:virtlogd or 1:file:/var/log/virtlogd.log"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A place where messages go from a priority on.
+
+    :ivar argument: the absolute path of a file, the identifier of syslog, otherwise empty.
+    """
+
+    priority: Priority
+    destination: Destination
+    argument: str = ""
+
+    def __str__(self) -> str:
+        parts = [str(self.priority.value), self.destination.value]
+        return ":".join([*parts, self.argument] if self.argument else parts)
+
+
+def parse_level(level: int) -> Priority:
+    """Tell the priority of ``log_level``, where 0 is the default.
+
+    :raises SpecError: there is no such level.
+    """
+    if not level:
+        return DEFAULT_PRIORITY
+    try:
+        return Priority(level)
+    except ValueError:
+        message = f"Failed to set logging priority, argument '{level}' is invalid"
+        raise SpecError(message, _LEVEL_REMEDY) from None
+
+
+def parse_filters(text: str) -> list[Filter]:
+    """Tell the filters, which only spaces separate.
+
+    :raises SpecError: one of them is none.
+    """
+    return [_parse_filter(item) for item in text.split(" ") if item]
+
+
+def parse_outputs(text: str) -> list[Output]:
+    """Tell the outputs; of two with the same destination the later one holds.
+
+    :raises SpecError: one of them is none.
+    """
+    outputs: dict[tuple[Destination, str], Output] = {}
+    for item in text.split(" "):
+        if item:
+            output = _parse_output(item)
+            # In the place of the earlier one it would seem to be first.
+            outputs.pop((output.destination, output.argument), None)
+            outputs[output.destination, output.argument] = output
+    return list(outputs.values())
+
+
+def wanted(filters: Sequence[Filter], outputs_priority: Priority, part: str) -> Priority:
+    """Tell the least priority that a part of the daemon needs for an output.
+
+    :param outputs_priority: the output's own.
+    :param part: a module's name, as ``twisted_virtlog.logs.handler``.
+    """
+    for one in filters:
+        if fnmatch.fnmatchcase(part, one.match):
+            return one.priority
+    return outputs_priority
+
+
+def _parse_filter(item: str) -> Filter:
+    # As in libvirt, a second colon ends the match.
+    level, *rest = item.split(":")
+    if not rest:
+        raise SpecError(f"Malformed format for filter '{item}'", _FILTER_REMEDY)
+    priority = _priority(level)
+    if priority is None:
+        raise SpecError(f"Invalid priority '{level}' for filter '{item}'", _FILTER_REMEDY)
+    match = rest[0].removeprefix("+")
+    if not match:
+        raise SpecError(f"Invalid match string '{match}'", _FILTER_REMEDY)
+    return Filter(priority, f"*{match}*")
+
+
+def _parse_output(item: str) -> Output:
+    level, colon, rest = item.partition(":")
+    if not colon:
+        raise SpecError(f"Malformed format for log output '{item}'", _OUTPUT_REMEDY)
+    priority = _priority(level)
+    if priority is None:
+        raise SpecError(f"Invalid log priority '{level}' for log output '{item}'", _OUTPUT_REMEDY)
+    name, colon, argument = rest.partition(":")
+    try:
+        destination = Destination(name)
+    except ValueError:
+        message = f"Invalid log destination '{name}' for log output '{item}'"
+        raise SpecError(message, _OUTPUT_REMEDY) from None
+    if bool(argument) != (destination in _WITH_ARGUMENT) or (colon and not argument):
+        message = (
+            f"Log output '{item}' does not meet the format requirements"
+            f" for destination type '{name}'"
+        )
+        raise SpecError(message, _OUTPUT_REMEDY)
+    if destination is Destination.FILE:
+        argument = os.path.abspath(argument)
+    return Output(priority, destination, argument)
+
+
+def _priority(text: str) -> Priority | None:
+    return Priority(int(text)) if text in {"1", "2", "3", "4"} else None

@@ -1,0 +1,140 @@
+"""The twistd plugin: options, and the service that they make.
+
+The only module that touches the global reactor, the environment and the process: an application
+that embeds the daemon uses :mod:`twisted_virtlog.service` instead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, cast
+
+from twisted.application.service import IServiceCollection
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.logger import ILogObserver, Logger, globalLogPublisher
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+from twisted_virtlog.config.paths import Paths, default_paths
+from twisted_virtlog.config.settings import ConfigError, Settings, read, with_environment
+from twisted_virtlog.listening import ListenError
+from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.outputs import OutputError, default_output
+from twisted_virtlog.ownlog.spec import parse_filters, parse_level, parse_outputs
+from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
+
+_DEFAULT = ""
+
+
+class Options(usage.Options):
+    """What ``twistd virtlogd`` and ``twist virtlogd`` take."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Writes what guests print into size-rotated files, in the place of libvirt's virtlogd. An"
+        " ENDPOINT is a Twisted server endpoint of a UNIX socket, as unix:/path:mode=600 or"
+        " systemd:domain=UNIX:name=virtlogd.socket, or none."
+    )
+    optParameters: ClassVar = [
+        ["config", None, _DEFAULT, "Configuration file (libvirt's virtlogd.conf)."],
+        ["jsonrpc", None, _DEFAULT, "Endpoint for JSON-RPC clients."],
+        ["libvirt", None, NO_ENDPOINT, "Endpoint for libvirt's drivers; not served yet."],
+        ["admin", None, NO_ENDPOINT, "Endpoint for virt-admin; not served yet."],
+    ]
+
+    def postOptions(self) -> None:
+        """Refuse what this version does not serve."""
+        for option in ("libvirt", "admin"):
+            if self[option] != NO_ENDPOINT:
+                message = (
+                    f"--{option} {self[option]}: this version does not serve this protocol;"
+                    f" leave the option out or say --{option} {NO_ENDPOINT}"
+                )
+                raise usage.UsageError(message)
+
+
+class DaemonService(VirtlogService):
+    """The daemon as a process of its own: logs where its configuration says, and ends clearly."""
+
+    def __init__(
+        self, settings: Settings, endpoints: Endpoints, reactor: IDaemonReactor, own_log: OwnLog
+    ) -> None:
+        super().__init__(settings, endpoints, reactor)
+        self._own_log = own_log
+        self._observed_by_twistd = False
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """See IService. Under twistd, the application tells it where to log."""
+        if isinstance(parent, Componentized):
+            parent.setComponent(  # type: ignore[no-untyped-call]  # Twisted's has no types
+                ILogObserver, self._own_log
+            )
+            self._observed_by_twistd = True
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's has no types
+
+    def startService(self) -> None:
+        """Start, or end the process with the reason in one line."""
+        if not self._observed_by_twistd:
+            globalLogPublisher.addObserver(self._own_log)
+        # After the reactor has installed its handlers.
+        self._reactor.callWhenRunning(self._end_well_on_signals)
+        try:
+            super().startService()
+        except (ListenError, OSError) as error:
+            raise SystemExit(f"virtlogd: {error}") from error
+
+    def _end_well_on_signals(self) -> None:
+        """Make a signal end the process with status 0: twistd would pass the signal on to itself."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._reactor.stop))
+
+
+def makeService(options: Options) -> VirtlogService:
+    """Make the service for twistd and twist.
+
+    A mistake in the configuration ends the process with status 1 and one line that names it.
+    """
+    # Importing it installs it, which only a process of our own may do.
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    try:
+        settings, endpoints, own_log = prepare(options, os.environ, os.geteuid())
+    except (ConfigError, OutputError, OSError) as error:
+        raise SystemExit(f"virtlogd: {error}") from error
+    return DaemonService(settings, endpoints, cast(IDaemonReactor, reactor), own_log)
+
+
+def prepare(
+    options: Mapping[str, str], environment: Mapping[str, str], uid: int
+) -> tuple[Settings, Endpoints, OwnLog]:
+    """Read the configuration and open the daemon's own log.
+
+    :raises ConfigError: the configuration cannot be used.
+    :raises OutputError: an output cannot be opened.
+    :raises OSError: the run directory cannot be made.
+    """
+    paths = default_paths(uid, str(Path.home()), environment)
+    named = options["config"]
+    settings, warnings = read(named or paths.config, required=bool(named))
+    settings = with_environment(settings, environment)
+    own_log = _own_log(settings)
+    logger = Logger(observer=own_log)
+    for warning in warnings:
+        logger.warn("{warning}", warning=warning)
+    return settings, Endpoints(jsonrpc=options["jsonrpc"] or _default_endpoint(paths)), own_log
+
+
+def _own_log(settings: Settings) -> OwnLog:
+    outputs = parse_outputs(settings.log_outputs) or [
+        default_output(parse_level(settings.log_level), sys.stdin.isatty())
+    ]
+    return OwnLog(outputs, parse_filters(settings.log_filters))
+
+
+def _default_endpoint(paths: Paths) -> str:
+    os.makedirs(paths.run_directory, paths.run_mode, exist_ok=True)
+    return f"unix:{quoteStringArgument(paths.jsonrpc_socket)}:mode=600"
