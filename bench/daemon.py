@@ -35,10 +35,12 @@ class Daemon:
     """A daemon that answers.
 
     :ivar socket: the path of its JSON-RPC socket.
+    :ivar libvirt_socket: the path of its socket for libvirt's drivers.
     """
 
     process: subprocess.Popen[bytes]
     socket: str
+    libvirt_socket: str
 
     def client(self, timeout: float = 60.0) -> BlockingClient:
         """Connect to it."""
@@ -64,7 +66,9 @@ def running(
     socket = directory / "jsonrpc-sock"
     command = [sys.executable, "-c", _TWISTD.format(patch=patch)]
     command += ["--pidfile=", "-n", "virtlogd", "--config", str(config)]
-    command += ["--jsonrpc", f"unix:{socket}:mode=600", *options]
+    libvirt_socket = directory / "virtlogd-sock"
+    command += ["--jsonrpc", f"unix:{socket}:mode=600"]
+    command += ["--libvirt", f"unix:{libvirt_socket}:mode=700", *options]
     with (directory / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -75,7 +79,7 @@ def running(
         )
     try:
         _wait_until_it_answers(process, socket, directory / "daemon.log")
-        yield Daemon(process, str(socket))
+        yield Daemon(process, str(socket), str(libvirt_socket))
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -325,9 +325,7 @@ def test_half_close_of_a_client_that_reads_slowly(ends: Any, reactor: FakeReacto
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["unseen", "seen"])
-def test_full_close_while_an_answer_is_awaited(
-    ends: Any, reactor: FakeReactor, seen: bool
-) -> None:
+def test_full_close_while_an_answer_is_awaited(ends: Any, reactor: FakeReactor, seen: bool) -> None:
     """A client that left before its answer leaves no descriptor, and nothing raises."""
     before = descriptors_open()
     conversation = Requests()

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
-from twisted.internet.task import Clock as SteppedClock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -35,7 +34,7 @@ class Clock(Protocol):
         """Tell the time."""
 
     def callLater(
-        self, when: float, what: Callable[..., Any], *a: object, **kw: object
+        self, delay: float, what: Callable[..., Any], /, *args: object, **kw: object
     ) -> IDelayedCall:
         """Call something once, after so many seconds."""
 
@@ -48,14 +47,14 @@ def _checked(result: int) -> int:
 
 
 @implementer(IReadDescriptor)
-class MonotonicClock(SteppedClock):
-    """Twisted's clock for tests, made to advance by itself with CLOCK_MONOTONIC."""
+class MonotonicClock:
+    """Makes calls at times of CLOCK_MONOTONIC; Twisted's own, which may be cancelled and moved."""
 
     _logger = Logger()
 
     def __init__(self, reactor: IReactorFDSet) -> None:
         """Make the timer; :meth:`close` gives it back."""
-        super().__init__()
+        self._calls: list[DelayedCall] = []
         self._reactor = reactor
         # TFD_CLOEXEC and TFD_NONBLOCK have the values of O_CLOEXEC and O_NONBLOCK.
         flags = os.O_CLOEXEC | os.O_NONBLOCK
@@ -67,21 +66,33 @@ class MonotonicClock(SteppedClock):
         return time.monotonic()
 
     def callLater(
-        self, when: float, what: Callable[..., Any], *a: object, **kw: object
-    ) -> DelayedCall:
-        """See IReactorTime."""
-        delayed = super().callLater(when, what, *a, **kw)
+        self, delay: float, what: Callable[..., Any], /, *args: object, **kw: object
+    ) -> IDelayedCall:
+        """See IReactorTime. A closed clock makes no call."""
+        call = DelayedCall(
+            self.seconds() + delay,
+            what,
+            args,
+            kw,
+            self._calls.remove,
+            lambda _: self._arm(),
+            self.seconds,
+        )
+        self._calls.append(call)
         self._arm()
-        return delayed
+        return call
 
     def close(self) -> None:
-        """Forget all calls and close the timer."""
-        self.calls.clear()
-        self._reactor.removeReader(self)
-        os.close(self._timer)
+        """Cancel all calls and close the timer."""
+        for call in list(self._calls):
+            call.cancel()
+        if self._timer != -1:
+            self._reactor.removeReader(self)
+            os.close(self._timer)
+            self._timer = -1
 
     def fileno(self) -> int:
-        """See IReadDescriptor."""
+        """See IReadDescriptor; -1 once closed."""
         return self._timer
 
     def logPrefix(self) -> str:
@@ -92,21 +103,29 @@ class MonotonicClock(SteppedClock):
         """Make the calls that are due."""
         try:
             os.read(self._timer, 8)
-        except BlockingIOError:
+        except OSError:  # nothing is due, or the clock was closed just now
             return
-        try:
-            self.advance(0)
-        except Exception:  # one call that fails must not stop the others
-            self._logger.failure("a timed call failed")
+        now = self.seconds()
+        # Calls that these make wait for the next turn, so that the reactor gets on with others.
+        for call in sorted(self._calls, key=DelayedCall.getTime):
+            # (one may cancel or move another)
+            if call.active() and call.getTime() <= now:
+                self._calls.remove(call)
+                call.called = 1
+                try:
+                    call.func(*call.args, **call.kw)
+                except Exception:  # noqa: BLE001 (one call that fails must not stop the others)
+                    self._logger.failure("a timed call failed")
         self._arm()
 
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor; the reactor has ended."""
 
     def _arm(self) -> None:
-        if not self.calls:
+        if not self._calls or self._timer == -1:
             return
         # Zero would stop the timer; a time that has passed fires at once.
-        seconds, fraction = divmod(max(self.calls[0].getTime(), 1e-9), 1)
+        first = max(min(call.getTime() for call in self._calls), 1e-9)
+        seconds, fraction = divmod(first, 1)
         when = _ITIMERSPEC.pack(0, 0, int(seconds), int(fraction * 1e9))
         _checked(_libc.timerfd_settime(self._timer, _TFD_TIMER_ABSTIME, when, None))

@@ -79,7 +79,11 @@ class Listener:
     _logger = Logger()
 
     def __init__(
-        self, reactor: IReactorFDSet, clock: Clock, sock: socket.socket, bound: str | None,
+        self,
+        reactor: IReactorFDSet,
+        clock: Clock,
+        sock: socket.socket,
+        bound: str | None,
         door: Door,
     ) -> None:
         """Take over a listening socket.
@@ -128,7 +132,7 @@ class Listener:
         :returns: fires when all are closed; those of clients who do not read are cut off.
         """
         for connection in list(self.connections):
-            connection.conversation.finish()
+            connection.finish()
         if not self.connections:
             return succeed(None)
         self._finished = Deferred()
@@ -175,7 +179,13 @@ class Listener:
             )
             sock.close()
             return
-        connection = Connection(self._reactor, sock, peer, self.door.converse(), self._left)
+        try:
+            conversation = self.door.converse()
+        except Exception:  # noqa: BLE001 (the next client may fare better)
+            self._logger.failure("a client of {door} cannot be served", door=self.door.name)
+            sock.close()
+            return
+        connection = Connection(self._reactor, sock, peer, conversation, self._left)
         self.connections[connection] = None
         if len(self.connections) >= self.door.max_clients:
             self._logger.warn(
@@ -230,17 +240,21 @@ class _UnixSockets:
         self, address: str, factory: Factory, backlog: int, mode: int, wantPID: bool
     ) -> Listener:
         # Whatever the mode says, nobody but the owner gets in.
-        return self._started(bind(address, mode & 0o700), address)
+        return self._started(bind(address, mode & 0o700), os.path.abspath(address))
 
     def adoptStreamPort(self, fd: int, family: int, factory: Factory) -> Listener:
-        sock = socket.socket(fileno=os.dup(fd))
-        if sock.family != socket.AF_UNIX:
-            sock.close()
-            raise ListenError(
-                f"{self._door.name}: descriptor {fd} is no UNIX socket; only those tell who asks"
-            )
-        sock.listen(BACKLOG)
-        return self._started(sock, None)
+        given = socket.socket(fileno=fd)
+        try:
+            if given.family != socket.AF_UNIX:
+                raise ListenError(
+                    f"{self._door.name}: descriptor {fd} is no UNIX socket;"
+                    " only those tell who asks"
+                )
+            given.listen(BACKLOG)
+            return self._started(given.dup(), None)
+        finally:
+            # (it is the endpoint's, which closes it)
+            given.detach()
 
     def _started(self, sock: socket.socket, bound: str | None) -> Listener:
         listener = Listener(self._reactor, self._clock, sock, bound, self._door)
@@ -258,14 +272,17 @@ def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, door: Door) -> L
         parsed = serverFromString(_UnixSockets(reactor, clock, door), endpoint)
         outcome: list[Listener | Failure] = []
         parsed.listen(Factory()).addBoth(outcome.append)
-    except AttributeError as error:
+    except LookupError as error:
         raise ListenError(
-            f"{door.name}: {endpoint!r} is no UNIX socket; write unix:/path or systemd:name=..."
+            f"{door.name}: {endpoint!r}: no such socket was handed over; LISTEN_FDS and"
+            " LISTEN_FDNAMES tell which were. Or write unix:/path"
         ) from error
-    except (ValueError, TypeError, LookupError) as error:
+    except Exception as error:
+        # Twisted's parsers, and those of its plugins, raise what they like.
+        reason = f" ({error})" if isinstance(error, ValueError | TypeError) else ""
         raise ListenError(
-            f"{door.name}: {endpoint!r} is no server endpoint ({error}); write for example"
-            " unix:/run/libvirt/virtlogd-jsonrpc-sock:mode=600"
+            f"{door.name}: {endpoint!r} is no UNIX socket's endpoint{reason}; write"
+            " unix:/path:mode=600 or systemd:domain=UNIX:name=..."
         ) from error
     result = outcome[0]
     if isinstance(result, Failure):
@@ -282,7 +299,7 @@ def bind(path: str, mode: int) -> socket.socket:
     :raises ListenError: a live process has it, or it cannot be made.
     """
     try:
-        with _locked(os.path.dirname(path) or "."):
+        with _locked(f"{path}.lock"):
             _remove_stale(path)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
@@ -316,6 +333,9 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
             return
+        except FileNotFoundError:
+            # A daemon that stops removed it just now.
+            return
         except BlockingIOError:
             # Its queue is full: somebody is there.
             raise ListenError(f"cannot listen on {path}: another daemon has it") from None
@@ -331,19 +351,35 @@ def _name(peer: PeerCredentials) -> str:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    """Keep another daemon that starts now from removing the socket that was just made."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _locked(path: str) -> Iterator[None]:
+    """Keep another daemon that starts now from removing the socket that was just made.
+
+    :param path: of a file for this alone. The socket's directory would not do: whoever may read
+        it could lock it, and so keep the daemon from starting.
+    """
+    while True:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Who had the lock before has removed its file: then this is nobody's lock.
+            if _file_of(path) == _identity(os.fstat(descriptor)):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        os.unlink(path)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _file_of(path: str) -> tuple[int, int] | None:
     try:
-        status = os.lstat(path)
+        return _identity(os.lstat(path))
     except OSError:
         return None
-    return status.st_dev, status.st_ino

@@ -30,6 +30,9 @@ from twisted_virtlog.listening import Door, Listener, listen
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
+from twisted_virtlog.rpc.log_program import LOG_PROGRAM
+from twisted_virtlog.rpc.program import Served, serving
+from twisted_virtlog.rpc.protocol import LibvirtConversation
 
 T = TypeVar("T")
 
@@ -46,9 +49,11 @@ class Endpoints:
     """Where the daemon listens: server endpoint strings of UNIX sockets, or ``none``.
 
     :ivar jsonrpc: for JSON-RPC clients.
+    :ivar libvirt: for libvirt's drivers.
     """
 
     jsonrpc: str = NO_ENDPOINT
+    libvirt: str = NO_ENDPOINT
 
 
 class VirtlogService(Service):
@@ -152,9 +157,17 @@ class VirtlogService(Service):
         def jsonrpc() -> IConversation:
             return JSONRPCConversation(services)
 
+        programs = serving(Served(LOG_PROGRAM, self.handler))
+
+        def libvirt() -> IConversation:
+            return LibvirtConversation(programs)
+
         own = os.geteuid()
-        max_clients = self._settings.max_clients
-        return [(self._endpoints.jsonrpc, Door("jsonrpc", {0, own}, max_clients, jsonrpc))]
+        most = self._settings.max_clients
+        return [
+            (self._endpoints.libvirt, Door("virtlogd", {own}, most, libvirt)),
+            (self._endpoints.jsonrpc, Door("jsonrpc", {0, own}, most, jsonrpc)),
+        ]
 
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)

@@ -42,19 +42,18 @@ class Options(usage.Options):
     optParameters: ClassVar = [
         ["config", None, _DEFAULT, "Configuration file (libvirt's virtlogd.conf)."],
         ["jsonrpc", None, _DEFAULT, "Endpoint for JSON-RPC clients."],
-        ["libvirt", None, NO_ENDPOINT, "Endpoint for libvirt's drivers; not served yet."],
+        ["libvirt", None, _DEFAULT, "Endpoint for libvirt's drivers."],
         ["admin", None, NO_ENDPOINT, "Endpoint for virt-admin; not served yet."],
     ]
 
     def postOptions(self) -> None:
         """Refuse what this version does not serve."""
-        for option in ("libvirt", "admin"):
-            if self[option] != NO_ENDPOINT:
-                message = (
-                    f"--{option} {self[option]}: this version does not serve this protocol;"
-                    f" leave the option out or say --{option} {NO_ENDPOINT}"
-                )
-                raise usage.UsageError(message)
+        if self["admin"] != NO_ENDPOINT:
+            message = (
+                f"--admin {self['admin']}: this version does not serve libvirt's admin protocol;"
+                f" leave the option out or say --admin {NO_ENDPOINT}"
+            )
+            raise usage.UsageError(message)
 
 
 class DaemonService(VirtlogService):
@@ -125,7 +124,11 @@ def prepare(
     logger = Logger(observer=own_log)
     for warning in warnings:
         logger.warn("{warning}", warning=warning)
-    return settings, Endpoints(jsonrpc=options["jsonrpc"] or _default_endpoint(paths)), own_log
+    endpoints = Endpoints(
+        jsonrpc=options["jsonrpc"] or _endpoint(paths, paths.jsonrpc_socket, "600"),
+        libvirt=options["libvirt"] or _endpoint(paths, paths.log_socket, "700"),
+    )
+    return settings, endpoints, own_log
 
 
 def _own_log(settings: Settings) -> OwnLog:
@@ -135,6 +138,8 @@ def _own_log(settings: Settings) -> OwnLog:
     return OwnLog(outputs, parse_filters(settings.log_filters))
 
 
-def _default_endpoint(paths: Paths) -> str:
+def _endpoint(paths: Paths, socket: str, mode: str) -> str:
+    """Give the endpoint of a default path, whose directory is made."""
     os.makedirs(paths.run_directory, paths.run_mode, exist_ok=True)
-    return f"unix:{quoteStringArgument(paths.jsonrpc_socket)}:mode=600"
+    path: str = quoteStringArgument(socket)
+    return f"unix:{path}:mode={mode}"

@@ -122,7 +122,7 @@ def test_a_client_that_half_closes_gets_its_answers(daemon: Daemon) -> None:
 
 def test_a_second_daemon_says_who_has_the_socket(daemon: Daemon) -> None:
     """A live daemon's socket is not taken over."""
-    output = _refused("--jsonrpc", f"unix:{daemon.socket}")
+    output = _refused("--jsonrpc", f"unix:{daemon.socket}", "--libvirt", "none")
     assert f"process {daemon.process.pid}" in output
     with daemon.client() as client:
         assert client.info().pid == daemon.process.pid
@@ -145,12 +145,12 @@ def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
     """File, line, key and what would be right; the daemon does not start."""
     config = tmp_path / "virtlogd.conf"
     config.write_text('# sizes\nmax_size = "big"\n')
-    output = _refused("--config", str(config), "--jsonrpc", f"unix:{tmp_path}/sock")
+    output = _refused("--config", str(config), "--jsonrpc", f"unix:{tmp_path}/sock", "--libvirt", "none")
     assert f"{config}:2" in output
     assert "max_size" in output
     assert "max_size = 2097152" in output
     missing = tmp_path / "missing.conf"
-    assert str(missing) in _refused("--config", str(missing), "--jsonrpc", "none")
+    assert str(missing) in _refused("--config", str(missing), "--jsonrpc", "none", "--libvirt", "none")
 
 
 @pytest.mark.parametrize(

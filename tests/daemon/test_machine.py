@@ -119,7 +119,7 @@ def test_an_ordinary_user_needs_no_options(tmp_path: Path) -> None:
     )
     assert process.stderr is not None
     said = ""
-    while "listening" not in said:
+    while "jsonrpc: listening" not in said:
         line = process.stderr.readline()
         assert line, said
         said += line

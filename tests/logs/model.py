@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 CHUNK = 1024
 
@@ -48,7 +49,7 @@ class Model:
     def roll(self) -> None:
         """Begin a new file."""
         names = ["", *(f".{number}" for number in range(self.max_backups))]
-        for newer, older in reversed(list(zip(names, names[1:], strict=False))):
+        for newer, older in reversed(list(pairwise(names))):
             if newer in self.files:
                 self.files[older] = self.files.pop(newer)
         self.files[""] = b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_virtlog.logs.budget import DEFAULT_PIPE_BYTES, PipeBudget
@@ -86,7 +86,6 @@ def test_a_small_wish_is_granted_however_many_there_are(pipe_size: int) -> None:
     assert set(kernel.sizes.values()) == {pipe_size}
 
 
-@settings(deadline=None)
 @given(
     pipe_size=st.integers(12, 22).map(lambda bits: 1 << bits),
     total=st.integers(0, 64 * MIB),

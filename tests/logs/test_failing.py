@@ -9,9 +9,10 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, Guest, World
@@ -40,9 +41,10 @@ def files_end_at(size: int) -> Iterator[None]:
 def logged() -> Iterator[Callable[[], str]]:
     """Collect what the daemon logs."""
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
     yield lambda: "\n".join(formatEvent(event) for event in events)
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observer)
 
 
 def fail(world: World, data: bytes = b"x" * 3000) -> Guest:
@@ -83,6 +85,7 @@ def test_the_pipe_keeps_what_the_file_does_not_take(make_world: MakeWorld) -> No
         assert (status.bytes_written, status.lost_bytes) == (1000, 0)
         assert world.handler.counts().failing_logs == 1
         assert world.read().data == b"x" * 1000
+        assert not world.reactor.readers, "it would be told without end that the pipe is ready"
     assert guest.write_without_blocking(b"y") == 1
 
 
@@ -210,9 +213,7 @@ def test_nothing_is_dropped_when_the_guest_is_to_wait(make_world: MakeWorld) -> 
 
 
 @pytest.mark.parametrize(("data", "before"), [(b"x" * 999 + b"\n", b""), (b"x" * 1000, b"\n")])
-def test_the_notice_is_a_line_of_its_own(
-    data: bytes, before: bytes, make_world: MakeWorld
-) -> None:
+def test_the_notice_is_a_line_of_its_own(data: bytes, before: bytes, make_world: MakeWorld) -> None:
     """A line that was cut is ended first; one that was not is not followed by an empty one."""
     world = make_world(drops=True)
     with files_end_at(1000):
@@ -317,9 +318,7 @@ def test_a_daemon_that_stops_says_what_was_lost(make_world: MakeWorld) -> None:
     assert world.text().endswith(b"]\nlast\n")
 
 
-def test_a_log_that_failed_may_fail_again(
-    make_world: MakeWorld, logged: Callable[[], str]
-) -> None:
+def test_a_log_that_failed_may_fail_again(make_world: MakeWorld, logged: Callable[[], str]) -> None:
     """Each failure and each recovery is told to the operator once."""
     world = make_world(drops=True)
     with files_end_at(1000):

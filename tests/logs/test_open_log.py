@@ -292,9 +292,7 @@ def epoll() -> Iterator[EPollReactor]:
 
 
 @pytest.mark.parametrize("first", ["request", "pipe"])
-def test_the_promise_with_twisteds_reactor(
-    first: str, epoll: EPollReactor, tmp_path: Path
-) -> None:
+def test_the_promise_with_twisteds_reactor(first: str, epoll: EPollReactor, tmp_path: Path) -> None:
     """One turn of the real reactor, pipe and request ready in it, in either order."""
     path = str(tmp_path / "guest.log")
     pipes = Pipes(64 * KIB, PipeLimits(64 * KIB, None))

@@ -43,9 +43,7 @@ def write_files(world: World, **sizes: int) -> dict[str, int]:
         (1, b"1"),
     ],
 )
-def test_reading_goes_on_in_newer_files(
-    max_bytes: int, data: bytes, make_world: MakeWorld
-) -> None:
+def test_reading_goes_on_in_newer_files(max_bytes: int, data: bytes, make_world: MakeWorld) -> None:
     """From the oldest byte kept, as much as asked for."""
     world = make_world(1000, 2)
     inodes = write_files(world, old1=256, old0=256, current=256)
@@ -136,6 +134,21 @@ def test_what_cannot_be_read_is_named(world: World) -> None:
         world.read(path=path)
 
 
+def test_a_disk_that_cannot_be_read_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer has the system's reason, and the files are closed."""
+
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    world.append(b"x")
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "preadv", broken)
+    with pytest.raises(SystemFailure, match="Input/output error") as caught:
+        world.read()
+    assert caught.value.errno == errno.EIO
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def read_later(world: World, position: Position | None) -> Callable[[], Excerpt]:
     """Begin to read in a thread that has not run yet."""
     world.threads.held = True
@@ -213,7 +226,7 @@ def test_a_thread_is_used_only_when_the_disk_must_be_waited_for(
 parts = st.lists(st.binary(min_size=1, max_size=150), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(writes=parts, max_bytes=st.integers(1, 300))
 def test_from_each_position_the_rest_can_be_read(writes: list[bytes], max_bytes: int) -> None:
     """From each position ever given to the end, in pieces of any size, whatever rotated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.logs.model import Model
@@ -50,7 +50,6 @@ def test_next_step(
     assert next_step(size, available, into_chunk, chunk, max_size) == step
 
 
-@settings(deadline=None)
 @given(
     size=st.integers(0, 5000),
     available=st.integers(1, 5000),
@@ -76,7 +75,6 @@ def test_each_step_keeps_the_limits(
         assert into_chunk + step.count < chunk
 
 
-@settings(deadline=None)
 @given(
     writes=st.lists(
         st.binary(max_size=300) | st.text("a\n", max_size=300).map(str.encode), max_size=8

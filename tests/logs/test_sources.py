@@ -35,9 +35,7 @@ def no_splice(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return refused
 
 
-def test_no_byte_passes_through_the_daemon(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_byte_passes_through_the_daemon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where splice(2) works the pipe is never read and the file never written otherwise."""
 
     def forbidden(*_: object) -> int:
@@ -66,9 +64,7 @@ def test_a_file_that_refuses_splice_gets_every_byte(
     assert len(no_splice) == 1
 
 
-def test_a_file_that_refuses_splice_is_rotated(
-    no_splice: list[int], make_world: MakeWorld
-) -> None:
+def test_a_file_that_refuses_splice_is_rotated(no_splice: list[int], make_world: MakeWorld) -> None:
     """Rotation is the same with copied bytes."""
     world = make_world(100, 2)
     guest = world.open()

@@ -7,10 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -128,7 +129,7 @@ class Logs(RuleBasedStateMachine):
         assert self._index(log, position) == len(log.written)
 
     @rule(target=remembered, which=logs)
-    def position(self, which: int) -> object:
+    def position(self, which: int) -> Remembered | MultipleResults[Remembered]:
         """A position is asked for, and remembered."""
         log = self.logs[which]
         if log.guest is None:
@@ -140,7 +141,7 @@ class Logs(RuleBasedStateMachine):
         return (which, position, len(log.written))
 
     @rule(target=remembered, where=consumes(remembered), max_bytes=st.integers(1, 3000))
-    def read(self, where: Remembered, max_bytes: int) -> object:
+    def read(self, where: Remembered, max_bytes: int) -> Remembered | MultipleResults[Remembered]:
         """A reader reads on from where it was."""
         which, position, index = where
         log = self.logs[which]
@@ -177,7 +178,8 @@ class Logs(RuleBasedStateMachine):
         self.world.reactor.turn_until_quiet()
         assert not self.world.is_open(log.path)
         log.guest = None
-        self._settled(log)
+        for log in self.logs:
+            self._settled(log)
 
     # What is always so.
 
@@ -213,9 +215,4 @@ class Logs(RuleBasedStateMachine):
 
 
 TestLogs = Logs.TestCase
-TestLogs.settings = settings(
-    deadline=None,
-    max_examples=100,
-    stateful_step_count=40,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestLogs.settings = settings(max_examples=100, stateful_step_count=40)

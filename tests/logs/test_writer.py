@@ -206,7 +206,7 @@ def numbered(data: bytes) -> bytes:
     return bytes(10 if byte == 10 else 11 + index % 241 for index, byte in enumerate(data))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     data=long_output,
     max_size=st.integers(0, 3000) | st.sampled_from([1024, 2048, 1025, 1023, 80, 81]),
@@ -232,7 +232,7 @@ def test_a_pipe_is_written_as_virtlogd_would(
     assert found == model.files
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     writes=st.lists(
         st.tuples(
@@ -305,7 +305,7 @@ def test_a_fifo_is_no_log(tmp_path: Path) -> None:
     """A FIFO that nobody reads is refused at once, and so is one that somebody reads."""
     path = str(tmp_path / "fifo")
     os.mkfifo(path)
-    with pytest.raises(SystemFailure, match="Unable to open file: .*: No such device"):
+    with pytest.raises(SystemFailure, match=r"Unable to open file: .*: No such device"):
         Writer(path, Limits(0, 0))
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -315,9 +315,8 @@ def test_a_fifo_is_no_log(tmp_path: Path) -> None:
         os.close(reader)
 
 
-def test_a_device_is_written_without_rotation(tmp_path: Path) -> None:
+def test_a_device_is_written_without_rotation() -> None:
     """/dev/null takes everything, and is never renamed."""
-    del tmp_path
     writer = Writer("/dev/null", Limits(10, 2))
     writer.append(b"x" * 100)
     assert writer.written == 100

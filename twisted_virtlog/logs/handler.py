@@ -107,8 +107,9 @@ class LogHandler:
             raise LogBusy(path, holder.driver, holder.domain, holder.opened_at)
         most = self._settings.max_open_logs
         if most and len(self._logs) >= most:
-            raise LimitReached(f"{most} logs are open, as many as max_open_logs allows",
-                               "max_open_logs", path)
+            raise LimitReached(
+                f"{most} logs are open, as many as max_open_logs allows", "max_open_logs", path
+            )
         with contextlib.ExitStack() as undo:
             read_end, write_end = self._make_pipe(path)
             undo.callback(os.close, write_end)
@@ -155,9 +156,7 @@ class LogHandler:
         reading.close()
         return excerpt
 
-    def append(
-        self, path: str, message: bytes, driver: str, domain: Domain | None
-    ) -> Position:
+    def append(self, path: str, message: bytes, driver: str, domain: Domain | None) -> Position:
         """See ILogHandler."""
         log = self._find(path)
         if log is not None:

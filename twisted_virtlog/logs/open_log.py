@@ -112,7 +112,7 @@ class OpenLog:
             self._end()
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor: the reactor saw that all write ends are closed, and reads no more."""
+        """See IReadDescriptor: the reactor saw all write ends closed, and removed the reader."""
         if self.outage is not None:
             return
         if self._ended(waiting=True):
@@ -278,4 +278,3 @@ class OpenLog:
     def _end(self) -> None:
         self.close()
         self._owner.log_ended(self)
-

@@ -30,9 +30,7 @@ class _File:
 class Reading:
     """One read: the files as they were named when it began, whatever rotation does meanwhile."""
 
-    def __init__(
-        self, path: str, max_backups: int, position: Position | None, final: bool
-    ) -> None:
+    def __init__(self, path: str, max_backups: int, position: Position | None, final: bool) -> None:
         """Open a log's files and find the position in them.
 
         :param position: None for the oldest byte kept.

@@ -1,0 +1,195 @@
+"""One client's conversation in libvirt's binary RPC: frames in, answers of the programs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_virtlog.conversation import Conversation
+from twisted_virtlog.errors import LogError
+from twisted_virtlog.outgoing import close_all
+from twisted_virtlog.rpc.errors import Refused, rpc_failure, unforeseen
+from twisted_virtlog.rpc.framing import HEADER_BYTES, FrameStream
+from twisted_virtlog.rpc.messages import (
+    ERROR_BODY,
+    ErrorBody,
+    Header,
+    MessageType,
+    Status,
+    decode_descriptor_count,
+    decode_header,
+    encode_descriptor_count,
+    encode_frame,
+)
+from twisted_virtlog.rpc.program import Procedure, ServedPrograms, dispatch
+from twisted_virtlog.rpc.xdr import Reader, XDRError
+
+KEEPALIVE_PROGRAM = 0x6B656570
+KEEPALIVE_VERSION = 1
+PING = 1
+PONG = 2
+
+_PONG_FRAME = encode_frame(
+    Header(KEEPALIVE_PROGRAM, KEEPALIVE_VERSION, PONG, MessageType.MESSAGE, 0, Status.OK), []
+)
+
+_COUNT_BYTES = 4
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    """A frame, and what follows it.
+
+    :ivar payload_at: where the arguments begin in the frame.
+    :ivar descriptors: how many bytes follow the frame, each to carry a descriptor.
+    """
+
+    header: Header
+    frame: bytes
+    payload_at: int = HEADER_BYTES
+    descriptors: int = 0
+
+
+class LibvirtConversation(Conversation):
+    """Answers one client's calls, and reads bytes as leniently as virtlogd (libvirt 9.0.0) does.
+
+    Of descriptors that a client sends along, only the bytes that carry them arrive here: a
+    connection takes no ancillary data, so the kernel drops them. No procedure wants one.
+
+    :param programs: what the socket serves.
+    """
+
+    _log = Logger()
+
+    def __init__(self, programs: ServedPrograms) -> None:
+        super().__init__()
+        self._programs = programs
+        self._frames = FrameStream()
+        # A message of which bytes for descriptors are still to come.
+        self._incomplete: _Message | None = None
+
+    def feed(self, data: bytes) -> None:
+        """See Conversation."""
+        self._frames.feed(data)
+
+    def handle_next(self) -> bool | Deferred[None]:
+        """See Conversation."""
+        try:
+            message = self._next_message()
+        except XDRError as error:
+            self._log.warn("closing a client's connection: {error}", error=error)
+            self.close()
+            return True
+        if message is None:
+            return False
+        header = message.header
+        try:
+            target = dispatch(self._programs, header)
+        except Refused as refused:
+            self._send_error(header, refused.body)
+            return True
+        if target is None:
+            self._handle_no_call(header)
+            return True
+        procedure, service = target
+        return self._carry_out(message, procedure, service)
+
+    def _next_message(self) -> _Message | None:
+        """Take out a message with all that follows it.
+
+        :raises XDRError: there is no way to go on.
+        """
+        message = self._incomplete
+        if message is None:
+            frame = self._frames.next_frame()
+            if frame is None:
+                return None
+            header = decode_header(frame, lenient=True)
+            if header.type != MessageType.CALL_WITH_FDS:
+                return _Message(header, frame)
+            count = decode_descriptor_count(frame)
+            message = _Message(header, frame, HEADER_BYTES + _COUNT_BYTES, count)
+        taken = self._frames.take(message.descriptors)
+        self._incomplete = None if taken else message
+        return message if taken else None
+
+    def _handle_no_call(self, header: Header) -> None:
+        keepalive = (KEEPALIVE_PROGRAM, KEEPALIVE_VERSION, MessageType.MESSAGE)
+        if (header.program, header.version, header.type) != keepalive:
+            self._log.debug("ignored a message of type {type}", type=header.type)
+        elif header.procedure == PING:
+            self.connection.send(_PONG_FRAME)
+
+    def _carry_out(
+        self, message: _Message, procedure: Procedure[Any, Any, Any], service: object
+    ) -> bool | Deferred[None]:
+        header = message.header
+        try:
+            arguments = procedure.arguments.read(
+                Reader(message.frame, message.payload_at, lenient=True)
+            )
+        except XDRError as error:
+            self._log.debug("{name}: {error}", name=procedure.name, error=error)
+            self._send_error(header, rpc_failure("Unable to decode message payload"))
+            return True
+        try:
+            value = procedure.ask(service, arguments)
+            if not isinstance(value, Deferred):
+                self._send_results(header, procedure, arguments, value)
+                return True
+        except Exception as error:  # noqa: BLE001  # whatever it is becomes the answer
+            self._fail(header, procedure, arguments, error)
+            return True
+        later: Deferred[None] = value.addCallback(
+            lambda answer: self._send_results(header, procedure, arguments, answer)
+        )
+        return later.addErrback(lambda f: self._fail(header, procedure, arguments, f.value, f))
+
+    def _send_results(
+        self, header: Header, procedure: Procedure[Any, Any, Any], arguments: object, value: object
+    ) -> None:
+        kind = MessageType.REPLY
+        descriptors: Sequence[int] = ()
+        parts: list[bytes] = []
+        if procedure.descriptors is not None:
+            kind = MessageType.REPLY_WITH_FDS
+            descriptors = procedure.descriptors(value)
+            parts.append(encode_descriptor_count(len(descriptors)))
+        try:
+            procedure.results.write(procedure.present(value, arguments), parts)
+        except BaseException:
+            close_all(descriptors)
+            raise
+        self.connection.send(encode_frame(header.reply(kind, Status.OK), parts))
+        for descriptor in descriptors:
+            self.connection.send(b"\0", (descriptor,))
+
+    def _fail(
+        self,
+        header: Header,
+        procedure: Procedure[Any, Any, Any],
+        arguments: object,
+        error: BaseException | None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Tell what went wrong.
+
+        :param failure: what a Deferred came with; None if the error is just being handled.
+        """
+        if isinstance(error, Refused):
+            body = error.body
+        elif isinstance(error, LogError):
+            body = procedure.explain(error, arguments)
+        else:
+            self._log.failure("{name} failed", failure=failure, name=procedure.name)
+            body = unforeseen(error)
+        self._send_error(header, body)
+
+    def _send_error(self, header: Header, body: ErrorBody) -> None:
+        parts: list[bytes] = []
+        ERROR_BODY.write(body, parts)
+        self.connection.send(encode_frame(header.reply(MessageType.REPLY, Status.ERROR), parts))
