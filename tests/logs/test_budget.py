@@ -65,6 +65,18 @@ def test_closed_pipes_make_room() -> None:
     assert kernel.sizes[kernel.open()] == MIB
 
 
+def test_small_pipes_are_left_alone_when_large_ones_can_give() -> None:
+    """What a pipe does not have above its share it cannot give back."""
+    kernel = Kernel(PipeBudget(MIB, 4 * MIB))
+    pipes = [kernel.open() for _ in range(8)]
+    for pipe in pipes[2:]:
+        kernel.close(pipe)
+    for _ in range(5):
+        kernel.open()
+    sizes = list(kernel.sizes.values())
+    assert sizes == [MIB // 2, MIB // 2, MIB // 2, MIB, MIB // 2, MIB // 2, MIB // 2]
+
+
 def test_a_pipe_that_cannot_shrink_is_counted_as_it_is() -> None:
     """When the kernel refuses to shrink a full pipe, the others give back in its place."""
     budget: PipeBudget[str] = PipeBudget(MIB, 2 * MIB)

@@ -126,6 +126,9 @@ def test_a_pipe_in_use_is_not_cut(made: list[int]) -> None:
     second, second_write_end = pipes.make()
     made.extend([first_write_end, second_write_end])
     assert pipe_capacity(first) == 512 * KIB
+    third, third_write_end = pipes.make()
+    made.append(third_write_end)
+    assert pipe_capacity(second) == 128 * KIB, "it gives back what the first cannot"
     assert os.read(first, 512 * KIB) == b"x" * (400 * KIB)
-    pipes.close(first)
-    pipes.close(second)
+    for read_end in (first, second, third):
+        pipes.close(read_end)

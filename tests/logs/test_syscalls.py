@@ -16,8 +16,8 @@ Pipe = tuple[int, int]
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """Make a pipe that does not block."""
-    ends = os.pipe2(os.O_NONBLOCK)
+    """Make a pipe that blocks."""
+    ends = os.pipe()
     yield ends
     for end in ends:
         os.close(end)
@@ -26,7 +26,7 @@ def pipe() -> Iterator[Pipe]:
 @pytest.fixture
 def copy() -> Iterator[Pipe]:
     """Make another one."""
-    ends = os.pipe2(os.O_NONBLOCK)
+    ends = os.pipe()
     yield ends
     for end in ends:
         os.close(end)

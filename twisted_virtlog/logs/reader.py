@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
-from twisted_virtlog.logs.rotation import oldest_first
+from twisted_virtlog.logs.rotation import check_backups, oldest_first
 from twisted_virtlog.values import Excerpt, Position
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
@@ -37,10 +37,12 @@ class Reading:
         :param final: see :class:`Excerpt`.
         :raises NoSuchLog: no file of the log exists.
         :raises SystemFailure: a file cannot be opened.
+        :raises UnsupportedBackups: ``max_backups`` is over 32.
         """
+        check_backups(path, max_backups)
         self._final = final
         with contextlib.ExitStack() as opened:
-            files = _open_files(oldest_first(path, max_backups), opened)
+            files = _open_files(path, max_backups, opened)
             if not files:
                 raise NoSuchLog(f"no file of the log {path} exists", path)
             first, offset, self._gap = _find(files, position)
@@ -85,20 +87,21 @@ class Reading:
         )
 
 
-def _open_files(paths: Sequence[str], opened: contextlib.ExitStack) -> list[_File]:
+def _open_files(path: str, max_backups: int, opened: contextlib.ExitStack) -> list[_File]:
+    """Open those that exist; oldest first in the result, but newest first in time, as virtlogd."""
     files = []
-    for path in paths:
+    for name in reversed(oldest_first(path, max_backups)):
         try:
-            descriptor = os.open(path, _OPEN_FLAGS)
+            descriptor = os.open(name, _OPEN_FLAGS)
             opened.callback(os.close, descriptor)
             status = os.fstat(descriptor)
         except FileNotFoundError:
             continue
         except OSError as error:
-            action = f"Unable to open file: {path}"
-            raise SystemFailure(action, error.errno or errno.EIO, paths[-1]) from error
-        files.append(_File(path, descriptor, status.st_ino, status.st_size))
-    return files
+            action = f"Unable to open file: {name}"
+            raise SystemFailure(action, error.errno or errno.EIO, path) from error
+        files.append(_File(name, descriptor, status.st_ino, status.st_size))
+    return files[::-1]
 
 
 def _find(files: Sequence[_File], position: Position | None) -> tuple[int, int, bool]:

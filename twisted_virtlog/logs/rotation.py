@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from twisted_virtlog.errors import UnsupportedBackups
+
 #: A full file ends at a newline if there is one within so many bytes before its limit.
 LOOK_BACK_BYTES = 80
 
@@ -124,6 +126,17 @@ def roll_over_steps(path: str, max_backups: int) -> list[RollOverStep]:
         *(Rename(names[i], names[i + 1]) for i in reversed(range(max_backups))),
         Create(path),
     ]
+
+
+def check_backups(path: str, max_backups: int) -> None:
+    """Refuse what virtlogd refuses.
+
+    :raises UnsupportedBackups: ``max_backups`` is over 32.
+    """
+    if max_backups > MAX_BACKUPS:
+        raise UnsupportedBackups(
+            f"Max backup {max_backups} must be less than or equal to {MAX_BACKUPS}", path
+        )
 
 
 def backup_paths(path: str, max_backups: int) -> list[str]:

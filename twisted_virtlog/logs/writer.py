@@ -12,9 +12,8 @@ import os
 import stat
 from collections.abc import Callable
 
-from twisted_virtlog.errors import SystemFailure, UnsupportedBackups
+from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.logs.rotation import (
-    MAX_BACKUPS,
     PIPE_CHUNK_BYTES,
     Create,
     Limits,
@@ -23,6 +22,7 @@ from twisted_virtlog.logs.rotation import (
     Remove,
     Rename,
     RollOverStep,
+    check_backups,
     line_end,
     next_step,
     roll_over_steps,
@@ -55,11 +55,7 @@ class Writer:
         :raises SystemFailure: it cannot be opened or removed.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
-        if limits.max_backups > MAX_BACKUPS:
-            raise UnsupportedBackups(
-                f"Max backup {limits.max_backups} must be less than or equal to {MAX_BACKUPS}",
-                path,
-            )
+        check_backups(path, limits.max_backups)
         self.path = path
         self.limits = limits
         self.written = 0
