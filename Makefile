@@ -13,8 +13,8 @@ run: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m "not slow"
 
-test-all: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q
+test-all: test
+	$(BIN)/python -m pytest -q -m slow
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

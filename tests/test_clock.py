@@ -82,6 +82,24 @@ def test_calls_are_made_in_the_order_of_their_times(clock: MonotonicClock) -> No
     assert is_quiet(clock)
 
 
+def test_calls_that_are_due_together(clock: MonotonicClock) -> None:
+    """Calls that a busy reactor makes in one turn come in the order of their times."""
+    made: list[str] = []
+    for name, when in [("third", -1), ("first", -3), ("second", -2), ("fourth", -1)]:
+        clock.callLater(when, made.append, name)
+    turn(clock)
+    assert made == ["first", "second", "third", "fourth"]
+
+
+def test_a_later_call_does_not_put_off_an_earlier_one(clock: MonotonicClock) -> None:
+    """The timer is set for the first call, whichever was made last."""
+    made: list[str] = []
+    clock.callLater(0.01, made.append, "soon")
+    clock.callLater(FAR, made.append, "far")
+    turn_until(clock, made, 1)
+    assert made == ["soon"]
+
+
 def test_a_call_in_the_past_is_made(clock: MonotonicClock) -> None:
     """A time that has passed is due at once, even before the machine started."""
     made: list[str] = []
@@ -108,7 +126,12 @@ def test_a_call_that_is_cancelled_is_not_made(clock: MonotonicClock) -> None:
 def test_a_call_may_cancel_another_that_is_due(clock: MonotonicClock) -> None:
     """Of two calls that are due at once the first may cancel the second."""
     made: list[str] = []
-    clock.callLater(-2, lambda: (made.append("first"), second.cancel()))
+
+    def first() -> None:
+        made.append("first")
+        second.cancel()
+
+    clock.callLater(-2, first)
     second = clock.callLater(-1, made.append, "second")
     turn(clock)
     assert made == ["first"]

@@ -235,13 +235,33 @@ def test_congested_at_the_mark(
     end.client.setblocking(False)
     received = 0
     while received < sent:
-        if sent - received > CONGESTED_BYTES // 2 + 1_000_000:
-            assert end.connection.congested
         reactor.run()
         received += len(end.client.recv(1_000_000))
     assert not end.connection.congested
     assert recorder.told == ["made", "drained"]
     assert received == sent
+
+
+def test_drained_is_told_when_little_waits(
+    end: End, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A congested client must read until half the mark is left, not just a byte."""
+    left = []
+
+    def drained() -> None:
+        assert not end.connection.congested
+        left.append(sent - received)
+
+    monkeypatch.setattr(end.connection.conversation, "output_drained", drained)
+    kernel = fill(end.server)
+    sent = 8 * CONGESTED_BYTES
+    received = -kernel
+    end.connection.send(b"x" * sent)
+    while received < sent:
+        received += len(end.client.recv(4096))
+        reactor.run()
+    (unread,) = left
+    assert CONGESTED_BYTES // 4 < unread < CONGESTED_BYTES // 2 + kernel
 
 
 @pytest.mark.parametrize("size", [10, 1000, 1_000_000])

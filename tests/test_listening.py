@@ -352,6 +352,32 @@ def test_a_stranger_cannot_hold_up_the_start(host: Host) -> None:
         os.close(directory)
 
 
+def test_a_lock_whose_file_is_gone_is_no_lock(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waited for the lock of a daemon that removed it takes the one that others meet."""
+    lock = f"{host.path}.lock"
+    flock, chmod = fcntl.flock, os.chmod
+    removals = [lock]
+    met: list[bool] = []
+
+    def after_removal(descriptor: int, operation: int) -> None:
+        if removals:
+            os.unlink(removals.pop())
+        flock(descriptor, operation)
+
+    def watched(path: str, mode: int) -> None:
+        with open(lock) as other, suppress(BlockingIOError):
+            flock(other.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            met.append(False)
+        chmod(path, mode)
+
+    monkeypatch.setattr(fcntl, "flock", after_removal)
+    monkeypatch.setattr(os, "chmod", watched)
+    host.listen()
+    assert met == []
+    assert not removals
+    assert not os.path.exists(lock)
+
+
 def test_stopping_removes_the_socket(host: Host) -> None:
     """When the daemon stops listening its socket is gone, and stopping twice is harmless."""
     before = descriptors_open()

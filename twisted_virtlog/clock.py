@@ -33,9 +33,7 @@ class Clock(Protocol):
     def seconds(self) -> float:
         """Tell the time."""
 
-    def callLater(
-        self, delay: float, what: Callable[..., Any], /, *args: object, **kw: object
-    ) -> IDelayedCall:
+    def callLater(self, delay: float, what: Callable[..., Any], /, *args: object) -> IDelayedCall:
         """Call something once, after so many seconds."""
 
 

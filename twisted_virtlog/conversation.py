@@ -111,7 +111,7 @@ class Conversation(ABC):
         self._waiting = False
         if self._closed:
             self.connection.close_when_sent()
-        elif not self._running:
+        else:
             self.proceed()
 
     def _failed(self, failure: Failure) -> None:

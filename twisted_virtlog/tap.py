@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, cast
@@ -28,6 +27,8 @@ from twisted_virtlog.ownlog.spec import parse_filters, parse_level, parse_output
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
 
 _DEFAULT = ""
+
+_STDIN = 0
 
 
 class Options(usage.Options):
@@ -132,10 +133,10 @@ def prepare(
 
 
 def _own_log(settings: Settings) -> OwnLog:
-    outputs = parse_outputs(settings.log_outputs) or [
-        default_output(parse_level(settings.log_level), sys.stdin.isatty())
-    ]
-    return OwnLog(outputs, parse_filters(settings.log_filters))
+    level = parse_level(settings.log_level)
+    # Not sys.stdin, which is None when the process was started without one.
+    outputs = parse_outputs(settings.log_outputs) or [default_output(level, os.isatty(_STDIN))]
+    return OwnLog(outputs, parse_filters(settings.log_filters), level)
 
 
 def _endpoint(paths: Paths, socket: str, mode: str) -> str:

@@ -385,26 +385,27 @@ def test_a_backup_that_is_in_the_way_is_not_overwritten(make_world: MakeWorld) -
     assert world.files() == {".1": b"backup", ".0": b"x" * 100, "": b"x" * 50}
 
 
+@pytest.mark.parametrize("fills", [b"y" * 40, b"y" * 19 + b"\n"])
 @pytest.mark.parametrize("step", range(4))
 def test_a_rollover_goes_on_where_it_failed(
-    step: int, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+    step: int, fills: bytes, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No backup is moved up twice, whichever step of the rollover fails."""
     world = make_world(100, 3)
     for number in range(3):
         Path(f"{world.path}.{number}").write_bytes(b"%d" % number)
     guest = world.open()
-    guest.write(b"x" * 100)
+    guest.write(b"x" * 60)
     world.position()
     fails = _fail_at(step, monkeypatch)
-    guest.write(b"y" * 10)
+    guest.write(fills + b"z" * 30)
     world.reactor.turn()
-    assert not_written(world.position).pending_bytes == 10
+    assert not_written(world.position).pending_bytes == 30
     pass_time(world, 3)
     assert len(fails) >= 3, "it was tried again"
     monkeypatch.undo()
     pass_time(world, 1)
-    assert world.files() == {".2": b"1", ".1": b"0", ".0": b"x" * 100, "": b"y" * 10}
+    assert world.files() == {".2": b"1", ".1": b"0", ".0": b"x" * 60 + fills, "": b"z" * 30}
     assert world.status().rollovers == 1
 
 

@@ -139,6 +139,27 @@ def test_other_spellings_are_the_same_log(
         world.reactor.turn_until_quiet()
 
 
+def test_a_link_stays_a_link(make_world: MakeWorld) -> None:
+    """The file that the link leads to is rotated and truncated, and all its names still hold."""
+    world = make_world(10, 1)
+    link = world.directory / "link.log"
+    link.symlink_to(world.path)
+    world.append(b"0123456789", str(link))
+    guest = world.open(str(link))
+    guest.write(b"abc")
+    assert world.position(str(link)).offset == 3
+    assert link.is_symlink()
+    assert world.files() == {".0": b"0123456789", "": b"abc"}
+    with pytest.raises(LogBusy):
+        world.open(f"{world.directory}//link.log")
+    guest.end()
+    world.reactor.turn_until_quiet()
+    assert world.read(path=str(link)).data == b"0123456789abc"
+    world.open(str(link), truncate=True)
+    assert link.is_symlink()
+    assert world.files() == {"": b""}
+
+
 def test_appending_to_a_log_that_is_not_open(world: World) -> None:
     """The file is made, written and closed; the log is not open afterwards."""
     before = len(os.listdir("/proc/self/fd"))

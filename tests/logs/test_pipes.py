@@ -126,9 +126,26 @@ def test_a_pipe_in_use_is_not_cut(made: list[int]) -> None:
     second, second_write_end = pipes.make()
     made.extend([first_write_end, second_write_end])
     assert pipe_capacity(first) == 512 * KIB
-    third, third_write_end = pipes.make()
-    made.append(third_write_end)
-    assert pipe_capacity(second) == 128 * KIB, "it gives back what the first cannot"
     assert os.read(first, 512 * KIB) == b"x" * (400 * KIB)
-    for read_end in (first, second, third):
+    pipes.close(first)
+    pipes.close(second)
+
+
+def test_a_pipe_that_could_not_grow_is_counted_as_it_is(
+    made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the user's other pipes use up the limit, a pipe keeps its size and owes nothing."""
+
+    def refused(pipe: int, size: int) -> int:
+        raise PermissionError(pipe, size)
+
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 1024 * KIB))
+    monkeypatch.setattr("twisted_virtlog.logs.pipes.set_pipe_capacity", refused)
+    ends = [pipes.make()]
+    monkeypatch.undo()
+    ends.extend(pipes.make() for _ in range(2))
+    made.extend(write_end for _, write_end in ends)
+    sizes = [pipe_capacity(read_end) for read_end, _ in ends]
+    for read_end, _ in ends:
         pipes.close(read_end)
+    assert sizes == [64 * KIB, 512 * KIB, 256 * KIB]

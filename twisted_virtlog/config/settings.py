@@ -15,7 +15,7 @@ _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1
 _UINT64 = 2**64 - 1
 
-#: What must not be written when a file fails.
+#: Of ``on_write_error``: bytes are dropped and counted, or the guest waits.
 WRITE_ERROR_CHOICES = ("drop", "block")
 
 _SMALLEST_PIPE = 4096
@@ -51,13 +51,23 @@ Check = Callable[[Any], str]
 
 
 def _key(
-    default: int | str, meaning: str, largest: int = _UINT32, check: Check | None = None
+    default: int | str,
+    meaning: str,
+    largest: int = _UINT32,
+    check: Check | None = None,
+    example: str = "",
 ) -> Any:
     """Define a key; its type is that of its default.
 
     :param check: gives what would be right for a value that is not; may raise SpecError.
+    :param example: a value that says more than the default.
     """
-    metadata = {"meaning": meaning, "largest": largest, "check": check}
+    metadata = {
+        "meaning": meaning,
+        "largest": largest,
+        "check": check,
+        "example": example or default,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -90,9 +100,13 @@ def _check_write_error(value: str) -> str:
 class Settings:
     """What the configuration says. The fields are the keys; those above the gap are libvirt's."""
 
-    log_level: int = _key(0, "least level of the default output", check=_check_level)
-    log_filters: str = _key("", "other levels for parts of the daemon", check=_check_filters)
-    log_outputs: str = _key("", "where the daemon's own messages go", check=_check_outputs)
+    log_level: int = _key(0, "least level of the daemon's own messages; 0: 3", check=_check_level)
+    log_filters: str = _key(
+        "", "other levels for parts of the daemon", check=_check_filters, example="1:logs 3:jsonrpc"
+    )
+    log_outputs: str = _key(
+        "", "where the daemon's own messages go", check=_check_outputs, example="3:stderr"
+    )
     max_clients: int = _key(1024, "clients served at once by each socket")
     admin_max_clients: int = _key(5000, "clients of the admin socket served at once")
     max_size: int = _key(2 * 1024 * 1024, "bytes of one file; 0: no limit", _UINT64)
@@ -207,7 +221,7 @@ _LEVEL_NAMES = {
 def _checked(file: str, statement: Statement) -> Any:
     key = _KEYS[statement.name]
     value = statement.value
-    example = f"{key.name} = {key.default!r}".replace("'", '"')
+    example = f"{key.name} = {key.metadata['example']!r}".replace("'", '"')
     if isinstance(key.default, str):
         if not isinstance(value, String):
             problem = f"expected a string for '{key.name}' parameter"

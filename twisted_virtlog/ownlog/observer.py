@@ -9,22 +9,29 @@ from zope.interface import implementer
 
 from twisted_virtlog.ownlog.lines import part_of, priority_of
 from twisted_virtlog.ownlog.outputs import Sink, open_output
-from twisted_virtlog.ownlog.spec import Filter, Output, wanted
+from twisted_virtlog.ownlog.spec import DEFAULT_PRIORITY, Filter, Output, Priority, wanted
 
 
 @implementer(ILogObserver)
 class OwnLog:
-    """Writes events to the outputs whose priority, or that of a filter, lets them through.
+    """Writes events that the level or a filter lets through to the outputs that take their priority.
 
+    :ivar level: for events that no filter matches.
     :ivar filters: those in force.
     :ivar outputs: those in force.
     """
 
-    def __init__(self, outputs: Sequence[Output], filters: Sequence[Filter]) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        filters: Sequence[Filter],
+        level: Priority = DEFAULT_PRIORITY,
+    ) -> None:
         """Open the outputs.
 
         :raises OutputError: one of them cannot be opened; none stays open then.
         """
+        self.level = level
         self.filters = tuple(filters)
         self.outputs = tuple(outputs)
         self._sinks: list[Sink] = []
@@ -38,9 +45,10 @@ class OwnLog:
     def __call__(self, event: LogEvent) -> None:
         """See ILogObserver."""
         priority = priority_of(event)
-        part = part_of(event)
+        if priority < wanted(self.filters, self.level, part_of(event)):
+            return
         for output, sink in zip(self.outputs, self._sinks, strict=True):
-            if priority >= wanted(self.filters, output.priority, part):
+            if priority >= output.priority:
                 sink.write(event)
 
     def close(self) -> None:

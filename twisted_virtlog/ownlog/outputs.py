@@ -124,10 +124,15 @@ class JournalSink(DatagramSink):
         severity = _SYSLOG_SEVERITY[priority_of(event)]
         text = message.encode("utf-8", "backslashreplace")
         # A value with newlines is written with its length.
-        return b"MESSAGE\n" + struct.pack("<Q", len(text)) + text + (
-            f"\nPRIORITY={severity}\nSYSLOG_IDENTIFIER={_IDENTIFIER}"
-            f"\nSYSLOG_PID={os.getpid()}\nLIBVIRT_SOURCE={part_of(event)}\n"
-        ).encode("utf-8", "backslashreplace")
+        return (
+            b"MESSAGE\n"
+            + struct.pack("<Q", len(text))
+            + text
+            + (
+                f"\nPRIORITY={severity}\nSYSLOG_IDENTIFIER={_IDENTIFIER}"
+                f"\nSYSLOG_PID={os.getpid()}\nLIBVIRT_SOURCE={part_of(event)}\n"
+            ).encode("utf-8", "backslashreplace")
+        )
 
 
 def open_output(output: Output) -> Sink:

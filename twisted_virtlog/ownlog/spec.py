@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import fnmatch
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from twisted.logger import LogLevel
 
 
 class Priority(enum.IntEnum):
-    """How grave a message is; each output and filter names the least that it lets through."""
+    """How grave a message is; the level, each filter and each output let it through from one on."""
 
     DEBUG = 1
     INFO = 2
@@ -20,7 +21,7 @@ class Priority(enum.IntEnum):
     ERROR = 4
 
 
-#: Of outputs that the configuration does not name.
+#: Of messages that no filter speaks of, when ``log_level`` is not set.
 DEFAULT_PRIORITY = Priority.WARNING
 
 #: Twisted's levels by priority; what is critical is an error.
@@ -46,7 +47,7 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Lets messages of some parts of the daemon through from another priority on.
+    """Lets messages of some parts of the daemon through to the outputs from another priority on.
 
     :ivar match: a shell pattern for the name of the part, as ``*logs*``.
     """
@@ -70,6 +71,9 @@ class Destination(enum.Enum):
 #: Those that are followed by a path or an identifier.
 _WITH_ARGUMENT = (Destination.FILE, Destination.SYSLOG)
 
+# libvirt reads a number and looks at its range.
+_PRIORITY = re.compile(r"\+?0*[1-4]")
+
 _LEVEL_REMEDY = "write 1 (debug), 2 (info), 3 (warning) or 4 (error)"
 _FILTER_REMEDY = "write filters as 1:logs 3:jsonrpc, a level and a part of a module's name"
 _OUTPUT_REMEDY = (
@@ -79,7 +83,7 @@ _OUTPUT_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A place where messages go from a priority on.
+    """A place where messages go that were let through, from a priority on.
 
     :ivar argument: the absolute path of a file, the identifier of syslog, otherwise empty.
     """
@@ -130,16 +134,19 @@ def parse_outputs(text: str) -> list[Output]:
     return list(outputs.values())
 
 
-def wanted(filters: Sequence[Filter], outputs_priority: Priority, part: str) -> Priority:
-    """Tell the least priority that a part of the daemon needs for an output.
+def wanted(filters: Sequence[Filter], level: Priority, part: str) -> Priority:
+    """Tell the least priority with which messages of a part go to the outputs.
 
-    :param outputs_priority: the output's own.
+    The first filter that matches decides. An output whose own priority is higher still does not take
+    them, as in libvirt 9.0.0.
+
+    :param level: for what no filter matches.
     :param part: a module's name, as ``twisted_virtlog.logs.handler``.
     """
     for one in filters:
         if fnmatch.fnmatchcase(part, one.match):
             return one.priority
-    return outputs_priority
+    return level
 
 
 def _parse_filter(item: str) -> Filter:
@@ -152,7 +159,7 @@ def _parse_filter(item: str) -> Filter:
         raise SpecError(f"Invalid priority '{level}' for filter '{item}'", _FILTER_REMEDY)
     match = rest[0].removeprefix("+")
     if not match:
-        raise SpecError(f"Invalid match string '{match}'", _FILTER_REMEDY)
+        raise SpecError(f"Invalid match string '{rest[0]}'", _FILTER_REMEDY)
     return Filter(priority, f"*{match}*")
 
 
@@ -169,7 +176,12 @@ def _parse_output(item: str) -> Output:
     except ValueError:
         message = f"Invalid log destination '{name}' for log output '{item}'"
         raise SpecError(message, _OUTPUT_REMEDY) from None
-    if bool(argument) != (destination in _WITH_ARGUMENT) or (colon and not argument):
+    if (
+        bool(argument) != (destination in _WITH_ARGUMENT)
+        or (colon and not argument)
+        # No file has it in its name.
+        or "\0" in argument
+    ):
         message = (
             f"Log output '{item}' does not meet the format requirements"
             f" for destination type '{name}'"
@@ -181,4 +193,4 @@ def _parse_output(item: str) -> Output:
 
 
 def _priority(text: str) -> Priority | None:
-    return Priority(int(text)) if text in {"1", "2", "3", "4"} else None
+    return Priority(int(text)) if _PRIORITY.fullmatch(text) else None
