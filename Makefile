@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf')
 
 .PHONY: run test test-all check format stress clean
 
@@ -31,15 +33,20 @@ stress: $(VENV)/installed-dev
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+# A stamp, not the interpreter: where ensurepip is missing, venv fails but leaves an interpreter behind.
+$(VENV)/created:
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
 
-$(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml $(shell find twisted_virtlog twisted -name '*.py')
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
+# setuptools would pack again what an earlier build left in build/, also modules that are gone.
+$(VENV)/installed: $(VENV)/created $(SOURCES)
+	rm -rf build
+	$(PIP) install .
 	touch $@
 
 # The tools and what the tests need. The tests run on the checkout; the installed package gives them
 # the commands and the plugin.
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test,dev]'
-	touch $@
+$(VENV)/installed-dev: $(VENV)/created $(SOURCES)
+	rm -rf build
+	$(PIP) install '.[test,dev]'
+	touch $(VENV)/installed $@

@@ -32,6 +32,9 @@ from twisted_virtlog.listening import Door, Listener, ListenError, bind, listen
 
 NOBODY = 65534
 
+#: A child makes system calls only, whatever threads other tests have left.
+forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 class Echo(Conversation):
     """Sends back what comes; "?" when a test says so."""
@@ -288,6 +291,7 @@ def test_a_relative_path(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "sock").exists()
 
 
+@forks
 def test_of_two_daemons_that_start_at_once_one_listens(tmp_path: Path) -> None:
     """Daemons that all find the same stale socket: one replaces it, the others say who has it."""
     path = str(tmp_path / "sock")
@@ -563,6 +567,7 @@ def test_a_peer_of_another_user_is_closed_unheard(host: Host) -> None:
     assert f"operation forbidden: {expected}" in text
 
 
+@forks
 @pytest.mark.root
 def test_another_user_is_not_served(host: Host) -> None:
     """A process of another user that came through an open socket gets no answer; root does."""

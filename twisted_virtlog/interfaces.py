@@ -56,9 +56,7 @@ class ILogHandler(Interface):
         :raises SystemFailure: a file cannot be read.
         """
 
-    def append(
-        path: str, message: bytes, driver: str, domain: Domain | None
-    ) -> Answer[Position]:
+    def append(path: str, message: bytes, driver: str, domain: Domain | None) -> Answer[Position]:
         """Write a message after all that the pipe held when this was called.
 
         A log that is not open is opened for this only.

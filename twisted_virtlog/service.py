@@ -30,6 +30,7 @@ from twisted_virtlog.listening import Door, Listener, listen
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
+from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
 from twisted_virtlog.rpc.program import Served, serving
 from twisted_virtlog.rpc.protocol import LibvirtConversation
@@ -87,9 +88,9 @@ class VirtlogService(Service):
         self._started = time.monotonic()
         self._clock = MonotonicClock(self._reactor)
         self.handler = LogHandler(
-            self._reactor,
             self._clock,
             self._in_thread,
+            PipeWatch(self._reactor),
             Pipes(settings.pipe_size, kernel_limits(read_text)),
             LogSettings(
                 Limits(settings.max_size, settings.max_backups),

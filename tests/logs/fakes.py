@@ -18,6 +18,7 @@ from zope.interface import implementer
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import PipeLimits, Pipes
 from twisted_virtlog.logs.rotation import Limits, oldest_first
+from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.values import Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")
@@ -32,17 +33,13 @@ class TurnedReactor:
     """Turns when told to, as Twisted's epoll reactor does.
 
     :ivar readers: those registered, oldest first.
-    :ivar refusal: what addReader raises, if it is to raise.
     """
 
     def __init__(self) -> None:
         self.readers: list[IReadDescriptor] = []
-        self.refusal: Exception | None = None
 
     def addReader(self, reader: IReadDescriptor) -> None:
         """See IReactorFDSet."""
-        if self.refusal is not None:
-            raise self.refusal
         if reader not in self.readers:
             self.readers.append(reader)
 
@@ -184,10 +181,11 @@ class World:
         self.clock = Clock()
         self.threads = Threads()
         pipes = Pipes(pipe_size, PipeLimits(1024 * KIB, None))
+        self.watch = PipeWatch(self.reactor, rest_seconds=0)
         self.handler = LogHandler(
-            self.reactor,
             self.clock,
             self.threads,
+            self.watch,
             pipes,
             LogSettings(Limits(max_size, max_backups), **settings),
         )

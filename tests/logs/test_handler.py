@@ -237,7 +237,7 @@ def test_a_file_that_cannot_be_opened(path: str, reason: int, world: World) -> N
         assert (caught.value.errno, caught.value.path) == (reason, path)
     assert len(os.listdir("/proc/self/fd")) == before
     assert world.handler.logs() == []
-    assert not world.reactor.readers
+    assert not len(world.watch)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -262,14 +262,18 @@ def test_without_descriptors_a_closed_log_is_neither_read_nor_written(world: Wor
     assert world.read().data == b"x"
 
 
-def test_a_reactor_that_refuses_the_reader(world: World) -> None:
+def test_a_kernel_that_watches_no_more_pipes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pipe and the file are closed, and the path is free."""
+
+    def refuse(pipe: int, reader: object) -> None:
+        raise OSError(errno.ENOSPC, "no watches left")
+
     before = len(os.listdir("/proc/self/fd"))
-    world.reactor.refusal = OSError(errno.ENOSPC, "no watches left")
-    with pytest.raises(OSError, match="no watches left"):
+    monkeypatch.setattr(world.watch, "add", refuse)
+    with pytest.raises(SystemFailure, match=r"Unable to open file: .*No space left"):
         world.open()
     assert len(os.listdir("/proc/self/fd")) == before
-    world.reactor.refusal = None
+    monkeypatch.undo()
     world.open()
 
 

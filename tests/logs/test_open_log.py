@@ -24,6 +24,7 @@ from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.open_log import TURN_BYTES
 from twisted_virtlog.logs.pipes import PipeLimits, Pipes
 from twisted_virtlog.logs.rotation import Limits
+from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.values import Position
 
 
@@ -32,11 +33,13 @@ def test_the_reactor_for_tests_is_one() -> None:
     assert verifyObject(IReactorFDSet, TurnedReactor())
 
 
-def test_a_log_is_a_reader(world: World) -> None:
-    """An open log gives the reactor what it needs."""
-    world.open()
-    assert verifyObject(IReadDescriptor, world.reactor.readers[0])
-    assert world.reactor.readers[0].logPrefix() == "log"
+def test_all_logs_are_one_reader(world: World) -> None:
+    """However many logs are open, the reactor watches one descriptor."""
+    for name in "abc":
+        world.open(str(world.directory / name))
+    (reader,) = world.reactor.readers
+    assert verifyObject(IReadDescriptor, reader)
+    assert reader.logPrefix() == "pipes"
 
 
 def test_a_position_covers_what_was_written_before_it_was_asked_for(world: World) -> None:
@@ -172,7 +175,7 @@ def test_the_last_write_end_ends_the_log(world: World) -> None:
     os.close(copy)
     world.reactor.turn_until_quiet()
     assert not world.is_open()
-    assert not world.reactor.readers
+    assert not len(world.watch)
     assert world.text() == b"last words, really"
     assert len(os.listdir("/proc/self/fd")) == before
     with pytest.raises(NoSuchLog, match="No open log file"):
@@ -193,38 +196,15 @@ def test_a_position_after_the_guests_end_covers_its_last_words(world: World) -> 
     assert world.text() == b"last words"
 
 
-def test_a_reactor_that_tells_the_end_as_readiness_ends_the_log_too(world: World) -> None:
-    """With select(2) the end of the pipe looks like bytes to read."""
-    world.open().end()
-    world.reactor.readers[0].doRead()
-    assert not world.is_open()
-
-
-def test_a_hang_up_of_another_descriptor_does_not_end_the_log(world: World) -> None:
-    """A pipe may get the number of a descriptor that hung up and was closed in the same turn.
-
-    Then the reactor tells the log of a hang-up that is not its own.
-    """
+def test_readiness_of_another_pipe_does_not_end_the_log(world: World) -> None:
+    """A pipe may get the number of one that was ready and was closed in the same turn."""
     guest = world.open()
-    log = world.reactor.readers[0]
-    world.reactor.removeReader(log)
-    log.connectionLost(Failure(ConnectionDone()))
+    (log,) = world.watch._readers.values()
+    assert log.pipe_ready() == (0, 0.0)
     assert world.is_open()
     guest.write(b"still here")
     world.reactor.turn()
     assert world.text() == b"still here"
-
-
-def test_a_hang_up_with_bytes_left_loses_none(world: World) -> None:
-    """A hang-up that comes before the bytes were read closes the log with all of them."""
-    guest = world.open()
-    guest.write(b"x" * 60 * KIB)
-    guest.end()
-    log = world.reactor.readers[0]
-    world.reactor.removeReader(log)
-    log.connectionLost(Failure(ConnectionDone()))
-    assert not world.is_open()
-    assert world.text() == b"x" * 60 * KIB
 
 
 def test_stopping_writes_what_the_pipes_hold(make_world: MakeWorld) -> None:
@@ -296,7 +276,8 @@ def test_the_promise_with_twisteds_reactor(first: str, epoll: EPollReactor, tmp_
     """One turn of the real reactor, pipe and request ready in it, in either order."""
     path = str(tmp_path / "guest.log")
     pipes = Pipes(64 * KIB, PipeLimits(64 * KIB, None))
-    handler = LogHandler(epoll, epoll, Threads(), pipes, LogSettings(Limits(0, 0)))
+    watch = PipeWatch(epoll, rest_seconds=0)
+    handler = LogHandler(epoll, Threads(), watch, pipes, LogSettings(Limits(0, 0)))
     guest = Guest(handler.open(path, DRIVER, DOMAIN, False))
     order: list[str] = []
     request = Request(order, lambda: handler.position(path))

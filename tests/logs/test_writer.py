@@ -322,3 +322,18 @@ def test_a_device_is_written_without_rotation() -> None:
     assert writer.written == 100
     assert writer.rollovers == 0
     writer.close()
+
+
+def test_no_file_gets_the_inode_of_one_that_was_removed_lately(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position in a removed file does not come to mean one in a new file (ext4 reuses inodes)."""
+    monkeypatch.setattr("twisted_virtlog.logs.writer._CALM_SECONDS", 0)
+    writer = Writer(str(tmp_path / "guest.log"), Limits(10, 1))
+    inodes = [writer.position().inode]
+    for _ in range(12):
+        writer.append(b"0123456789")
+        inodes.append(writer.position().inode)
+    writer.close()
+    assert len(set(inodes)) == writer.rollovers + 1
+    assert len(list(tmp_path.iterdir())) == 2

@@ -151,12 +151,12 @@ class _Parser:
         return Integer(value, signed=sign == b"-")
 
     def _string(self) -> String:
-        if self._text.startswith(_LONG_QUOTE, self._at):
+        if self._text.startswith(_LONG_QUOTE, self._at) and self._left() > 2 * len(_LONG_QUOTE):
             begin = self._at + len(_LONG_QUOTE)
             end = self._text.find(_LONG_QUOTE, begin)
             if end < 0:
                 # libvirt looks for three quotes and gives up when fewer bytes are left.
-                self._at = max(begin, len(self._text) - len(_LONG_QUOTE) + 1)
+                self._at = len(self._text) - len(_LONG_QUOTE) + 1
                 self._fail("unterminated string")
             self._at = end + len(_LONG_QUOTE)
             return String(self._text[begin:end])
@@ -183,6 +183,10 @@ class _Parser:
             self._fail("list is not closed with ]")
         self._at += 1
         return List(tuple(values))
+
+    def _left(self) -> int:
+        """Tell how many bytes are left; libvirt takes three quotes near the end for two and one."""
+        return len(self._text) - self._at
 
     def _here(self) -> bytes:
         return self._text[self._at : self._at + 1]

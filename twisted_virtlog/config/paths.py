@@ -13,11 +13,13 @@ class Paths:
     :ivar config: the configuration file.
     :ivar run_directory: where the sockets are.
     :ivar run_mode: the directory's mode when it is made.
+    :ivar own_log: the log of a daemon in the background that has no journal.
     """
 
     config: str
     run_directory: str
     run_mode: int
+    own_log: str
 
     @property
     def jsonrpc_socket(self) -> str:
@@ -37,7 +39,10 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
     :param home: the user's home directory.
     """
     if uid == 0:
-        return Paths("/etc/libvirt/virtlogd.conf", "/run/libvirt", 0o755)
+        log = "/var/log/libvirt/virtlogd.log"
+        return Paths("/etc/libvirt/virtlogd.conf", "/run/libvirt", 0o755, log)
     run = environment.get("XDG_RUNTIME_DIR") or f"{home}/.cache"
     config = environment.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    return Paths(f"{config}/libvirt/virtlogd.conf", f"{run}/libvirt", 0o700)
+    cache = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    log = f"{cache}/libvirt/virtlogd.log"
+    return Paths(f"{config}/libvirt/virtlogd.conf", f"{run}/libvirt", 0o700, log)

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -31,6 +31,7 @@ from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.reader import Reading, WouldBlock
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.sources import Scratch
+from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.logs.writer import Writer, link_target
 from twisted_virtlog.values import Counts, Domain, Excerpt, LogStatus, Opened, Position
 
@@ -66,13 +67,14 @@ class LogHandler:
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
         clock: Clock,
         in_thread: InThread,
+        watch: PipeWatch,
         pipes: Pipes,
         settings: LogSettings,
     ) -> None:
-        self.reactor = reactor
+        """Take over ``watch``, to close it in the end."""
+        self.watch = watch
         self.pipes = pipes
         self.scratch = Scratch()
         self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -119,7 +121,11 @@ class LogHandler:
             real_path = os.path.realpath(path)
             log = OpenLog(self, read_end, writer, path, real_path, driver, domain)
             opened = Opened(writer.position(), write_end)
-            log.start()
+            try:
+                log.start()
+            except OSError as error:
+                # A user's epoll sets together watch only so many (max_user_watches of epoll(7)).
+                raise _failure(path, error) from error
             undo.pop_all()
         self._logs[path] = log
         self._real[log.real_path] = log
@@ -201,6 +207,7 @@ class LogHandler:
         for log in list(self._logs.values()):
             log.close()
             self.log_ended(log)
+        self.watch.close()
         self.scratch.close()
         os.close(self.sink)
 
@@ -231,10 +238,12 @@ class LogHandler:
 
     def _check_failing(self) -> None:
         self._check_call = None
-        for log in list(self._failing):
-            log.check()
-        if self._failing:
-            self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
+        try:
+            for log in list(self._failing):
+                log.check()
+        finally:
+            if self._failing:
+                self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
 
     def _find(self, path: str) -> OpenLog | None:
         log = self._logs.get(path)
@@ -246,15 +255,17 @@ class LogHandler:
         try:
             return self.pipes.make()
         except OSError as error:
-            action = f"Unable to open file: {path}"
-            failure = SystemFailure(action, error.errno or errno.EIO, path)
-            raise _limit_or(failure) from error
+            raise _limit_or(_failure(path, error)) from error
 
     def _make_writer(self, path: str, truncate: bool) -> Writer:
         try:
             return Writer(link_target(path), self._settings.limits, truncate)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
+
+
+def _failure(path: str, error: OSError) -> SystemFailure:
+    return SystemFailure(f"Unable to open file: {path}", error.errno or errno.EIO, path)
 
 
 def _limit_or(failure: SystemFailure) -> SystemFailure | LimitReached:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import select
 from datetime import datetime, timezone
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from twisted_virtlog.errors import NotWritten, SystemFailure
 from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
 from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity
+from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.logs.writer import Writer
 from twisted_virtlog.values import Domain, LogState, LogStatus, Position
 
@@ -27,7 +26,7 @@ TURN_BYTES = 256 * 1024
 class Owner(Protocol):
     """What an open log needs of the handler."""
 
-    reactor: IReactorFDSet
+    watch: PipeWatch
     pipes: Pipes
     scratch: Scratch
     sink: int
@@ -49,14 +48,29 @@ class Owner(Protocol):
         """The guest is gone, all is written, and the log closed itself."""
 
 
-@implementer(IReadDescriptor)
 class OpenLog:
-    """A log from its open until its guest has closed the last write end.
+    """A log from its open until its guest has closed the last write end; see Watched too.
 
     :ivar path: as its caller spelled it.
     :ivar real_path: the same without symbolic links when it was opened.
     :ivar outage: set while the file cannot be written.
     """
+
+    # There may be ten thousand.
+    __slots__ = (
+        "_capacity",
+        "_owner",
+        "_pipe",
+        "_source",
+        "domain",
+        "driver",
+        "lost",
+        "opened_at",
+        "outage",
+        "path",
+        "real_path",
+        "writer",
+    )
 
     _logger = Logger()
 
@@ -82,44 +96,28 @@ class OpenLog:
         self._owner = owner
         self._pipe = pipe
         self._source = PipeSource(pipe, owner.scratch, owner.sink)
-        self._hang_up = select.poll()
-        self._hang_up.register(pipe, select.POLLIN)
+        self._capacity = pipe_capacity(pipe)
 
     # The reader's side.
 
     def start(self) -> None:
-        """Let the reactor read."""
-        self._owner.reactor.addReader(self)
+        """Let the pipe be watched."""
+        self._owner.watch.add(self._pipe, self)
 
-    def fileno(self) -> int:
-        """See IReadDescriptor."""
-        return self._pipe
-
-    def logPrefix(self) -> str:
-        """See IReadDescriptor."""
-        return "log"
-
-    def doRead(self) -> None:
-        """Move what the pipe holds, as far as this turn allows.
+    def pipe_ready(self) -> tuple[int, float]:
+        """Move what the pipe holds, as far as this turn allows; see Watched.
 
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
-        pipe. Then nothing is left to do, unless it says that the guest is gone.
+        pipe. Then nothing is left to do, unless the guest is gone.
         """
         waiting = bytes_waiting(self._pipe)
-        if waiting:
-            self._move(min(waiting, TURN_BYTES))
-        elif self._ended():
-            self._end()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor: the reactor saw all write ends closed, and removed the reader."""
-        if self.outage is not None:
-            return
-        if self._ended(waiting=True):
-            self._end()
-        else:
-            # It saw that of another descriptor, which had this number before in the same turn.
-            self.start()
+        if not waiting:
+            if self._ended():
+                self._end()
+            return 0, 0.0
+        moved = min(waiting, TURN_BYTES)
+        self._move(moved)
+        return moved, waiting / self._capacity
 
     # What callers ask for.
 
@@ -193,7 +191,7 @@ class OpenLog:
                 path=self.path,
                 lost=unsaid,
             )
-        self._owner.reactor.removeReader(self)
+        self._owner.watch.remove(self._pipe)
         self._owner.pipes.close(self._pipe)
         self._pipe = -1
         self.writer.close()
@@ -239,7 +237,7 @@ class OpenLog:
         self.outage = None
         self._logger.info("{path}: the file is written again", path=self.path)
         self._owner.log_recovered(self)
-        self._owner.reactor.addReader(self)
+        self.start()
 
     def _move(self, count: int) -> None:
         failure = self._try(count)
@@ -253,6 +251,9 @@ class OpenLog:
                 self.writer.write(self._source, count)
         except SystemFailure as failure:
             return failure
+        except Exception:  # noqa: BLE001 (a mistake of ours must not block the guest for ever)
+            self._logger.failure("{path}: writing failed", path=self.path)
+            return SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path)
         return None
 
     def _fail(self, failure: SystemFailure) -> None:
@@ -262,14 +263,16 @@ class OpenLog:
             failure=failure,
         )
         self.outage = Outage(failure, datetime.now(timezone.utc), self._owner.seconds())
-        self._owner.reactor.removeReader(self)
+        self._owner.watch.remove(self._pipe)
         self._owner.log_failing(self)
 
     # The end.
 
     def _ended(self, waiting: bool = False) -> bool:
         """Tell whether all write ends are closed and, unless ``waiting``, the pipe is empty."""
-        events = self._hang_up.poll(0)
+        hang_up = select.poll()
+        hang_up.register(self._pipe, select.POLLIN)
+        events = hang_up.poll(0)
         if not events:
             return False
         event = events[0][1]

@@ -59,6 +59,8 @@ class PipeSource:
     looking at the bytes, writing them, and only then taking them out of the pipe.
     """
 
+    __slots__ = ("_pipe", "_scratch", "_sink", "_splices")
+
     def __init__(self, pipe: int, scratch: Scratch, sink: int) -> None:
         """:param sink: a descriptor of /dev/null, where bytes go that were written by copying."""
         self._pipe = pipe

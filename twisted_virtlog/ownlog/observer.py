@@ -14,7 +14,7 @@ from twisted_virtlog.ownlog.spec import DEFAULT_PRIORITY, Filter, Output, Priori
 
 @implementer(ILogObserver)
 class OwnLog:
-    """Writes events that the level or a filter lets through to the outputs that take their priority.
+    """Writes the events that the level or a filter lets through to the outputs that want them.
 
     :ivar level: for events that no filter matches.
     :ivar filters: those in force.

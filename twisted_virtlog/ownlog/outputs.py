@@ -153,11 +153,17 @@ def open_output(output: Output) -> Sink:
         raise OutputError(f"failed to open {output.argument}: {error.strerror}") from error
 
 
-def default_output(priority: Priority, has_terminal: bool) -> Output:
+def default_output(
+    priority: Priority, has_terminal: bool, background_file: str | None = None
+) -> Output:
     """Tell where messages go when the configuration does not say, as libvirt 9.0.0 does.
 
     :param has_terminal: standard input is a terminal, so somebody sees standard error.
+    :param background_file: the file of a daemon that goes to the background, where nobody sees
+        standard error; None for one that stays.
     """
-    if not has_terminal and os.access(JOURNAL_SOCKET, os.W_OK):
+    if (background_file or not has_terminal) and os.access(JOURNAL_SOCKET, os.W_OK):
         return Output(priority, Destination.JOURNALD)
+    if background_file:
+        return Output(priority, Destination.FILE, background_file)
     return Output(priority, Destination.STDERR)

@@ -137,8 +137,8 @@ def parse_outputs(text: str) -> list[Output]:
 def wanted(filters: Sequence[Filter], level: Priority, part: str) -> Priority:
     """Tell the least priority with which messages of a part go to the outputs.
 
-    The first filter that matches decides. An output whose own priority is higher still does not take
-    them, as in libvirt 9.0.0.
+    The first filter that matches decides. An output whose own priority is higher does not take them
+    all the same, as in libvirt 9.0.0.
 
     :param level: for what no filter matches.
     :param part: a module's name, as ``twisted_virtlog.logs.handler``.

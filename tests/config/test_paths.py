@@ -1,0 +1,47 @@
+"""The default paths of the system's daemon and of a user's."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_virtlog.config.paths import Paths, default_paths
+
+
+def test_root_has_the_system_s_paths() -> None:
+    """Whatever the environment says."""
+    environment = {"XDG_RUNTIME_DIR": "/run/user/0", "XDG_CONFIG_HOME": "/c"}
+    paths = default_paths(0, "/root", environment)
+    log = "/var/log/libvirt/virtlogd.log"
+    assert paths == Paths("/etc/libvirt/virtlogd.conf", "/run/libvirt", 0o755, log)
+    assert paths.jsonrpc_socket == "/run/libvirt/virtlogd-jsonrpc-sock"
+    assert paths.log_socket == "/run/libvirt/virtlogd-sock"
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "run_directory", "log"),
+    [
+        (
+            {"XDG_RUNTIME_DIR": "/run/user/1000", "XDG_CONFIG_HOME": "/c", "XDG_CACHE_HOME": "/l"},
+            "/c/libvirt/virtlogd.conf",
+            "/run/user/1000/libvirt",
+            "/l/libvirt/virtlogd.log",
+        ),
+        (
+            {"XDG_RUNTIME_DIR": "", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": ""},
+            "/home/me/.config/libvirt/virtlogd.conf",
+            "/home/me/.cache/libvirt",
+            "/home/me/.cache/libvirt/virtlogd.log",
+        ),
+        (
+            {},
+            "/home/me/.config/libvirt/virtlogd.conf",
+            "/home/me/.cache/libvirt",
+            "/home/me/.cache/libvirt/virtlogd.log",
+        ),
+    ],
+)
+def test_a_user_has_their_own(
+    environment: dict[str, str], config: str, run_directory: str, log: str
+) -> None:
+    """Below the XDG directories, or libvirt's fall-backs in the home directory."""
+    assert default_paths(1000, "/home/me", environment) == Paths(config, run_directory, 0o700, log)

@@ -1,0 +1,168 @@
+"""Pipes watched as one: how long the watch looks away, and that nobody is forgotten."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+import pytest
+
+from tests.logs.fakes import TurnedReactor
+from twisted_virtlog.logs.watch import PipeWatch
+
+
+class Reader:
+    """Takes what is in a pipe, and says of it what the test wants.
+
+    :ivar fill: how full the pipe is said to be.
+    """
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
+        self.taken = b""
+        self.fill = 0.001
+        self.most = 65536
+
+    def pipe_ready(self) -> tuple[int, float]:
+        """See Watched."""
+        data = os.read(self.read_end, self.most)
+        self.taken += data
+        return len(data), self.fill
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.read_end)
+        os.close(self.write_end)
+
+
+class Room:
+    """A watch on a turned reactor, and readers."""
+
+    def __init__(self, rest_seconds: float) -> None:
+        self.reactor = TurnedReactor()
+        self.watch = PipeWatch(self.reactor, rest_seconds)
+        self.readers: list[Reader] = []
+
+    def reader(self) -> Reader:
+        """Watch one more pipe."""
+        reader = Reader()
+        self.readers.append(reader)
+        self.watch.add(reader.read_end, reader)
+        return reader
+
+    def is_ready(self, milliseconds: int = 0) -> bool:
+        """Tell whether the reactor would wake within a time."""
+        poll = select.poll()
+        poll.register(self.watch.fileno(), select.POLLIN)
+        return bool(poll.poll(milliseconds))
+
+    def close(self) -> None:
+        """Close all."""
+        self.watch.close()
+        for reader in self.readers:
+            reader.close()
+
+
+# Longer than any test takes, so that a rest does not end by itself.
+LONG = 3600.0
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """A watch that rests for long."""
+    room = Room(LONG)
+    yield room
+    room.close()
+
+
+def test_the_first_byte_after_silence_is_seen_at_once(room: Room) -> None:
+    """Only what follows waits."""
+    reader = room.reader()
+    assert not room.is_ready()
+    os.write(reader.write_end, b"one")
+    assert room.is_ready()
+    room.reactor.turn()
+    assert reader.taken == b"one"
+
+
+def test_after_little_the_watch_rests(room: Room) -> None:
+    """The reactor does not wake for each line of a guest."""
+    reader, other = room.reader(), room.reader()
+    os.write(reader.write_end, b"one")
+    room.reactor.turn()
+    os.write(reader.write_end, b"two")
+    os.write(other.write_end, b"three")
+    assert not room.is_ready()
+
+
+def test_a_rest_ends_by_itself_and_finds_all(room: Room) -> None:
+    """What came meanwhile is taken together."""
+    short = Room(0.001)
+    reader, other = short.reader(), short.reader()
+    os.write(reader.write_end, b"one")
+    short.reactor.turn()
+    os.write(reader.write_end, b"two")
+    os.write(other.write_end, b"three")
+    assert short.is_ready(60_000)
+    short.reactor.turn()
+    assert (reader.taken, other.taken) == (b"onetwo", b"three")
+    # Then it rests again, finds nothing, and sleeps until something comes.
+    assert short.is_ready(60_000)
+    short.reactor.turn()
+    assert not short.is_ready(20)
+    os.write(other.write_end, b"four")
+    assert short.is_ready()
+    short.close()
+
+
+def test_a_pipe_that_fills_is_read_on_at_once(room: Room) -> None:
+    """A writer does not wait for a rest to end."""
+    reader = room.reader()
+    reader.fill = 1.0
+    reader.most = 1
+    os.write(reader.write_end, b"more than a turn takes")
+    room.watch._looked_at += LONG  # (nothing has passed since it looked)
+    room.reactor.turn()
+    assert room.is_ready()
+
+
+def test_the_fullest_pipe_decides(room: Room) -> None:
+    """A busy pipe among quiet ones shortens the rest for all."""
+    quiet, busy = room.reader(), room.reader()
+    busy.fill = 0.9
+    for reader in (quiet, busy):
+        os.write(reader.write_end, b"x")
+    room.watch._looked_at += LONG
+    room.reactor.turn()
+    os.write(quiet.write_end, b"y")
+    assert room.is_ready()
+
+
+def test_a_turn_is_bounded_and_the_rest_comes_in_the_next(room: Room) -> None:
+    """Many busy pipes do not keep the reactor from its clients."""
+    readers = [room.reader() for _ in range(20)]
+    for reader in readers:
+        os.write(reader.write_end, b"x" * 65536)
+    room.reactor.turn()
+    seen = [len(reader.taken) for reader in readers]
+    assert 0 < sum(seen) <= 10 * 65536
+    while not all(reader.taken for reader in readers):
+        assert room.is_ready()
+        room.reactor.turn()
+    assert [len(reader.taken) for reader in readers] == [65536] * 20
+
+
+def test_a_pipe_that_is_removed_is_not_asked(room: Room) -> None:
+    """Also when it was seen to be ready in this turn, and as often as one likes."""
+    first, second = room.reader(), room.reader()
+    for reader in (first, second):
+        os.write(reader.write_end, b"x")
+    first.pipe_ready = lambda: (room.watch.remove(second.read_end), (1, 0.0))[1]  # type: ignore[method-assign]
+    second.pipe_ready = lambda: (room.watch.remove(first.read_end), (1, 0.0))[1]  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert len(room.watch) == 1
+    for reader in (first, second):
+        room.watch.remove(reader.read_end)
+        room.watch.remove(reader.read_end)
+    assert len(room.watch) == 0
