@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis's profile, what may be skipped where, and no error left unseen."""
+"""What all tests share: hypothesis's profile, what is skipped where, and no error left unseen."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _PROGRAMS = {
     "root": ("unshare", "mount", "setpriv"),
     "libvirt": ("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64"),
     "qemu": ("qemu-system-x86_64",),
+    "socat": ("socat",),
 }
 
 settings.register_profile(

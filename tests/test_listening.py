@@ -27,8 +27,10 @@ from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
 from tests.socket_fakes import PATIENCE, FakeReactor, descriptors_open, fill, receive_to_end
+from twisted_virtlog.binding import ListenError, bind
 from twisted_virtlog.conversation import Conversation
-from twisted_virtlog.listening import Door, Listener, ListenError, bind, listen
+from twisted_virtlog.endpoints import listen
+from twisted_virtlog.listening import Door, Listener
 
 NOBODY = 65534
 
@@ -490,7 +492,9 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="5",
 from twisted.internet.task import Clock
 from tests.socket_fakes import FakeReactor, descriptors_open
 from tests.test_listening import Echo
-from twisted_virtlog.listening import Door, ListenError, listen
+from twisted_virtlog.binding import ListenError
+from twisted_virtlog.endpoints import listen
+from twisted_virtlog.listening import Door
 
 reactor = FakeReactor()
 result = {}
@@ -817,7 +821,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from tests.test_listening import Echo
 from twisted_virtlog.clock import MonotonicClock
-from twisted_virtlog.listening import Door, listen
+from twisted_virtlog.endpoints import listen
+from twisted_virtlog.listening import Door
 
 class Later(Echo):
     def handle_next(self):

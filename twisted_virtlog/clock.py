@@ -8,9 +8,6 @@ to mend.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import struct
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -21,10 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-# os.timerfd_create came with Python 3.13.
-_libc = ctypes.CDLL(None, use_errno=True)
-_ITIMERSPEC = struct.Struct("llll")
-_TFD_TIMER_ABSTIME = 1
+from twisted_virtlog.timerfd import TimerFD
 
 
 class Clock(Protocol):
@@ -37,13 +31,6 @@ class Clock(Protocol):
         """Call something once, after so many seconds."""
 
 
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result
-
-
 @implementer(IReadDescriptor)
 class MonotonicClock:
     """Makes calls at times of CLOCK_MONOTONIC; Twisted's own, which may be cancelled and moved."""
@@ -54,9 +41,7 @@ class MonotonicClock:
         """Make the timer; :meth:`close` gives it back."""
         self._calls: list[DelayedCall] = []
         self._reactor = reactor
-        # TFD_CLOEXEC and TFD_NONBLOCK have the values of O_CLOEXEC and O_NONBLOCK.
-        flags = os.O_CLOEXEC | os.O_NONBLOCK
-        self._timer = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
+        self._timer = TimerFD()
         reactor.addReader(self)
 
     def seconds(self) -> float:
@@ -84,14 +69,13 @@ class MonotonicClock:
         """Cancel all calls and close the timer."""
         for call in list(self._calls):
             call.cancel()
-        if self._timer != -1:
+        if self._timer.fileno() != -1:
             self._reactor.removeReader(self)
-            os.close(self._timer)
-            self._timer = -1
+            self._timer.close()
 
     def fileno(self) -> int:
         """See IReadDescriptor; -1 once closed."""
-        return self._timer
+        return self._timer.fileno()
 
     def logPrefix(self) -> str:
         """See IReadDescriptor."""
@@ -99,9 +83,7 @@ class MonotonicClock:
 
     def doRead(self) -> None:
         """Make the calls that are due."""
-        try:
-            os.read(self._timer, 8)
-        except OSError:  # nothing is due, or the clock was closed just now
+        if self._timer.fileno() == -1:  # closed in this turn
             return
         now = self.seconds()
         # Calls that these make wait for the next turn, so that the reactor gets on with others.
@@ -120,10 +102,10 @@ class MonotonicClock:
         """See IReadDescriptor; the reactor has ended."""
 
     def _arm(self) -> None:
-        if not self._calls or self._timer == -1:
+        if self._timer.fileno() == -1:
             return
-        # Zero would stop the timer; a time that has passed fires at once.
-        first = max(min(call.getTime() for call in self._calls), 1e-9)
-        seconds, fraction = divmod(first, 1)
-        when = _ITIMERSPEC.pack(0, 0, int(seconds), int(fraction * 1e9))
-        _checked(_libc.timerfd_settime(self._timer, _TFD_TIMER_ABSTIME, when, None))
+        if self._calls:
+            first = min(call.getTime() for call in self._calls)
+            self._timer.start(first - self.seconds())
+        else:
+            self._timer.stop()

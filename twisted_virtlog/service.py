@@ -22,11 +22,12 @@ from twisted.logger import Logger
 from twisted_virtlog import __version__
 from twisted_virtlog.clock import MonotonicClock
 from twisted_virtlog.config.settings import Settings
+from twisted_virtlog.endpoints import listen
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
-from twisted_virtlog.listening import Door, Listener, listen
+from twisted_virtlog.listening import Door, Listener
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
@@ -103,8 +104,9 @@ class VirtlogService(Service):
                 if endpoint != NO_ENDPOINT:
                     listener = listen(self._reactor, self._clock, endpoint, door)
                     self._listeners.append(listener)
-                    self._logger.info("{door}: listening on {endpoint}",
-                                      door=door.name, endpoint=endpoint)
+                    self._logger.info(
+                        "{door}: listening on {endpoint}", door=door.name, endpoint=endpoint
+                    )
         except BaseException:
             self._stop_listening()
             self._close()

@@ -21,9 +21,9 @@ from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python import usage
 from twisted.python.components import Componentized
 
+from twisted_virtlog.binding import ListenError
 from twisted_virtlog.config.paths import Paths, default_paths
 from twisted_virtlog.config.settings import ConfigError, Settings, read, with_environment
-from twisted_virtlog.listening import ListenError
 from twisted_virtlog.ownlog.observer import OwnLog
 from twisted_virtlog.ownlog.outputs import OutputError, default_output
 from twisted_virtlog.ownlog.spec import Destination, parse_filters, parse_level, parse_outputs

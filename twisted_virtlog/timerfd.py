@@ -24,7 +24,7 @@ class TimerFD:
         self._timer: int = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
 
     def fileno(self) -> int:
-        """Give the descriptor."""
+        """Give the descriptor; -1 once closed."""
         return self._timer
 
     def start(self, seconds: float) -> None:
@@ -39,6 +39,7 @@ class TimerFD:
     def close(self) -> None:
         """Close the descriptor."""
         os.close(self._timer)
+        self._timer = -1
 
     def _set(self, ns: int) -> None:
         when = _ITIMERSPEC.pack(0, 0, *divmod(ns, _SECOND_NS))

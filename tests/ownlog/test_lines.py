@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,10 +27,23 @@ def _event(**more: Any) -> LogEvent:
     }
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
-def test_a_line_has_libvirt_s_form(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def set_zone() -> Iterator[Callable[[str], None]]:
+    """Move the host to another time zone, for one test."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def move(zone: str) -> None:
+            patch.setenv("TZ", zone)
+            time.tzset()
+
+        yield move
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["UTC0", "EST5", "IST-5:30"])
+def test_a_line_has_libvirt_s_form(zone: str, set_zone: Callable[[str], None]) -> None:
     """The time in UTC wherever the host is, with milliseconds."""
-    monkeypatch.setenv("TZ", zone)
+    set_zone(zone)
     assert line_of(_event(), 4711) == (
         "2023-11-14 22:13:20.062+0000: 4711: warning : twisted_virtlog.logs.handler : it happened\n"
     )

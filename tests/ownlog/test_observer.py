@@ -1,0 +1,91 @@
+"""The daemon's own log as a whole: what gets through to which output."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from twisted.logger import ILogObserver, Logger, LogLevel
+from zope.interface.verify import verifyObject
+
+from tests.ownlog.conftest import MakeEvent
+from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.outputs import OutputError
+from twisted_virtlog.ownlog.spec import Priority, parse_filters, parse_outputs
+
+_LEVELS = [LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error]
+
+
+def _open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize(
+    ("level", "filters", "first", "second"),
+    [
+        # As the real virtlogd with the same settings: an output's level alone opens nothing.
+        (3, "", "we", "e"),
+        (1, "", "diwe", "e"),
+        (4, "", "e", "e"),
+        (3, "1:logs", "diwe", "e"),
+        (3, "2:logs", "iwe", "e"),
+        (1, "4:logs", "e", "e"),
+        (3, "4:logs 1:logs", "e", "e"),
+        (3, "1:jsonrpc", "we", "e"),
+    ],
+)
+def test_level_and_filters_come_before_the_outputs(
+    event: MakeEvent, tmp_path: Path, level: int, filters: str, first: str, second: str
+) -> None:
+    """A message must pass them first, and then be grave enough for each output."""
+    files = tmp_path / "first", tmp_path / "second"
+    outputs = parse_outputs(f"1:file:{files[0]} 4:file:{files[1]}")
+    own_log = OwnLog(outputs, parse_filters(filters), Priority(level))
+    for one in _LEVELS:
+        own_log(event(one.name, level=one))
+    own_log.close()
+    written = [
+        "".join(line.split()[-1][0] for line in file.read_text().splitlines()) for file in files
+    ]
+    assert written == [first, second]
+
+
+def test_unset_means_warnings(event: MakeEvent, tmp_path: Path) -> None:
+    """As libvirt's default level."""
+    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), [])
+    for one in _LEVELS:
+        own_log(event(one.name, level=one))
+    own_log.close()
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def test_it_observes_twisted_s_loggers(tmp_path: Path) -> None:
+    """What the daemon's modules log arrives with their names."""
+    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), parse_filters("1:handler"))
+    assert verifyObject(ILogObserver, own_log)
+    Logger("twisted_virtlog.logs.handler", observer=own_log).debug("opened {path}", path="/x")
+    Logger("twisted_virtlog.connection", observer=own_log).info("nothing")
+    own_log.close()
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith(": debug : twisted_virtlog.logs.handler : opened /x")
+
+
+def test_nothing_stays_open_when_a_later_output_fails(tmp_path: Path) -> None:
+    """The earlier ones are closed again, and the one that failed is named."""
+    before = _open_descriptors()
+    outputs = parse_outputs(f"1:file:{tmp_path}/log 1:journald 1:file:{tmp_path}/missing/log")
+    with pytest.raises(OutputError, match=f"failed to open {tmp_path}/missing/log"):
+        OwnLog(outputs, [])
+    assert _open_descriptors() == before
+
+
+def test_after_closing_it_takes_messages_and_drops_them(event: MakeEvent, tmp_path: Path) -> None:
+    """The last words of a process that ends do no harm."""
+    before = _open_descriptors()
+    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log 1:journald"), [])
+    own_log.close()
+    own_log.close()
+    own_log(event())
+    assert _open_descriptors() == before
+    assert (tmp_path / "log").read_text() == ""

@@ -1,0 +1,84 @@
+"""Twisted's server endpoint strings, as far as they mean UNIX sockets: by path, or handed over.
+
+Twisted parses the strings; what they then ask of the reactor, to listen at a path or to adopt a
+descriptor, is done here. Twisted's own port would leave a socket open to others between bind and
+chmod, and change and remove one that the service manager owns.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from twisted_virtlog.binding import BACKLOG, ListenError, bind
+from twisted_virtlog.clock import Clock
+from twisted_virtlog.listening import Door, Listener
+
+
+class _UnixSockets:
+    """What Twisted's endpoints see as a reactor: it can listen on UNIX sockets and nothing else."""
+
+    def __init__(self, reactor: IReactorFDSet, clock: Clock, door: Door) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._door = door
+
+    def listenUNIX(
+        self, address: str, factory: Factory, backlog: int, mode: int, wantPID: bool
+    ) -> Listener:
+        # Whatever the mode says, nobody but the owner gets in.
+        return self._started(bind(address, mode & 0o700), os.path.abspath(address))
+
+    def adoptStreamPort(self, fd: int, family: int, factory: Factory) -> Listener:
+        given = socket.socket(fileno=fd)
+        try:
+            if given.family != socket.AF_UNIX:
+                raise ListenError(
+                    f"{self._door.name}: descriptor {fd} is no UNIX socket;"
+                    " only those tell who asks"
+                )
+            given.listen(BACKLOG)
+            return self._started(given.dup(), None)
+        finally:
+            # (it is the endpoint's, which closes it)
+            given.detach()
+
+    def _started(self, sock: socket.socket, bound: str | None) -> Listener:
+        listener = Listener(self._reactor, self._clock, sock, bound, self._door)
+        listener.startListening()
+        return listener
+
+
+def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, door: Door) -> Listener:
+    """Listen where a server endpoint string says.
+
+    :param endpoint: as ``unix:/run/libvirt/virtlogd-sock:mode=600`` or ``systemd:...``.
+    :raises ListenError: it is no such string, or the socket cannot be had.
+    """
+    try:
+        parsed = serverFromString(_UnixSockets(reactor, clock, door), endpoint)
+        outcome: list[Listener | Failure] = []
+        parsed.listen(Factory()).addBoth(outcome.append)
+    except LookupError as error:
+        raise ListenError(
+            f"{door.name}: {endpoint!r}: no such socket was handed over; LISTEN_FDS and"
+            " LISTEN_FDNAMES tell which were. Or write unix:/path"
+        ) from error
+    except Exception as error:
+        # Twisted's parsers, and those of its plugins, raise what they like.
+        reason = f" ({error})" if isinstance(error, ValueError | TypeError) else ""
+        raise ListenError(
+            f"{door.name}: {endpoint!r} is no UNIX socket's endpoint{reason}; write"
+            " unix:/path:mode=600 or systemd:domain=UNIX:name=..."
+        ) from error
+    result = outcome[0]
+    if isinstance(result, Failure):
+        if result.check(ListenError):
+            result.raiseException()
+        raise ListenError(f"{door.name}: cannot listen on {endpoint!r}: {result.value}")
+    return result
