@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.logs.budget import DEFAULT_PIPE_BYTES, PipeBudget
+from twisted_virtlog.logs.budget import SMALLEST_SHARE_BYTES, PipeBudget
 
 MIB = 1 << 20
 
@@ -89,9 +89,9 @@ def test_a_pipe_that_cannot_shrink_is_counted_as_it_is() -> None:
     assert dict(budget.add("fourth").shrink) == {"full": MIB // 2, "idle": MIB // 2}
 
 
-@pytest.mark.parametrize("pipe_size", [4096, 65536])
+@pytest.mark.parametrize("pipe_size", [4096, 8192])
 def test_a_small_wish_is_granted_however_many_there_are(pipe_size: int) -> None:
-    """Pipes no larger than the kernel's default are never made smaller."""
+    """Pipes no larger than the kernel's smallest are never made smaller."""
     kernel = Kernel(PipeBudget(pipe_size, MIB))
     for _ in range(500):
         kernel.open()
@@ -106,9 +106,9 @@ def test_a_small_wish_is_granted_however_many_there_are(pipe_size: int) -> None:
 def test_the_total_is_kept_and_nobody_starves(
     pipe_size: int, total: int, changes: list[int | None]
 ) -> None:
-    """All pipes together stay within the total unless none is larger than 64 KiB.
+    """All pipes together stay within the total unless none is larger than 8 KiB.
 
-    And each, the latest too, has at least the smaller of 64 KiB and the size wished for.
+    And each, the latest too, has at least the smaller of 8 KiB and the size wished for.
     """
     kernel = Kernel(PipeBudget(pipe_size, total))
     for change in changes:
@@ -118,5 +118,5 @@ def test_the_total_is_kept_and_nobody_starves(
         else:
             kernel.close(list(kernel.sizes)[change % len(kernel.sizes)])
         sizes = kernel.sizes.values()
-        assert all(min(DEFAULT_PIPE_BYTES, pipe_size) <= size <= pipe_size for size in sizes)
-        assert sum(sizes) <= total or all(size <= DEFAULT_PIPE_BYTES for size in sizes)
+        assert all(min(SMALLEST_SHARE_BYTES, pipe_size) <= size <= pipe_size for size in sizes)
+        assert sum(sizes) <= total or all(size <= SMALLEST_SHARE_BYTES for size in sizes)

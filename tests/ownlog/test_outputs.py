@@ -59,7 +59,7 @@ def test_a_traceback_arrives_whole(event: MakeEvent) -> None:
     FileSink(write_end, owned=False).write(event(log_failure=_failure()))
     text = os.read(read_end, 65536).decode()
     assert " : hello\nTraceback" in text
-    assert text.endswith("ValueError: the reason\n\n")
+    assert text.rstrip().endswith("ValueError: the reason")
     os.close(read_end)
     os.close(write_end)
 

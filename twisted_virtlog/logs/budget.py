@@ -12,8 +12,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-#: What a new pipe holds unless asked otherwise; a share is never chosen smaller.
-DEFAULT_PIPE_BYTES = 65536
+#: What the kernel gives a new pipe when the limit is reached; a share is never chosen smaller.
+SMALLEST_SHARE_BYTES = 8192
 
 K = TypeVar("K", bound=Hashable)
 
@@ -49,7 +49,7 @@ class PipeBudget(Generic[K]):
         """Tell the size that each of so many pipes may have: a power of two within the total."""
         share = self.pipe_size
         if self.total is not None:
-            while share > DEFAULT_PIPE_BYTES and share * pipes > self.total:
+            while share > SMALLEST_SHARE_BYTES and share * pipes > self.total:
                 share //= 2
         return share
 
@@ -70,10 +70,12 @@ class PipeBudget(Generic[K]):
 
     def resize(self, pipe: K, size: int) -> None:
         """Note what a pipe really holds; the kernel may refuse to make it larger or smaller."""
+        if self.total is None:
+            return
         self.remove(pipe)
         self._sizes[pipe] = size
         self._used += size
-        if size > DEFAULT_PIPE_BYTES:
+        if size > SMALLEST_SHARE_BYTES:
             self._large[pipe] = size
 
     def remove(self, pipe: K) -> None:

@@ -7,11 +7,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted_virtlog.logs.budget import DEFAULT_PIPE_BYTES, PipeBudget
+from twisted_virtlog.logs.budget import PipeBudget
 from twisted_virtlog.logs.syscalls import pipe_capacity, set_pipe_capacity
 
 _CAP_SYS_ADMIN = 1 << 21
 _CAP_SYS_RESOURCE = 1 << 24
+
+#: What a new pipe holds unless asked otherwise; see pipe(7).
+_DEFAULT_PIPE_BYTES = 65536
 
 #: Of the user's soft limit, so much is the daemon's; the rest is left to the user's other pipes.
 _SHARE_OF_LIMIT = 0.75
@@ -42,7 +45,7 @@ def kernel_limits(read: Callable[[str], str]) -> PipeLimits:
         largest = int(read("/proc/sys/fs/pipe-max-size"))
     except (OSError, ValueError, StopIteration):
         # No /proc: take what every process has.
-        return PipeLimits(DEFAULT_PIPE_BYTES, None)
+        return PipeLimits(_DEFAULT_PIPE_BYTES, None)
     unlimited = not soft or capabilities & (_CAP_SYS_ADMIN | _CAP_SYS_RESOURCE)
     return PipeLimits(largest, None if unlimited else int(soft * _SHARE_OF_LIMIT))
 

@@ -102,7 +102,7 @@ class DatagramSink(Sink):
 class SyslogSink(DatagramSink):
     """The local syslog daemon (RFC 3164, without a time, which the daemon adds)."""
 
-    def __init__(self, identifier: str, path: str = SYSLOG_SOCKET) -> None:
+    def __init__(self, identifier: str, path: str) -> None:
         super().__init__(path)
         self._identifier = identifier
 
@@ -115,9 +115,6 @@ class SyslogSink(DatagramSink):
 
 class JournalSink(DatagramSink):
     """systemd's journal, in its native protocol."""
-
-    def __init__(self, path: str = JOURNAL_SOCKET) -> None:
-        super().__init__(path)
 
     def datagram(self, event: LogEvent, message: str) -> bytes:
         """See DatagramSink."""
@@ -143,9 +140,9 @@ def open_output(output: Output) -> Sink:
     if output.destination is Destination.STDERR:
         return FileSink(_STDERR, owned=False)
     if output.destination is Destination.SYSLOG:
-        return SyslogSink(output.argument)
+        return SyslogSink(output.argument, SYSLOG_SOCKET)
     if output.destination is Destination.JOURNALD:
-        return JournalSink()
+        return JournalSink(JOURNAL_SOCKET)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     try:
         return FileSink(os.open(output.argument, flags, 0o600), owned=True)
