@@ -53,6 +53,11 @@ IMPURE = {"twisted", "zope", "socket", "asyncio", "select", "subprocess", "threa
 APART = ("logs", "jsonrpc", "rpc")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+OURS = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in MODULES
+    if path.name != "__init__.py"
+}
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -66,15 +71,6 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _modules_that_import() -> set[str]:
-    """Give our modules, but not the packages that are a docstring and a version alone."""
-    return {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-        for path in MODULES
-        if path.name != "__init__.py" or any(_imports(path))
-    }
-
-
 def _lies_in(name: str, modules: Iterable[str]) -> bool:
     """Tell whether a name is one of some modules, or in one of them."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
@@ -84,7 +80,7 @@ def _lies_in(name: str, modules: Iterable[str]) -> bool:
 def test_pure_modules_import_only_what_is_pure(module: str) -> None:
     """Neither a reactor nor a file is needed to test them."""
     path = PACKAGE / (module.replace(".", "/") + ".py")
-    impure = IMPURE | _modules_that_import() - {f"twisted_virtlog.{name}" for name in PURE}
+    impure = IMPURE | OURS - {f"twisted_virtlog.{name}" for name in PURE}
     found = [name for name in _imports(path) if _lies_in(name, impure)]
     assert [name for name in found if not _lies_in(name, PURE[module])] == []
 

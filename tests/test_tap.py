@@ -2,23 +2,371 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from twisted.internet.endpoints import quoteStringArgument
 from twisted.python.usage import UsageError
 
-from bench.daemon import CHECKOUT
-from tests.socket_fakes import wait_for_socket
+from bench.daemon import CHECKOUT, _wait_until_it_answers
+from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
+from twisted_virtlog.ownlog import outputs
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.service import Endpoints
-from twisted_virtlog.tap import Options, prepare
+from twisted_virtlog.tap import Options, makeService, prepare
+
+PATIENCE = 30.0
+
+_RUNNERS = {
+    "twistd": ["from twisted.scripts.twistd import run; run()", "--pidfile=", "-n"],
+    "twist": ["import sys; from twisted.application.twist._twist import Twist; Twist.main()"],
+}
+
+both = pytest.mark.parametrize("runner", _RUNNERS)
+
+
+class Daemon:
+    """A daemon in a directory, with its own log in a file there, under twistd or twist."""
+
+    def __init__(self, directory: Path, runner: str, *settings: str, shell: str = 'exec "$@"'):
+        self.directory = directory
+        self.socket = directory / "sock"
+        self.own_log = directory / "own.log"
+        config = directory / "virtlogd.conf"
+        own = ["log_level = 1", f'log_outputs = "1:file:{self.own_log}"']
+        config.write_text("\n".join(settings or own))
+        code, *options = _RUNNERS[runner]
+        command = [sys.executable, "-c", code, *options, "virtlogd", "--config", str(config)]
+        command += ["--libvirt", "none", "--jsonrpc", f"unix:{self.socket}:mode=600"]
+        with (directory / "out").open("wb") as out, (directory / "err").open("wb") as err:
+            self.process = subprocess.Popen(
+                ["/bin/sh", "-c", shell, "sh", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT), "LIBVIRT_DEBUG": ""},
+            )
+
+    def wait_until_it_answers(self) -> None:
+        """Then it has also taken charge of signals."""
+        _wait_until_it_answers(self.process, self.socket, self.directory / "err")
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Give the exit status after a signal."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def said(self) -> tuple[str, str]:
+        """Give what came to standard output and standard error."""
+        return (self.directory / "out").read_text(), (self.directory / "err").read_text()
+
+
+StartDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartDaemon]:
+    """Start daemons, each in a directory of its own; none is left in the end."""
+    with ExitStack() as stack:
+
+        def one(runner: str, *settings: str, shell: str = 'exec "$@"') -> Daemon:
+            directory = tmp_path / f"daemon{len(list(tmp_path.iterdir()))}"
+            directory.mkdir()
+            daemon = Daemon(directory, runner, *settings, shell=shell)
+            stack.callback(daemon.process.wait, PATIENCE)
+            stack.callback(daemon.process.kill)
+            return daemon
+
+        yield one
+
+
+# As a process.
+
+
+@both
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_logs_where_it_is_told_and_ends_with_status_0(
+    start: StartDaemon, runner: str, number: int
+) -> None:
+    """Under twistd nowhere else; twist has a log of its own besides."""
+    daemon = start(runner)
+    daemon.wait_until_it_answers()
+    assert daemon.end(number) == 0
+    own_log = daemon.own_log.read_text()
+    assert own_log.count("jsonrpc: listening on unix:") == 1
+    assert "Main loop terminated" in own_log
+    assert daemon.own_log.stat().st_mode & 0o777 == 0o600
+    out, err = daemon.said()
+    assert err == ""
+    if runner == "twistd":
+        assert out == ""
+
+
+def test_by_default_it_is_quiet(start: StartDaemon) -> None:
+    """Without configuration it tells warnings and errors alone, so all well is silence."""
+    daemon = start("twistd", "# nothing")
+    daemon.wait_until_it_answers()
+    assert daemon.end() == 0
+    assert daemon.said() == ("", "")
+
+
+def test_it_starts_without_standard_input(start: StartDaemon) -> None:
+    """Which some supervisors close."""
+    daemon = start("twistd", "# nothing", shell='exec "$@" <&-')
+    daemon.wait_until_it_answers()
+    assert daemon.end() == 0
+    assert daemon.said() == ("", "")
+
+
+def test_warnings_of_the_configuration_are_in_the_log(start: StartDaemon) -> None:
+    """A key that does not exist does not stop the daemon, but is told."""
+    daemon = start("twistd", "max_cleints = 5", 'log_outputs = "1:stderr"')
+    daemon.wait_until_it_answers()
+    assert daemon.end() == 0
+    out, err = daemon.said()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert " : twisted_virtlog.tap : " in line
+    assert ": warning :" in line
+    assert line.endswith("virtlogd.conf:1: max_cleints: no such key; it has no effect")
+
+
+@both
+def test_why_it_does_not_start_is_told_to_the_user_and_to_the_log(
+    start: StartDaemon, runner: str
+) -> None:
+    """One line each, not a traceback."""
+    first = start(runner)
+    first.wait_until_it_answers()
+    second = start(
+        runner,
+        f'log_outputs = "1:file:{first.directory}/second.log"',
+        shell=f'for last; do :; done; exec "$@" --jsonrpc unix:{first.socket}',
+    )
+    assert second.process.wait(PATIENCE) == 1
+    reason = f"cannot listen on {first.socket}: process {first.process.pid} ("
+    _, err = second.said()
+    assert err.startswith(f"virtlogd: {reason}")
+    assert err.count("\n") == 1
+    (line,) = (first.directory / "second.log").read_text().splitlines()
+    assert f": error : twisted_virtlog.tap.DaemonService : {reason}" in line
+    assert first.end() == 0
+
+
+def test_why_it_does_not_start_is_told_once_on_standard_error(start: StartDaemon) -> None:
+    """When the log goes there too."""
+    daemon = start("twistd", 'log_outputs = "4:stderr"', shell='exec "$@" --jsonrpc unix:/no/dir')
+    assert daemon.process.wait(PATIENCE) == 1
+    out, err = daemon.said()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert ": error : " in line
+    assert "/no/dir" in line
+
+
+@both
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("max_size = 2M", "virtlogd.conf:1: configuration file syntax error: expecting a separator"),
+        ('log_outputs = "1:file:/no/dir"', "failed to open /no/dir: No such file or directory"),
+    ],
+)
+def test_mistakes_are_one_line(
+    start: StartDaemon, runner: str, settings: str, reason: str
+) -> None:
+    """On standard error, with status 1."""
+    daemon = start(runner, settings)
+    assert daemon.process.wait(PATIENCE) == 1
+    out, err = daemon.said()
+    assert out == ""
+    assert err.startswith("virtlogd: ")
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+def test_a_second_signal_is_no_error(start: StartDaemon) -> None:
+    """While the daemon waits for a client to read its answers, it may be told to end again."""
+    daemon = start("twistd")
+    daemon.wait_until_it_answers()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+        question = b'{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}\n'
+        client.setblocking(False)
+        # As many as it takes until the daemon reads no more, because nobody reads its answers.
+        while select.select([], [client], [], 1.0)[1]:
+            client.send(question)
+        daemon.process.send_signal(signal.SIGTERM)
+        ended = os.pidfd_open(daemon.process.pid)
+        while daemon.socket.exists():
+            assert not select.select([ended], [], [], 0.01)[0]
+        os.close(ended)
+        daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(PATIENCE) == 0
+    assert daemon.said() == ("", "")
+    assert "Traceback" not in daemon.own_log.read_text()
+
+
+def test_in_the_background_it_goes_on_logging(tmp_path: Path) -> None:
+    """twistd without -n starts it, and its log stays open when it has left the terminal."""
+    config = tmp_path / "virtlogd.conf"
+    config.write_text(f'log_level = 2\nlog_outputs = "1:file:{tmp_path}/own.log"\n')
+    code = _RUNNERS["twistd"][0]
+    pid_file = tmp_path / "pid"
+    command = [sys.executable, "-c", code, f"--pidfile={pid_file}", "virtlogd"]
+    command += ["--config", str(config), "--libvirt", "none"]
+    command += ["--jsonrpc", f"unix:{tmp_path}/sock"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    # twistd comes back when the service is started.
+    subprocess.run(command, check=True, env=environment, timeout=PATIENCE, cwd=tmp_path)
+    with BlockingClient(f"{tmp_path}/sock") as client:
+        pid = client.info().pid
+    assert int(pid_file.read_text()) == pid
+    ended = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGTERM)
+    assert select.select([ended], [], [], PATIENCE)[0]
+    os.close(ended)
+    assert "Server Shut Down" in (tmp_path / "own.log").read_text()
+    assert not (tmp_path / "twistd.log").exists()
+    assert not pid_file.exists()
+
+
+@both
+def test_the_help_tells_options_and_defaults(runner: str) -> None:
+    """Each option with its meaning, and where things are by default; no empty defaults."""
+    code, *options = _RUNNERS[runner]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *options, "virtlogd", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "80"},
+        check=True,
+    )
+    for part in ("--config=", "--jsonrpc=", "--libvirt=", "--admin=", "/etc/libvirt/virtlogd.conf"):
+        assert part in run.stdout
+    assert "[default: ]" not in run.stdout
+    assert run.stderr == ""
+
+
+# Without one.
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A user's, with everything below a directory, and no journal."""
+    monkeypatch.setattr(outputs, "JOURNAL_SOCKET", str(tmp_path / "no-journal"))
+    names = {"XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache"}
+    return {name: str(tmp_path / directory) for name, directory in names.items()}
+
+
+def _options(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+def test_a_user_needs_no_options(environment: dict[str, str], tmp_path: Path) -> None:
+    """The sockets are in the user's run directory, which is made for the user alone."""
+    settings, endpoints, own_log = prepare(_options(), environment, 1000)
+    assert settings == Settings()
+    run = tmp_path / "run" / "libvirt"
+    assert endpoints == Endpoints(
+        jsonrpc=f"unix:{run}/virtlogd-jsonrpc-sock:mode=600",
+        libvirt=f"unix:{run}/virtlogd-sock:mode=700",
+    )
+    assert run.stat().st_mode & 0o777 == 0o700
+    assert [str(one) for one in own_log.outputs] == ["3:stderr"]
+    assert own_log.level == 3
+
+
+def test_a_path_with_a_colon_is_quoted(environment: dict[str, str], tmp_path: Path) -> None:
+    """An endpoint's parts are separated by colons."""
+    environment["XDG_RUNTIME_DIR"] = str(tmp_path / "a:b")
+    _, endpoints, _ = prepare(_options("--libvirt", "none"), environment, 1000)
+    path = quoteStringArgument(f"{tmp_path}/a:b/libvirt/virtlogd-jsonrpc-sock")
+    assert endpoints == Endpoints(jsonrpc=f"unix:{path}:mode=600", libvirt="none")
+
+
+def test_named_endpoints_need_no_run_directory(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It may not be writable."""
+    options = _options("--jsonrpc", "unix:/x", "--libvirt", "none")
+    assert prepare(options, environment, 1000)[1] == Endpoints(jsonrpc="unix:/x", libvirt="none")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_user_s_own_file_is_read(environment: dict[str, str], tmp_path: Path) -> None:
+    """From the default place, and the environment is stronger."""
+    config = tmp_path / "config" / "libvirt" / "virtlogd.conf"
+    config.parent.mkdir(parents=True)
+    config.write_text('max_clients = 7\nlog_level = 4\nlog_filters = "1:logs"')
+    environment["LIBVIRT_DEBUG"] = "info"
+    settings, _, own_log = prepare(_options(), environment, 1000)
+    assert settings == Settings(max_clients=7, log_level=2, log_filters="1:logs")
+    assert own_log.level == 2
+    assert [str(one) for one in own_log.filters] == ["1:*logs*"]
+    assert [str(one) for one in own_log.outputs] == ["2:stderr"]
+
+
+def test_a_named_file_is_read_instead(environment: dict[str, str], tmp_path: Path) -> None:
+    """And must exist."""
+    config = tmp_path / "other.conf"
+    with pytest.raises(ConfigError, match="No such file"):
+        prepare(_options("--config", str(config)), environment, 1000)
+    config.write_text("max_clients = 7")
+    settings, _, _ = prepare(_options("--config", str(config)), environment, 1000)
+    assert settings.max_clients == 7
+
+
+def test_in_the_background_a_file_takes_the_place_of_standard_error(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Where nobody would see it; its directory is made."""
+    _, _, own_log = prepare(_options(), environment, 1000, leaves_terminal=True)
+    path = tmp_path / "cache" / "libvirt" / "virtlogd.log"
+    assert [str(one) for one in own_log.outputs] == [f"3:file:{path}"]
+    assert path.exists()
+    own_log.close()
+
+
+def test_an_output_that_cannot_be_opened_is_told(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The file is named."""
+    environment["LIBVIRT_LOG_OUTPUTS"] = f"1:file:{tmp_path}"
+    with pytest.raises(OutputError, match=f"failed to open {tmp_path}: Is a directory"):
+        prepare(_options(), environment, 1000)
+
+
+def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon does not start, and says why in a line."""
+
+    def no_home(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(no_home))
+    with pytest.raises(SystemExit) as caught:
+        makeService(_options())
+    assert caught.value.code == "virtlogd: Could not determine home directory."
+
+
+def test_what_is_not_served_yet_is_refused() -> None:
+    """With the option, its value and what to say instead; none is accepted."""
+    assert _options("--admin", "none")["admin"] == "none"
+    with pytest.raises(UsageError) as caught:
+        _options("--admin", "unix:/x")
+    assert str(caught.value) == (
+        "--admin unix:/x: this version does not serve libvirt's admin protocol;"
+        " leave the option out or say --admin none"
+    )

@@ -68,21 +68,19 @@ class DaemonService(VirtlogService):
     ) -> None:
         super().__init__(settings, endpoints, reactor)
         self._own_log = own_log
-        self._observed_by_twistd = False
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
-        """See IService. Under twistd, the application tells it where to log."""
+        """See IService. twistd asks the application where to log, and then logs nowhere else."""
         if isinstance(parent, Componentized):
             parent.setComponent(  # type: ignore[no-untyped-call]  # Twisted's has no types
                 ILogObserver, self._own_log
             )
-            self._observed_by_twistd = True
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def startService(self) -> None:
         """Start, or end the process with the reason in one line."""
-        if not self._observed_by_twistd:
-            globalLogPublisher.addObserver(self._own_log)
+        # twist does not ask the application. Who observes already is not added again.
+        globalLogPublisher.addObserver(self._own_log)
         # After the reactor has installed its handlers.
         self._reactor.callWhenRunning(self._end_well_on_signals)
         try:

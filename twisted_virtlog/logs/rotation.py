@@ -57,6 +57,11 @@ class RollOver:
 NextStep: TypeAlias = "Move | Look | RollOver"
 
 
+def fits(size: int, available: int, max_size: int) -> bool:
+    """Tell whether all bytes that wait go into the current file; see :func:`next_step`."""
+    return max_size == 0 or size + available <= max_size
+
+
 def next_step(size: int, available: int, into_chunk: int, chunk: int, max_size: int) -> NextStep:
     """Tell what to do with bytes that wait to be written.
 
@@ -67,7 +72,7 @@ def next_step(size: int, available: int, into_chunk: int, chunk: int, max_size: 
     :param chunk: the size of a chunk in bytes; the last one may be shorter.
     :param max_size: see :class:`Limits`.
     """
-    if max_size == 0 or size + available <= max_size:
+    if fits(size, available, max_size):
         return Move(available)
     room = max_size - size
     if room <= 0:

@@ -25,6 +25,7 @@ from twisted_virtlog.logs.rotation import (
     Rename,
     RollOverStep,
     check_backups,
+    fits,
     line_end,
     next_step,
     roll_over_steps,
@@ -107,7 +108,12 @@ class Writer:
         """
         size = self._ready()
         max_size = self.limits.max_size if self._rotates else 0
-        moved = 0
+        if fits(size, count, max_size):
+            # As nearly always; the steps below would come to the same.
+            moved = self._move(source, size, count)
+            size += moved
+        else:
+            moved = 0
         while moved < count:
             step = next_step(size, count - moved, moved % chunk, chunk, max_size)
             full = False
