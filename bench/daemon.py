@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,7 @@ _STOP_SECONDS = 20.0
 _TWISTD = "import sys; from twisted.scripts.twistd import run; {patch}; sys.exit(run())"
 
 #: The daemon with its promise taken away.
-NO_DRAIN = (
-    "from twisted_virtlog.logs.open_log import OpenLog; OpenLog.drain = lambda self: None"
-)
+NO_DRAIN = "from twisted_virtlog.logs.open_log import OpenLog; OpenLog.drain = lambda self: None"
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,14 @@ def running(
     settings: Sequence[str] = (),
     patch: str = "pass",
     options: Sequence[str] = (),
+    wait: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
 ) -> Iterator[Daemon]:
     """Run a daemon with its socket, its configuration and its own log below a directory.
 
     :param settings: lines of the configuration file.
     :param patch: Python code to run before it starts.
     :param options: more options of the plugin.
+    :param wait: is called with the process right after its start.
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "virtlogd.conf"
@@ -78,7 +78,8 @@ def running(
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         )
     try:
-        _wait_until_it_answers(process, socket, directory / "daemon.log")
+        wait(process)
+        wait_until_it_answers(process, socket, directory / "daemon.log")
         yield Daemon(process, str(socket), str(libvirt_socket))
     finally:
         process.send_signal(signal.SIGTERM)
@@ -90,7 +91,7 @@ def running(
             raise
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+def wait_until_it_answers(process: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
     """Ask until there is an answer; a daemon that has ended will not give one."""
     ended = os.pidfd_open(process.pid)
     try:

@@ -1,28 +1,32 @@
-"""The plugin: options, defaults, the daemon's own log, and how the process ends."""
+"""The plugin: options, defaults, the daemon's own log, and how the process starts and ends."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from twisted.application.twist._options import TwistOptions
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.python.usage import UsageError
+from twisted.internet.error import ReactorNotRunning
+from twisted.python import usage
+from twisted.scripts._twistd_unix import ServerOptions
 
-from bench.daemon import CHECKOUT, _wait_until_it_answers
+from bench.daemon import CHECKOUT, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.ownlog import outputs
+from twisted_virtlog.ownlog.observer import OwnLog
 from twisted_virtlog.ownlog.outputs import OutputError
-from twisted_virtlog.service import Endpoints
-from twisted_virtlog.tap import Options, makeService, prepare
+from twisted_virtlog.service import Endpoints, IDaemonReactor
+from twisted_virtlog.tap import DaemonService, Options, _leaves_terminal, makeService, prepare
 
 PATIENCE = 30.0
 
@@ -58,7 +62,7 @@ class Daemon:
 
     def wait_until_it_answers(self) -> None:
         """Then it has also taken charge of signals."""
-        _wait_until_it_answers(self.process, self.socket, self.directory / "err")
+        wait_until_it_answers(self.process, self.socket, self.directory / "err")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Give the exit status after a signal."""
@@ -177,13 +181,14 @@ def test_why_it_does_not_start_is_told_once_on_standard_error(start: StartDaemon
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ("max_size = 2M", "virtlogd.conf:1: configuration file syntax error: expecting a separator"),
+        (
+            "max_size = 2M",
+            "virtlogd.conf:1: configuration file syntax error: expecting a separator",
+        ),
         ('log_outputs = "1:file:/no/dir"', "failed to open /no/dir: No such file or directory"),
     ],
 )
-def test_mistakes_are_one_line(
-    start: StartDaemon, runner: str, settings: str, reason: str
-) -> None:
+def test_mistakes_are_one_line(start: StartDaemon, runner: str, settings: str, reason: str) -> None:
     """On standard error, with status 1."""
     daemon = start(runner, settings)
     assert daemon.process.wait(PATIENCE) == 1
@@ -192,28 +197,6 @@ def test_mistakes_are_one_line(
     assert err.startswith("virtlogd: ")
     assert reason in err
     assert err.count("\n") == 1
-
-
-def test_a_second_signal_is_no_error(start: StartDaemon) -> None:
-    """While the daemon waits for a client to read its answers, it may be told to end again."""
-    daemon = start("twistd")
-    daemon.wait_until_it_answers()
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(daemon.socket))
-        question = b'{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}\n'
-        client.setblocking(False)
-        # As many as it takes until the daemon reads no more, because nobody reads its answers.
-        while select.select([], [client], [], 1.0)[1]:
-            client.send(question)
-        daemon.process.send_signal(signal.SIGTERM)
-        ended = os.pidfd_open(daemon.process.pid)
-        while daemon.socket.exists():
-            assert not select.select([ended], [], [], 0.01)[0]
-        os.close(ended)
-        daemon.process.send_signal(signal.SIGTERM)
-    assert daemon.process.wait(PATIENCE) == 0
-    assert daemon.said() == ("", "")
-    assert "Traceback" not in daemon.own_log.read_text()
 
 
 def test_in_the_background_it_goes_on_logging(tmp_path: Path) -> None:
@@ -261,6 +244,26 @@ def test_the_help_tells_options_and_defaults(runner: str) -> None:
 # Without one.
 
 
+class StoppedReactor:
+    """A reactor that is told to stop, and after that cannot be."""
+
+    stopped = False
+
+    def stop(self) -> None:
+        if self.stopped:
+            raise ReactorNotRunning
+        self.stopped = True
+
+
+def test_a_second_signal_is_no_error() -> None:
+    """While the daemon waits for clients to read their answers, it may be told to end again."""
+    reactor = StoppedReactor()
+    service = DaemonService(Settings(), Endpoints(), cast(IDaemonReactor, reactor), OwnLog([], []))
+    service._stop()
+    assert reactor.stopped
+    service._stop()
+
+
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A user's, with everything below a directory, and no journal."""
@@ -270,8 +273,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 
 
 def _options(*arguments: str) -> Options:
-    options = Options()
-    options.parseOptions(list(arguments))
+    options = Options()  # type: ignore[no-untyped-call]  # Twisted's has no types
+    options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]  # Neither has this
     return options
 
 
@@ -297,9 +300,7 @@ def test_a_path_with_a_colon_is_quoted(environment: dict[str, str], tmp_path: Pa
     assert endpoints == Endpoints(jsonrpc=f"unix:{path}:mode=600", libvirt="none")
 
 
-def test_named_endpoints_need_no_run_directory(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_named_endpoints_need_no_run_directory(environment: dict[str, str], tmp_path: Path) -> None:
     """It may not be writable."""
     options = _options("--jsonrpc", "unix:/x", "--libvirt", "none")
     assert prepare(options, environment, 1000)[1] == Endpoints(jsonrpc="unix:/x", libvirt="none")
@@ -327,6 +328,23 @@ def test_a_named_file_is_read_instead(environment: dict[str, str], tmp_path: Pat
     config.write_text("max_clients = 7")
     settings, _, _ = prepare(_options("--config", str(config)), environment, 1000)
     assert settings.max_clients == 7
+
+
+@pytest.mark.parametrize(
+    ("runner", "arguments", "leaves"),
+    [
+        (ServerOptions, ["virtlogd"], True),
+        (ServerOptions, ["-n", "virtlogd"], False),
+        (TwistOptions, ["virtlogd"], False),
+    ],
+)
+def test_only_twistd_goes_to_the_background(
+    runner: Callable[[], Any], arguments: list[str], leaves: bool
+) -> None:
+    """Unless it is told not to; twist never does."""
+    options = runner()
+    options.parseOptions(arguments)
+    assert _leaves_terminal(options.subOptions) is leaves
 
 
 def test_in_the_background_a_file_takes_the_place_of_standard_error(
@@ -364,7 +382,7 @@ def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatc
 def test_what_is_not_served_yet_is_refused() -> None:
     """With the option, its value and what to say instead; none is accepted."""
     assert _options("--admin", "none")["admin"] == "none"
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(usage.UsageError) as caught:
         _options("--admin", "unix:/x")
     assert str(caught.value) == (
         "--admin unix:/x: this version does not serve libvirt's admin protocol;"

@@ -24,7 +24,7 @@ from twisted.python.components import Componentized
 from twisted_virtlog.binding import ListenError
 from twisted_virtlog.config.paths import Paths, default_paths
 from twisted_virtlog.config.settings import ConfigError, Settings, read, with_environment
-from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.observer import Once, OwnLog
 from twisted_virtlog.ownlog.outputs import OutputError, default_output
 from twisted_virtlog.ownlog.spec import Destination, parse_filters, parse_level, parse_outputs
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
@@ -68,19 +68,21 @@ class DaemonService(VirtlogService):
     ) -> None:
         super().__init__(settings, endpoints, reactor)
         self._own_log = own_log
+        self._observer = Once(own_log)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """See IService. twistd asks the application where to log, and then logs nowhere else."""
         if isinstance(parent, Componentized):
             parent.setComponent(  # type: ignore[no-untyped-call]  # Twisted's has no types
-                ILogObserver, self._own_log
+                ILogObserver, self._observer
             )
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def startService(self) -> None:
         """Start, or end the process with the reason in one line."""
         # twist does not ask the application. Who observes already is not added again.
-        globalLogPublisher.addObserver(self._own_log)
+        globalLogPublisher.addObserver(self._observer)
+        self._reactor.callWhenRunning(self._observer.logging_has_begun)
         # After the reactor has installed its handlers.
         self._reactor.callWhenRunning(self._end_well_on_signals)
         try:

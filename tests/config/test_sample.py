@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,12 @@ def test_the_sample_names_every_key_with_its_default() -> None:
 def test_each_key_of_the_sample_can_be_changed_alone(key: str) -> None:
     """Removing one mark and changing the value sets that key."""
     default = getattr(Settings(), key)
-    changes = {"log_filters": "1:x", "log_outputs": "4:stderr", "on_write_error": "block"}
-    value = changes.get(key, 4 if key == "log_level" else 8192)
+    changes: dict[str, Any] = {
+        "log_filters": "1:x",
+        "log_outputs": "4:stderr",
+        "on_write_error": "block",
+    }
+    value: Any = changes.get(key, 4 if key == "log_level" else 8192)
     written = f"#{key} = {_quoted(default)}\n"
     assert SAMPLE.count(written) == 1
     text = SAMPLE.replace(written, f"{key} = {_quoted(value)}\n")

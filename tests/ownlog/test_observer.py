@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface.verify import verifyObject
 
 from tests.ownlog.conftest import MakeEvent
-from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.observer import Once, OwnLog
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.ownlog.spec import Priority, parse_filters, parse_outputs
 
@@ -69,6 +71,36 @@ def test_it_observes_twisted_s_loggers(tmp_path: Path) -> None:
     own_log.close()
     (line,) = (tmp_path / "log").read_text().splitlines()
     assert line.endswith(": debug : twisted_virtlog.logs.handler : opened /x")
+
+
+def test_what_twisted_tells_again_is_told_once(event: MakeEvent) -> None:
+    """Equal messages are told as often as they are logged; the same one is not, until it begins."""
+    told: list[LogEvent] = []
+    once = Once(cast(ILogObserver, told.append))
+    assert verifyObject(ILogObserver, once)
+    first, second = event("same"), event("same")
+    for one in (first, second, first, second):
+        once(one)
+    assert len(told) == 2
+    once.logging_has_begun()
+    once(event("same"))
+    assert len(told) == 3
+
+
+def test_what_was_told_is_forgotten_when_logging_has_begun() -> None:
+    """The daemon does not keep its messages in memory."""
+
+    class Event(dict[str, Any]):
+        """A dictionary that can be watched."""
+
+    once = Once(cast(ILogObserver, lambda _: None))
+    one = Event()
+    once(one)
+    watched = weakref.ref(one)
+    del one
+    assert watched() is not None
+    once.logging_has_begun()
+    assert watched() is None
 
 
 def test_nothing_stays_open_when_a_later_output_fails(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def test_without_configuration_messages_go_where_they_are_seen(
     file: str | None,
     text: str,
 ) -> None:
-    """On a terminal to it, otherwise to the journal; from the background never to standard error."""
+    """On a terminal, or in the journal; from the background never on standard error."""
     path = tmp_path / "journal"
     monkeypatch.setattr(outputs, "JOURNAL_SOCKET", str(path))
     if journal:

@@ -95,8 +95,10 @@ def test_of_two_outputs_to_one_place_the_later_holds() -> None:
         *(
             (
                 f"3:{name}{rest}",
-                f"Log output '3:{name}{rest}' does not meet the format requirements"
-                f" for destination type '{name}'",
+                (
+                    f"Log output '3:{name}{rest}' does not meet the format requirements"
+                    f" for destination type '{name}'"
+                ),
             )
             for name, rest in [
                 ("file", ""),

@@ -1,4 +1,4 @@
-"""The daemon's one observer of twisted.logger: filters, and hands on to the outputs."""
+"""The daemon's observer of twisted.logger: filters, and hands on to the outputs."""
 
 from __future__ import annotations
 
@@ -57,3 +57,29 @@ class OwnLog:
             sink.close()
         self._sinks.clear()
         self.outputs = ()
+
+
+@implementer(ILogObserver)
+class Once:
+    """Hands each event on once.
+
+    When Twisted begins to log, it tells everybody again what was logged before, also those who have
+    heard it.
+    """
+
+    def __init__(self, observer: ILogObserver) -> None:
+        self._observer = observer
+        # By identity, and kept so that no other gets the same.
+        self._told: dict[int, LogEvent] | None = {}
+
+    def __call__(self, event: LogEvent) -> None:
+        """See ILogObserver."""
+        if self._told is not None:
+            if id(event) in self._told:
+                return
+            self._told[id(event)] = event
+        self._observer(event)
+
+    def logging_has_begun(self) -> None:
+        """Remember no more events, since none will come again."""
+        self._told = None
