@@ -14,8 +14,8 @@ import pytest
 
 from bench.daemon import CHECKOUT, NO_DRAIN, Daemon, running
 from bench.stress import main as stress
-from twisted_virtlog.client import MAX_READ_BYTES, RemoteError
 from tests.daemon.conftest import StartDaemon
+from twisted_virtlog.client import MAX_READ_BYTES, RemoteError
 
 
 def _twistd(*options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -145,12 +145,13 @@ def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
     """File, line, key and what would be right; the daemon does not start."""
     config = tmp_path / "virtlogd.conf"
     config.write_text('# sizes\nmax_size = "big"\n')
-    output = _refused("--config", str(config), "--jsonrpc", f"unix:{tmp_path}/sock", "--libvirt", "none")
+    nowhere = ("--jsonrpc", "none", "--libvirt", "none")
+    output = _refused("--config", str(config), *nowhere)
     assert f"{config}:2" in output
     assert "max_size" in output
     assert "max_size = 2097152" in output
     missing = tmp_path / "missing.conf"
-    assert str(missing) in _refused("--config", str(missing), "--jsonrpc", "none", "--libvirt", "none")
+    assert str(missing) in _refused("--config", str(missing), *nowhere)
 
 
 @pytest.mark.parametrize(

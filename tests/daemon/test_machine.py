@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.daemon import CHECKOUT, Daemon
-from twisted_virtlog.client import BlockingClient, RemoteError
 from tests.daemon.conftest import StartDaemon
+from twisted_virtlog.client import BlockingClient, RemoteError
 
 # An ordinary user, but for reading this interpreter and checkout, wherever they are.
 _AS_NOBODY = [
@@ -58,7 +58,8 @@ def test_a_full_disk(policy: str, tmp_path: Path) -> None:
     """A guest's log survives a full disk, and other logs go on; see full_disk.py."""
     small = tmp_path / "small"
     small.mkdir()
-    mount = 'mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" -m tests.daemon.full_disk "$3" "$1" "$4"'
+    mount = 'mount -t tmpfs -o size=4m tmpfs "$1" && '
+    mount += 'exec "$2" -m tests.daemon.full_disk "$3" "$1" "$4"'
     arguments = [str(small), sys.executable, policy, str(tmp_path)]
     run = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh", *arguments],

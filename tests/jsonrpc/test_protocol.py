@@ -157,9 +157,7 @@ def test_a_later_error_is_told() -> None:
 
 
 @pytest.mark.parametrize("is_later", [False, True])
-def test_what_nobody_foresaw_costs_one_answer(
-    is_later: bool, expected_failures: list[str]
-) -> None:
+def test_what_nobody_foresaw_costs_one_answer(is_later: bool, expected_failures: list[str]) -> None:
     """It is logged with its traceback, and the conversation goes on."""
     expected_failures.append("ZeroDivisionError")
 
