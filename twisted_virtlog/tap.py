@@ -51,13 +51,16 @@ class Options(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        """Refuse what this version does not serve."""
+        """Refuse what this version does not serve.
+
+        Not with Twisted's UsageError: before Twisted 26 twistd then ended with status 0.
+        """
         if self["admin"] != NO_ENDPOINT:
             message = (
-                f"--admin {self['admin']}: this version does not serve libvirt's admin protocol;"
+                f"virtlogd: --admin {self['admin']}: this version does not serve libvirt's admin protocol;"
                 f" leave the option out or say --admin {NO_ENDPOINT}"
             )
-            raise usage.UsageError(message)
+            raise SystemExit(message)
 
 
 class DaemonService(VirtlogService):

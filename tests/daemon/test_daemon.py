@@ -105,6 +105,7 @@ def test_requests_in_progress_are_answered_at_the_end(
     assert daemon.process.wait(30) == 0
 
 
+@pytest.mark.socat
 def test_a_client_that_half_closes_gets_its_answers(daemon: Daemon) -> None:
     """socat shuts its writing side at the end of its input, and still prints every answer."""
     texts = "".join(

@@ -196,6 +196,18 @@ def test_a_position_after_the_guests_end_covers_its_last_words(world: World) -> 
     assert world.text() == b"last words"
 
 
+def test_a_log_whose_guest_is_gone_is_opened_anew_at_once(world: World) -> None:
+    """A guest that is started again needs not wait until somebody has looked at its old pipe."""
+    guest = world.open()
+    guest.write(b"last words")
+    guest.end()
+    again = world.open()
+    assert again.position.offset == 10
+    again.write(b", and first")
+    world.position()
+    assert world.text() == b"last words, and first"
+
+
 def test_readiness_of_another_pipe_does_not_end_the_log(world: World) -> None:
     """A pipe may get the number of one that was ready and was closed in the same turn."""
     guest = world.open()

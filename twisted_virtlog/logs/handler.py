@@ -105,7 +105,8 @@ class LogHandler:
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
         holder = self._find(path)
-        if holder is not None:
+        # The last guest may be gone already, and nobody has looked at its pipe since.
+        if holder is not None and not holder.end_if_hung_up():
             raise LogBusy(path, holder.driver, holder.domain, holder.opened_at)
         most = self._settings.max_open_logs
         if most and len(self._logs) >= most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 from datetime import datetime, timezone
@@ -143,6 +144,18 @@ class OpenLog:
         """
         self.drain()
         return self.writer.position()
+
+    def end_if_hung_up(self) -> bool:
+        """End the log at once if all write ends are closed and all is written.
+
+        :returns: whether it has ended.
+        """
+        with contextlib.suppress(NotWritten):
+            self.drain()
+            if self._ended():
+                self._end()
+                return True
+        return False
 
     def append(self, message: bytes) -> Position:
         """Drain, then write a message.
