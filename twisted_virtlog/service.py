@@ -23,6 +23,7 @@ from twisted_virtlog import __version__
 from twisted_virtlog.clock import MonotonicClock
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.endpoints import listen
+from twisted_virtlog.event_set import EventSet
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
@@ -88,6 +89,7 @@ class VirtlogService(Service):
         self._started_at = datetime.now(timezone.utc)
         self._started = time.monotonic()
         self._clock = MonotonicClock(self._reactor)
+        self._clients = EventSet(self._reactor)
         self.handler = LogHandler(
             self._clock,
             self._in_thread,
@@ -102,7 +104,7 @@ class VirtlogService(Service):
         try:
             for endpoint, door in self._doors():
                 if endpoint != NO_ENDPOINT:
-                    listener = listen(self._reactor, self._clock, endpoint, door)
+                    listener = listen(self._clients, self._clock, endpoint, door)
                     self._listeners.append(listener)
                     self._logger.info(
                         "{door}: listening on {endpoint}", door=door.name, endpoint=endpoint
@@ -181,5 +183,6 @@ class VirtlogService(Service):
 
     def _close(self) -> None:
         self.handler.close()
+        self._clients.close()
         self._clock.close()
         self._listeners.clear()

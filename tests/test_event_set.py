@@ -1,0 +1,161 @@
+"""Clients' descriptors in a set of their own on the reactor."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.logs.fakes import TurnedReactor
+from twisted_virtlog.event_set import EventSet
+
+
+@implementer(IReadDescriptor)
+class End:
+    """One end of a socket pair, which notes what it is told."""
+
+    def __init__(self, sock: socket.socket, act: Callable[[], object] = lambda: None) -> None:
+        self.sock = sock
+        self.told: list[str] = []
+        self.act = act
+
+    def fileno(self) -> int:
+        """See IReadDescriptor."""
+        return self.sock.fileno()
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "end"
+
+    def doRead(self) -> None:
+        """See IReadDescriptor."""
+        self.told.append("read")
+        self.act()
+
+    def doWrite(self) -> None:
+        """See IWriteDescriptor."""
+        self.told.append("write")
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor."""
+
+
+class Room:
+    """A set on a turned reactor, and pairs of sockets."""
+
+    def __init__(self) -> None:
+        self.reactor = TurnedReactor()
+        self.events = EventSet(self.reactor)
+        self._sockets: list[socket.socket] = []
+
+    def pair(self) -> tuple[End, socket.socket]:
+        """Make a pair of sockets."""
+        ours, theirs = socket.socketpair()
+        self._sockets += [ours, theirs]
+        return End(ours), theirs
+
+    def close(self) -> None:
+        """Close all."""
+        self.events.close()
+        for sock in self._sockets:
+            sock.close()
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """A set of events."""
+    room = Room()
+    yield room
+    room.close()
+
+
+def test_it_looks_like_a_reactor_and_is_one_reader(room: Room) -> None:
+    """However many descriptors it has, the reactor has one."""
+    for _ in range(3):
+        room.events.addReader(room.pair()[0])
+    assert verifyObject(IReactorFDSet, room.events)
+    assert verifyObject(IReadDescriptor, room.reactor.readers[0])
+    assert room.reactor.readers == [room.events]
+    assert len(room.events.getReaders()) == 3
+
+
+def test_each_is_told_what_it_waits_for(room: Room) -> None:
+    """Reading and writing are asked for apart, and as often as one likes."""
+    end, other = room.pair()
+    room.events.addReader(end)
+    room.events.addReader(end)
+    room.reactor.turn()
+    assert end.told == []
+    room.events.addWriter(end)
+    room.reactor.turn()
+    assert end.told == ["write"]
+    other.send(b"x")
+    room.reactor.turn()
+    assert end.told == ["write", "read", "write"]
+    room.events.removeWriter(end)
+    room.reactor.turn()
+    assert end.told == ["write", "read", "write", "read"]
+    for _ in range(2):
+        room.events.removeReader(end)
+        room.events.removeWriter(end)
+    room.reactor.turn()
+    assert len(end.told) == 4
+    assert not room.events.getReaders()
+    assert not room.events.getWriters()
+
+
+def test_a_hang_up_is_told_to_who_waits(room: Room) -> None:
+    """A client that is gone is found out by reading, or by writing."""
+    reader, other = room.pair()
+    writer, another = room.pair()
+    room.events.addReader(reader)
+    room.events.addWriter(writer)
+    other.close()
+    another.close()
+    room.reactor.turn()
+    assert (reader.told, writer.told) == (["read"], ["write"])
+
+
+def test_one_that_was_removed_in_this_turn_is_left_alone(room: Room) -> None:
+    """What one does may close another."""
+    ends = [room.pair() for _ in range(2)]
+    for (end, other), (victim, _) in zip(ends, reversed(ends), strict=True):
+        end.act = lambda victim=victim: room.events.removeReader(victim)  # type: ignore[misc]
+        room.events.addReader(end)
+        other.send(b"x")
+    room.reactor.turn()
+    assert sorted(end.told for end, _ in ends) == [[], ["read"]]
+
+
+def test_one_that_fails_does_not_keep_others_from_their_turn(
+    room: Room, expected_failures: list[str]
+) -> None:
+    """It is logged, and the rest go on."""
+    expected_failures.append("ZeroDivisionError")
+    bad, other = room.pair()
+    good, another = room.pair()
+    bad.act = lambda: 1 / 0
+    for end in (bad, good):
+        room.events.addReader(end)
+    other.send(b"x")
+    another.send(b"x")
+    room.reactor.turn()
+    assert (bad.told, good.told) == (["read"], ["read"])
+
+
+def test_all_can_be_removed_at_once(room: Room) -> None:
+    """And told which they were."""
+    first, second = room.pair()[0], room.pair()[0]
+    room.events.addReader(first)
+    room.events.addWriter(first)
+    room.events.addWriter(second)
+    assert set(room.events.removeAll()) == {first, second}
+    assert not select.select([room.events.fileno()], [], [], 0)[0]
+    room.events.addReader(first)
+    assert room.events.getReaders() == [first]
