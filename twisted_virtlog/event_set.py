@@ -63,14 +63,12 @@ class EventSet:
 
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
         """See IReactorFDSet."""
-        removed: dict[IReadDescriptor | IWriteDescriptor, None] = {}
-        for descriptor in {*self._readers, *self._writers}:
-            self._change(descriptor, 0, known=True)
-        for each in (*self._readers.values(), *self._writers.values()):
-            removed[each] = None
+        removed: dict[int, IReadDescriptor | IWriteDescriptor] = {**self._readers, **self._writers}
+        for descriptor in removed:
+            self._epoll.unregister(descriptor)
         self._readers.clear()
         self._writers.clear()
-        return list(removed)
+        return list(removed.values())
 
     def getReaders(self) -> list[IReadDescriptor]:
         """See IReactorFDSet."""

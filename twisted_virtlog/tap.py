@@ -57,8 +57,8 @@ class Options(usage.Options):
         """
         if self["admin"] != NO_ENDPOINT:
             message = (
-                f"virtlogd: --admin {self['admin']}: this version does not serve libvirt's admin protocol;"
-                f" leave the option out or say --admin {NO_ENDPOINT}"
+                f"virtlogd: --admin {self['admin']}: this version does not serve libvirt's admin"
+                f" protocol; leave the option out or say --admin {NO_ENDPOINT}"
             )
             raise SystemExit(message)
 

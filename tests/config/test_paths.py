@@ -11,10 +11,16 @@ def test_root_has_the_system_s_paths() -> None:
     """Whatever the environment says."""
     environment = {"XDG_RUNTIME_DIR": "/run/user/0", "XDG_CONFIG_HOME": "/c"}
     paths = default_paths(0, "/root", environment)
-    log = "/var/log/libvirt/virtlogd.log"
-    assert paths == Paths("/etc/libvirt/virtlogd.conf", "/run/libvirt", 0o755, log)
+    assert paths == Paths(
+        config="/etc/libvirt/virtlogd.conf",
+        run_directory="/run/libvirt",
+        run_mode=0o755,
+        own_log="/var/log/libvirt/virtlogd.log",
+        pid_file="/run/virtlogd.pid",
+    )
     assert paths.jsonrpc_socket == "/run/libvirt/virtlogd-jsonrpc-sock"
     assert paths.log_socket == "/run/libvirt/virtlogd-sock"
+    assert paths.admin_socket == "/run/libvirt/virtlogd-admin-sock"
 
 
 @pytest.mark.parametrize(
@@ -44,4 +50,7 @@ def test_a_user_has_their_own(
     environment: dict[str, str], config: str, run_directory: str, log: str
 ) -> None:
     """Below the XDG directories, or libvirt's fall-backs in the home directory."""
-    assert default_paths(1000, "/home/me", environment) == Paths(config, run_directory, 0o700, log)
+    paths = default_paths(1000, "/home/me", environment)
+    pid_file = f"{run_directory}/virtlogd.pid"
+    assert paths == Paths(config, run_directory, 0o700, log, pid_file)
+    assert paths.admin_socket == f"{run_directory}/virtlogd-admin-sock"

@@ -198,10 +198,10 @@ def test_an_unknown_key_is_pointed_out_and_no_error() -> None:
 
 def test_too_many_backups_are_pointed_out() -> None:
     """libvirt accepts the number, and then every open fails; so do we, but with a warning."""
-    settings, warnings = load("a.conf", b"max_backups = 33")
+    settings, warnings = load("a.conf", b"# one\nmax_backups = 33")
     assert settings.max_backups == 33
     assert warnings == [
-        "a.conf: max_backups: 33 is more than 32; every open, read and append will be refused"
+        "a.conf:2: max_backups: 33 is more than 32; every open, read and append will be refused"
     ]
     assert load("a.conf", b"max_backups = 32")[1] == []
 

@@ -11,7 +11,13 @@ import pytest
 from twisted_virtlog.config.settings import ConfigError, load
 from twisted_virtlog.ownlog.observer import OwnLog
 from twisted_virtlog.ownlog.outputs import OutputError, default_output
-from twisted_virtlog.ownlog.spec import parse_filters, parse_level, parse_outputs
+from twisted_virtlog.ownlog.spec import (
+    format_filters,
+    format_outputs,
+    parse_filters,
+    parse_level,
+    parse_outputs,
+)
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "config.json").read_text())["cases"]
 
@@ -37,9 +43,8 @@ def test_what_virtlogd_accepts_means_the_same(case: dict[str, Any]) -> None:
     assert settings.admin_max_clients == case["admin_max_clients"]
     level = parse_level(settings.log_level)
     outputs = parse_outputs(settings.log_outputs) or [default_output(level, has_terminal=True)]
-    assert " ".join(str(one) for one in outputs) == case["log_outputs"]
-    filters = "".join(f"{one} " for one in parse_filters(settings.log_filters))
-    assert filters == case["log_filters"]
+    assert format_outputs(outputs) == case["log_outputs"]
+    assert format_filters(parse_filters(settings.log_filters)) == case["log_filters"]
 
 
 @pytest.mark.parametrize("case", _cases(accepted=False, kind="syntax"))

@@ -112,6 +112,69 @@ def test_nothing_stays_open_when_a_later_output_fails(tmp_path: Path) -> None:
     assert _open_descriptors() == before
 
 
+def test_outputs_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_path: Path) -> None:
+    """Later messages go to the new ones alone, and nothing of the old ones stays open."""
+    before = len(_open_descriptors())
+    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/old 1:journald"), [])
+    own_log(event("one"))
+    outputs = parse_outputs(f"4:file:{tmp_path}/new")
+    own_log.set_outputs(outputs)
+    assert own_log.outputs == tuple(outputs)
+    assert len(_open_descriptors()) == before + 1
+    own_log(event("two", level=LogLevel.error))
+    own_log(event("too slight for the new one"))
+    own_log.close()
+    for name, word in (("old", "one"), ("new", "two")):
+        (line,) = (tmp_path / name).read_text().splitlines()
+        assert line.endswith(f" : {word}")
+
+
+def test_a_file_that_was_moved_away_is_made_again(event: MakeEvent, tmp_path: Path) -> None:
+    """By setting the same outputs, so that the daemon's own log can be rotated."""
+    file = tmp_path / "log"
+    own_log = OwnLog(parse_outputs(f"1:file:{file}"), [])
+    own_log(event("one"))
+    file.rename(tmp_path / "log.1")
+    own_log(event("two"))
+    own_log.set_outputs(own_log.outputs)
+    own_log(event("three"))
+    own_log.close()
+    assert [line.split()[-1] for line in (tmp_path / "log.1").read_text().splitlines()] == [
+        "one",
+        "two",
+    ]
+    assert file.read_text().endswith(" : three\n")
+
+
+def test_outputs_that_fail_leave_the_present_ones(event: MakeEvent, tmp_path: Path) -> None:
+    """All of the new ones are taken, or none."""
+    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), [])
+    before = own_log.outputs, _open_descriptors()
+    new = parse_outputs(f"1:file:{tmp_path}/new 1:file:{tmp_path}/missing/log")
+    with pytest.raises(OutputError, match=f"failed to open {tmp_path}/missing/log"):
+        own_log.set_outputs(new)
+    assert (own_log.outputs, _open_descriptors()) == before
+    own_log(event("one"))
+    own_log.close()
+    assert (tmp_path / "log").read_text().endswith(" : one\n")
+    assert (tmp_path / "new").read_text() == ""
+
+
+def test_level_and_filters_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_path: Path) -> None:
+    """They hold from the next message on."""
+    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), [])
+    own_log(event("one", level=LogLevel.debug))
+    own_log.filters = tuple(parse_filters("1:logs"))
+    own_log(event("two", level=LogLevel.debug))
+    own_log.filters = ()
+    own_log(event("three", level=LogLevel.debug))
+    own_log.level = Priority.DEBUG
+    own_log(event("four", level=LogLevel.debug))
+    own_log.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.split()[-1] for line in lines] == ["two", "four"]
+
+
 def test_after_closing_it_takes_messages_and_drops_them(event: MakeEvent, tmp_path: Path) -> None:
     """The last words of a process that ends do no harm."""
     before = _open_descriptors()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,8 @@ from twisted_virtlog.ownlog.spec import (
     Output,
     Priority,
     SpecError,
+    format_filters,
+    format_outputs,
     parse_filters,
     parse_level,
     parse_outputs,
@@ -70,13 +74,20 @@ def test_a_mistake_in_a_filter_is_told(text: str, message: str) -> None:
 
 
 def test_outputs_of_all_kinds() -> None:
-    """Each destination with its argument; a path may have colons."""
-    assert parse_outputs("1:stderr  2:journald 3:syslog:virt:logd 4:file:/var/log/a:b") == [
+    """Each destination with its argument."""
+    assert parse_outputs("1:stderr  2:journald 3:syslog:virtlogd 4:file:/var/log/a") == [
         Output(Priority.DEBUG, Destination.STDERR),
         Output(Priority.INFO, Destination.JOURNALD),
-        Output(Priority.WARNING, Destination.SYSLOG, "virt:logd"),
-        Output(Priority.ERROR, Destination.FILE, "/var/log/a:b"),
+        Output(Priority.WARNING, Destination.SYSLOG, "virtlogd"),
+        Output(Priority.ERROR, Destination.FILE, "/var/log/a"),
     ]
+
+
+@pytest.mark.parametrize("blank", ["\t", "\n", "\r", "\v", "\f", "\n\t"])
+def test_white_space_before_a_level_means_nothing(blank: str) -> None:
+    """As in a string over several lines; libvirt skips it, too."""
+    assert parse_filters(f"{blank}1:a") == [Filter(Priority.DEBUG, "*a*")]
+    assert parse_outputs(f"{blank}+02:stderr") == [Output(Priority.INFO, Destination.STDERR)]
 
 
 def test_of_two_outputs_to_one_place_the_later_holds() -> None:
@@ -108,6 +119,9 @@ def test_of_two_outputs_to_one_place_the_later_holds() -> None:
                 ("stderr", ":"),
                 ("journald", ":x"),
                 ("file", ":/a\0b"),
+                ("file", ":/a:b"),
+                ("file", "::"),
+                ("syslog", ":x:"),
             ]
         ),
     ],
@@ -118,6 +132,37 @@ def test_a_mistake_in_an_output_is_told(text: str, message: str) -> None:
         parse_outputs(text)
     assert str(caught.value) == message
     assert caught.value.remedy
+
+
+def test_filters_are_reported_as_libvirt_reports_them() -> None:
+    """A space stands behind each, also the last."""
+    assert format_filters(parse_filters("1:+util 4:rpc")) == "1:*util* 4:*rpc* "
+    assert format_filters([]) == ""
+
+
+def test_outputs_are_reported_as_libvirt_reports_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A space stands between them, and a relative path has become absolute."""
+    monkeypatch.chdir(tmp_path)
+    outputs = parse_outputs("3:stderr 1:file:./a/../b 2:syslog:x 4:journald")
+    assert format_outputs(outputs) == f"3:stderr 1:file:{tmp_path}/b 2:syslog:x 4:journald"
+    assert format_outputs([]) == ""
+
+
+_priorities = st.sampled_from(Priority)
+_words = st.from_regex(r"[a-z0-9_./-]+", fullmatch=True)
+_outputs = st.one_of(
+    st.builds(Output, _priorities, st.sampled_from([Destination.STDERR, Destination.JOURNALD])),
+    st.builds(Output, _priorities, st.just(Destination.SYSLOG), _words),
+    st.builds(Output, _priorities, st.just(Destination.FILE), _words.map(os.path.abspath)),
+)
+
+
+@given(st.lists(_outputs, unique_by=lambda one: (one.destination, one.argument)))
+def test_reported_outputs_can_be_set_again(outputs: list[Output]) -> None:
+    """What is reported means what was set."""
+    assert parse_outputs(format_outputs(outputs)) == outputs
 
 
 _text = st.text(st.sampled_from("1234+: *?[]!-\\a/\0²"), max_size=30)

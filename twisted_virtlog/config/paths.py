@@ -14,12 +14,14 @@ class Paths:
     :ivar run_directory: where the sockets are.
     :ivar run_mode: the directory's mode when it is made.
     :ivar own_log: the log of a daemon in the background that has no journal.
+    :ivar pid_file: libvirt's pid file; not in the run directory for root.
     """
 
     config: str
     run_directory: str
     run_mode: int
     own_log: str
+    pid_file: str
 
     @property
     def jsonrpc_socket(self) -> str:
@@ -31,6 +33,11 @@ class Paths:
         """The socket of libvirt's log-manager program."""
         return f"{self.run_directory}/virtlogd-sock"
 
+    @property
+    def admin_socket(self) -> str:
+        """The socket of libvirt's admin program."""
+        return f"{self.run_directory}/virtlogd-admin-sock"
+
 
 def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
     """Tell the default paths.
@@ -39,10 +46,20 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
     :param home: the user's home directory.
     """
     if uid == 0:
-        log = "/var/log/libvirt/virtlogd.log"
-        return Paths("/etc/libvirt/virtlogd.conf", "/run/libvirt", 0o755, log)
+        return Paths(
+            config="/etc/libvirt/virtlogd.conf",
+            run_directory="/run/libvirt",
+            run_mode=0o755,
+            own_log="/var/log/libvirt/virtlogd.log",
+            pid_file="/run/virtlogd.pid",
+        )
     run = environment.get("XDG_RUNTIME_DIR") or f"{home}/.cache"
     config = environment.get("XDG_CONFIG_HOME") or f"{home}/.config"
     cache = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
-    log = f"{cache}/libvirt/virtlogd.log"
-    return Paths(f"{config}/libvirt/virtlogd.conf", f"{run}/libvirt", 0o700, log)
+    return Paths(
+        config=f"{config}/libvirt/virtlogd.conf",
+        run_directory=f"{run}/libvirt",
+        run_mode=0o700,
+        own_log=f"{cache}/libvirt/virtlogd.log",
+        pid_file=f"{run}/libvirt/virtlogd.pid",
+    )

@@ -153,14 +153,13 @@ def load(file: str, text: bytes) -> tuple[Settings, list[str]]:
             # As in libvirt.
             warnings.append(f"{file}:{statement.line}: {name}: set before; the first value holds")
         else:
-            values[name] = _checked(file, statement)
-    settings = Settings(**values)
-    if settings.max_backups > MAX_BACKUPS:
-        warnings.append(
-            f"{file}: max_backups: {settings.max_backups} is more than {MAX_BACKUPS};"
-            " every open, read and append will be refused"
-        )
-    return settings, warnings
+            value = values[name] = _checked(file, statement)
+            if name == "max_backups" and value > MAX_BACKUPS:
+                warnings.append(
+                    f"{file}:{statement.line}: max_backups: {value} is more than {MAX_BACKUPS};"
+                    " every open, read and append will be refused"
+                )
+    return Settings(**values), warnings
 
 
 def read(file: str, required: bool) -> tuple[Settings, list[str]]:

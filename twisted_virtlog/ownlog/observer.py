@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
@@ -16,9 +17,9 @@ from twisted_virtlog.ownlog.spec import DEFAULT_PRIORITY, Filter, Output, Priori
 class OwnLog:
     """Writes the events that the level or a filter lets through to the outputs that want them.
 
-    :ivar level: for events that no filter matches.
-    :ivar filters: those in force.
-    :ivar outputs: those in force.
+    :ivar level: for events that no filter matches; may be set.
+    :ivar filters: those in force; may be set.
+    :ivar outputs: those in force; see :meth:`set_outputs`.
     """
 
     def __init__(
@@ -34,13 +35,7 @@ class OwnLog:
         self.level = level
         self.filters = tuple(filters)
         self.outputs = tuple(outputs)
-        self._sinks: list[Sink] = []
-        try:
-            for output in outputs:
-                self._sinks.append(open_output(output))
-        except BaseException:
-            self.close()
-            raise
+        self._sinks = _open_all(self.outputs)
 
     def __call__(self, event: LogEvent) -> None:
         """See ILogObserver."""
@@ -51,12 +46,21 @@ class OwnLog:
             if priority >= output.priority:
                 sink.write(event)
 
+    def set_outputs(self, outputs: Sequence[Output]) -> None:
+        """Write to other outputs from now on, which are opened anew even when they are the same.
+
+        :raises OutputError: one of them cannot be opened; the present ones stay then.
+        """
+        sinks = _open_all(outputs)
+        before = self._sinks
+        self.outputs = tuple(outputs)
+        self._sinks = sinks
+        for sink in before:
+            sink.close()
+
     def close(self) -> None:
         """Close the outputs."""
-        for sink in self._sinks:
-            sink.close()
-        self._sinks.clear()
-        self.outputs = ()
+        self.set_outputs(())
 
 
 @implementer(ILogObserver)
@@ -83,3 +87,15 @@ class Once:
     def logging_has_begun(self) -> None:
         """Remember no more events, since none will come again."""
         self._told = None
+
+
+def _open_all(outputs: Sequence[Output]) -> list[Sink]:
+    """Open outputs, all or none."""
+    sinks: list[Sink] = []
+    with ExitStack() as undo:
+        for output in outputs:
+            sink = open_output(output)
+            undo.callback(sink.close)
+            sinks.append(sink)
+        undo.pop_all()
+    return sinks

@@ -71,8 +71,8 @@ class Destination(enum.Enum):
 #: Those that are followed by a path or an identifier.
 _WITH_ARGUMENT = (Destination.FILE, Destination.SYSLOG)
 
-# libvirt reads a number and looks at its range.
-_PRIORITY = re.compile(r"\+?0*[1-4]")
+# libvirt reads a number, as C does, and looks at its range.
+_PRIORITY = re.compile(r"[\t\n\v\f\r ]*\+?0*[1-4]")
 
 _LEVEL_REMEDY = "write 1 (debug), 2 (info), 3 (warning) or 4 (error)"
 _FILTER_REMEDY = "write filters as 1:logs 3:jsonrpc, a level and a part of a module's name"
@@ -134,6 +134,16 @@ def parse_outputs(text: str) -> list[Output]:
     return list(outputs.values())
 
 
+def format_filters(filters: Sequence[Filter]) -> str:
+    """Report filters as libvirt 9.0.0 does, with a space behind each; empty when there are none."""
+    return "".join(f"{one} " for one in filters)
+
+
+def format_outputs(outputs: Sequence[Output]) -> str:
+    """Report outputs as libvirt 9.0.0 does, with a space between them."""
+    return " ".join(map(str, outputs))
+
+
 def wanted(filters: Sequence[Filter], level: Priority, part: str) -> Priority:
     """Tell the least priority with which messages of a part go to the outputs.
 
@@ -179,6 +189,8 @@ def _parse_output(item: str) -> Output:
     if (
         bool(argument) != (destination in _WITH_ARGUMENT)
         or (colon and not argument)
+        # As in libvirt, there is nothing behind an argument, so that it has no colons.
+        or ":" in argument
         # No file has it in its name.
         or "\0" in argument
     ):
