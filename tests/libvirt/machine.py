@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -44,35 +46,41 @@ _SETTINGS = {
 _DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}
 
 
-def main(max_size: str, *daemon: str) -> int:
+def main(max_size: str, *daemon: str) -> None:
     """Start everything, then run the scenarios that standard input asks for, until it ends.
 
     :param max_size: the size in bytes at which a log file is rotated.
     :param daemon: the command of the log daemon.
     """
-    _reap_beside(os.fork())
+    _be_init_beside(os.fork())
     _mount_own_file_systems()
     # Our daemon reads it as well.
     Path("/etc/libvirt/virtlogd.conf").write_text(f"max_size = {max_size}\nmax_backups = 3\n")
     machine = Machine(daemon)
     machine.start_log_daemon()
     machine.start_libvirtd()
-    print(json.dumps({"result": "ready"}), flush=True)
+    _tell({"result": "ready"})
     for line in sys.stdin:
-        print(json.dumps(_answer(machine, json.loads(line))), flush=True)
-    return 0
+        _tell(_answer(machine, json.loads(line)))
 
 
-def _reap_beside(child: int) -> None:
-    """Stay behind as the first process, which inherits and reaps QEMUs; end with the child.
+def _tell(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
-    Without it a QEMU that ends is a zombie, and libvirtd waits for it in vain.
+
+def _be_init_beside(child: int) -> None:
+    """Stay behind as the namespace's first process, which inherits QEMUs; end with the child.
+
+    A QEMU that has ended and waits to be reaped would seem alive to libvirtd, which then neither
+    gives it up nor asks for its log. So the kernel reaps them.
     """
-    while child:
-        ended, status = os.wait()
-        if ended == child:
-            # The namespace ends with its first process, and all that is left in it.
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    if child:
+        ended = os.pidfd_open(child)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        select.select([ended], [], [])
+        # All that is left in the namespace ends with its first process.
+        os._exit(0)
 
 
 def _answer(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
@@ -215,4 +223,4 @@ def _must_run(process: subprocess.Popen[bytes]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

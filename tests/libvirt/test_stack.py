@@ -38,7 +38,7 @@ def lives(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
 
 
 def test_a_guest_s_logs_are_those_that_virtlogd_writes(lives: dict[str, dict[str, Any]]) -> None:
-    """Defined, started, listed, destroyed: virsh says the same, and all files have the same text."""
+    """Defined, started, listed, destroyed: virsh says the same, the files have the same text."""
     ours, theirs = ({**life, "steps": _comparable(life["steps"])} for life in lives.values())
     assert ours == theirs
     assert ours["files"] == ["alice-serial0.log", "alice.log"]
@@ -108,7 +108,9 @@ def test_a_failed_start_is_explained_by_what_qemu_said(
 ) -> None:
     """virsh shows QEMU's words of this very start, and nothing else of the log, each time."""
     result = stack.run("failing_starts", name=name, starts=starts)
-    assert _wrong(result["said"], starts) == []
+    wrong, unasked = _wrong(result["said"], starts)
+    assert wrong == []
+    assert unasked <= starts // 10
     assert _logged(result["log"]) == list(range(starts))
 
 
@@ -116,7 +118,9 @@ def test_a_failed_start_is_explained_when_its_log_is_rotated(tmp_path: Path) -> 
     """So it is when files are so small that a rollover falls into about every other start."""
     with running(tmp_path, twisted_virtlog(), max_size=4096) as stack:
         result = stack.run("failing_starts", name="eve", starts=30)
-    assert _wrong(result["said"], 30) == []
+    wrong, unasked = _wrong(result["said"], 30)
+    assert wrong == []
+    assert unasked <= 3
     kept = _logged(result["log"])
     assert 0 < len(kept) < 30
     assert kept == list(range(30 - len(kept), 30))
@@ -125,19 +129,17 @@ def test_a_failed_start_is_explained_when_its_log_is_rotated(tmp_path: Path) -> 
 def test_without_the_drain_a_failed_start_is_explained_wrongly(tmp_path: Path) -> None:
     """A position that does not cover what is in the pipe makes virsh show some other text.
 
-    This proves that the tests above can fail. About one in three starts goes wrong, so that this
-    many going well by chance is out of the question.
+    This proves that the tests above can fail. A quarter of the starts went wrong at least, whenever
+    it was tried, so that sixty that go well by chance are out of the question.
     """
     with running(tmp_path, twisted_virtlog(NO_DRAIN)) as stack:
         result = stack.run("failing_starts", name="eve", starts=60)
-    # A log that is still taken by the last start is another matter.
-    wrong = [text for text in _wrong(result["said"], 60) if "internal error: " in text]
-    print(f"{len(wrong)} of 60 starts explained wrongly")
-    assert wrong
+    wrong, _unasked = _wrong(result["said"], 60)
+    assert [text for text in wrong if "internal error: " in text]
 
 
 def _comparable(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Take away times, numbers of guests, processes and descriptors, and what virtlogd cannot tell."""
+    """Take away times, numbers, and what virtlogd cannot tell."""
     return [
         {key: _without_numbers(value) for key, value in step.items() if key not in ("open", "read")}
         for step in steps
@@ -162,17 +164,29 @@ _EXPLAINED = re.compile(
 )
 
 
-def _wrong(said: str, starts: int) -> list[str]:
-    """Give what virsh said of those of so many starts that it did not explain as it should."""
+# On a busy machine libvirtd may find the socket of QEMU closed, and QEMU still there: it gives up
+# without a look at the log, whatever daemon there is: about one of 500 starts at a load of five.
+_UNASKED = re.compile(r"from \S+\nerror: failed to connect to monitor socket: .*\n+")
+
+
+def _wrong(said: str, starts: int) -> tuple[list[str], int]:
+    """Judge what virsh said of so many starts that failed.
+
+    :returns: what it said of those that it did not explain as it should, and the number of those
+        for which libvirtd did not ask the daemon.
+    """
     first, *texts = said.split("error: Failed to create domain ")
     assert not first
     assert len(texts) == starts
     wrong = []
+    unasked = 0
     for number, text in enumerate(texts):
         explained = _EXPLAINED.fullmatch(text)
-        if explained is None or int(explained[1]) != number:
+        if _UNASKED.fullmatch(text):
+            unasked += 1
+        elif explained is None or int(explained[1]) != number:
             wrong.append(text)
-    return wrong
+    return wrong, unasked
 
 
 def _logged(log: str) -> list[int]:
