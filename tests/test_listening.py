@@ -30,7 +30,8 @@ from tests.socket_fakes import PATIENCE, FakeReactor, descriptors_open, fill, re
 from twisted_virtlog.binding import ListenError, bind
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.endpoints import listen
-from twisted_virtlog.listening import Door, Listener
+from twisted_virtlog.listening import Listener
+from twisted_virtlog.servers import Server
 
 NOBODY = 65534
 
@@ -78,23 +79,23 @@ class Host:
         self.conversations.append(Echo())
         return self.conversations[-1]
 
-    def door(self, max_clients: int = 100, **fields: Any) -> Door:
-        """Make a door that serves this user."""
+    def server(self, max_clients: int = 100, **fields: Any) -> Server:
+        """Make a server for this user."""
         fields = {"uids": {os.geteuid()}, "converse": self.converse, **fields}
-        return Door("a door", max_clients=max_clients, **fields)
+        return Server("a server", max_clients=max_clients, **fields)
 
     def listen(self, endpoint: str | None = None, **fields: Any) -> Listener:
         """Listen, by default at the path."""
         endpoint = f"unix:{self.path}" if endpoint is None else endpoint
-        self.listener = listen(self.reactor, self.clock, endpoint, self.door(**fields))
+        self.listener = listen(self.reactor, self.clock, endpoint, self.server(**fields))
         self._stack.callback(self.stop, self.listener)
         return self.listener
 
     def stop(self, listener: Listener) -> None:
         """Stop listening and close what is connected."""
         listener.stopListening()
-        for connection in list(listener.connections):
-            connection.abort()
+        for client in list(listener.server.clients.values()):
+            client.connection.abort()
 
     def connect(self, data: bytes = b"") -> socket.socket:
         """Connect and send; does not wait until it is accepted."""
@@ -138,14 +139,14 @@ def test_serves_clients(host: Host) -> None:
     assert verifyObject(IListeningPort, listener)
     assert verifyObject(IReadDescriptor, listener)
     assert listener.getHost() == UNIXAddress(str(host.path))
-    assert listener.logPrefix() == "a door"
+    assert listener.logPrefix() == "a server"
     clients = [host.connect(b"hello %d" % number) for number in range(20)]
     host.reactor.run()
     assert [client.recv(100) for client in clients] == [b"hello %d" % n for n in range(20)]
-    assert len(listener.connections) == 20
+    assert len(listener.server.clients) == 20
     clients[0].close()
     host.reactor.run()
-    assert len(listener.connections) == 19
+    assert len(listener.server.clients) == 19
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777])
@@ -205,7 +206,7 @@ def test_a_live_socket_is_not_taken(host: Host) -> None:
     host.listen()
     before = host.path.lstat()
     with pytest.raises(ListenError, match=rf"{host.path}: process {os.getpid()} \(.+\) has it"):
-        listen(host.reactor, host.clock, f"unix:{host.path}", host.door())
+        listen(host.reactor, host.clock, f"unix:{host.path}", host.server())
     assert os.path.samestat(host.path.lstat(), before)
     client = host.connect(b"hello")
     host.reactor.run()
@@ -402,7 +403,7 @@ def test_stopping_leaves_a_successors_socket(host: Host) -> None:
     """A daemon whose socket was replaced does not remove the new one."""
     listener = host.listen()
     host.path.unlink()
-    successor = listen(host.reactor, host.clock, f"unix:{host.path}", host.door())
+    successor = listen(host.reactor, host.clock, f"unix:{host.path}", host.server())
     listener.stopListening()
     client = host.connect(b"hello")
     host.reactor.run()
@@ -451,7 +452,7 @@ def test_an_endpoint_that_cannot_be_served(host: Host, endpoint: str) -> None:
     with pytest.raises(ListenError) as raised:
         host.listen(endpoint)
     message = str(raised.value)
-    assert message.startswith("a door: ")
+    assert message.startswith("a server: ")
     assert repr(endpoint) in message
     assert "unix:/" in message
     assert not host.reactor.readers
@@ -494,16 +495,16 @@ from tests.socket_fakes import FakeReactor, descriptors_open
 from tests.test_listening import Echo
 from twisted_virtlog.binding import ListenError
 from twisted_virtlog.endpoints import listen
-from twisted_virtlog.listening import Door
+from twisted_virtlog.servers import Server
 
 reactor = FakeReactor()
 result = {}
 for endpoint in ["domain=UNIX:name=virtlogd.socket", "domain=INET:index=1", "domain=UNIX:index=2",
                  "domain=UNIX:name=d", "domain=UNIX:index=4"]:
     before = descriptors_open()
-    door = Door("a door", {os.geteuid()}, 10, Echo)
+    server = Server("a server", {os.geteuid()}, 10, Echo)
     try:
-        listener = listen(reactor, Clock(), "systemd:" + endpoint, door)
+        listener = listen(reactor, Clock(), "systemd:" + endpoint, server)
     except ListenError as error:
         result[endpoint] = [str(error), descriptors_open() - before]
         continue
@@ -543,7 +544,7 @@ def test_sockets_that_systemd_hands_over(tmp_path: Path) -> None:
     assert "descriptor 5 is no UNIX socket" in message
     assert left == 0
     message, left = found["domain=UNIX:name=d"]
-    assert "a door: " in message
+    assert "a server: " in message
     assert "name=d" in message
     assert left == 0
     message, left = found["domain=UNIX:index=4"]
@@ -563,7 +564,7 @@ def test_a_peer_of_another_user_is_closed_unheard(host: Host) -> None:
     with suppress(ConnectionResetError):
         assert client.recv(100) == b""
     assert host.conversations == []
-    assert not listener.connections
+    assert not listener.server.clients
     (event,) = logged
     assert event["log_level"] is LogLevel.error
     text = event["log_format"].format(**event)
@@ -638,7 +639,7 @@ def test_a_conversation_that_cannot_begin_costs_its_client(
     with suppress(ConnectionResetError):
         assert first.recv(100) == b""
     assert second.recv(100) == b"second"
-    assert len(listener.connections) == 1
+    assert len(listener.server.clients) == 1
     assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
     assert descriptors_open() == before + 3
 
@@ -660,7 +661,7 @@ def test_at_the_limit_clients_wait_their_turn(host: Host) -> None:
         clients[number - 2].close()
         host.reactor.run()
         assert clients[number].recv(100) == b"%d" % number
-        assert len(listener.connections) == 2
+        assert len(listener.server.clients) == 2
     clients[4].close()
     host.reactor.run()
     assert listener in host.reactor.readers
@@ -744,7 +745,7 @@ def test_finish_with_nobody_connected(host: Host) -> None:
     """With no client connected all is finished at once."""
     listener = host.listen()
     listener.stopListening()
-    assert fired(listener.finish())
+    assert fired(listener.server.finish(host.clock))
     assert not host.clock.getDelayedCalls()
 
 
@@ -762,7 +763,7 @@ def test_finish_answers_what_is_in_progress(host: Host) -> None:
     idle, busy = host.connect(b"hello"), host.connect(b"?")
     host.reactor.run()
     listener.stopListening()
-    finished = listener.finish()
+    finished = listener.server.finish(host.clock)
     assert not fired(finished)
     assert receive_to_end(idle) == b"hello"
     assert not has_answer(busy)
@@ -778,10 +779,10 @@ def test_finish_cuts_off_who_does_not_read(host: Host) -> None:
     listener = host.listen()
     slow, reader, busy = host.connect(b"x"), host.connect(b"x"), host.connect(b"?")
     host.reactor.run()
-    for connection in list(listener.connections)[:2]:
-        connection.send(b"y" * 1_000_000)
+    for client in list(listener.server.clients.values())[:2]:
+        client.connection.send(b"y" * 1_000_000)
     listener.stopListening()
-    finished = listener.finish()
+    finished = listener.server.finish(host.clock)
     received = b""
     while len(received) < 1_000_001:
         received += reader.recv(100_000)
@@ -791,7 +792,7 @@ def test_finish_cuts_off_who_does_not_read(host: Host) -> None:
     assert not fired(finished)
     host.clock.advance(0.1)
     assert fired(finished)
-    assert not listener.connections
+    assert not listener.server.clients
     assert 0 < len(receive_to_end(slow)) < 1_000_000
     assert receive_to_end(busy) == b""
     host.conversations[2].later.callback(None)
@@ -808,7 +809,7 @@ def test_finish_goes_on_past_a_conversation_that_fails(
     host.reactor.run()
     monkeypatch.setattr(host.conversations[0], "finish", lambda: 1 / 0)
     listener.stopListening()
-    assert fired(listener.finish())
+    assert fired(listener.server.finish(host.clock))
     assert receive_to_end(first) == b"a"
     assert receive_to_end(second) == b"b"
 
@@ -822,7 +823,7 @@ from twisted.internet.defer import Deferred
 from tests.test_listening import Echo
 from twisted_virtlog.clock import MonotonicClock
 from twisted_virtlog.endpoints import listen
-from twisted_virtlog.listening import Door
+from twisted_virtlog.servers import Server
 
 class Later(Echo):
     def handle_next(self):
@@ -832,7 +833,8 @@ class Later(Echo):
         return answered
 
 clock = MonotonicClock(reactor)
-listener = listen(reactor, clock, "unix:" + sys.argv[1], Door("a door", {{os.geteuid()}}, 3, Later))
+server = Server("a server", {{os.geteuid()}}, 3, Later)
+listener = listen(reactor, clock, "unix:" + sys.argv[1], server)
 
 def read():
     # Reads until the test closes its end, then stops.
@@ -841,7 +843,7 @@ def read():
 
 def stop():
     listener.stopListening()
-    listener.finish().addCallback(lambda _: (clock.close(), reactor.stop()))
+    listener.server.finish(clock).addCallback(lambda _: (clock.close(), reactor.stop()))
 
 reactor.callInThread(read)
 reactor.callWhenRunning(lambda: print("listening", flush=True))

@@ -17,16 +17,17 @@ from twisted.python.failure import Failure
 
 from twisted_virtlog.binding import BACKLOG, ListenError, bind
 from twisted_virtlog.clock import Clock
-from twisted_virtlog.listening import Door, Listener
+from twisted_virtlog.listening import Listener
+from twisted_virtlog.servers import Server
 
 
 class _UnixSockets:
     """What Twisted's endpoints see as a reactor: it can listen on UNIX sockets and nothing else."""
 
-    def __init__(self, reactor: IReactorFDSet, clock: Clock, door: Door) -> None:
+    def __init__(self, reactor: IReactorFDSet, clock: Clock, server: Server) -> None:
         self._reactor = reactor
         self._clock = clock
-        self._door = door
+        self._server = server
 
     def listenUNIX(
         self, address: str, factory: Factory, backlog: int, mode: int, wantPID: bool
@@ -39,7 +40,7 @@ class _UnixSockets:
         try:
             if given.family != socket.AF_UNIX:
                 raise ListenError(
-                    f"{self._door.name}: descriptor {fd} is no UNIX socket;"
+                    f"{self._server.name}: descriptor {fd} is no UNIX socket;"
                     " only those tell who asks"
                 )
             given.listen(BACKLOG)
@@ -49,36 +50,36 @@ class _UnixSockets:
             given.detach()
 
     def _started(self, sock: socket.socket, bound: str | None) -> Listener:
-        listener = Listener(self._reactor, self._clock, sock, bound, self._door)
+        listener = Listener(self._reactor, self._clock, sock, bound, self._server)
         listener.startListening()
         return listener
 
 
-def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, door: Door) -> Listener:
+def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) -> Listener:
     """Listen where a server endpoint string says.
 
     :param endpoint: as ``unix:/run/libvirt/virtlogd-sock:mode=600`` or ``systemd:...``.
     :raises ListenError: it is no such string, or the socket cannot be had.
     """
     try:
-        parsed = serverFromString(_UnixSockets(reactor, clock, door), endpoint)
+        parsed = serverFromString(_UnixSockets(reactor, clock, server), endpoint)
         outcome: list[Listener | Failure] = []
         parsed.listen(Factory()).addBoth(outcome.append)
     except LookupError as error:
         raise ListenError(
-            f"{door.name}: {endpoint!r}: no such socket was handed over; LISTEN_FDS and"
+            f"{server.name}: {endpoint!r}: no such socket was handed over; LISTEN_FDS and"
             " LISTEN_FDNAMES tell which were. Or write unix:/path"
         ) from error
     except Exception as error:
         # Twisted's parsers, and those of its plugins, raise what they like.
         reason = f" ({error})" if isinstance(error, ValueError | TypeError) else ""
         raise ListenError(
-            f"{door.name}: {endpoint!r} is no UNIX socket's endpoint{reason}; write"
+            f"{server.name}: {endpoint!r} is no UNIX socket's endpoint{reason}; write"
             " unix:/path:mode=600 or systemd:domain=UNIX:name=..."
         ) from error
     result = outcome[0]
     if isinstance(result, Failure):
         if result.check(ListenError):
             result.raiseException()
-        raise ListenError(f"{door.name}: cannot listen on {endpoint!r}: {result.value}")
+        raise ListenError(f"{server.name}: cannot listen on {endpoint!r}: {result.value}")
     return result

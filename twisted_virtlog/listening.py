@@ -1,13 +1,11 @@
-"""A listening socket on the reactor: accepts the right peers, up to a limit, and no others."""
+"""A listening socket on the reactor: accepts clients for a server while that has room."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
-from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import dataclass
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, succeed
@@ -23,8 +21,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.binding import file_of
 from twisted_virtlog.clock import Clock
-from twisted_virtlog.connection import Connection, peer_credentials
-from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.servers import Server
 
 #: So many clients are accepted in one turn of the reactor.
 _ACCEPTS_PER_TURN = 16
@@ -32,34 +29,10 @@ _ACCEPTS_PER_TURN = 16
 #: Without descriptors left, accepting pauses for so long.
 _PAUSE_SECONDS = 1.0
 
-#: When the daemon stops, clients have so long to read the answers that they asked for.
-_FINISH_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What is served behind a listening socket.
-
-    :ivar name: as virt-admin shows it.
-    :ivar uids: the users who are served.
-    :ivar max_clients: at so many no more are accepted until one leaves.
-    :ivar converse: makes the protocol of one connection.
-    """
-
-    name: str
-    uids: Container[int]
-    max_clients: int
-    converse: Callable[[], IConversation]
-
 
 @implementer(IListeningPort, IReadDescriptor)
 class Listener:
-    """Accepts clients on one socket, as libvirt 9.0.0's servers do.
-
-    At the limit it stops accepting; those who connect wait, and nobody is turned away.
-
-    :ivar connections: those who are served now, in order of arrival.
-    """
+    """Accepts clients on one socket."""
 
     _logger = Logger()
 
@@ -69,15 +42,14 @@ class Listener:
         clock: Clock,
         sock: socket.socket,
         bound: str | None,
-        door: Door,
+        server: Server,
     ) -> None:
         """Take over a listening socket.
 
         :param bound: the path that was bound for it and is removed with it; None if the socket was
             handed over.
         """
-        self.door = door
-        self.connections: dict[Connection, None] = {}
+        self.server = server
         self._reactor = reactor
         self._clock = clock
         self._socket = sock
@@ -85,8 +57,8 @@ class Listener:
         self._file = file_of(bound) if bound else None
         self._accepting = False
         self._pause: IDelayedCall | None = None
-        self._finished: Deferred[None] | None = None
         sock.setblocking(False)
+        server.add_entrance(self)
 
     # IListeningPort.
 
@@ -111,18 +83,16 @@ class Listener:
         """See IListeningPort."""
         return UNIXAddress(self._socket.getsockname())
 
-    def finish(self) -> Deferred[None]:
-        """Answer the requests in progress and close all connections.
+    # Entrance.
 
-        :returns: fires when all are closed; those of clients who do not read are cut off.
-        """
-        for connection in list(self.connections):
-            connection.finish()
-        if not self.connections:
-            return succeed(None)
-        self._finished = Deferred()
-        late = self._clock.callLater(_FINISH_SECONDS, self._cut_off)
-        return self._finished.addCallback(lambda _: late.cancel() if late.active() else None)
+    def open_or_shut(self) -> None:
+        """See Entrance."""
+        if self._socket.fileno() == -1 or self._pause is not None:
+            return
+        if self.server.full:
+            self._stop_accepting()
+        elif not self._accepting:
+            self.startListening()
 
     # The reactor's side.
 
@@ -132,7 +102,7 @@ class Listener:
 
     def logPrefix(self) -> str:
         """See IReadDescriptor."""
-        return self.door.name
+        return self.server.name
 
     def doRead(self) -> None:
         """Accept those who wait."""
@@ -148,66 +118,21 @@ class Listener:
                     self._rest(error)
                     return
             else:
-                self._accept(sock)
+                self.server.admit(self._reactor, sock)
 
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor; the reactor has ended."""
 
-    def _accept(self, sock: socket.socket) -> None:
-        peer = peer_credentials(sock)
-        if peer.uid not in self.door.uids:
-            self._logger.error(
-                "operation forbidden: Disallowing client {pid} with uid {uid} on {door}",
-                pid=peer.pid,
-                uid=peer.uid,
-                door=self.door.name,
-            )
-            sock.close()
-            return
-        try:
-            conversation = self.door.converse()
-        except Exception:  # noqa: BLE001 (the next client may fare better)
-            self._logger.failure("a client of {door} cannot be served", door=self.door.name)
-            sock.close()
-            return
-        connection = Connection(self._reactor, sock, peer, conversation, self._left)
-        self.connections[connection] = None
-        if len(self.connections) >= self.door.max_clients:
-            self._logger.warn(
-                "{door}: {count} clients are connected; no more are accepted until one leaves",
-                door=self.door.name,
-                count=len(self.connections),
-            )
-            self._stop_accepting()
-        connection.start()
-
-    def _left(self, connection: Connection) -> None:
-        del self.connections[connection]
-        if self._finished is not None:
-            if not self.connections:
-                self._finished.callback(None)
-        elif len(self.connections) < self.door.max_clients and self._pause is None:
-            self._go_on()
-
     def _rest(self, error: OSError) -> None:
         """Wait for descriptors; without a rest the reactor would call again at once, for ever."""
-        self._logger.error("{door}: cannot accept: {error}", door=self.door.name, error=error)
+        self._logger.error("{server}: cannot accept: {error}", server=self.server.name, error=error)
         self._stop_accepting()
         self._pause = self._clock.callLater(_PAUSE_SECONDS, self._rested)
 
     def _rested(self) -> None:
         self._pause = None
-        if len(self.connections) < self.door.max_clients:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        if not self._accepting and self._socket.fileno() != -1:
-            self.startListening()
+        self.open_or_shut()
 
     def _stop_accepting(self) -> None:
         self._accepting = False
         self._reactor.removeReader(self)
-
-    def _cut_off(self) -> None:
-        for connection in list(self.connections):
-            connection.abort()

@@ -28,7 +28,7 @@ from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
-from twisted_virtlog.listening import Door, Listener
+from twisted_virtlog.listening import Listener
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
@@ -36,6 +36,7 @@ from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
 from twisted_virtlog.rpc.program import Served, serving
 from twisted_virtlog.rpc.protocol import LibvirtConversation
+from twisted_virtlog.servers import Server
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ class VirtlogService(Service):
 
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
+    :ivar servers: the clients of each protocol; filled while the service runs.
     """
 
     name = "virtlogd"
@@ -78,6 +80,7 @@ class VirtlogService(Service):
         self._settings = settings
         self._endpoints = endpoints
         self._reactor = reactor
+        self.servers: list[Server] = []
         self._listeners: list[Listener] = []
 
     def startService(self) -> None:
@@ -102,12 +105,13 @@ class VirtlogService(Service):
             ),
         )
         try:
-            for endpoint, door in self._doors():
+            for endpoint, server in self._make_servers():
                 if endpoint != NO_ENDPOINT:
-                    listener = listen(self._clients, self._clock, endpoint, door)
+                    self.servers.append(server)
+                    listener = listen(self._clients, self._clock, endpoint, server)
                     self._listeners.append(listener)
                     self._logger.info(
-                        "{door}: listening on {endpoint}", door=door.name, endpoint=endpoint
+                        "{server}: listening on {endpoint}", server=server.name, endpoint=endpoint
                     )
         except BaseException:
             self._stop_listening()
@@ -123,7 +127,7 @@ class VirtlogService(Service):
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._stop_listening()
         self.handler.refuse_opens()
-        finished = DeferredList([listener.finish() for listener in self._listeners])
+        finished = DeferredList([server.finish(self._clock) for server in self.servers])
         return finished.addCallback(lambda _: self._close())
 
     def info(self) -> DaemonInfo:
@@ -150,11 +154,11 @@ class VirtlogService(Service):
                 bytes_written=counts.bytes_written,
                 bytes_lost=counts.bytes_lost,
                 rollovers=counts.rollovers,
-                clients=sum(len(listener.connections) for listener in self._listeners),
+                clients=sum(len(server.clients) for server in self.servers),
             ),
         )
 
-    def _doors(self) -> list[tuple[str, Door]]:
+    def _make_servers(self) -> list[tuple[str, Server]]:
         services = Services(
             handler=self.handler, info=self.info, call_soon=self._reactor.callFromThread
         )
@@ -170,8 +174,8 @@ class VirtlogService(Service):
         own = os.geteuid()
         most = self._settings.max_clients
         return [
-            (self._endpoints.libvirt, Door("virtlogd", {own}, most, libvirt)),
-            (self._endpoints.jsonrpc, Door("jsonrpc", {0, own}, most, jsonrpc)),
+            (self._endpoints.libvirt, Server("virtlogd", {own}, most, libvirt)),
+            (self._endpoints.jsonrpc, Server("jsonrpc", {0, own}, most, jsonrpc)),
         ]
 
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
@@ -186,3 +190,4 @@ class VirtlogService(Service):
         self._clients.close()
         self._clock.close()
         self._listeners.clear()
+        self.servers.clear()

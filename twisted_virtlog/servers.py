@@ -1,0 +1,163 @@
+"""The clients of one protocol, behind any number of listening sockets: who, and how many may be."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.logger import Logger
+
+from twisted_virtlog.clock import Clock
+from twisted_virtlog.connection import Connection, PeerCredentials, peer_credentials
+from twisted_virtlog.interfaces import IConversation
+
+#: When the daemon stops, clients have so long to read the answers that they asked for.
+_FINISH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Somebody who is connected.
+
+    :ivar id: counts from 1 for each server and is never used again.
+    :ivar connected_at: seconds since the epoch.
+    """
+
+    id: int
+    connected_at: int
+    peer: PeerCredentials
+    connection: Connection
+
+
+class Entrance(Protocol):
+    """A listening socket that lets clients in."""
+
+    def open_or_shut(self) -> None:
+        """Accept or not, as :attr:`Server.full` says."""
+
+
+class Server:
+    """What libvirt calls a server; see the module.
+
+    At the limit no more clients are accepted; those who connect wait, and nobody is turned away.
+    As in libvirt 9.0.0, the limit is looked at after a client came, so that one always may.
+
+    :ivar name: as virt-admin shows it.
+    :ivar clients: those who are served now, by id, in order of arrival.
+    :ivar next_client_id: who was turned away had one too, as in libvirt.
+    :ivar max_clients: see :meth:`limit`.
+    """
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        uids: Container[int],
+        max_clients: int,
+        converse: Callable[[], IConversation],
+    ) -> None:
+        """Serve nobody before a listening socket is added.
+
+        :param uids: the users who are served.
+        :param converse: makes the protocol of one connection.
+        """
+        self.name = name
+        self.max_clients = max_clients
+        self.clients: dict[int, Client] = {}
+        self.next_client_id = 1
+        self.converse = converse
+        self._uids = uids
+        self._entrances: list[Entrance] = []
+        self._finished: Deferred[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether as many clients are connected as may be."""
+        return len(self.clients) >= self.max_clients
+
+    def add_entrance(self, entrance: Entrance) -> None:
+        """Let a listening socket know when there is room."""
+        self._entrances.append(entrance)
+
+    def limit(self, max_clients: int) -> None:
+        """Set how many clients there may be; a lower number disconnects nobody."""
+        self.max_clients = max_clients
+        self._open_or_shut()
+
+    def admit(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
+        """Take over the socket of somebody who connected, and serve or close it."""
+        peer = peer_credentials(sock)
+        number = self.next_client_id
+        self.next_client_id += 1
+        if peer.uid not in self._uids:
+            self._logger.error(
+                "operation forbidden: Disallowing client {pid} with uid {uid} on {server}",
+                pid=peer.pid,
+                uid=peer.uid,
+                server=self.name,
+            )
+            sock.close()
+            return
+        try:
+            conversation = self.converse()
+        except Exception:  # noqa: BLE001 (the next client may fare better)
+            self._logger.failure("a client of {server} cannot be served", server=self.name)
+            sock.close()
+            return
+        connection = self.add(reactor, sock, conversation, number, int(time.time()))
+        if self.full:
+            self._logger.warn(
+                "{server}: {count} clients are connected; no more are accepted until one leaves",
+                server=self.name,
+                count=len(self.clients),
+            )
+            self._open_or_shut()
+        connection.start()
+
+    def add(
+        self,
+        reactor: IReactorFDSet,
+        sock: socket.socket,
+        conversation: IConversation,
+        number: int,
+        connected_at: int,
+    ) -> Connection:
+        """Count somebody among the clients; the connection is still to be started."""
+        peer = peer_credentials(sock)
+        connection = Connection(reactor, sock, peer, conversation, lambda _: self._left(number))
+        self.clients[number] = Client(number, connected_at, peer, connection)
+        return connection
+
+    def finish(self, clock: Clock) -> Deferred[None]:
+        """Answer the requests in progress and close all connections.
+
+        :returns: fires when all are closed; those of clients who do not read are cut off.
+        """
+        for client in list(self.clients.values()):
+            client.connection.finish()
+        if not self.clients:
+            return succeed(None)
+        self._finished = Deferred()
+        late = clock.callLater(_FINISH_SECONDS, self._cut_off)
+        return self._finished.addCallback(lambda _: late.cancel() if late.active() else None)
+
+    def _left(self, number: int) -> None:
+        del self.clients[number]
+        if self._finished is None:
+            self._open_or_shut()
+        elif not self.clients:
+            self._finished.callback(None)
+
+    def _open_or_shut(self) -> None:
+        for entrance in self._entrances:
+            entrance.open_or_shut()
+
+    def _cut_off(self) -> None:
+        for client in list(self.clients.values()):
+            client.connection.abort()
