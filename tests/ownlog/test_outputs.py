@@ -132,6 +132,29 @@ def test_a_full_disk_does_not_hurt_the_daemon(event: MakeEvent) -> None:
     sink.close()
 
 
+def test_a_pipe_that_nobody_empties_is_not_waited_for(event: MakeEvent) -> None:
+    """Messages that do not fit are counted, and the number stands behind the next that does."""
+    read_end, write_end = os.pipe()
+    sink = FileSink(write_end, owned=True)
+    for _ in range(1000):
+        sink.write(event("x" * 1000))
+    fitted = os.read(read_end, 1 << 20).count(b"\n")
+    sink.write(event("again"))
+    missed = 1000 - fitted
+    assert missed > 0
+    told = f": again ({missed} messages before this one could not be written)\n"
+    assert os.read(read_end, 1 << 20).endswith(told.encode())
+    sink.close()
+    os.close(read_end)
+
+
+def test_a_fifo_that_nobody_reads_is_told(tmp_path: Path) -> None:
+    """Opening it would wait for a reader."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OutputError, match="No such device or address"):
+        open_output(Output(Priority.ERROR, Destination.FILE, str(tmp_path / "fifo")))
+
+
 def test_a_gone_reader_of_standard_error_does_not_hurt_the_daemon(event: MakeEvent) -> None:
     """EPIPE is not raised."""
     read_end, write_end = os.pipe()

@@ -7,6 +7,7 @@ not take at once is counted, and the number is told with the next one that it ta
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 import threading
@@ -49,19 +50,38 @@ class Sink(ABC):
 
 
 class FileSink(Sink):
-    """Lines in libvirt's form, to a descriptor."""
+    """Lines in libvirt's form, to a descriptor, which may be a pipe that nobody empties."""
 
     def __init__(self, descriptor: int, owned: bool) -> None:
         """:param owned: close the descriptor in the end."""
         self._descriptor = descriptor
         self._owned = owned
+        self._missed = 0
+        # Others write to standard error as well, so it is not for us to make it non-blocking.
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
 
     def write(self, event: LogEvent) -> None:
         """See Sink."""
         line = line_of(event, threading.get_native_id()).encode("utf-8", "backslashreplace")
+        if self._missed:
+            told = f" ({self._missed} messages before this one could not be written)\n"
+            line = line.rstrip(b"\n") + told.encode()
+        if self._write(line):
+            self._missed = 0
+        else:
+            self._missed += 1
+
+    def _write(self, line: bytes) -> bool:
         # Nowhere is left to tell of it.
         with suppress(OSError):
-            os.write(self._descriptor, line)
+            # What is ready takes so much without waiting (pipe(7)).
+            for start in range(0, len(line), select.PIPE_BUF):
+                if not self._room.poll(0):
+                    return False
+                os.write(self._descriptor, line[start : start + select.PIPE_BUF])
+            return True
+        return False
 
     def close(self) -> None:
         """See Sink."""
@@ -143,7 +163,8 @@ def open_output(output: Output) -> Sink:
         return SyslogSink(output.argument, SYSLOG_SOCKET)
     if output.destination is Destination.JOURNALD:
         return JournalSink(JOURNAL_SOCKET)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    # O_NONBLOCK: a FIFO that nobody reads is an error, not to be waited for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return FileSink(os.open(output.argument, flags, 0o600), owned=True)
     except OSError as error:
