@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.outgoing import Outgoing, close_all
+from twisted_virtlog.state import ConnectionState
 
 P = ParamSpec("P")
 
@@ -80,6 +81,26 @@ class Connection:
         """Begin the conversation."""
         self._tell(self.conversation.connection_made, self)
         self.resume_reading()
+
+    def suspended(self) -> ConnectionState:
+        """Tell what the daemon's next image needs to go on with this client."""
+        # (which may send, so that the queue is looked at afterwards)
+        conversation = self.conversation.suspended()
+        return ConnectionState(conversation, self._outgoing.suspended(), self._closing)
+
+    def resume(self, state: ConnectionState) -> None:
+        """Go on as the daemon's former image did, in place of :meth:`start`."""
+        self._outgoing = Outgoing.resumed(state.queued)
+        self._input_ended = state.conversation.input_ended
+        self._closing = state.closing
+        self.congested = self._outgoing.size >= CONGESTED_BYTES
+        self._tell(self.conversation.resume, state.conversation)
+        self._tell(self.conversation.connection_made, self)
+        if not self._closed and (self._outgoing or self._closing):
+            self._send_queued()
+        if not (self._closed or self._closing):
+            self.resume_reading()
+            self._tell(self.conversation.release)
 
     def finish(self) -> None:
         """Let the conversation end: the daemon stops."""

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.state import Suspended
 
 
 @implementer(IConversation)
@@ -30,6 +31,12 @@ class Conversation(ABC):
         self._running = False
         self._input_ended = False
         self._closed = False
+        self._held = False
+
+    @property
+    def waiting(self) -> bool:
+        """See IConversation."""
+        return self._waiting
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -72,6 +79,24 @@ class Conversation(ABC):
         if not self._waiting:
             self.connection.close_when_sent()
 
+    def hold(self) -> None:
+        """See IConversation."""
+        self._held = True
+
+    def release(self) -> None:
+        """See IConversation."""
+        self._held = False
+        self.proceed()
+
+    def suspended(self) -> Suspended:
+        """See IConversation; a subclass adds what its decoder holds."""
+        return Suspended(input_ended=self._input_ended, closed=self._closed)
+
+    def resume(self, state: Suspended) -> None:
+        """See IConversation; a subclass restores its decoder."""
+        self._input_ended = state.input_ended
+        self._closed = state.closed
+
     def close(self) -> None:
         """Take no more requests and close once all answers are sent."""
         self._closed = True
@@ -79,7 +104,7 @@ class Conversation(ABC):
 
     def proceed(self) -> None:
         """Carry out requests until there is none, one waits, or the client must read first."""
-        if self._running or self._waiting:
+        if self._running or self._waiting or self._held:
             return
         self._running = True
         try:

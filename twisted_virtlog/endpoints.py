@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import ExitStack
 
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorFDSet
@@ -36,23 +37,37 @@ class _UnixSockets:
         return self._started(bind(address, mode & 0o700), os.path.abspath(address))
 
     def adoptStreamPort(self, fd: int, family: int, factory: Factory) -> Listener:
-        given = socket.socket(fileno=fd)
-        try:
-            if given.family != socket.AF_UNIX:
-                raise ListenError(
-                    f"{self._server.name}: descriptor {fd} is no UNIX socket;"
-                    " only those tell who asks"
-                )
-            given.listen(BACKLOG)
-            return self._started(given.dup(), None)
-        finally:
-            # (it is the endpoint's, which closes it)
-            given.detach()
+        return adopt(self._reactor, self._clock, fd, self._server)
 
     def _started(self, sock: socket.socket, bound: str | None) -> Listener:
         listener = Listener(self._reactor, self._clock, sock, bound, self._server)
         listener.startListening()
         return listener
+
+
+def adopt(reactor: IReactorFDSet, clock: Clock, descriptor: int, server: Server) -> Listener:
+    """Listen on a socket that was handed over.
+
+    :param descriptor: it stays the caller's.
+    :raises ListenError: it is no UNIX socket.
+    :raises OSError: it is no socket at all, or cannot be listened on.
+    """
+    with ExitStack() as undo:
+        own = os.dup(descriptor)
+        undo.callback(os.close, own)
+        given = socket.socket(fileno=own)
+        undo.pop_all()
+        undo.callback(given.close)
+        if given.family != socket.AF_UNIX:
+            raise ListenError(
+                f"{server.name}: descriptor {descriptor} is no UNIX socket;"
+                " only those tell who asks"
+            )
+        given.listen(BACKLOG)
+        undo.pop_all()
+    listener = Listener(reactor, clock, given, None, server)
+    listener.startListening()
+    return listener
 
 
 def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) -> Listener:

@@ -1,4 +1,4 @@
-"""What callers of the log handler are promised to see when a call fails, by name; no wire codes."""
+"""What callers are promised to see when a call fails, by name; no wire codes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime
 from twisted_virtlog.values import Domain
 
 
-class LogError(Exception):
-    """The base of all errors that the log handler raises on purpose.
+class DaemonError(Exception):
+    """The base of all errors that the daemon raises on purpose.
 
     :ivar path: the log that was asked for, or None where no log was involved.
     """
@@ -17,6 +17,10 @@ class LogError(Exception):
     def __init__(self, message: str, path: str | None = None) -> None:
         super().__init__(message)
         self.path = path
+
+
+class LogError(DaemonError):
+    """The base of those that the log handler raises."""
 
 
 class LogBusy(LogError):
@@ -81,3 +85,57 @@ class UnsupportedBackups(LogError):
 
 class ShuttingDown(LogError):
     """The daemon is stopping and opens no more logs."""
+
+
+class HandOverFailed(DaemonError):
+    """The daemon could not hand over to its next image, and goes on; the message says why."""
+
+
+class AdministrationError(DaemonError):
+    """The base of those that come of administering the daemon."""
+
+
+class NoSuchServer(AdministrationError):
+    """The daemon has no server of this name.
+
+    :ivar server: the name.
+    """
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"there is no server {server!r}; virtlogctl clients tells those there are")
+        self.server = server
+
+
+class NoSuchClient(AdministrationError):
+    """A server has no client of this number, or no longer.
+
+    :ivar server: the server's name.
+    :ivar id: the number.
+    """
+
+    def __init__(self, server: str, number: int) -> None:
+        super().__init__(f"server {server!r} has no client {number}")
+        self.server = server
+        self.id = number
+
+
+class BadSetting(AdministrationError):
+    """A value that a setting cannot have; the message is libvirt's where it has one.
+
+    :ivar remedy: what would be right.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class BadLimits(BadSetting):
+    """More clients would be anonymous than there may be at all."""
+
+
+class NoOwnLog(AdministrationError):
+    """The daemon runs inside another application, whose log its messages are part of."""
+
+    def __init__(self) -> None:
+        super().__init__("this daemon runs inside another application, which does the logging")

@@ -78,6 +78,14 @@ class EventSet:
         """See IReactorFDSet."""
         return list(self._writers.values())
 
+    def hold(self) -> None:
+        """Let all wait until :meth:`release`."""
+        self._reactor.removeReader(self)
+
+    def release(self) -> None:
+        """See to those that are ready again."""
+        self._reactor.addReader(self)
+
     def close(self) -> None:
         """Watch nothing any more."""
         self._reactor.removeReader(self)

@@ -8,7 +8,19 @@ from typing import TypeAlias, TypeVar
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from twisted_virtlog.values import Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.ownlog.spec import Logging, Priority
+from twisted_virtlog.state import Suspended
+from twisted_virtlog.values import (
+    ClientLimits,
+    ClientStatus,
+    Counts,
+    Domain,
+    Excerpt,
+    LogStatus,
+    Opened,
+    Position,
+    ThreadPoolStatus,
+)
 
 T = TypeVar("T")
 
@@ -73,6 +85,76 @@ class ILogHandler(Interface):
         """Tell the handler's totals."""
 
 
+class IAdministration(Interface):
+    """The daemon's servers, their clients, and what may be changed while it runs.
+
+    A server is the clients of one protocol. Every method that names one may raise NoSuchServer.
+    """
+
+    def servers() -> Sequence[str]:
+        """Tell the names of the servers, sorted."""
+
+    def clients(server: str) -> Sequence[ClientStatus]:
+        """Tell of a server's clients, in order of arrival."""
+
+    def client(server: str, number: int) -> ClientStatus:
+        """Tell of one client.
+
+        :raises NoSuchClient: the server has none of this number.
+        """
+
+    def disconnect(server: str, number: int) -> None:
+        """Close a client's connection at once; the logs that it opened stay open.
+
+        :raises NoSuchClient: the server has none of this number.
+        """
+
+    def limits(server: str) -> ClientLimits:
+        """Tell how many clients a server has and may have."""
+
+    def set_limits(server: str, max_clients: int | None, max_anonymous: int | None) -> None:
+        """Change how many clients a server may have; disconnects nobody.
+
+        :param max_clients: None to leave it.
+        :param max_anonymous: None to leave it.
+        :raises BadSetting: more would be anonymous than there may be.
+        """
+
+    def thread_pool(server: str) -> ThreadPoolStatus:
+        """Tell of the threads that work for a server."""
+
+    def set_thread_pool(
+        server: str,
+        min_workers: int | None,
+        max_workers: int | None,
+        priority_workers: int | None,
+    ) -> None:
+        """Change how many threads there may be; None leaves a number as it is.
+
+        :raises BadSetting: the numbers contradict one another, or there would be too many.
+        """
+
+    def logging() -> Logging:
+        """Tell what the daemon logs, and where.
+
+        :raises NoOwnLog: that is not the daemon's to say.
+        """
+
+    def set_logging(level: Priority | None, filters: str | None, outputs: str | None) -> None:
+        """Change what the daemon logs and where: all of it or, if one of it cannot be, nothing.
+
+        :param level: None to leave it.
+        :param filters: as in the configuration, empty for none; None to leave them.
+        :param outputs: as in the configuration, empty for the default; None to leave them.
+        :raises BadSetting: a filter or an output is none.
+        :raises SystemFailure: an output cannot be opened.
+        :raises NoOwnLog: that is not the daemon's to change.
+        """
+
+    def set_timeout(seconds: int) -> None:
+        """End the daemon once it had neither clients nor open logs for so long; 0: never."""
+
+
 class IConnection(Interface):
     """One client's connection, as its protocol sees it; see :mod:`twisted_virtlog.connection`."""
 
@@ -122,3 +204,20 @@ class IConversation(Interface):
 
     def finish() -> None:
         """The daemon stops: answer the request in progress, take no more, close."""
+
+    # A hand-over to the daemon's next image: hold, then suspended; or release, if it came to
+    # nothing. There, resume before connection_made.
+
+    waiting = Attribute("bool: a request is in progress, and its answer comes later.")
+
+    def hold() -> None:
+        """Carry out no more requests; one in progress goes on."""
+
+    def release() -> None:
+        """Go on with requests."""
+
+    def suspended() -> Suspended:
+        """Tell what the next image needs, after sending what there is of an answer."""
+
+    def resume(state: Suspended) -> None:
+        """Go on where the former image stopped, once the connection is made."""

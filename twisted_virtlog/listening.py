@@ -22,6 +22,7 @@ from zope.interface import implementer
 from twisted_virtlog.binding import file_of
 from twisted_virtlog.clock import Clock
 from twisted_virtlog.servers import Server
+from twisted_virtlog.state import SocketState
 
 #: So many clients are accepted in one turn of the reactor.
 _ACCEPTS_PER_TURN = 16
@@ -59,6 +60,24 @@ class Listener:
         self._pause: IDelayedCall | None = None
         sock.setblocking(False)
         server.add_entrance(self)
+
+    @classmethod
+    def resumed(
+        cls, reactor: IReactorFDSet, clock: Clock, state: SocketState, server: Server
+    ) -> Listener:
+        """Listen on, as the daemon's former image did.
+
+        :raises OSError: its descriptor is no socket.
+        """
+        sock = socket.socket(fileno=state.descriptor)
+        listener = cls(reactor, clock, sock, sock.getsockname() if state.bound else None, server)
+        listener._file = state.file or listener._file
+        listener.open_or_shut()
+        return listener
+
+    def suspended(self) -> SocketState:
+        """Tell what the daemon's next image needs to listen on."""
+        return SocketState(self.fileno(), bound=self._bound is not None, file=self._file)
 
     # IListeningPort.
 

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from twisted_virtlog.state import Queued
+
 #: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253
 
@@ -32,6 +34,18 @@ class Outgoing:
 
     def __bool__(self) -> bool:
         return bool(self._messages)
+
+    @classmethod
+    def resumed(cls, messages: Sequence[Queued]) -> Outgoing:
+        """Go on with a queue of the daemon's former image."""
+        outgoing = cls()
+        for message in messages:
+            outgoing.add(message.data, message.descriptors)
+        return outgoing
+
+    def suspended(self) -> tuple[Queued, ...]:
+        """Tell what the daemon's next image needs to go on with the queue."""
+        return tuple(Queued(bytes(data), descriptors) for data, descriptors in self._messages)
 
     def add(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Queue a message and take its descriptors over.

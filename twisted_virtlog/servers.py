@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted_virtlog.clock import Clock
 from twisted_virtlog.connection import Connection, PeerCredentials, peer_credentials
 from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.state import ClientState, ConnectionState, ServerState, SocketState
 
 #: When the daemon stops, clients have so long to read the answers that they asked for.
 _FINISH_SECONDS = 5.0
@@ -51,6 +52,8 @@ class Server:
     :ivar clients: those who are served now, by id, in order of arrival.
     :ivar next_client_id: who was turned away had one too, as in libvirt.
     :ivar max_clients: see :meth:`limit`.
+    :ivar max_anonymous_clients: of those who are not authenticated yet; nobody is ever that.
+    :ivar priority_workers: what libvirt's tools set; nothing depends on it.
     """
 
     _logger = Logger()
@@ -69,25 +72,39 @@ class Server:
         """
         self.name = name
         self.max_clients = max_clients
+        self.max_anonymous_clients = max_clients
+        self.priority_workers = 0
         self.clients: dict[int, Client] = {}
         self.next_client_id = 1
         self.converse = converse
         self._uids = uids
         self._entrances: list[Entrance] = []
         self._finished: Deferred[None] | None = None
+        self._left_at = time.monotonic()
 
     @property
     def full(self) -> bool:
         """Whether as many clients are connected as may be."""
         return len(self.clients) >= self.max_clients
 
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nobody is connected, in seconds of CLOCK_MONOTONIC; None while somebody is."""
+        return None if self.clients else self._left_at
+
     def add_entrance(self, entrance: Entrance) -> None:
         """Let a listening socket know when there is room."""
         self._entrances.append(entrance)
 
-    def limit(self, max_clients: int) -> None:
-        """Set how many clients there may be; a lower number disconnects nobody."""
+    def limit(self, max_clients: int, max_anonymous_clients: int | None = None) -> None:
+        """Set how many clients there may be; a lower number disconnects nobody.
+
+        :param max_anonymous_clients: None for as many.
+        """
         self.max_clients = max_clients
+        self.max_anonymous_clients = (
+            max_clients if max_anonymous_clients is None else max_anonymous_clients
+        )
         self._open_or_shut()
 
     def admit(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
@@ -134,6 +151,48 @@ class Server:
         self.clients[number] = Client(number, connected_at, peer, connection)
         return connection
 
+    def suspended(self) -> ServerState:
+        """Tell what the daemon's next image needs to go on, but for the listening sockets."""
+        clients = tuple(
+            ClientState(
+                client.id,
+                client.connected_at,
+                SocketState(client.connection.fileno(), is_client=True),
+                client.connection.suspended(),
+            )
+            for client in self.clients.values()
+        )
+        return ServerState(
+            max_clients=self.max_clients,
+            next_client_id=self.next_client_id,
+            clients=clients,
+            max_anonymous_clients=self.max_anonymous_clients,
+            priority_workers=self.priority_workers,
+        )
+
+    def resume(self, reactor: IReactorFDSet, state: ServerState) -> None:
+        """Go on with the clients of the daemon's former image; one that cannot be is closed."""
+        self.max_clients = state.max_clients
+        self.max_anonymous_clients = state.max_anonymous_clients
+        self.priority_workers = state.priority_workers
+        self.next_client_id = max(state.next_client_id, self.next_client_id)
+        for client in state.clients:
+            try:
+                sock = socket.socket(fileno=client.socket.descriptor)
+                connection = self.add(
+                    reactor, sock, self.converse(), client.id, client.connected_at
+                )
+            except OSError as error:
+                self._logger.error(
+                    "{server}: client {id} cannot be taken over: {error}",
+                    server=self.name,
+                    id=client.id,
+                    error=error,
+                )
+                continue
+            connection.resume(client.connection or ConnectionState())
+        self._open_or_shut()
+
     def finish(self, clock: Clock) -> Deferred[None]:
         """Answer the requests in progress and close all connections.
 
@@ -149,6 +208,7 @@ class Server:
 
     def _left(self, number: int) -> None:
         del self.clients[number]
+        self._left_at = time.monotonic()
         if self._finished is None:
             self._open_or_shut()
         elif not self.clients:

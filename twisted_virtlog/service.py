@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TypeVar
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import (
@@ -20,25 +21,42 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from twisted_virtlog import __version__
+from twisted_virtlog.administration import Administration, OwnLogging
+from twisted_virtlog.binding import ListenError
 from twisted_virtlog.clock import MonotonicClock
 from twisted_virtlog.config.settings import Settings
-from twisted_virtlog.endpoints import listen
+from twisted_virtlog.endpoints import adopt, listen
+from twisted_virtlog.errors import HandOverFailed, LogError
 from twisted_virtlog.event_set import EventSet
+from twisted_virtlog.idle import IdleTimeout
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
+from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.outgoing import close_all
+from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
 from twisted_virtlog.rpc.program import Served, serving
 from twisted_virtlog.rpc.protocol import LibvirtConversation
 from twisted_virtlog.servers import Server
+from twisted_virtlog.state import (
+    VERSION,
+    DaemonState,
+    Details,
+    OpenLogState,
+    ServerState,
+    ServiceState,
+)
 
 T = TypeVar("T")
+
+_ADMIN = "admin"
 
 #: In place of an endpoint: serve nobody.
 NO_ENDPOINT = "none"
@@ -54,10 +72,14 @@ class Endpoints:
 
     :ivar jsonrpc: for JSON-RPC clients.
     :ivar libvirt: for libvirt's drivers.
+    :ivar admin: for virt-admin.
+    :ivar sockets: descriptors of sockets to listen on in place of an endpoint, by server.
     """
 
     jsonrpc: str = NO_ENDPOINT
     libvirt: str = NO_ENDPOINT
+    admin: str = NO_ENDPOINT
+    sockets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class VirtlogService(Service):
@@ -66,20 +88,32 @@ class VirtlogService(Service):
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
     :ivar servers: the clients of each protocol; filled while the service runs.
+    :ivar keeper: what lets logs outlive the process, if something does.
+    :ivar own_logging: the daemon's own log; None while another application does the logging.
     """
 
     name = "virtlogd"
     handler: LogHandler
+    keeper: Keeper = NO_KEEPER
+    own_logging: OwnLogging | None = None
     _logger = Logger()
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, reactor: IDaemonReactor) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        reactor: IDaemonReactor,
+        state: DaemonState | None = None,
+    ) -> None:
         """Nothing is opened before the service is started.
 
         :param settings: of the configuration file, or ``Settings()`` for the defaults.
+        :param state: of the daemon's former image, which handed over to this one.
         """
         self._settings = settings
         self._endpoints = endpoints
         self._reactor = reactor
+        self._state = state
         self.servers: list[Server] = []
         self._listeners: list[Listener] = []
 
@@ -89,30 +123,39 @@ class VirtlogService(Service):
         :raises ListenError: a socket cannot be had; nothing is left open then.
         """
         settings = self._settings
-        self._started_at = datetime.now(timezone.utc)
-        self._started = time.monotonic()
+        state, self._state = self._state, None
+        former = state.details if state else None
+        self._started_at = former.started_at if former else datetime.now(timezone.utc)
+        self._started = former.started if former else time.monotonic()
         self._clock = MonotonicClock(self._reactor)
         self._clients = EventSet(self._reactor)
+        self._timeout = IdleTimeout(self._clock, self._idle_since, self.timed_out)
         self.handler = LogHandler(
             self._clock,
             self._in_thread,
-            PipeWatch(self._reactor),
+            PipeWatch(self._reactor, between=self._clients.doRead),
             Pipes(settings.pipe_size, kernel_limits(read_text)),
-            LogSettings(
-                Limits(settings.max_size, settings.max_backups),
-                drops=settings.on_write_error == "drop",
-                max_open_logs=settings.max_open_logs,
-            ),
+            _log_settings(settings),
+            self.keeper,
         )
         try:
-            for endpoint, server in self._make_servers():
-                if endpoint != NO_ENDPOINT:
-                    self.servers.append(server)
-                    listener = listen(self._clients, self._clock, endpoint, server)
-                    self._listeners.append(listener)
-                    self._logger.info(
-                        "{server}: listening on {endpoint}", server=server.name, endpoint=endpoint
-                    )
+            servers = self._make_servers()
+            if state is not None:
+                self._take_over(state.logs, self.handler.adopt)
+            else:
+                self._take_over(self.keeper.restored(), self.handler.restore)
+            self.keeper.begin(self.handler.suspended())
+            if state is not None:
+                self._resume(
+                    state, [server for endpoint, server in servers if endpoint != NO_ENDPOINT]
+                )
+            for endpoint, server in servers:
+                if server in self.servers:
+                    continue
+                if server.name in self._endpoints.sockets:
+                    self._listen_on(self._endpoints.sockets[server.name], server)
+                elif endpoint != NO_ENDPOINT:
+                    self._listen(endpoint, server, required=state is None)
         except BaseException:
             self._stop_listening()
             self._close()
@@ -129,6 +172,72 @@ class VirtlogService(Service):
         self.handler.refuse_opens()
         finished = DeferredList([server.finish(self._clock) for server in self.servers])
         return finished.addCallback(lambda _: self._close())
+
+    def reexec(self, to_virtlogd: str | None) -> Deferred[None]:
+        """Hand over to the daemon's next image; a daemon that is a process of its own can.
+
+        :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that.
+        :raises HandOverFailed: nothing has changed.
+        """
+        raise HandOverFailed("this daemon runs inside another application, which has to hand over")
+
+    # A hand-over to the daemon's next image: hold, until none is waiting, and then suspended; or
+    # release, if it came to nothing.
+
+    def hold(self) -> None:
+        """Take no more requests and clients; requests in progress go on."""
+        self._clients.hold()
+        for conversation in self._conversations():
+            conversation.hold()
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`."""
+        self._clients.release()
+        for conversation in self._conversations():
+            conversation.release()
+
+    def waiting(self) -> int:
+        """Tell how many requests are in progress, whose answers come later."""
+        return sum(conversation.waiting for conversation in self._conversations())
+
+    def suspended(self) -> DaemonState:
+        """Tell what the daemon's next image needs to go on with all logs, sockets and clients."""
+        pool = self._reactor.getThreadPool()
+        return DaemonState(
+            pid=os.getpid(),
+            servers={server.name: self._suspended_server(server) for server in self.servers},
+            logs=self.handler.suspended(),
+            details=Details(
+                VERSION,
+                self._started_at,
+                self._started,
+                self.handler.totals(),
+                timeout=self._timeout.period,
+                workers=(pool.min, pool.max),
+            ),
+        )
+
+    def reload(self, settings: Settings) -> None:
+        """Let other settings hold from now on, for the logs that are open and for clients too.
+
+        Pipes that are there keep their size, and a lower ``max_clients`` disconnects nobody. The
+        own log's settings are none of this object's.
+        """
+        self._settings = settings
+        self.handler.reload(_log_settings(settings), settings.pipe_size)
+        for server in self.servers:
+            server.limit(self._max_clients(server.name))
+
+    def set_timeout(self, seconds: int) -> None:
+        """Call :meth:`timed_out` after so many seconds without clients and open logs; 0: never.
+
+        The service must run. What was set before no longer holds, and the time counts from now.
+        """
+        self._timeout.set(seconds)
+
+    def timed_out(self) -> None:
+        """Stop, as nobody needs the daemon."""
+        self.stopService()
 
     def info(self) -> DaemonInfo:
         """Tell what the daemon is and how much it does."""
@@ -159,24 +268,138 @@ class VirtlogService(Service):
         )
 
     def _make_servers(self) -> list[tuple[str, Server]]:
+        administration = Administration(
+            self.servers, self._reactor.getThreadPool, self.set_timeout, self.own_logging
+        )
         services = Services(
-            handler=self.handler, info=self.info, call_soon=self._reactor.callFromThread
+            handler=self.handler,
+            administration=administration,
+            info=self.info,
+            reexec=self.reexec,
+            call_soon=self._reactor.callFromThread,
         )
 
         def jsonrpc() -> IConversation:
             return JSONRPCConversation(services)
 
-        programs = serving(Served(LOG_PROGRAM, self.handler))
+        log_programs = serving(Served(LOG_PROGRAM, self.handler))
+        admin_programs = serving(Served(ADMIN_PROGRAM, administration))
 
         def libvirt() -> IConversation:
-            return LibvirtConversation(programs)
+            return LibvirtConversation(log_programs)
+
+        def admin() -> IConversation:
+            return LibvirtConversation(admin_programs)
 
         own = os.geteuid()
-        most = self._settings.max_clients
+
+        def server(name: str, uids: set[int], converse: Callable[[], IConversation]) -> Server:
+            return Server(name, uids, self._max_clients(name), converse)
+
         return [
-            (self._endpoints.libvirt, Server("virtlogd", {own}, most, libvirt)),
-            (self._endpoints.jsonrpc, Server("jsonrpc", {0, own}, most, jsonrpc)),
+            (self._endpoints.libvirt, server("virtlogd", {own}, libvirt)),
+            (self._endpoints.admin, server(_ADMIN, {own}, admin)),
+            (self._endpoints.jsonrpc, server("jsonrpc", {0, own}, jsonrpc)),
         ]
+
+    def _max_clients(self, server: str) -> int:
+        settings = self._settings
+        return settings.admin_max_clients if server == _ADMIN else settings.max_clients
+
+    def _listen(self, endpoint: str, server: Server, required: bool) -> None:
+        """Listen at an endpoint; if that is not required, a failure is only told."""
+        try:
+            listener = listen(self._clients, self._clock, endpoint, server)
+        except ListenError as error:
+            if required:
+                raise
+            self._logger.error("{error}", error=error)
+            return
+        self.servers.append(server)
+        self._listeners.append(listener)
+        self._logger.info(
+            "{server}: listening on {endpoint}", server=server.name, endpoint=endpoint
+        )
+
+    def _listen_on(self, descriptors: Sequence[int], server: Server) -> None:
+        """Listen on sockets that were handed over."""
+        for descriptor in descriptors:
+            try:
+                self._listeners.append(adopt(self._clients, self._clock, descriptor, server))
+            except OSError as error:
+                raise ListenError(
+                    f"{server.name}: descriptor {descriptor} was handed over and cannot be"
+                    f" listened on: {error.strerror}"
+                ) from error
+            os.close(descriptor)
+        self.servers.append(server)
+        self._logger.info(
+            "{server}: listening on sockets that were handed over", server=server.name
+        )
+
+    def _take_over(
+        self, logs: Sequence[OpenLogState], take_over: Callable[[OpenLogState], None]
+    ) -> None:
+        """Go on with open logs, as far as can be."""
+        for log in logs:
+            try:
+                take_over(log)
+            except LogError as error:
+                self._logger.error(
+                    "{path}: this log cannot be taken over: {error}", path=log.path, error=error
+                )
+
+    def _resume(self, state: DaemonState, servers: Sequence[Server]) -> None:
+        """Go on with all that the former image had, as far as can be; tell of what cannot."""
+        details = state.details
+        if details is not None:
+            self.handler.add_totals(details.totals)
+            if details.timeout is not None:
+                self.set_timeout(details.timeout)
+            if details.workers is not None:
+                self._reactor.getThreadPool().adjustPoolsize(*details.workers)
+        for server in servers:
+            former = state.servers.get(server.name)
+            if former is not None and former.sockets:
+                self._resume_server(server, former)
+        served = {server.name for server in self.servers}
+        for name in state.servers.keys() - served:
+            self._logger.warn("{name}: no longer served; its clients are disconnected", name=name)
+            close_all(state.servers[name].descriptors())
+        self._logger.info(
+            "took over {logs} logs and {clients} clients",
+            logs=self.handler.counts().open_logs,
+            clients=len(self._conversations()),
+        )
+
+    def _resume_server(self, server: Server, former: ServerState) -> None:
+        for one in former.sockets:
+            try:
+                self._listeners.append(Listener.resumed(self._clients, self._clock, one, server))
+            except OSError as error:
+                self._logger.error(
+                    "{server}: a socket cannot be taken over: {error}",
+                    server=server.name,
+                    error=error,
+                )
+        self.servers.append(server)
+        server.resume(self._clients, former)
+
+    def _suspended_server(self, server: Server) -> ServerState:
+        sockets = tuple(one.suspended() for one in self._listeners if one.server is server)
+        return msgspec.structs.replace(server.suspended(), services=(ServiceState(sockets),))
+
+    def _conversations(self) -> list[IConversation]:
+        return [
+            client.connection.conversation
+            for server in self.servers
+            for client in server.clients.values()
+        ]
+
+    def _idle_since(self) -> float | None:
+        times = [self.handler.idle_since, *(server.idle_since for server in self.servers)]
+        known = [time for time in times if time is not None]
+        return max(known) if len(known) == len(times) else None
 
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
@@ -191,3 +414,11 @@ class VirtlogService(Service):
         self._clock.close()
         self._listeners.clear()
         self.servers.clear()
+
+
+def _log_settings(settings: Settings) -> LogSettings:
+    return LogSettings(
+        Limits(settings.max_size, settings.max_backups),
+        drops=settings.on_write_error == "drop",
+        max_open_logs=settings.max_open_logs,
+    )

@@ -103,3 +103,53 @@ class Counts(msgspec.Struct, frozen=True):
     bytes_written: int
     bytes_lost: int
     rollovers: int
+
+
+class ClientStatus(msgspec.Struct, frozen=True):
+    """What an operator sees of somebody who is connected.
+
+    :ivar server: the name of the server that serves it.
+    :ivar id: counts from 1 for each server and is never used again.
+    :ivar connected_at: an aware time, UTC, in full seconds.
+    :ivar pid: who connected, as the kernel told it then; so ``uid`` and ``gid``.
+    :ivar user: the name that ``uid`` has now; None if it has none.
+    :ivar group: the same of ``gid``.
+    """
+
+    server: str
+    id: int
+    connected_at: datetime
+    pid: int
+    uid: int
+    gid: int
+    user: str | None
+    group: str | None
+
+
+class ClientLimits(msgspec.Struct, frozen=True):
+    """How many clients a server has, and may have.
+
+    :ivar max_clients: at so many no more are accepted until one leaves.
+    :ivar max_anonymous: of those that are not authenticated yet; never reached, as all are at once.
+    """
+
+    clients: int
+    max_clients: int
+    max_anonymous: int
+
+
+class ThreadPoolStatus(msgspec.Struct, frozen=True):
+    """Threads that read files; those of the reactor, which all servers share.
+
+    :ivar workers: threads that there are now.
+    :ivar free_workers: of these, those that have nothing to do.
+    :ivar priority_workers: a number that libvirt's tools may set for each server, without effect.
+    :ivar waiting_jobs: what waits for a thread.
+    """
+
+    min_workers: int
+    max_workers: int
+    workers: int
+    free_workers: int
+    priority_workers: int
+    waiting_jobs: int

@@ -52,8 +52,8 @@ def main(max_size: str, *daemon: str) -> None:
     :param max_size: the size in bytes at which a log file is rotated.
     :param daemon: the command of the log daemon.
     """
-    _be_init_beside(os.fork())
-    _mount_own_file_systems()
+    be_init_beside(os.fork())
+    mount_own_file_systems()
     # Our daemon reads it as well.
     Path("/etc/libvirt/virtlogd.conf").write_text(f"max_size = {max_size}\nmax_backups = 3\n")
     machine = Machine(daemon)
@@ -69,7 +69,7 @@ def _tell(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _be_init_beside(child: int) -> None:
+def be_init_beside(child: int) -> None:
     """Stay behind as the namespace's first process, which inherits QEMUs; end with the child.
 
     A QEMU that has ended and waits to be reaped would seem alive to libvirtd, which then neither
@@ -91,7 +91,7 @@ def _answer(machine: Machine, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"{traceback.format_exc()}\n{machine.logs()}"}
 
 
-def _mount_own_file_systems() -> None:
+def mount_own_file_systems() -> None:
     for directory in ("/run", "/var/log/libvirt", "/var/lib/libvirt", "/var/cache/libvirt"):
         os.makedirs(directory, exist_ok=True)
         _mount("-t", "tmpfs", "-o", "mode=755", "stack", directory)
@@ -132,7 +132,12 @@ class Said:
 
 
 class Machine:
-    """What a scenario works with."""
+    """What a scenario works with.
+
+    :ivar log_daemon: its process.
+    """
+
+    log_daemon: subprocess.Popen[bytes]
 
     def __init__(self, daemon: Sequence[str]) -> None:
         self._daemon = daemon
@@ -140,7 +145,7 @@ class Machine:
 
     def start_log_daemon(self) -> None:
         """Start the log daemon; return when it can be connected to."""
-        process = self._start("logd", self._daemon)
+        process = self.log_daemon = self._start("logd", self._daemon)
         self.until(lambda: _connects(_LOG_SOCKET) or _must_run(process))
 
     def start_libvirtd(self) -> None:

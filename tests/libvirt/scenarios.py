@@ -5,11 +5,13 @@ The results are plain values, which go to the tests as JSON.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.libvirt import guest
 from tests.libvirt.guest import End
+from tests.libvirt.numbered_lines import NumberedLines, missing
 
 if TYPE_CHECKING:
     from tests.libvirt.machine import Machine
@@ -117,6 +119,55 @@ def libvirtd_restarted(machine: Machine) -> dict[str, Any]:
     machine.until(lambda: not _open_logs(machine))
     result["lines"] = [guest.lines_of(path.read_bytes()) for path in consoles.values()]
     return result
+
+
+def switched(
+    machine: Machine, command: str, ours: str, virtlogd: str, times: int
+) -> dict[str, Any]:
+    """Let the log daemons take over from one another while two guests and a program write.
+
+    The last time, ours is asked to hand over to virtlogd.
+
+    :param command: the path that the log daemon was started by, a symbolic link.
+    """
+    consoles = {name: Path(LOGS, f"{name}-serial0.log") for name in ("grace", "heidi")}
+    for name, console in consoles.items():
+        disk = _disk(name, guest.UNTIL_KEY, End.POWER_OFF, burst=50)
+        xml = guest.domain(name, disk=disk, console=console)
+        machine.must("create", _file(f"{name}.xml", xml))
+    lines = NumberedLines("/run/libvirt/virtlogd-sock", f"{LOGS}/numbers.log")
+    failed = guest.domain("ivan", arguments=("-nosuchoption",))
+    result: dict[str, Any] = {"programs": [], "errors": []}
+    for number, program in enumerate((ours, virtlogd) * times, 1):
+        before = _program(machine)
+        if number == 2 * times:
+            with machine.client() as client:
+                client.reexec(virtlogd)
+        else:
+            Path(command).unlink()
+            Path(command).symlink_to(program)
+            machine.log_daemon.send_signal(signal.SIGUSR1)
+        machine.until(lambda before=before: _program(machine) != before)
+        result["programs"].append(_program(machine))
+        lines.position()
+        sizes = {path: path.stat().st_size for path in consoles.values()}
+        machine.until(lambda sizes=sizes: all(path.stat().st_size > sizes[path] for path in sizes))
+        result["errors"].append(machine.virsh("create", _file("ivan.xml", failed)).error)
+    written = lines.stop()
+    for name in consoles:
+        machine.must("send-key", name, "KEY_ENTER")
+    machine.until(lambda: all(_shut_down(name) for name in consoles))
+    numbers = Path(LOGS, "numbers.log")
+    machine.until(lambda: not missing(_kept(numbers), written))
+    result["lines"] = [guest.lines_of(path.read_bytes()) for path in consoles.values()]
+    result["log daemon ended"] = machine.log_daemon.poll()
+    return result
+
+
+def _program(machine: Machine) -> str:
+    """Tell whose log daemon runs."""
+    executable = Path(f"/proc/{machine.log_daemon.pid}/exe").readlink().name
+    return "virtlogd" if executable == "virtlogd" else "twisted-virtlogd"
 
 
 def failing_starts(machine: Machine, name: str, starts: int) -> dict[str, Any]:

@@ -284,3 +284,10 @@ def test_a_backup_that_cannot_be_removed_fails_the_truncation(make_world: MakeWo
     with pytest.raises(SystemFailure, match=r"Unable to delete file .*guest\.log\.1"):
         world.open(truncate=True)
     assert world.handler.logs() == []
+
+
+def test_a_path_of_some_megabytes_is_no_log(world: World) -> None:
+    """It is answered at once; to resolve it part by part would keep all others waiting."""
+    world.open()
+    with pytest.raises(NoSuchLog):
+        world.handler.position("/a" * 2_000_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -26,7 +26,10 @@ class Reader:
 
     def pipe_ready(self) -> tuple[int, float]:
         """See Watched."""
-        data = os.read(self.read_end, self.most)
+        try:
+            data = os.read(self.read_end, self.most)
+        except BlockingIOError:
+            return 0, 0.0
         self.taken += data
         return len(data), self.fill
 
@@ -39,9 +42,9 @@ class Reader:
 class Room:
     """A watch on a turned reactor, and readers."""
 
-    def __init__(self, rest_seconds: float) -> None:
+    def __init__(self, rest_seconds: float, between: Callable[[], object] = lambda: None) -> None:
         self.reactor = TurnedReactor()
-        self.watch = PipeWatch(self.reactor, rest_seconds)
+        self.watch = PipeWatch(self.reactor, rest_seconds, between)
         self.readers: list[Reader] = []
 
     def reader(self) -> Reader:
@@ -117,14 +120,48 @@ def test_a_rest_ends_by_itself_and_finds_all(room: Room) -> None:
 
 
 def test_a_pipe_that_fills_is_read_on_at_once(room: Room) -> None:
-    """A writer does not wait for a rest to end."""
+    """A writer does not wait for a rest to end; what it has in a turn is taken in pieces."""
     reader = room.reader()
     reader.fill = 1.0
     reader.most = 1
-    os.write(reader.write_end, b"more than a turn takes")
+    os.write(reader.write_end, b"more than a piece")
     room.watch._looked_at += LONG  # (nothing has passed since it looked)
     room.reactor.turn()
+    assert reader.taken == b"more than a piece"
+    os.write(reader.write_end, b"!")
     assert room.is_ready()
+
+
+def test_a_full_pipe_comes_again_after_the_others(room: Room) -> None:
+    """A flood keeps nobody waiting for longer than a piece of it takes."""
+    flood, quiet = room.reader(), room.reader()
+    flood.fill = 1.0
+    flood.most = 1
+    order = []
+    for name, reader in (("flood", flood), ("quiet", quiet)):
+        os.write(reader.write_end, b"xx")
+
+        def ready(name: str = name, reader: Reader = reader) -> tuple[int, float]:
+            order.append(name)
+            return Reader.pipe_ready(reader)
+
+        reader.pipe_ready = ready  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert order[:2] == ["flood", "quiet"]
+    assert order[2:4] == ["flood", "flood"]
+
+
+def test_clients_are_seen_to_between_much_of_one_pipe_and_much_of_the_next() -> None:
+    """A position does not wait for the end of a flood's turn."""
+    calls = []
+    room = Room(LONG, lambda: calls.append([len(reader.taken) for reader in room.readers]))
+    first, second = room.reader(), room.reader()
+    for reader in (first, second):
+        os.write(reader.write_end, b"x" * 65536)
+    room.reactor.turn()
+    assert sorted(calls[0]) == [0, 65536]
+    assert calls[1:] == [[65536, 65536]]
+    room.close()
 
 
 def test_the_fullest_pipe_decides(room: Room) -> None:

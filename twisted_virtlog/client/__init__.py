@@ -5,6 +5,12 @@ Here is the blocking one and what both have in common. The Twisted client is
 starts without the time that importing Twisted takes.
 """
 
+from twisted_virtlog.client.admin_calls import (
+    ClientInfo,
+    OwnLogging,
+    ServerClients,
+    ServerLimits,
+)
 from twisted_virtlog.client.blocking import BlockingClient
 from twisted_virtlog.client.calls import MAX_READ_BYTES, Chunk, DaemonInfo, LogInfo
 from twisted_virtlog.client.errors import (
@@ -25,13 +31,17 @@ __all__ = [
     "BlockingClient",
     "Chunk",
     "ClientError",
+    "ClientInfo",
     "DaemonInfo",
     "Disconnected",
     "Domain",
     "LogInfo",
     "Opened",
+    "OwnLogging",
     "Position",
     "RemoteError",
+    "ServerClients",
+    "ServerLimits",
     "TimedOut",
     "Unreachable",
 ]

@@ -16,7 +16,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.client import calls
+from twisted_virtlog.client import admin_calls, calls
+from twisted_virtlog.client.admin_calls import OwnLogging, ServerClients, ServerLimits
 from twisted_virtlog.client.calls import DEFAULT_READ_BYTES, Call, Chunk, DaemonInfo, LogInfo
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, Disconnected
@@ -81,6 +82,40 @@ class Client:
     def info(self) -> Deferred[DaemonInfo]:
         """Tell what the daemon is."""
         return self._wire.perform(calls.daemon_info())
+
+    def clients(self, server: str | None = None) -> Deferred[Sequence[ServerClients]]:
+        """Tell who is connected, by server; None for all servers."""
+        return self._wire.perform(admin_calls.list_clients(server))
+
+    def disconnect(self, server: str, number: int) -> Deferred[bool]:
+        """Close a client's connection; its logs stay open."""
+        return self._wire.perform(admin_calls.disconnect(server, number))
+
+    def set_limits(self, server: str, max_clients: int) -> Deferred[ServerLimits]:
+        """Let a server have so many clients at once."""
+        return self._wire.perform(admin_calls.set_limits(server, max_clients))
+
+    def logging(self) -> Deferred[OwnLogging]:
+        """Tell what the daemon logs of itself."""
+        return self._wire.perform(admin_calls.get_logging())
+
+    def set_logging(
+        self,
+        level: str | None = None,
+        filters: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> Deferred[OwnLogging]:
+        """Log other things of the daemon itself, or elsewhere; None leaves a setting as it is.
+
+        :param level: ``debug``, ``info``, ``warning`` or ``error``.
+        :param filters: as ``1:logs``; empty for none.
+        :param outputs: as ``3:stderr``; empty for the default.
+        """
+        return self._wire.perform(admin_calls.set_logging(level, filters, outputs))
+
+    def reexec(self, to_virtlogd: str | None = None) -> Deferred[bool]:
+        """Let the daemon hand over to its next image; see the blocking client."""
+        return self._wire.perform(calls.reexec(to_virtlogd))
 
     def discover(self) -> Deferred[dict[str, Any]]:
         """Tell the OpenRPC document of the daemon's methods."""

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar, final
 
-from twisted_virtlog.client import calls
+from twisted_virtlog.client import admin_calls, calls
+from twisted_virtlog.client.admin_calls import OwnLogging, ServerClients, ServerLimits
 from twisted_virtlog.client.calls import DEFAULT_READ_BYTES, Call, Chunk, DaemonInfo, LogInfo
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import Disconnected, TimedOut, Unreachable
@@ -85,6 +86,45 @@ class BlockingClient:
     def info(self) -> DaemonInfo:
         """Tell what the daemon is."""
         return self._perform(calls.daemon_info())
+
+    def clients(self, server: str | None = None) -> Sequence[ServerClients]:
+        """Tell who is connected, by server; None for all servers."""
+        return self._perform(admin_calls.list_clients(server))
+
+    def disconnect(self, server: str, number: int) -> bool:
+        """Close a client's connection; its logs stay open."""
+        return self._perform(admin_calls.disconnect(server, number))
+
+    def set_limits(self, server: str, max_clients: int) -> ServerLimits:
+        """Let a server have so many clients at once."""
+        return self._perform(admin_calls.set_limits(server, max_clients))
+
+    def logging(self) -> OwnLogging:
+        """Tell what the daemon logs of itself."""
+        return self._perform(admin_calls.get_logging())
+
+    def set_logging(
+        self,
+        level: str | None = None,
+        filters: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> OwnLogging:
+        """Log other things of the daemon itself, or elsewhere; None leaves a setting as it is.
+
+        :param level: ``debug``, ``info``, ``warning`` or ``error``.
+        :param filters: as ``1:logs``; empty for none.
+        :param outputs: as ``3:stderr``; empty for the default.
+        """
+        return self._perform(admin_calls.set_logging(level, filters, outputs))
+
+    def reexec(self, to_virtlogd: str | None = None) -> bool:
+        """Let the daemon hand over to its next image, with all logs, sockets and clients.
+
+        :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that; then this
+            connection ends.
+        :returns: True once the next image was tried and takes over.
+        """
+        return self._perform(calls.reexec(to_virtlogd))
 
     def discover(self) -> dict[str, Any]:
         """Tell the OpenRPC document of the daemon's methods."""

@@ -101,15 +101,17 @@ class Call(Generic[R]):
     descriptors: int = 0
 
 
-def _plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
+def plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
+    """Decode a result that is of a type, without descriptors."""
     decoder = msgspec.json.Decoder(result)
     return lambda text, _descriptors: decoder.decode(text)
 
 
-_decode_position = _plain(Position)
-_decode_list = _plain(list[LogInfo])
-_decode_info = _plain(DaemonInfo)
-_decode_document = _plain(dict[str, Any])
+_decode_position = plain(Position)
+_decode_true = plain(bool)
+_decode_list = plain(list[LogInfo])
+_decode_info = plain(DaemonInfo)
+_decode_document = plain(dict[str, Any])
 _open_decoder = msgspec.json.Decoder(_OpenResult)
 _read_decoder = msgspec.json.Decoder(_ReadResult)
 
@@ -158,6 +160,11 @@ def list_logs() -> Call[Sequence[LogInfo]]:
 def daemon_info() -> Call[DaemonInfo]:
     """Ask what the daemon is."""
     return Call("daemon.info", _decode_info)
+
+
+def reexec(to_virtlogd: str | None) -> Call[bool]:
+    """Ask the daemon to hand over to its next image."""
+    return Call("daemon.reexec", _decode_true, {"to_virtlogd": to_virtlogd})
 
 
 def discover() -> Call[dict[str, Any]]:

@@ -15,6 +15,7 @@ class Paths:
     :ivar run_mode: the directory's mode when it is made.
     :ivar own_log: the log of a daemon in the background that has no journal.
     :ivar pid_file: libvirt's pid file; not in the run directory for root.
+    :ivar restart_state: where virtlogd looks for the state of its former image.
     """
 
     config: str
@@ -22,6 +23,7 @@ class Paths:
     run_mode: int
     own_log: str
     pid_file: str
+    restart_state: str
 
     @property
     def jsonrpc_socket(self) -> str:
@@ -52,6 +54,7 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
             run_mode=0o755,
             own_log="/var/log/libvirt/virtlogd.log",
             pid_file="/run/virtlogd.pid",
+            restart_state="/run/virtlogd-restart-exec.json",
         )
     run = environment.get("XDG_RUNTIME_DIR") or f"{home}/.cache"
     config = environment.get("XDG_CONFIG_HOME") or f"{home}/.config"
@@ -62,4 +65,5 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
         run_mode=0o700,
         own_log=f"{cache}/libvirt/virtlogd.log",
         pid_file=f"{run}/libvirt/virtlogd.pid",
+        restart_state=f"{run}/libvirt/virtlogd-restart-exec.json",
     )

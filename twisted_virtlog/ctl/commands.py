@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 import click
 import msgspec
@@ -14,12 +14,14 @@ import msgspec
 from twisted_virtlog import __version__
 from twisted_virtlog.client import Chunk, Domain, Position
 from twisted_virtlog.ctl import tables
-from twisted_virtlog.ctl.outcomes import Program
+from twisted_virtlog.ctl.administration import ADMINISTRATION
+from twisted_virtlog.ctl.outcomes import Program, print_answer
 from twisted_virtlog.ctl.parameters import (
     Settings,
     common_options,
     log_path,
     origin_options,
+    pass_settings,
     start_position,
 )
 from twisted_virtlog.ctl.reading import Tail, read_to_end
@@ -27,8 +29,6 @@ from twisted_virtlog.ctl.running import become, find_command
 
 #: Longer than any request may be, so what is cut off here is refused and not shortened.
 _STDIN_BYTES = 16 * 1024 * 1024 + 1
-
-pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 
 @click.group(
@@ -59,7 +59,33 @@ def info(settings: Settings) -> None:
     """Tell the daemon's version, limits and totals."""
     with settings.connect() as client:
         answer = client.info()
-    _print(settings, answer, tables.info_table(answer))
+    print_answer(settings, answer, tables.info_table(answer))
+
+
+@virtlogctl.command()
+@click.option(
+    "--to-virtlogd",
+    metavar="PATH",
+    help="Hand over to libvirt's virtlogd at this path instead.",
+)
+@common_options
+@pass_settings
+def reexec(settings: Settings, to_virtlogd: str | None) -> None:
+    """Let the daemon execute itself anew, as after an upgrade.
+
+    Its next image takes over all logs, sockets and clients; no guest and no client notices. If it
+    cannot start, the daemon goes on as it is, and the reason is told here. virtlogd takes over
+    everything but the JSON-RPC socket and its clients.
+    """
+    with settings.connect() as client:
+        client.reexec(os.path.abspath(to_virtlogd) if to_virtlogd else None)
+        if to_virtlogd:
+            if settings.json:
+                click.echo("null")
+            return
+        # Answered by the next image, once it serves.
+        answer = client.info()
+    print_answer(settings, answer, tables.info_table(answer))
 
 
 @virtlogctl.command("list")
@@ -72,7 +98,7 @@ def list_logs(settings: Settings) -> None:
     """
     with settings.connect() as client:
         answer = client.list()
-    _print(settings, answer, tables.logs_table(answer))
+    print_answer(settings, answer, tables.logs_table(answer))
 
 
 @virtlogctl.command()
@@ -86,7 +112,7 @@ def position(settings: Settings, path: str) -> None:
     """
     with settings.connect() as client:
         answer = client.position(path)
-    _print(settings, answer, tables.position_text(answer))
+    print_answer(settings, answer, tables.position_text(answer))
 
 
 @virtlogctl.command()
@@ -147,7 +173,7 @@ def append(
     text = _standard_input() if message == "-" else message + "\n" * (not no_newline)
     with settings.connect() as client:
         answer = client.append(path, text, driver, domain)
-    _print(settings, answer, tables.position_text(answer))
+    print_answer(settings, answer, tables.position_text(answer))
 
 
 @virtlogctl.command()
@@ -200,8 +226,8 @@ def execute(
     become(file, command, opened.write_end, append_stderr)
 
 
-def _print(settings: Settings, answer: Any, text: str) -> None:
-    click.echo(msgspec.json.encode(answer) if settings.json else text)
+for _command in ADMINISTRATION:
+    virtlogctl.add_command(_command)
 
 
 def _copy(chunks: Iterable[Chunk], path: str, tail: int | None) -> None:

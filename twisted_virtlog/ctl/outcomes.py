@@ -52,6 +52,14 @@ class Program(click.Group):
             _fail(ctx, UNREACHABLE_STATUS, f"{error} (socket {settings.socket_path})")
 
 
+def print_answer(settings: Settings, answer: Any, text: str) -> None:
+    """Print what the daemon answered, in JSON if that was asked for.
+
+    :param text: the same for people.
+    """
+    click.echo(msgspec.json.encode(answer) if settings.json else text)
+
+
 def _fail(
     ctx: click.Context, status: int, message: str, code: int | None = None, data: Any = None
 ) -> NoReturn:

@@ -45,6 +45,9 @@ class Settings:
         return BlockingClient(self.socket_path, self.timeout or None)
 
 
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+
+
 def common_options(function: F) -> F:
     """Add the options of :class:`Settings`."""
     for option in (

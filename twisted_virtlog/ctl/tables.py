@@ -5,10 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from twisted_virtlog.client import DaemonInfo, LogInfo, Position
+from twisted_virtlog.client import (
+    DaemonInfo,
+    LogInfo,
+    OwnLogging,
+    Position,
+    ServerClients,
+    ServerLimits,
+)
 
 _HEADINGS = ("PATH", "STATE", "GUEST", "DRIVER", "POSITION", "BYTES", "ROLLOVERS", "OPENED")
-_NUMBERS = {"BYTES", "ROLLOVERS"}
+_NUMBERS = {"BYTES", "ROLLOVERS", "ID", "PID", "CLIENTS", "MAXIMUM"}
+
+
+def clients_table(servers: Sequence[ServerClients]) -> str:
+    """Draw who is connected, one a line below a line of headings."""
+    rows = [("SERVER", "ID", "PID", "USER", "GROUP", "CONNECTED")]
+    for server in servers:
+        rows += [
+            (
+                visible(server.server),
+                str(client.id),
+                str(client.pid),
+                visible(client.user or str(client.uid)),
+                visible(client.group or str(client.gid)),
+                _time_text(client.connected_at),
+            )
+            for client in server.clients
+        ]
+    return _drawn(rows)
+
+
+def limits_table(limits: Sequence[ServerLimits]) -> str:
+    """Draw how many clients servers have and may have, one a line below a line of headings."""
+    rows = [("SERVER", "CLIENTS", "MAXIMUM")]
+    rows += [(visible(one.server), str(one.clients), str(one.max_clients)) for one in limits]
+    return _drawn(rows)
+
+
+def logging_table(logging: OwnLogging) -> str:
+    """Draw what the daemon logs of itself, one name and value a line."""
+    rows = {
+        "level": logging.level,
+        "filters": " ".join(logging.filters) or "-",
+        "outputs": " ".join(logging.outputs) or "-",
+    }
+    return "\n".join(f"{name:7}  {visible(value)}" for name, value in rows.items())
 
 
 def position_text(position: Position) -> str:
@@ -25,9 +67,7 @@ def visible(text: str) -> str:
 
 def logs_table(logs: Sequence[LogInfo]) -> str:
     """Draw the open logs, one a line below a line of headings; a failing one tells why below it."""
-    rows = [_HEADINGS] + [_log_row(log) for log in logs]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    lines = [_align(row, widths) for row in rows]
+    lines = _drawn([_HEADINGS] + [_log_row(log) for log in logs]).split("\n")
     for index, log in reversed(list(enumerate(logs, start=1))):
         if log.error is not None:
             lines.insert(index + 1, f"  {visible(log.error)}")
@@ -62,10 +102,17 @@ def _log_row(log: LogInfo) -> tuple[str, ...]:
     )
 
 
-def _align(row: Sequence[str], widths: Sequence[int]) -> str:
+def _drawn(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows below the first one, the headings; one line each."""
+    headings = rows[0]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
+    return "\n".join(_align(row, widths, headings) for row in rows)
+
+
+def _align(row: Sequence[str], widths: Sequence[int], headings: Sequence[str]) -> str:
     cells = (
         cell.rjust(width) if heading in _NUMBERS else cell.ljust(width)
-        for cell, width, heading in zip(row, widths, _HEADINGS, strict=True)
+        for cell, width, heading in zip(row, widths, headings, strict=True)
     )
     return "  ".join(cells).rstrip()
 

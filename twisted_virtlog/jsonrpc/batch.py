@@ -27,12 +27,13 @@ NO_REPLY = Reply(b"")
 class BatchReply:
     """Gathers the replies to a batch's entries and gives them back as pieces of one array.
 
-    :param entries: the batch; whoever carries it out takes its entries from here.
+    :ivar entries: the batch; whoever carries it out takes its entries from here.
+    :ivar begun: the array has an entry, which may have been sent.
     """
 
-    def __init__(self, entries: Batch) -> None:
+    def __init__(self, entries: Batch, begun: bool = False) -> None:
         self.entries = entries
-        self._begun = False
+        self.begun = begun
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._descriptors: list[int] = []
@@ -41,10 +42,10 @@ class BatchReply:
         """Gather the reply to an entry; NO_REPLY leaves no trace."""
         if reply is NO_REPLY:
             return
-        self._gathered += (b"," if self._begun else b"[", reply.text)
+        self._gathered += (b"," if self.begun else b"[", reply.text)
         self._gathered_bytes += len(reply.text)
         self._descriptors += reply.descriptors
-        self._begun = True
+        self.begun = True
 
     @property
     def is_piece_full(self) -> bool:
@@ -61,6 +62,6 @@ class BatchReply:
 
     def take_last(self) -> Reply:
         """Take out what was gathered, with the array's end, NO_REPLY if there is no array."""
-        if self._begun:
+        if self.begun:
             self._gathered.append(b"]\n")
         return self.take()

@@ -29,6 +29,10 @@ class Code(enum.IntEnum):
     LIMIT = 1004
     SHUTTING_DOWN = 1005
     NOT_WRITTEN = 1006
+    HAND_OVER_FAILED = 1007
+    NO_SUCH_SERVER = 1008
+    NO_SUCH_CLIENT = 1009
+    NO_OWN_LOG = 1010
 
     @property
     def meaning(self) -> str:
@@ -51,18 +55,25 @@ _MEANINGS = {
         "the log's file cannot be written now, so there is no true position;"
         " data has errno, strerror and pending_bytes"
     ),
+    Code.HAND_OVER_FAILED: "the daemon could not hand over to its next image, and goes on",
+    Code.NO_SUCH_SERVER: "the daemon has no such server; data.server names it",
+    Code.NO_SUCH_CLIENT: "the server has no such client, or no longer; data has server and id",
+    Code.NO_OWN_LOG: "the daemon runs inside another application, which does the logging",
 }
 
 
-def error_object(error: errors.LogError) -> ErrorObject:
-    """Tell a failure of the log handler to a client."""
+def error_object(error: errors.DaemonError) -> ErrorObject:
+    """Tell a failure to a client."""
     code, data = _code_and_data(error)
     if error.path is not None:
         data["path"] = printable(error.path)
-    return ErrorObject(code, printable(str(error)), data or msgspec.UNSET)
+    text = str(error)
+    if isinstance(error, errors.BadSetting):
+        text = f"Invalid params: {text}; {error.remedy}"
+    return ErrorObject(code, printable(text), data or msgspec.UNSET)
 
 
-def _code_and_data(error: errors.LogError) -> tuple[Code, dict[str, Any]]:
+def _code_and_data(error: errors.DaemonError) -> tuple[Code, dict[str, Any]]:
     code = Code.INTERNAL_ERROR
     data: dict[str, Any] = {}
     match error:
@@ -81,7 +92,24 @@ def _code_and_data(error: errors.LogError) -> tuple[Code, dict[str, Any]]:
             code, data = Code.LIMIT, {"limit": error.limit}
         case errors.ShuttingDown():
             code = Code.SHUTTING_DOWN
+        case errors.HandOverFailed():
+            code = Code.HAND_OVER_FAILED
+        case errors.AdministrationError():
+            code, data = _administration_data(error)
     return code, data
+
+
+def _administration_data(error: errors.AdministrationError) -> tuple[Code, dict[str, Any]]:
+    match error:
+        case errors.NoSuchServer():
+            return Code.NO_SUCH_SERVER, {"server": printable(error.server)}
+        case errors.NoSuchClient():
+            return Code.NO_SUCH_CLIENT, {"server": printable(error.server), "id": error.id}
+        case errors.BadSetting():
+            return Code.INVALID_PARAMS, {}
+        case errors.NoOwnLog():
+            return Code.NO_OWN_LOG, {}
+    return Code.INTERNAL_ERROR, {}
 
 
 def _holder_data(error: errors.LogBusy) -> dict[str, Any]:

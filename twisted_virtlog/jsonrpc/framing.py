@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from twisted_virtlog.jsonrpc.scanner import MAX_DEPTH, Broken, Buffer, Scanner
+from twisted_virtlog.state import Suspended
 
 #: The longest text, from its first byte to its last; also the most that is dropped while a
 #: newline is looked for after a text that was refused.
@@ -64,6 +65,18 @@ class TextStream(Generic[T]):
     def end(self) -> None:
         """Take note that no more bytes will come."""
         self._ended = True
+
+    def suspended(self) -> Suspended:
+        """Tell what a stream in another process needs to go on."""
+        received = bytes(memoryview(self._buffer)[self._start :])
+        return Suspended(received, skipping=self._skipped, lost=self.lost)
+
+    def resume(self, state: Suspended) -> None:
+        """Go on where another stream stopped."""
+        self._buffer = state.received
+        self._skipped = state.skipping
+        self._ended = state.input_ended
+        self.lost = state.lost
 
     def next_text(self) -> T | None:
         """Parse the next text.

@@ -65,6 +65,10 @@ class Batch:
         self._text = text
         self._position = text.index(_ARRAY_START) + 1
 
+    def rest(self) -> bytes:
+        """Give the batch without the entries that were taken out."""
+        return b"[" + self._text[self._position :]
+
     @property
     def is_at_end(self) -> bool:
         """Whether all entries were taken out."""

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import DaemonInfo
@@ -22,13 +22,17 @@ class Services:
     """What the methods need of the daemon around them.
 
     :ivar handler: the logs.
+    :ivar administration: the daemon's servers and settings.
     :ivar info: tells what ``daemon.info`` answers.
+    :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
     :ivar call_soon: calls a function in a later turn of the reactor, whatever the clock does
         (``reactor.callFromThread``), so that a long batch does not keep it from other clients.
     """
 
     handler: ILogHandler
+    administration: IAdministration
     info: Callable[[], DaemonInfo]
+    reexec: Callable[[str | None], Answer[None]]
     call_soon: Callable[[Callable[[], None]], object]
 
 

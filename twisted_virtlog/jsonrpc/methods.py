@@ -11,6 +11,7 @@ import msgspec
 from twisted_virtlog import __version__, values
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc import schema
+from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, openrpc_document
@@ -92,6 +93,14 @@ def _info(services: Services, _params: schema.NoParams) -> schema.DaemonInfo:
     return services.info()
 
 
+def _reexec(services: Services, params: schema.ReexecParams) -> Answer[None]:
+    return services.reexec(params.to_virtlogd)
+
+
+def _true(_value: object, _params: object) -> bool:
+    return True
+
+
 @functools.cache
 def _document() -> msgspec.Raw:
     document = openrpc_document(METHODS.values(), "twisted-virtlog", __version__)
@@ -169,6 +178,20 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         ask=_info,
         present=_as_it_is,
     ),
+    Method(
+        name="daemon.reexec",
+        summary=(
+            "Hand over to the daemon's next image, which takes its place with all logs, sockets and"
+            " clients, or to libvirt's virtlogd at a path, which takes all but JSON-RPC's. The"
+            " answer comes once the next image was tried and nothing speaks against it."
+        ),
+        params=ParamsDecoder(schema.ReexecParams),
+        result=bool,
+        ask=_reexec,
+        present=_true,
+        errors=(Code.HAND_OVER_FAILED, Code.SHUTTING_DOWN),
+    ),
+    *ADMIN_METHODS,
     Method(
         name="rpc.discover",
         summary="Tell this document.",

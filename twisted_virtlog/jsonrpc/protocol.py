@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_virtlog.conversation import Conversation
-from twisted_virtlog.errors import LogError
+from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.jsonrpc.batch import NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
 from twisted_virtlog.jsonrpc.framing import NotJSON, TextStream
@@ -31,6 +32,7 @@ from twisted_virtlog.jsonrpc.messages import (
 from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.methods import METHODS
 from twisted_virtlog.jsonrpc.params import InvalidParams
+from twisted_virtlog.state import Suspended
 
 # After so many requests of a batch the reactor gets on with others.
 _BATCH_REQUESTS_PER_TURN = 256
@@ -65,6 +67,24 @@ class JSONRPCConversation(Conversation):
         if self._batch is not None and not self._waiting:
             self._end_batch(self._batch)
         super().finish()
+
+    def suspended(self) -> Suspended:
+        """See IConversation."""
+        state = msgspec.structs.replace(
+            self._texts.suspended(), input_ended=self._input_ended, closed=self._closed
+        )
+        batch = self._batch
+        if batch is None:
+            return state
+        self._send_piece(batch.take())
+        return msgspec.structs.replace(state, batch=batch.entries.rest(), batch_begun=batch.begun)
+
+    def resume(self, state: Suspended) -> None:
+        """See IConversation."""
+        super().resume(state)
+        self._texts.resume(state)
+        if state.batch is not None:
+            self._batch = BatchReply(Batch(state.batch), state.batch_begun)
 
     def connection_lost(self) -> None:
         """See IConversation."""
@@ -163,7 +183,7 @@ class JSONRPCConversation(Conversation):
 
         :param failure: what a Deferred came with; None if the error is just being handled.
         """
-        if isinstance(error, LogError):
+        if isinstance(error, DaemonError):
             return _refuse(request, error_object(error))
         if isinstance(error, InvalidParams):
             data = UNSET if error.path is None else {"path": error.path}

@@ -91,6 +91,17 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """No parameters."""
 
 
+class ReexecParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Who takes over."""
+
+    to_virtlogd: LogPath | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what names no program in one way; the message says why."""
+        if self.to_virtlogd is not None and not _is_normal_path(self.to_virtlogd):
+            raise ValueError(_path_fault(self.to_virtlogd))
+
+
 class PathParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A log."""
 

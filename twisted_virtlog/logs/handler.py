@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -23,8 +24,10 @@ from twisted_virtlog.errors import (
     NotWritten,
     ShuttingDown,
     SystemFailure,
+    UnsupportedBackups,
 )
 from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.outage import CHECK_SECONDS
 from twisted_virtlog.logs.pipes import Pipes
@@ -32,10 +35,14 @@ from twisted_virtlog.logs.reader import Reading, WouldBlock
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.sources import Scratch
 from twisted_virtlog.logs.watch import PipeWatch
-from twisted_virtlog.logs.writer import Writer, link_target
+from twisted_virtlog.logs.writer import Writer, interrupted_rollover, link_target
+from twisted_virtlog.state import OpenLogState, Totals
 from twisted_virtlog.values import Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")
+
+#: PATH_MAX of Linux, with the NUL at the end.
+_PATH_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +79,14 @@ class LogHandler:
         watch: PipeWatch,
         pipes: Pipes,
         settings: LogSettings,
+        keeper: Keeper = NO_KEEPER,
     ) -> None:
-        """Take over ``watch``, to close it in the end."""
+        """Take over ``watch``, to close it in the end.
+
+        :param keeper: is told of each log that is opened and closed; not begun here.
+        """
         self.watch = watch
+        self.keeper = keeper
         self.pipes = pipes
         self.scratch = Scratch()
         self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -87,6 +99,7 @@ class LogHandler:
         self._failing: dict[OpenLog, None] = {}
         self._check_call: IDelayedCall | None = None
         self._stopping = False
+        self._ended_at = clock.seconds()
         # The totals of logs that are closed.
         self._opened = 0
         self._written = 0
@@ -131,6 +144,7 @@ class LogHandler:
         self._logs[path] = log
         self._real[log.real_path] = log
         self._opened += 1
+        self.keeper.opened(log.suspended())
         return opened
 
     def position(self, path: str) -> Position:
@@ -195,6 +209,76 @@ class LogHandler:
 
     # What the service asks for.
 
+    @property
+    def idle_since(self) -> float | None:
+        """Since when no log is open, in seconds of its clock; None while one is."""
+        return None if self._logs else self._ended_at
+
+    def reload(self, settings: LogSettings, pipe_size: int) -> None:
+        """Let other settings hold, for logs that are open too.
+
+        :param pipe_size: of pipes made from now on, in bytes.
+        """
+        self._settings = settings
+        self.pipes.set_size(pipe_size)
+        for log in self._logs.values():
+            log.writer.limits = settings.limits
+
+    def suspended(self) -> tuple[OpenLogState, ...]:
+        """Tell what the daemon's next image needs to go on with the open logs."""
+        return tuple(log.suspended() for log in self._logs.values())
+
+    def totals(self) -> Totals:
+        """Tell what was counted of logs that are closed."""
+        return Totals(self._opened, self._written, self._lost, self._rollovers)
+
+    def add_totals(self, totals: Totals) -> None:
+        """Go on counting from where the daemon's former image stopped."""
+        self._opened += totals.opened_logs
+        self._written += totals.bytes_written
+        self._lost += totals.bytes_lost
+        self._rollovers += totals.rollovers
+
+    def adopt(self, state: OpenLogState) -> None:
+        """Go on with a log whose pipe was taken over; its file may be one that fails.
+
+        :raises SystemFailure: its descriptor is no pipe, or cannot be watched.
+        :raises UnsupportedBackups: ``max_backups`` is over 32.
+        """
+        pipe, path, details = state.pipe, state.path, state.details
+        file = link_target(path) if details is None else details.file
+        real_path = os.path.realpath(path) if details is None else details.real_path
+        try:
+            os.set_blocking(pipe, False)
+            self.pipes.adopt(pipe)
+            writer = Writer(
+                file, self._settings.limits, steps_left=details.steps_left if details else 0
+            )
+            log = OpenLog(self, pipe, writer, path, real_path, state.driver, state.domain)
+            log.resume(details)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.pipes.close(pipe)
+            raise _failure(path, error) from error
+        except UnsupportedBackups:
+            self.pipes.close(pipe)
+            raise
+        self._logs[path] = log
+        # virtlogd may have opened one file by two names.
+        self._real.setdefault(real_path, log)
+
+    def restore(self, state: OpenLogState) -> None:
+        """Go on with a log of a daemon that was killed, perhaps while it rolled over.
+
+        :raises SystemFailure: see :meth:`adopt`, as for the other.
+        :raises UnsupportedBackups: ditto.
+        """
+        if state.details is not None:
+            steps = interrupted_rollover(state.details.file, self._settings.limits)
+            details = msgspec.structs.replace(state.details, steps_left=steps)
+            state = msgspec.structs.replace(state, details=details)
+        self.adopt(state)
+
     def refuse_opens(self) -> None:
         """Open no more logs, as the daemon is stopping."""
         self._stopping = True
@@ -206,8 +290,8 @@ class LogHandler:
             self._check_call.cancel()
             self._check_call = None
         for log in list(self._logs.values()):
-            log.close()
-            self.log_ended(log)
+            log.close(kept=self.keeper.keeps(log.path))
+            self._forget(log)
         self.watch.close()
         self.scratch.close()
         os.close(self.sink)
@@ -230,9 +314,15 @@ class LogHandler:
 
     def log_ended(self, log: OpenLog) -> None:
         """See Owner."""
+        self.keeper.closed(log.path)
+        self._forget(log)
+
+    def _forget(self, log: OpenLog) -> None:
         self._failing.pop(log, None)
+        self._ended_at = self._clock.seconds()
         del self._logs[log.path]
-        del self._real[log.real_path]
+        if self._real.get(log.real_path) is log:
+            del self._real[log.real_path]
         self._written += log.writer.written
         self._lost += log.lost
         self._rollovers += log.writer.rollovers
@@ -248,7 +338,8 @@ class LogHandler:
 
     def _find(self, path: str) -> OpenLog | None:
         log = self._logs.get(path)
-        if log is None and self._logs:
+        # No file has a longer name, and resolving one takes time with the square of its length.
+        if log is None and self._logs and len(path) < _PATH_MAX:
             log = self._real.get(os.path.realpath(path))
         return log
 

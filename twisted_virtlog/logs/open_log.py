@@ -11,17 +11,19 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.logs.keeper import Keeper
 from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
 from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity
 from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.logs.writer import Writer
+from twisted_virtlog.state import NO_UUID, LogDetails, OpenLogState
 from twisted_virtlog.values import Domain, LogState, LogStatus, Position
 
 #: The reactor's turn belongs to all guests: one takes so much of it at most. A multiple of
 #: PIPE_CHUNK_BYTES, so that the next turn goes on at a chunk.
-TURN_BYTES = 256 * 1024
+TURN_BYTES = 64 * 1024
 
 
 class Owner(Protocol):
@@ -31,6 +33,7 @@ class Owner(Protocol):
     pipes: Pipes
     scratch: Scratch
     sink: int
+    keeper: Keeper
 
     @property
     def drops(self) -> bool:
@@ -111,6 +114,10 @@ class OpenLog:
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
         pipe. Then nothing is left to do, unless the guest is gone.
         """
+        moved = self.writer.take(self._source, TURN_BYTES)
+        if moved:
+            # More may wait after a full turn.
+            return moved, moved / self._capacity if moved < TURN_BYTES else 1.0
         waiting = bytes_waiting(self._pipe)
         if not waiting:
             if self._ended():
@@ -118,7 +125,7 @@ class OpenLog:
             return 0, 0.0
         moved = min(waiting, TURN_BYTES)
         self._move(moved)
-        return moved, waiting / self._capacity
+        return moved, waiting / self._capacity if waiting == moved else 1.0
 
     # What callers ask for.
 
@@ -172,11 +179,16 @@ class OpenLog:
     def status(self) -> LogStatus:
         """See :class:`LogStatus`."""
         outage = self.outage
+        try:
+            position = self.writer.position()
+        except SystemFailure:
+            # A log that was taken over and whose file cannot be opened has none.
+            position = Position(0, 0)
         return LogStatus(
             path=self.path,
             driver=self.driver,
             domain=self.domain,
-            position=self.writer.position(),
+            position=position,
             opened_at=self.opened_at,
             bytes_written=self.writer.written,
             rollovers=self.writer.rollovers,
@@ -185,9 +197,49 @@ class OpenLog:
             lost_bytes=self.lost,
         )
 
-    def close(self) -> int:
+    def suspended(self) -> OpenLogState:
+        """Tell what the daemon's next image needs to go on with this log."""
+        domain = self.domain or Domain(NO_UUID, "")
+        return OpenLogState(
+            pipe=self._pipe,
+            path=self.path,
+            driver=self.driver,
+            domain_name=domain.name,
+            domain_uuid=domain.uuid,
+            details=LogDetails(
+                opened_at=self.opened_at,
+                file=self.writer.path,
+                real_path=self.real_path,
+                bytes_written=self.writer.written,
+                rollovers=self.writer.rollovers,
+                lost_bytes=self.lost,
+                outage=self.outage.suspended() if self.outage else None,
+                steps_left=self.writer.steps_left,
+                has_domain=self.domain is not None,
+            ),
+        )
+
+    def resume(self, details: LogDetails | None) -> None:
+        """Go on as the daemon's former image did, in place of :meth:`start`."""
+        if details is not None:
+            self.opened_at = details.opened_at
+            self.lost = details.lost_bytes
+            self.writer.written = details.bytes_written
+            self.writer.rollovers = details.rollovers
+            if details.outage is not None:
+                self.outage = Outage.resumed(details.outage, self.path)
+                self._owner.log_failing(self)
+                return
+        self.start()
+        try:
+            self.writer.reopen()
+        except SystemFailure as failure:
+            self._fail(failure)
+
+    def close(self, kept: bool = False) -> int:
         """Write what is left as far as the file takes it, and close both descriptors.
 
+        :param kept: the pipe stays, with what is left in it.
         :returns: bytes that could not be written and are lost.
         """
         outage = self.outage
@@ -195,9 +247,9 @@ class OpenLog:
             self._try(bytes_waiting(self._pipe))
         else:
             self._recover(outage)
-        left = bytes_waiting(self._pipe)
+        left = 0 if kept else bytes_waiting(self._pipe)
         self.lost += left
-        unsaid = left + (outage.lost if outage else 0)
+        unsaid = 0 if kept else left + (outage.lost if outage else 0)
         if unsaid:
             self._logger.error(
                 "{path}: {lost} bytes lost, as the log ends while its file cannot be written",
@@ -232,6 +284,7 @@ class OpenLog:
                 dropped = discard(self._pipe, self._owner.sink, doomed)
                 outage.lost += dropped
                 self.lost += dropped
+                self._owner.keeper.outage(self.suspended())
             if ended and outage.retried:
                 self._end()
 
@@ -242,6 +295,7 @@ class OpenLog:
                 notice = outage.notice(now)
                 self.writer.append(notice if self.writer.ends_line() else b"\n" + notice)
                 outage.lost, outage.since = 0, now
+                self._owner.keeper.outage(self.suspended())
         except SystemFailure as failure:
             return failure
         return self._try(bytes_waiting(self._pipe))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.state import OutageState
 
 #: A failing file is tried again so often at most.
 RETRY_SECONDS = 1.0
@@ -56,6 +57,16 @@ class Outage:
         if not self.retried:
             return 0
         return waiting if ended or waiting > capacity // 2 else 0
+
+    def suspended(self) -> OutageState:
+        """Tell what the daemon's next image needs to know."""
+        return OutageState(self.since, self.lost, self.failure.action, self.failure.errno)
+
+    @classmethod
+    def resumed(cls, state: OutageState, path: str) -> Outage:
+        """Go on with an outage in the daemon's next image; the file may be tried at once."""
+        failure = SystemFailure(state.action, state.errno, path)
+        return cls(failure, state.since, tried_at=-RETRY_SECONDS, retried=True, lost=state.lost)
 
     def notice(self, until: datetime) -> bytes:
         """Word the line that stands in the log where bytes are missing."""

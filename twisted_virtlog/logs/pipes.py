@@ -61,10 +61,12 @@ class Pipes:
 
     def __init__(self, pipe_size: int, limits: PipeLimits) -> None:
         """:param pipe_size: what a pipe should hold, in bytes, where the kernel allows it."""
-        size = min(pipe_size, limits.largest)
-        self._budget: PipeBudget[int] = PipeBudget(
-            1 << (max(size, os.sysconf("SC_PAGESIZE")) - 1).bit_length(), limits.together
-        )
+        self._largest = limits.largest
+        self._budget: PipeBudget[int] = PipeBudget(self._possible(pipe_size), limits.together)
+
+    def set_size(self, pipe_size: int) -> None:
+        """Make pipes of another size from now on; those that are there keep theirs."""
+        self._budget.pipe_size = self._possible(pipe_size)
 
     def make(self) -> tuple[int, int]:
         """Make a pipe.
@@ -92,3 +94,8 @@ class Pipes:
         """Close a read end."""
         self._budget.remove(read_end)
         os.close(read_end)
+
+    def _possible(self, size: int) -> int:
+        """Give the power of two that the kernel makes of a size."""
+        size = min(size, self._largest)
+        return 1 << (max(size, os.sysconf("SC_PAGESIZE")) - 1).bit_length()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.rotation import check_backups, oldest_first
+from twisted_virtlog.logs.syscalls import is_in_memory
 from twisted_virtlog.values import Excerpt, Position
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
@@ -19,8 +18,12 @@ class WouldBlock(Exception):
     """What is to be read is not in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+# The bytes of a short read come here first, as to make a buffer costs as much as to read. It is for
+# the reactor's thread alone.
+_short = memoryview(bytearray(64 * 1024))
+
+
+class _File(NamedTuple):
     path: str
     descriptor: int
     inode: int
@@ -41,21 +44,18 @@ class Reading:
         """
         check_backups(path, max_backups)
         self._final = final
-        with contextlib.ExitStack() as opened:
-            files = _open_files(path, max_backups, opened)
-            if not files:
-                raise NoSuchLog(f"no file of the log {path} exists", path)
-            first, offset, self._gap = _find(files, position)
-            self._files = files[first:]
-            self._start = Position(self._files[0].inode, offset)
-            self._opened = opened.pop_all()
+        self._files = _open_files(path, max_backups, position)
+        if not self._files:
+            raise NoSuchLog(f"no file of the log {path} exists", path)
+        offset, self._gap = _begin(self._files[0], position)
+        self._start = Position(self._files[0].inode, offset)
 
     def read(self, max_bytes: int) -> Excerpt:
         """Read; may wait for the disk.
 
         :raises SystemFailure: a file cannot be read.
         """
-        return self._read(max_bytes, 0)
+        return self._read(max_bytes, 0, _short[:0])
 
     def read_cached(self, max_bytes: int) -> Excerpt:
         """Read without waiting for the disk; preadv2(2) with RWF_NOWAIT.
@@ -63,20 +63,21 @@ class Reading:
         :raises WouldBlock: a part is not in the page cache, or the file system cannot tell.
         :raises SystemFailure: a file cannot be read.
         """
-        return self._read(max_bytes, os.RWF_NOWAIT)
+        return self._read(max_bytes, os.RWF_NOWAIT, _short)
 
     def close(self) -> None:
         """Close the files."""
-        self._opened.close()
+        for file in self._files:
+            os.close(file.descriptor)
 
-    def _read(self, max_bytes: int, flags: int) -> Excerpt:
+    def _read(self, max_bytes: int, flags: int, short: memoryview) -> Excerpt:
         parts: list[bytes] = []
         left = max_bytes
         offset = self._start.offset
         for index, file in enumerate(self._files):
             if index:
                 offset = 0
-            while left and (data := _read_at(file, offset, left, flags)):
+            while left and (data := _read_at(file, offset, left, flags, short)):
                 parts.append(data)
                 offset += len(data)
                 left -= len(data)
@@ -87,47 +88,67 @@ class Reading:
         )
 
 
-def _open_files(path: str, max_backups: int, opened: contextlib.ExitStack) -> list[_File]:
-    """Open those that exist; oldest first in the result, but newest first in time, as virtlogd."""
-    files = []
-    for name in reversed(oldest_first(path, max_backups)):
-        try:
-            descriptor = os.open(name, _OPEN_FLAGS)
-            opened.callback(os.close, descriptor)
-            status = os.fstat(descriptor)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            action = f"Unable to open file: {name}"
-            raise SystemFailure(action, error.errno or errno.EIO, path) from error
-        files.append(_File(name, descriptor, status.st_ino, status.st_size))
-    return files[::-1]
+def _open_files(path: str, max_backups: int, position: Position | None) -> list[_File]:
+    """Open those from the one with the position on, or all if none has it; oldest first.
+
+    Newest first in time, as virtlogd, so that one that is renamed meanwhile is not missed.
+    """
+    files: list[_File] = []
+    name = path
+    try:
+        for name in reversed(oldest_first(path, max_backups)):
+            try:
+                descriptor = os.open(name, _OPEN_FLAGS)
+            except FileNotFoundError:
+                continue
+            files.append(_File(name, descriptor, *_inode_and_size(descriptor)))
+            if position is not None and files[-1].inode == position.inode:
+                break
+    except OSError as error:
+        for file in files:
+            os.close(file.descriptor)
+        action = f"Unable to open file: {name}"
+        raise SystemFailure(action, error.errno or errno.EIO, path) from error
+    files.reverse()
+    return files
 
 
-def _find(files: Sequence[_File], position: Position | None) -> tuple[int, int, bool]:
-    """Tell in which file to begin, at which offset, and whether bytes are missing before it."""
+def _inode_and_size(descriptor: int) -> tuple[int, int]:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return status.st_ino, status.st_size
+
+
+def _begin(file: _File, position: Position | None) -> tuple[int, bool]:
+    """Tell at which offset of the first file to begin, and whether bytes are missing before it."""
     if position is None:
-        return 0, 0, False
-    for index, file in enumerate(files):
-        if file.inode == position.inode:
-            if position.offset <= file.size:
-                return index, position.offset, False
-            # The file was cut from outside: what is in it was written after the position.
-            return index, 0, True
-    return 0, 0, True
+        return 0, False
+    if file.inode == position.inode and position.offset <= file.size:
+        return position.offset, False
+    # Rotated away; or the file was cut from outside: what is in it was written after the position.
+    return 0, True
 
 
-def _read_at(file: _File, offset: int, count: int, flags: int) -> bytes:
+def _read_at(file: _File, offset: int, count: int, flags: int, short: memoryview) -> bytes:
     # Not more than the file held at the beginning needs a buffer, but for files without a size.
     room = min(count, file.size - offset) if file.size else count
     if room <= 0:
         return b""
-    buffer = bytearray(room)
+    buffer = short[:room] if room <= len(short) else memoryview(bytearray(room))
     try:
-        got = os.preadv(file.descriptor, [buffer], offset, flags)
+        try:
+            got = os.preadv(file.descriptor, [buffer], offset, flags)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP or not is_in_memory(file.descriptor):
+                raise
+            # tmpfs does not know the flag, and has no disk to wait for.
+            got = os.preadv(file.descriptor, [buffer], offset)
     except OSError as error:
         if flags and error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
             raise WouldBlock from error
         action = f"Unable to read from file {file.path}"
         raise SystemFailure(action, error.errno or errno.EIO, file.path) from error
-    return bytes(memoryview(buffer)[:got])
+    return bytes(buffer[:got])

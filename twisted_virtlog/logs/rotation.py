@@ -133,6 +133,34 @@ def roll_over_steps(path: str, max_backups: int) -> list[RollOverStep]:
     ]
 
 
+def unfinished_steps(path: str, max_backups: int, left: int) -> list[RollOverStep]:
+    """Tell the last steps of a rollover that another process began.
+
+    :param left: how many; what is more than there are is left out, as there were more backups then.
+    """
+    steps = roll_over_steps(path, max_backups)
+    return steps[max(0, len(steps) - left) :] if left else []
+
+
+def interrupted_steps(sizes: Sequence[int | None], max_size: int) -> int:
+    """Tell how many steps of a rollover are left, from the gap that it leaves among the files.
+
+    To begin anew would move the files above the gap once more, and the oldest out. If there is a
+    gap for another reason, a file that is as good as full is begun anew, and nothing is lost.
+
+    :param sizes: of the current file and its backups, the newest first; None for a missing one.
+    :param max_size: see :class:`Limits`.
+    """
+    if None not in sizes or not any(size is not None for size in sizes[sizes.index(None) :]):
+        # Nothing was moved: whether the rollover had begun does not matter.
+        return 0
+    current = sizes[0]
+    if current is not None and (not max_size or current < max_size - LOOK_BACK_BYTES):
+        return 0
+    # The renames of the files below the gap, and the new file.
+    return sizes.index(None) + 1
+
+
 def check_backups(path: str, max_backups: int) -> None:
     """Refuse what virtlogd refuses.
 

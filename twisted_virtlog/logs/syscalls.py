@@ -17,6 +17,13 @@ _tee = _libc.tee
 _tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
 _tee.restype = ctypes.c_ssize_t
 
+_fstatfs = _libc.fstatfs
+_fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_fstatfs.restype = ctypes.c_int
+# struct statfs, which begins with the type of the file system, a long, and is shorter than this.
+_status = (ctypes.c_long * 64)()
+_IN_MEMORY = {0x01021994: "tmpfs", 0x858458F6: "ramfs"}
+
 _count = array.array("i", [0])
 
 
@@ -32,6 +39,13 @@ def tee(source: int, target: int, count: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return copied
+
+
+def is_in_memory(file: int) -> bool:
+    """Tell whether an open file's data is in memory and nowhere else; fstatfs of Linux."""
+    if _fstatfs(file, _status):
+        return False
+    return _status[0] & 0xFFFFFFFF in _IN_MEMORY
 
 
 def bytes_waiting(pipe: int) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -35,6 +36,9 @@ _FILL_BEFORE_WAKING = 0.25
 #: One turn of the reactor moves about so many bytes from all pipes together.
 _TURN_BYTES = 512 * 1024
 
+#: After so many bytes of one pipe, it is time to see to others.
+_MUCH_BYTES = 32 * 1024
+
 _EVENTS = 256
 
 
@@ -46,7 +50,7 @@ class Watched(Protocol):
 
         Readiness may be stale, or that of another pipe that had this number before.
 
-        :returns: bytes that were moved, and how full the pipe was, from 0 to 1.
+        :returns: bytes that were moved, and how full the pipe was, from 0 to 1; 1 if more wait.
         """
 
 
@@ -54,11 +58,18 @@ class Watched(Protocol):
 class PipeWatch:
     """See the module."""
 
-    def __init__(self, reactor: IReactorFDSet, rest_seconds: float = REST_SECONDS) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        rest_seconds: float = REST_SECONDS,
+        between: Callable[[], object] = lambda: None,
+    ) -> None:
         """Register with the reactor; :meth:`close` unregisters.
 
         :param rest_seconds: the longest rest; 0 never rests.
+        :param between: called in a long turn after each pipe that had much, to see to clients.
         """
+        self._between = between
         self._reactor = reactor
         self._rest_seconds = rest_seconds
         self._readers: dict[int, Watched] = {}
@@ -113,16 +124,27 @@ class PipeWatch:
         now = time.monotonic()
         elapsed = now - self._looked_at
         self._looked_at = now
-        rest = self._rest_seconds
         left = _TURN_BYTES
-        while self._ready and left > 0:
-            reader = self._readers.get(self._ready.popleft())
-            if reader is not None:
-                moved, fill = reader.pipe_ready()
-                left -= moved
-                if fill:
-                    rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fill)
-        if self._ready or rest < _SHORTEST_REST_SECONDS:
+        fullest = 0.0
+        # Those with more than they gave come again after the others, as far as this turn goes.
+        full: deque[int] = deque()
+        ready = self._ready
+        while left > 0 and (ready or full):
+            pipe = ready.popleft() if ready else full.popleft()
+            reader = self._readers.get(pipe)
+            if reader is None:
+                continue
+            moved, fill = reader.pipe_ready()
+            left -= moved
+            fullest = max(fullest, fill)
+            if fill >= 1.0:
+                full.append(pipe)
+            if moved >= _MUCH_BYTES:
+                self._between()
+        rest = self._rest_seconds
+        if fullest:
+            rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
+        if ready or full or rest < _SHORTEST_REST_SECONDS:
             self._watch_again()
         else:
             self._rest(rest)

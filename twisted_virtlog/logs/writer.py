@@ -26,12 +26,15 @@ from twisted_virtlog.logs.rotation import (
     RollOverStep,
     check_backups,
     fits,
+    interrupted_steps,
     line_end,
     next_step,
+    oldest_first,
     roll_over_steps,
     truncated_paths,
+    unfinished_steps,
 )
-from twisted_virtlog.logs.sources import MessageSource, Source
+from twisted_virtlog.logs.sources import MessageSource, PipeSource, Source
 from twisted_virtlog.values import Position
 
 # O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
@@ -70,10 +73,14 @@ class Writer:
         "written",
     )
 
-    def __init__(self, path: str, limits: Limits, truncate: bool = False) -> None:
+    def __init__(
+        self, path: str, limits: Limits, truncate: bool = False, steps_left: int | None = None
+    ) -> None:
         """Open the file at its end, creating it with mode 0600.
 
         :param truncate: remove the file and its backups first.
+        :param steps_left: go on where the writer of another process stopped, see
+            :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
         :raises SystemFailure: it cannot be opened or removed.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
@@ -86,10 +93,26 @@ class Writer:
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
         self._replaced_at = -_CALM_SECONDS
+        if steps_left is not None:
+            self._steps = unfinished_steps(path, limits.max_backups, steps_left)
+            self._file = -1
+            return
         if truncate:
             for name in truncated_paths(path, limits.max_backups):
                 self._attempt(f"Unable to delete file {name}", _remove, name)
         self._file = self._open()
+
+    def reopen(self) -> None:
+        """Open the file of a log that was taken over.
+
+        :raises SystemFailure: it cannot be opened; the next write tries again.
+        """
+        self._file = self._open()
+
+    @property
+    def steps_left(self) -> int:
+        """The number of steps of a rollover that could not be finished."""
+        return len(self._steps)
 
     def position(self) -> Position:
         """Tell the end of the current file.
@@ -135,6 +158,27 @@ class Writer:
                 self._roll_over()
                 size = self._ready()
 
+    def take(self, pipe: PipeSource, most: int) -> int:
+        """Write what waits in a pipe, if that surely fits into the file: the short way for a line.
+
+        :param most: bytes; a multiple of a chunk.
+        :returns: bytes that were written; 0 if none wait, or if it is for :meth:`write` to see to
+            a rollover, or to a file that fails.
+        """
+        if self._steps:
+            return 0
+        try:
+            status = os.fstat(self._file)
+            size = status.st_size
+            max_size = self.limits.max_size if self._rotates else 0
+            if not status.st_nlink or not fits(size, most, max_size):
+                return 0
+            moved = pipe.move(self._file, size, most)
+        except OSError:
+            return 0
+        self.written += moved
+        return moved
+
     def append(self, message: bytes) -> None:
         """Write a message, one chunk for rotation; nothing of it stays when it does not fit.
 
@@ -173,6 +217,8 @@ class Writer:
         """See that there is a file to write to; tell its size."""
         if self._steps:
             self._roll_over()
+        if self._file < 0:
+            self.reopen()
         status = self._status()
         if not status.st_nlink:
             # Somebody removed the file; what is written to it would be lost with it.
@@ -248,19 +294,35 @@ class Writer:
         self._replaced_at = now
         held: list[int] = []
         try:
-            file = self._open()
-            while calm and self._gone and len(held) < _REMEMBERED_INODES:
+            file = self._open_sparing(held)
+            while calm and self._gone and len(held) < _REMEMBERED_INODES and self._file >= 0:
                 status = os.fstat(file)
                 if status.st_size or status.st_ino not in self._gone:
                     break
                 held.append(file)
                 self._attempt(f"Unable to remove {self.path}", _remove, self.path)
-                file = self._open()
+                file = self._open_sparing(held)
         finally:
             for other in held:
                 _close(other)
         _close(self._file)
         self._file = file
+
+    def _open_sparing(self, held: list[int]) -> int:
+        """Open the file; where no descriptor is left, give up those that it takes the place of.
+
+        A log goes on rotating, as it needs no more descriptors than it has.
+        """
+        try:
+            return self._open()
+        except SystemFailure as failure:
+            if failure.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+        for file in (self._file, *held):
+            _close(file)
+        self._file = -1
+        held.clear()
+        return self._open()
 
     def _open(self) -> int:
         file: int = self._attempt(
@@ -290,6 +352,12 @@ class Writer:
             os.ftruncate(self._file, size)
 
 
+def interrupted_rollover(path: str, limits: Limits) -> int:
+    """Tell how many steps of a rollover are left that a crash interrupted; 0 if none was."""
+    sizes = [_size(name) for name in reversed(oldest_first(path, limits.max_backups))]
+    return interrupted_steps(sizes, limits.max_size)
+
+
 def link_target(path: str) -> str:
     """Name the file that a log's path leads to: it is rotated, not a link to it.
 
@@ -303,6 +371,14 @@ def _close(file: int) -> None:
     # Linux closes a descriptor even when it reports an error of a write that was put off (NFS).
     with contextlib.suppress(OSError):
         os.close(file)
+
+
+def _size(path: str) -> int | None:
+    """Tell a file's size; None if there is none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return None
 
 
 def _remove(path: str) -> int:

@@ -34,7 +34,16 @@ _IDENTIFIER = "virtlogd"
 
 
 class OutputError(Exception):
-    """An output cannot be opened; the message is libvirt's."""
+    """An output cannot be opened; the message is libvirt's.
+
+    :ivar action: what was tried.
+    :ivar errno: why it failed, a number as in the module errno.
+    """
+
+    def __init__(self, action: str, number: int) -> None:
+        super().__init__(f"{action}: {os.strerror(number)}")
+        self.action = action
+        self.errno = number
 
 
 class Sink(ABC):
@@ -168,7 +177,7 @@ def open_output(output: Output) -> Sink:
     try:
         return FileSink(os.open(output.argument, flags, 0o600), owned=True)
     except OSError as error:
-        raise OutputError(f"failed to open {output.argument}: {error.strerror}") from error
+        raise OutputError(f"failed to open {output.argument}", error.errno or 0) from error
 
 
 def default_output(

@@ -97,6 +97,18 @@ class Output:
         return ":".join([*parts, self.argument] if self.argument else parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """What is logged, and where.
+
+    :ivar level: for messages that no filter speaks of.
+    """
+
+    level: Priority
+    filters: tuple[Filter, ...]
+    outputs: tuple[Output, ...]
+
+
 def parse_level(level: int) -> Priority:
     """Tell the priority of ``log_level``, where 0 is the default.
 

@@ -99,7 +99,7 @@ def rpc_failure(detail: str) -> ErrorBody:
     return failure(ErrorCode.RPC, ErrorDomain.RPC, detail)
 
 
-def log_failure(error: errors.LogError, path: str) -> ErrorBody:
+def log_failure(error: errors.DaemonError, path: str) -> ErrorBody:
     """Tell a failure of the log handler.
 
     :param path: the log, as the client spelled it.
@@ -124,6 +124,42 @@ def log_failure(error: errors.LogError, path: str) -> ErrorBody:
             body = system_failure(ErrorDomain.LOGGING, opening, errno.ECANCELED)
         case _:
             body = failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.LOGGING, str(error))
+    return body
+
+
+def administration_failure(
+    error: errors.DaemonError, domain: ErrorDomain = ErrorDomain.RPC
+) -> ErrorBody:
+    """Tell a failure of the administration.
+
+    :param domain: who looked for a server or a client in vain; each says it in its own words.
+    """
+    by_caller = domain is ErrorDomain.ADMIN
+    match error:
+        case errors.NoSuchServer(server=name):
+            detail = (
+                f"no server with matching name '{name}' found"
+                if by_caller
+                else f"No server named '{name}'"
+            )
+            body = failure(ErrorCode.NO_SERVER, domain, detail)
+        case errors.NoSuchClient(id=number):
+            detail = (
+                f"no client with matching id '{number}' found"
+                if by_caller
+                else f"No client with matching ID '{number}'"
+            )
+            body = failure(ErrorCode.NO_CLIENT, domain, detail)
+        case errors.BadLimits():
+            body = failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.RPC, str(error))
+        case errors.BadSetting():
+            body = failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.NONE, str(error))
+        case errors.SystemFailure():
+            body = system_failure(ErrorDomain.NONE, error.action, error.errno)
+        case errors.NoOwnLog():
+            body = failure(ErrorCode.CONFIG_UNSUPPORTED, ErrorDomain.NONE, str(error))
+        case _:
+            body = failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.RPC, str(error))
     return body
 
 

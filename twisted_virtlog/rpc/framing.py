@@ -84,6 +84,10 @@ class FrameStream:
         self._drop(self._at + count)
         return True
 
+    def rest(self) -> bytes:
+        """Give what was fed and not taken out."""
+        return bytes(memoryview(self._data)[self._at :])
+
     def _drop(self, end: int) -> None:
         if end == len(self._data):
             self._data, self._at = b"", 0

@@ -8,7 +8,7 @@ import uuid
 
 import msgspec
 
-from twisted_virtlog.errors import LogError, NoSuchLog, NotWritten
+from twisted_virtlog.errors import DaemonError, NoSuchLog, NotWritten
 from twisted_virtlog.interfaces import Answer, ILogHandler
 from twisted_virtlog.rpc.compound import Record
 from twisted_virtlog.rpc.errors import (
@@ -103,7 +103,7 @@ def _present_read(excerpt: Excerpt, call: ReadArguments) -> bytes:
     return excerpt.data[: call.maxlen].partition(b"\0")[0]
 
 
-def _explain_read(error: LogError, call: ReadArguments) -> ErrorBody:
+def _explain_read(error: DaemonError, call: ReadArguments) -> ErrorBody:
     if isinstance(error, NoSuchLog):
         return _seek_failure(call, errno.EBADF)
     return _explain(error, call)
@@ -121,7 +121,7 @@ def _append(logs: ILogHandler, call: AppendArguments) -> Answer[Position]:
     return logs.append(os.fsdecode(call.path), call.message, _text(call.driver), domain)
 
 
-def _explain_append(error: LogError, call: AppendArguments) -> ErrorBody:
+def _explain_append(error: DaemonError, call: AppendArguments) -> ErrorBody:
     if isinstance(error, NotWritten):
         # The same whether the log is open or not, as of virtlogd.
         return system_failure(ErrorDomain.NONE, error.action, error.errno)
@@ -129,7 +129,7 @@ def _explain_append(error: LogError, call: AppendArguments) -> ErrorBody:
 
 
 def _explain(
-    error: LogError, call: OpenArguments | PositionArguments | ReadArguments | AppendArguments
+    error: DaemonError, call: OpenArguments | PositionArguments | ReadArguments | AppendArguments
 ) -> ErrorBody:
     return log_failure(error, os.fsdecode(call.path))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from twisted_virtlog.errors import LogError
+from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.rpc.errors import Refused, rpc_failure
 from twisted_virtlog.rpc.messages import ErrorBody, Header, MessageType, Status
@@ -24,11 +24,12 @@ _CALLS = frozenset((MessageType.CALL, MessageType.CALL_WITH_FDS))
 class Procedure(Generic[S, A, V]):
     """One procedure: its number, its types, and how it is carried out.
 
-    :ivar ask: asks the service; raises Refused or LogError, or its Deferred does.
+    :ivar ask: asks the service; raises Refused or DaemonError, or its Deferred does.
     :ivar present: makes the results of what the service answered; may raise Refused.
     :ivar explain: tells an error of the service as this procedure does.
     :ivar descriptors: the descriptors that go with an answer, which then is of type
         REPLY_WITH_FDS. Whoever calls this owns them.
+    :ivar closes: the connection is closed once the answer is sent.
     """
 
     number: int
@@ -37,8 +38,9 @@ class Procedure(Generic[S, A, V]):
     results: XDRType[Any]
     ask: Callable[[S, A], Answer[V]]
     present: Callable[[V, A], object]
-    explain: Callable[[LogError, A], ErrorBody]
+    explain: Callable[[DaemonError, A], ErrorBody]
     descriptors: Callable[[V], Sequence[int]] | None = None
+    closes: bool = False
 
 
 class Program(Generic[S]):

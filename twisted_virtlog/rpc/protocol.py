@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_virtlog.conversation import Conversation
-from twisted_virtlog.errors import LogError
+from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.outgoing import close_all
 from twisted_virtlog.rpc.errors import Refused, rpc_failure, unforeseen
 from twisted_virtlog.rpc.framing import HEADER_BYTES, FrameStream
@@ -28,6 +28,7 @@ from twisted_virtlog.rpc.messages import (
 )
 from twisted_virtlog.rpc.program import Procedure, ServedPrograms, dispatch
 from twisted_virtlog.rpc.xdr import Reader, XDRError
+from twisted_virtlog.state import Suspended
 
 KEEPALIVE_PROGRAM = 0x6B656570
 KEEPALIVE_VERSION = 1
@@ -75,6 +76,16 @@ class LibvirtConversation(Conversation):
     def feed(self, data: bytes) -> None:
         """See Conversation."""
         self._frames.feed(data)
+
+    def suspended(self) -> Suspended:
+        """See IConversation."""
+        begun = b"" if self._incomplete is None else self._incomplete.frame
+        return msgspec.structs.replace(super().suspended(), received=begun + self._frames.rest())
+
+    def resume(self, state: Suspended) -> None:
+        """See IConversation."""
+        super().resume(state)
+        self._frames.feed(state.received)
 
     def handle_next(self) -> bool | Deferred[None]:
         """See Conversation."""
@@ -167,6 +178,8 @@ class LibvirtConversation(Conversation):
         self.connection.send(encode_frame(header.reply(kind, Status.OK), parts))
         for descriptor in descriptors:
             self.connection.send(b"\0", (descriptor,))
+        if procedure.closes:
+            self.close()
 
     def _fail(
         self,
@@ -182,7 +195,7 @@ class LibvirtConversation(Conversation):
         """
         if isinstance(error, Refused):
             body = error.body
-        elif isinstance(error, LogError):
+        elif isinstance(error, DaemonError):
             body = procedure.explain(error, arguments)
         else:
             self._log.failure("{name} failed", failure=failure, name=procedure.name)

@@ -1,0 +1,195 @@
+"""Logs that the daemon's next image goes on with, as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.logs.conftest import MakeWorld
+from tests.logs.fakes import DOMAIN, World, descriptors
+from tests.logs.test_failing import fail, files_end_at, pass_time
+from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.logs.rotation import Limits, roll_over_steps, unfinished_steps
+from twisted_virtlog.logs.sources import MessageSource
+from twisted_virtlog.logs.writer import Writer
+from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.values import LogState, Position
+
+Successor = Callable[[World], World]
+
+
+@pytest.fixture
+def successor() -> Iterator[Callable[..., World]]:
+    """Make another image in the same directory, with the first one's logs."""
+    with ExitStack() as stack:
+
+        def make(world: World, **settings: Any) -> World:
+            other = World(world.directory, **{"max_size": 0, "max_backups": 3, **settings})
+            stack.callback(other.close)
+            for state in world.handler.suspended():
+                # As an exec leaves it, but for the former image, which goes on here.
+                pipe = os.dup(state.pipe)
+                other.handler.adopt(msgspec.structs.replace(state, pipe=pipe))
+            other.handler.add_totals(world.handler.totals())
+            return other
+
+        yield make
+
+
+def test_a_log_goes_on(make_world: MakeWorld, successor: Callable[..., World]) -> None:
+    """With what is in its pipe, its guest, its age and its counts."""
+    world = make_world()
+    guest = world.open()
+    guest.write(b"before ")
+    world.position()
+    guest.write(b"between ")
+    next_world = successor(world)
+    assert next_world.status() == world.status()
+    assert next_world.handler.counts() == world.handler.counts()
+    assert next_world.position().offset == len("before between ")
+    guest.write(b"after")
+    next_world.reactor.turn_until_quiet()
+    assert next_world.text() == b"before between after"
+    assert next_world.status().bytes_written == len("before between after")
+
+
+def test_a_log_ends_with_its_guest_in_the_next_image(
+    make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """Also when the guest ended in between, with output left."""
+    world = make_world()
+    guest = world.open()
+    guest.write(b"last words")
+    next_world = successor(world)
+    guest.end()
+    next_world.reactor.turn_until_quiet()
+    assert not next_world.is_open()
+    assert next_world.text() == b"last words"
+
+
+def test_a_failing_log_fails_on_and_tells_later(
+    make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """The line that tells of missing bytes counts those of both images."""
+    world = make_world(drops=True)
+    with files_end_at(1000):
+        guest = fail(world)
+        pass_time(world, 5)
+        guest.write(b"y" * 60_000)
+        pass_time(world, 5)
+        lost = world.status().lost_bytes
+        assert lost
+        next_world = successor(world, drops=True)
+        assert next_world.status().state is LogState.FAILING
+        assert next_world.status().lost_bytes == lost
+    pass_time(next_world, 2)
+    assert next_world.status().state is LogState.OPEN
+    assert f"[virtlogd: {lost} bytes lost from ".encode() in next_world.text()
+    guest.write(b"and on")
+    next_world.reactor.turn_until_quiet()
+    assert next_world.text().endswith(b"and on")
+
+
+def test_a_file_that_cannot_be_opened_then_is_tried_again(
+    make_world: MakeWorld, successor: Callable[..., World], tmp_path: Path
+) -> None:
+    """The log is listed as failing, and loses nothing."""
+    world = make_world()
+    directory = world.directory / "logs"
+    directory.mkdir()
+    path = str(directory / "guest.log")
+    guest = world.open(path)
+    Path(path).unlink()
+    directory.rmdir()
+    next_world = successor(world)
+    assert next_world.status(path).state is LogState.FAILING
+    assert next_world.status(path).position == Position(0, 0)
+    guest.write(b"kept")
+    directory.mkdir()
+    pass_time(next_world, 2)
+    assert next_world.status(path).state is LogState.OPEN
+    assert next_world.text(path) == b"kept"
+
+
+def test_a_log_of_virtlogd_is_opened_at_its_end(make_world: MakeWorld) -> None:
+    """It says no more of it than path and guest; two of its logs may be one file."""
+    world = make_world()
+    Path(world.path).write_bytes(b"virtlogd's ")
+    ends = [os.pipe(), os.pipe()]
+    other = world.path.replace("guest.log", "./guest.log")
+    for (pipe, _), path in zip(ends, (world.path, other), strict=True):
+        world.handler.adopt(OpenLogState(pipe, path, "qemu", DOMAIN.name, DOMAIN.uuid))
+    assert world.status().domain == DOMAIN
+    for _, write_end in ends:
+        os.write(write_end, b"ours ")
+    world.reactor.turn_until_quiet()
+    assert world.text() == b"virtlogd's ours ours "
+    for _, write_end in ends:
+        os.close(write_end)
+        world.reactor.turn_until_quiet()
+    assert world.handler.logs() == []
+    world.open()
+
+
+def test_what_is_no_pipe_is_refused_and_closed(world: World) -> None:
+    """Nothing is left behind."""
+    before = descriptors()
+    file = os.open(os.devnull, os.O_RDONLY)
+    for descriptor in (file, 999_999):
+        with pytest.raises(SystemFailure):
+            world.handler.adopt(OpenLogState(descriptor, world.path, "qemu"))
+    assert descriptors() == before
+    assert world.handler.logs() == []
+    world.open()
+
+
+_LIMITS = Limits(100, 3)
+
+
+@given(st.integers(0, 4), st.sets(st.integers(0, 2)))
+def test_a_rollover_goes_on_where_it_stopped(
+    tmp_path_factory: pytest.TempPathFactory, done: int, there: set[int]
+) -> None:
+    """Wherever that was: the files are those of a writer that was never interrupted."""
+    kept = []
+    for interrupted in (False, True):
+        directory = tmp_path_factory.mktemp("rollover")
+        log = directory / "guest.log"
+        log.write_bytes(b"x" * 100)
+        for number in there:
+            (directory / f"guest.log.{number}").write_text(f"backup {number}")
+        writer = Writer(str(log), _LIMITS)
+        if interrupted:
+            steps = roll_over_steps(str(log), _LIMITS.max_backups)
+            writer.close()
+            for step in steps[:done]:
+                _carry_out(step)
+            writer = Writer(str(log), _LIMITS, steps_left=len(steps) - done)
+        writer.write(MessageSource(b"y" * 10), 10, chunk=10)
+        writer.close()
+        kept.append({path.name: path.read_bytes() for path in sorted(directory.iterdir())})
+    assert kept[1] == kept[0]
+
+
+def _carry_out(step: Any) -> None:
+    if hasattr(step, "target"):
+        if Path(step.source).exists():
+            os.rename(step.source, step.target)
+    else:
+        Path(step.path).touch()
+
+
+def test_fewer_backups_leave_no_step_that_was_not_there() -> None:
+    """The configuration may have changed in between."""
+    path = "/a.log"
+    assert unfinished_steps(path, 1, 99) == roll_over_steps(path, 1)
+    assert unfinished_steps(path, 1, 0) == []
+    assert unfinished_steps(path, 3, 1) == roll_over_steps(path, 3)[-1:]

@@ -1,0 +1,245 @@
+"""Acts for who administers the daemon: its clients, limits and threads, its own log, its end."""
+
+from __future__ import annotations
+
+import functools
+import grp
+import pwd
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import NamedTuple, Protocol
+
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from twisted_virtlog.errors import (
+    BadLimits,
+    BadSetting,
+    NoOwnLog,
+    NoSuchClient,
+    NoSuchServer,
+    SystemFailure,
+)
+from twisted_virtlog.interfaces import IAdministration
+from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.outputs import OutputError
+from twisted_virtlog.ownlog.spec import (
+    Logging,
+    Output,
+    Priority,
+    SpecError,
+    parse_filters,
+    parse_outputs,
+)
+from twisted_virtlog.servers import Client, Server
+from twisted_virtlog.values import ClientLimits, ClientStatus, ThreadPoolStatus
+
+#: A minimum of threads is started at once, so that an unlimited one would end the daemon.
+MAX_WORKERS = 1024
+
+
+class OwnLogging(Protocol):
+    """The own log of a daemon that is a process of its own."""
+
+    @property
+    def own_log(self) -> OwnLog:
+        """What is logged, and where."""
+
+    def default_outputs(self, level: Priority) -> Sequence[Output]:
+        """Tell where is logged to when nobody says it.
+
+        :raises OSError: the directory of a file cannot be made.
+        """
+
+
+#: Every message of the daemon is compared with every filter.
+MAX_SPEC_CHARACTERS = 65536
+
+
+@implementer(IAdministration)
+class Administration:
+    """See IAdministration."""
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        thread_pool: Callable[[], ThreadPool],
+        set_timeout: Callable[[int], None],
+        own_logging: OwnLogging | None,
+    ) -> None:
+        """Act for nobody yet.
+
+        :param servers: may change.
+        :param thread_pool: gives the reactor's.
+        :param own_logging: None if another application does the logging.
+        """
+        self._servers = servers
+        self._thread_pool = thread_pool
+        self._set_timeout = set_timeout
+        self._own_logging = own_logging
+
+    def servers(self) -> Sequence[str]:
+        """See IAdministration."""
+        return sorted(server.name for server in self._servers)
+
+    def clients(self, server: str) -> Sequence[ClientStatus]:
+        """See IAdministration."""
+        # Their users are few, and to look one up may take a while.
+        names = _Names(functools.cache(_user_name), functools.cache(_group_name))
+        return [_status(server, client, names) for client in self._server(server).clients.values()]
+
+    def client(self, server: str, number: int) -> ClientStatus:
+        """See IAdministration."""
+        return _status(server, self._client(server, number), _Names(_user_name, _group_name))
+
+    def disconnect(self, server: str, number: int) -> None:
+        """See IAdministration."""
+        self._client(server, number).connection.abort()
+
+    def limits(self, server: str) -> ClientLimits:
+        """See IAdministration."""
+        found = self._server(server)
+        return ClientLimits(len(found.clients), found.max_clients, found.max_anonymous_clients)
+
+    def set_limits(self, server: str, max_clients: int | None, max_anonymous: int | None) -> None:
+        """See IAdministration."""
+        found = self._server(server)
+        clients = found.max_clients if max_clients is None else max_clients
+        anonymous = found.max_anonymous_clients if max_anonymous is None else max_anonymous
+        if anonymous > clients:
+            raise BadLimits(
+                "The overall maximum number of clients waiting for authentication must not be less"
+                " than the overall maximum number of clients",
+                "give a maximum of clients that is not below that of unauthenticated ones",
+            )
+        found.limit(clients, anonymous)
+
+    def thread_pool(self, server: str) -> ThreadPoolStatus:
+        """See IAdministration."""
+        found = self._server(server)
+        pool = self._thread_pool()
+        idle, busy = len(pool.waiters), len(pool.working)
+        return ThreadPoolStatus(
+            min_workers=pool.min,
+            max_workers=pool.max,
+            workers=idle + busy,
+            free_workers=idle,
+            priority_workers=found.priority_workers,
+            waiting_jobs=pool._queue.qsize(),  # noqa: SLF001  # Twisted tells it nowhere else
+        )
+
+    def set_thread_pool(
+        self,
+        server: str,
+        min_workers: int | None,
+        max_workers: int | None,
+        priority_workers: int | None,
+    ) -> None:
+        """See IAdministration."""
+        found = self._server(server)
+        pool = self._thread_pool()
+        least = pool.min if min_workers is None else min_workers
+        most = pool.max if max_workers is None else max_workers
+        if least > most:
+            raise BadSetting(
+                "minWorkers cannot be larger than maxWorkers",
+                f"give a minimum of at most {most}, or a larger maximum",
+            )
+        if bool(most) != bool(pool.max):
+            raise BadSetting(
+                "maxWorkers must not be switched from zero to non-zero and vice versa",
+                "give a maximum of at least 1",
+            )
+        if most > MAX_WORKERS:
+            raise BadSetting(
+                f"maxWorkers must not be larger than {MAX_WORKERS}",
+                f"give a maximum of at most {MAX_WORKERS}",
+            )
+        if (least, most) != (pool.min, pool.max):
+            pool.adjustPoolsize(least, most)
+        if priority_workers is not None:
+            found.priority_workers = priority_workers
+
+    def logging(self) -> Logging:
+        """See IAdministration."""
+        log = self._logging().own_log
+        return Logging(log.level, tuple(log.filters), tuple(log.outputs))
+
+    def set_logging(self, level: Priority | None, filters: str | None, outputs: str | None) -> None:
+        """See IAdministration."""
+        own = self._logging()
+        log = own.own_log
+        for text in (filters, outputs):
+            if text is not None and len(text) > MAX_SPEC_CHARACTERS:
+                raise BadSetting(
+                    f"{len(text)} characters are too long for the log's filters or outputs",
+                    f"write at most {MAX_SPEC_CHARACTERS} characters",
+                )
+        new_level = log.level if level is None else level
+        try:
+            new_filters = log.filters if filters is None else tuple(parse_filters(filters))
+            new_outputs = None if outputs is None else parse_outputs(outputs)
+        except SpecError as error:
+            raise BadSetting(str(error), error.remedy) from error
+        if new_outputs is not None:
+            try:
+                log.set_outputs(new_outputs or own.default_outputs(new_level))
+            except OutputError as error:
+                raise SystemFailure(error.action, error.errno) from error
+            except OSError as error:
+                raise SystemFailure("cannot open the log's outputs", error.errno or 0) from error
+        log.filters = new_filters
+        log.level = new_level
+
+    def set_timeout(self, seconds: int) -> None:
+        """See IAdministration."""
+        self._set_timeout(seconds)
+
+    def _server(self, name: str) -> Server:
+        for server in self._servers:
+            if server.name == name:
+                return server
+        raise NoSuchServer(name)
+
+    def _client(self, server: str, number: int) -> Client:
+        client = self._server(server).clients.get(number)
+        if client is None:
+            raise NoSuchClient(server, number)
+        return client
+
+    def _logging(self) -> OwnLogging:
+        if self._own_logging is None:
+            raise NoOwnLog
+        return self._own_logging
+
+
+class _Names(NamedTuple):
+    user: Callable[[int], str | None]
+    group: Callable[[int], str | None]
+
+
+def _status(server: str, client: Client, names: _Names) -> ClientStatus:
+    peer = client.peer
+    return ClientStatus(
+        server=server,
+        id=client.id,
+        connected_at=datetime.fromtimestamp(client.connected_at, timezone.utc),
+        pid=peer.pid,
+        uid=peer.uid,
+        gid=peer.gid,
+        user=names.user(peer.uid),
+        group=names.group(peer.gid),
+    )
+
+
+def _user_name(uid: int) -> str | None:
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return None
+
+
+def _group_name(gid: int) -> str | None:
+    with suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return None

@@ -1,0 +1,139 @@
+"""A daemon's configuration as it runs: where it comes from, and its own log, which follows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from twisted.logger import Logger
+
+from twisted_virtlog.config.settings import Settings, read, with_environment
+from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.outputs import default_output
+from twisted_virtlog.ownlog.spec import (
+    Destination,
+    Logging,
+    Output,
+    Priority,
+    parse_filters,
+    parse_level,
+    parse_outputs,
+)
+
+_STDIN = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the settings come from; what is lower here is stronger.
+
+    :ivar file: the configuration file.
+    :ivar required: whether it must exist.
+    :ivar environment: libvirt's variables for logging.
+    :ivar verbose: log at least what is of level info.
+    """
+
+    file: str
+    required: bool
+    environment: Mapping[str, str]
+    verbose: bool = False
+
+    def read(self) -> tuple[Settings, list[str]]:
+        """Give the settings of this moment, and warnings about the file.
+
+        :raises ConfigError: they cannot be used.
+        """
+        settings, warnings = read(self.file, self.required)
+        settings = with_environment(settings, self.environment)
+        if self.verbose:
+            level = min(parse_level(settings.log_level), Priority.INFO)
+            settings = replace(settings, log_level=level.value)
+        return settings, warnings
+
+
+class Configuration:
+    """The settings in force, and the daemon's own log.
+
+    :ivar settings: as read last.
+    :ivar own_log: made as they say.
+    """
+
+    def __init__(self, source: Source, background_file: str | None = None) -> None:
+        """Read the settings and open the own log.
+
+        :param background_file: the own log's default file, for a daemon that goes to the
+            background; None for one that stays.
+        :raises ConfigError: the settings cannot be used.
+        :raises OutputError: an output of the own log cannot be opened.
+        :raises OSError: the directory of its default file cannot be made.
+        """
+        self._source = source
+        self._background_file = background_file
+        self.settings, warnings = source.read()
+        self.own_log = OwnLog(
+            self._outputs(self.settings),
+            parse_filters(self.settings.log_filters),
+            parse_level(self.settings.log_level),
+        )
+        self._configured = self._logging()
+        self._warn(warnings)
+
+    def reread(self) -> None:
+        """Read the settings again and let the own log follow, or leave all as it was.
+
+        The own log's files are opened anew, so that one that was moved away is let go.
+
+        :raises ConfigError: see above, as for the others.
+        """
+        settings, warnings = self._source.read()
+        self.own_log.set_outputs(self._outputs(settings))
+        self.own_log.filters = tuple(parse_filters(settings.log_filters))
+        self.own_log.level = parse_level(settings.log_level)
+        self.settings = settings
+        self._configured = self._logging()
+        self._warn(warnings)
+
+    def changed_logging(self) -> Logging | None:
+        """Tell what the own log is, if it is not what the configuration says."""
+        present = self._logging()
+        return None if present == self._configured else present
+
+    def change_logging(self, logging: Logging) -> None:
+        """Let the own log be other than the configuration says.
+
+        :raises OutputError: an output cannot be opened; nothing has changed.
+        """
+        self.own_log.set_outputs(logging.outputs)
+        self.own_log.filters = logging.filters
+        self.own_log.level = logging.level
+
+    @property
+    def own_log_is_on_standard_error(self) -> bool:
+        """Whether who started the daemon sees its own log."""
+        outputs = self.own_log.outputs
+        return any(output.destination is Destination.STDERR for output in outputs)
+
+    def _logging(self) -> Logging:
+        log = self.own_log
+        return Logging(log.level, tuple(log.filters), tuple(log.outputs))
+
+    def _outputs(self, settings: Settings) -> Sequence[Output]:
+        outputs = parse_outputs(settings.log_outputs)
+        return outputs or self.default_outputs(parse_level(settings.log_level))
+
+    def default_outputs(self, level: Priority) -> Sequence[Output]:
+        """Tell where is logged to when the configuration does not say it.
+
+        :raises OSError: the directory of a file cannot be made.
+        """
+        # Not sys.stdin, which is None when the process was started without one.
+        output = default_output(level, os.isatty(_STDIN), self._background_file)
+        if output.destination is Destination.FILE:
+            os.makedirs(os.path.dirname(output.argument), exist_ok=True)
+        return [output]
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        logger = Logger(observer=self.own_log)
+        for warning in warnings:
+            logger.warn("{warning}", warning=warning)

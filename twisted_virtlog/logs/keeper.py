@@ -1,0 +1,63 @@
+"""What outlives the daemon's process: the seam between logs and whoever keeps their pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted_virtlog.state import OpenLogState
+
+
+class Keeper(Protocol):
+    """Keeps the read ends of pipes, so that the daemon's next process goes on with their logs.
+
+    Nothing here blocks or raises: a log that cannot be kept is served all the same.
+    """
+
+    def restored(self) -> Sequence[OpenLogState]:
+        """Give the logs of a former process, once; whoever takes them owns their pipes."""
+
+    def begin(self, logs: Sequence[OpenLogState]) -> None:
+        """Start to keep; called once.
+
+        :param logs: those that are open now, of which some may be kept already.
+        """
+
+    def opened(self, log: OpenLogState) -> None:
+        """Keep a log before its opener hears of it."""
+
+    def outage(self, log: OpenLogState) -> None:
+        """Note that bytes of a log were dropped, or that its file now says so."""
+
+    def closed(self, path: str) -> None:
+        """Let go of a log whose last byte is in its file."""
+
+    def keeps(self, path: str) -> bool:
+        """Tell whether a log outlives the process."""
+
+
+class NoKeeper:
+    """Keeps nothing: logs end with the process."""
+
+    def restored(self) -> Sequence[OpenLogState]:
+        """See Keeper."""
+        return ()
+
+    def begin(self, logs: Sequence[OpenLogState]) -> None:
+        """See Keeper."""
+
+    def opened(self, log: OpenLogState) -> None:
+        """See Keeper."""
+
+    def outage(self, log: OpenLogState) -> None:
+        """See Keeper."""
+
+    def closed(self, path: str) -> None:
+        """See Keeper."""
+
+    def keeps(self, path: str) -> bool:
+        """See Keeper."""
+        return False
+
+
+NO_KEEPER = NoKeeper()

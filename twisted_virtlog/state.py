@@ -1,0 +1,347 @@
+"""The hand-over document: all that a daemon's next image needs, versioned, encoded and decoded.
+
+It is the document that libvirt 9.0.0's virtlogd writes when it re-executes itself, so that each of
+the two can take over from the other. What virtlogd does not know is in members of their own, named
+``twisted_virtlog``, which it ignores. Descriptors are numbers that stay open across the exec.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from twisted_virtlog.values import Domain
+
+#: Of what is in the members ``twisted_virtlog``. A higher one is refused.
+VERSION = 1
+
+#: The servers that virtlogd has; others are kept apart, as it would refuse the document.
+OF_VIRTLOGD = ("virtlogd", "admin")
+
+_OWN = "twisted_virtlog"
+#: Of a log whose opener named no domain.
+NO_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+class StateError(Exception):
+    """A document that cannot be used; the message says what is wrong with it."""
+
+
+class Suspended(Struct, frozen=True, omit_defaults=True):
+    """A conversation that stands still between two requests.
+
+    :ivar received: bytes that came and are not carried out, from the first byte of a request on.
+    :ivar skipping: bytes of a refused line that were dropped while its end is looked for.
+    :ivar lost: nothing that comes can be understood any more.
+    :ivar batch: what is left of a JSON-RPC batch, as an array.
+    :ivar batch_begun: a part of the batch's answer was sent.
+    :ivar input_ended: the client sends nothing more.
+    :ivar closed: nothing more is carried out.
+    """
+
+    received: bytes = b""
+    skipping: int | None = None
+    lost: bool = False
+    batch: bytes | None = None
+    batch_begun: bool = False
+    input_ended: bool = False
+    closed: bool = False
+
+
+class Queued(Struct, frozen=True, omit_defaults=True):
+    """Bytes that a client did not take yet, and the descriptors that go with the first of them."""
+
+    data: bytes
+    descriptors: tuple[int, ...] = ()
+
+
+class ConnectionState(Struct, frozen=True, omit_defaults=True):
+    """A client's connection.
+
+    :ivar closing: to be closed when all is sent.
+    """
+
+    conversation: Suspended = Suspended()
+    queued: tuple[Queued, ...] = ()
+    closing: bool = False
+
+
+class SocketState(Struct, frozen=True):
+    """A socket.
+
+    :ivar bound: it listens at a path that was made for it and is removed with it.
+    :ivar file: the device and inode of that path; None if virtlogd says nothing of them.
+    """
+
+    descriptor: int = field(name="fd")
+    bound: bool = field(name="unlinkUNIX", default=False)
+    is_client: bool = field(name="isClient", default=False)
+    errfd: int = -1
+    pid: int = 0
+    file: tuple[int, int] | None = field(name=_OWN, default=None)
+
+
+class ClientState(Struct, frozen=True):
+    """A client.
+
+    :ivar connected_at: seconds since the epoch.
+    :ivar connection: None if virtlogd says nothing of it.
+    """
+
+    id: int
+    connected_at: int = field(name="conn_time")
+    socket: SocketState = field(name="sock")
+    connection: ConnectionState | None = field(name=_OWN, default=None)
+    auth: int = 0
+    auth_pending: bool = False
+    readonly: bool = False
+    nrequests_max: int = 1
+    privateData: dict[str, Any] = field(default_factory=dict)
+
+
+class ServiceState(Struct, frozen=True):
+    """What libvirt calls a service: sockets that one server listens on."""
+
+    sockets: tuple[SocketState, ...] = field(name="socks", default=())
+    auth: int = 0
+    readonly: bool = False
+    nrequests_client_max: int = 1
+
+
+class ServerState(Struct, frozen=True):
+    """A server: its limits, its listening sockets and its clients."""
+
+    max_clients: int
+    next_client_id: int = 1
+    services: tuple[ServiceState, ...] = ()
+    clients: tuple[ClientState, ...] = ()
+    max_anonymous_clients: int = 0
+    min_workers: int = 0
+    max_workers: int = 0
+    priority_workers: int = 0
+    keepaliveInterval: int = 0xFFFFFFFF
+    keepaliveCount: int = 0
+
+    @property
+    def sockets(self) -> list[SocketState]:
+        """The listening sockets."""
+        return [socket for service in self.services for socket in service.sockets]
+
+    def descriptors(self) -> list[int]:
+        """Name the sockets, and what waits to be sent to clients."""
+        found = [socket.descriptor for socket in self.sockets]
+        for client in self.clients:
+            found.append(client.socket.descriptor)
+            if client.connection is not None:
+                for message in client.connection.queued:
+                    found += message.descriptors
+        return found
+
+
+class OutageState(Struct, frozen=True):
+    """A log's file could not be written.
+
+    :ivar lost: bytes dropped that no notice tells of yet.
+    :ivar action: what failed, and ``errno`` why.
+    """
+
+    since: datetime
+    lost: int
+    action: str
+    errno: int
+
+
+class LogDetails(Struct, frozen=True, omit_defaults=True):
+    """What virtlogd does not know of a log.
+
+    :ivar file: the path of the current file.
+    :ivar real_path: see OpenLog.
+    :ivar steps_left: of a rollover that was not finished, 0 if there is none.
+    :ivar has_domain: whether a domain was named.
+    """
+
+    opened_at: datetime
+    file: str
+    real_path: str
+    bytes_written: int = 0
+    rollovers: int = 0
+    lost_bytes: int = 0
+    outage: OutageState | None = None
+    steps_left: int = 0
+    has_domain: bool = True
+
+
+class OpenLogState(Struct, frozen=True):
+    """An open log.
+
+    :ivar pipe: the read end of its pipe.
+    :ivar details: None if virtlogd says nothing of them.
+    """
+
+    pipe: int = field(name="pipefd")
+    path: str
+    driver: str
+    domain_name: str = field(name="domname", default="")
+    domain_uuid: str = field(name="domuuid", default=NO_UUID)
+    details: LogDetails | None = field(name=_OWN, default=None)
+
+    @property
+    def domain(self) -> Domain | None:
+        """The guest, if one was named."""
+        if self.details is not None and not self.details.has_domain:
+            return None
+        return Domain(self.domain_uuid, self.domain_name)
+
+
+class Totals(Struct, frozen=True):
+    """What was counted of logs, those that are open excepted but for their number."""
+
+    opened_logs: int = 0
+    bytes_written: int = 0
+    bytes_lost: int = 0
+    rollovers: int = 0
+
+
+class Kept(Struct, frozen=True):
+    """What the service manager keeps of the daemon's descriptors.
+
+    :ivar journal: the name of the journal of open logs.
+    :ivar unstored: the names of pipes that it does not have yet.
+    :ivar unremoved: the names of pipes that it has still, though their logs are closed.
+    """
+
+    journal: str
+    unstored: tuple[str, ...] = ()
+    unremoved: tuple[str, ...] = ()
+
+
+class LoggingState(Struct, frozen=True):
+    """The daemon's own log, as somebody set it who administers the daemon.
+
+    :ivar level: libvirt's number of it, as are those of filters and outputs.
+    :ivar filters: each with its level and what it matches.
+    :ivar outputs: each with its level, destination and argument.
+    """
+
+    level: int
+    filters: tuple[tuple[int, str], ...]
+    outputs: tuple[tuple[int, str, str], ...]
+
+
+class Details(Struct, frozen=True):
+    """What virtlogd does not know of the daemon.
+
+    :ivar started_at: an aware time.
+    :ivar started: the same in seconds of CLOCK_MONOTONIC.
+    :ivar servers: those that virtlogd does not have.
+    :ivar kept: None without a service manager that keeps descriptors.
+    :ivar logging: None if the own log is as configured.
+    :ivar timeout: see VirtlogService.set_timeout; None if nobody said.
+    :ivar workers: the least and the most threads of the pool; None if nobody said.
+    """
+
+    version: int
+    started_at: datetime
+    started: float
+    totals: Totals = Totals()
+    servers: dict[str, ServerState] = field(default_factory=dict)
+    kept: Kept | None = None
+    logging: LoggingState | None = None
+    timeout: int | None = None
+    workers: tuple[int, int] | None = None
+
+
+class DaemonState(Struct, frozen=True):
+    """A daemon that stands still.
+
+    :ivar pid: of the process, which the exec does not change.
+    :ivar servers: by name.
+    :ivar details: None if virtlogd wrote the document.
+    """
+
+    pid: int
+    servers: dict[str, ServerState]
+    logs: tuple[OpenLogState, ...]
+    details: Details | None = None
+
+    def for_virtlogd(self) -> DaemonState:
+        """Leave out what virtlogd does not have."""
+        theirs = {name: self.servers[name] for name in OF_VIRTLOGD if name in self.servers}
+        return DaemonState(self.pid, theirs, self.logs)
+
+    def descriptors(self) -> list[int]:
+        """Name all descriptors that must stay open."""
+        found = [log.pipe for log in self.logs]
+        for server in self.servers.values():
+            found += server.descriptors()
+        return found
+
+
+class _Daemon(Struct):
+    servers: dict[str, ServerState]
+
+
+class _Handler(Struct):
+    files: tuple[OpenLogState, ...] = ()
+
+
+class _Document(Struct):
+    magic: str
+    daemon: _Daemon
+    handler: _Handler
+    details: Details | None = field(name=_OWN, default=None)
+
+
+def encode(state: DaemonState) -> bytes:
+    """Make the document; paths that are no UTF-8 are in it as they are, as in virtlogd's."""
+    theirs = {name: server for name, server in state.servers.items() if name in OF_VIRTLOGD}
+    ours = {name: server for name, server in state.servers.items() if name not in theirs}
+    details = state.details
+    if details is not None:
+        details = msgspec.structs.replace(details, servers=ours)
+    document = _Document(str(state.pid), _Daemon(theirs), _Handler(state.logs), details)
+    text = json.dumps(msgspec.to_builtins(document), ensure_ascii=False)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(text: bytes) -> DaemonState:
+    """Read a document of this version, of an older one, or of virtlogd.
+
+    :raises StateError: it is none.
+    """
+    try:
+        raw = json.loads(text.decode("utf-8", "surrogateescape"))
+        _check_version(raw)
+        document = msgspec.convert(_normalised(raw), _Document)
+        pid = int(document.magic)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise StateError(f"the hand-over document cannot be read: {error}") from error
+    details = document.details
+    servers = {**document.daemon.servers, **(details.servers if details else {})}
+    return DaemonState(pid, servers, document.handler.files, details)
+
+
+def _check_version(raw: dict[str, Any]) -> None:
+    details = raw.get(_OWN)
+    version = details.get("version") if isinstance(details, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise StateError(
+            f"the hand-over document is of version {version}, made by a newer release;"
+            f" this one reads versions up to {VERSION}"
+        )
+
+
+def _normalised(raw: dict[str, Any]) -> dict[str, Any]:
+    """Bring the older forms of virtlogd's document into the present one."""
+    daemon = raw.get("daemon")
+    if not isinstance(daemon, dict):
+        return raw
+    servers = daemon.get("servers", [daemon])
+    if isinstance(servers, list):
+        # Without names: the log program's server, then perhaps the admin program's.
+        servers = dict(zip(OF_VIRTLOGD, servers, strict=False))
+    return {**raw, "daemon": {"servers": servers}}
