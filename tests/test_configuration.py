@@ -1,0 +1,104 @@
+"""The configuration in force: who is stronger, and what a second reading changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twisted.logger import Logger
+
+from twisted_virtlog.config.settings import ConfigError, Settings
+from twisted_virtlog.configuration import Configuration, Source
+from twisted_virtlog.ownlog import outputs
+from twisted_virtlog.ownlog.outputs import OutputError
+
+
+@pytest.fixture(autouse=True)
+def no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "JOURNAL_SOCKET", str(tmp_path / "no-journal"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "virtlogd.conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("# nothing", 2), ("log_level = 4", 2), ("log_level = 1", 1)]
+)
+def test_verbose_is_the_strongest(file: Path, text: str, level: int) -> None:
+    """At least level info, whatever the file and the environment say."""
+    file.write_text(text)
+    environment = {} if "1" in text else {"LIBVIRT_DEBUG": "error"}
+    configuration = Configuration(Source(str(file), True, environment, verbose=True))
+    assert configuration.own_log.level == level
+    assert [str(one) for one in configuration.own_log.outputs] == [f"{level}:stderr"]
+
+
+def test_a_second_reading_changes_settings_and_the_own_log(file: Path, tmp_path: Path) -> None:
+    """And the environment is stronger still."""
+    file.write_text("max_size = 5")
+    configuration = Configuration(Source(str(file), True, {"LIBVIRT_DEBUG": "error"}))
+    own = tmp_path / "own.log"
+    file.write_text(
+        f'max_size = 6\nlog_level = 1\nlog_filters = "2:logs"\nlog_outputs = "1:file:{own}"\nnone=1'
+    )
+    configuration.reread()
+    assert configuration.settings.max_size == 6
+    assert configuration.own_log.level == 4
+    assert [str(one) for one in configuration.own_log.filters] == ["2:*logs*"]
+    assert [str(one) for one in configuration.own_log.outputs] == [f"1:file:{own}"]
+    configuration.own_log.close()
+
+
+def test_warnings_of_a_second_reading_are_in_the_own_log(file: Path, tmp_path: Path) -> None:
+    """In the one that is new."""
+    file.write_text("max_size = 5")
+    configuration = Configuration(Source(str(file), True, {}))
+    own = tmp_path / "own.log"
+    file.write_text(f'log_outputs = "1:file:{own}"\nmax_sizes = 1')
+    configuration.reread()
+    assert own.read_text().endswith(f"{file}:2: max_sizes: no such key; it has no effect\n")
+    configuration.own_log.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('max_size = 6\nlog_level = 9\nlog_filters = "1:x"', ConfigError),
+        ('max_size = 6\nlog_level = 1\nlog_outputs = "1:file:/no/dir/x"', OutputError),
+        (None, ConfigError),
+    ],
+)
+def test_a_mistake_changes_nothing(
+    file: Path, tmp_path: Path, text: str | None, error: type[Exception]
+) -> None:
+    """Neither the settings nor the own log, which goes on."""
+    own = tmp_path / "own.log"
+    file.write_text(f'max_size = 5\nlog_outputs = "1:file:{own}"')
+    configuration = Configuration(Source(str(file), True, {}))
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    with pytest.raises(error):
+        configuration.reread()
+    assert configuration.settings == Settings(max_size=5, log_outputs=f"1:file:{own}")
+    assert configuration.own_log.level == 3
+    assert configuration.own_log.filters == ()
+    Logger(observer=configuration.own_log).warn("still here")
+    assert "still here" in own.read_text()
+    configuration.own_log.close()
+
+
+def test_the_own_log_s_file_is_opened_anew(file: Path, tmp_path: Path) -> None:
+    """So that one that logrotate moved away is let go."""
+    own = tmp_path / "own.log"
+    file.write_text(f'log_outputs = "1:file:{own}"')
+    configuration = Configuration(Source(str(file), True, {}))
+    own.rename(tmp_path / "own.log.1")
+    configuration.reread()
+    Logger(observer=configuration.own_log).warn("after it")
+    assert "after it" in own.read_text()
+    assert (tmp_path / "own.log.1").read_text() == ""
+    configuration.own_log.close()

@@ -1,0 +1,5 @@
+"""Runs the command as ``python -m twisted_virtlog.cli``."""
+
+from twisted_virtlog.cli.main import main
+
+main()

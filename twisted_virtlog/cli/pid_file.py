@@ -1,0 +1,84 @@
+"""The pid file: one daemon at a time holds its lock, as libvirt's daemons do it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+_MODE = 0o644
+
+
+class PidFileError(Exception):
+    """The pid file cannot be had; the message is libvirt's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PidFile:
+    """A pid file that this process holds.
+
+    Its lock is one of fcntl(2): it belongs to the process, so that it outlasts an exec with its
+    descriptor, and the same process may take it again.
+
+    :ivar descriptor: -1 when no file was asked for.
+    """
+
+    path: str
+    descriptor: int
+
+    def release(self) -> None:
+        """Remove the file, and give the lock back."""
+        if self.descriptor != -1:
+            with suppress(OSError):
+                os.unlink(self.path)
+            os.close(self.descriptor)
+
+
+def acquire(path: str, pid: int) -> PidFile:
+    """Write a process id into a file and lock it; one that a dead daemon left is taken over.
+
+    :param path: empty for no file.
+    :raises PidFileError: another process holds it, or it cannot be made.
+    """
+    if not path:
+        return PidFile(path, -1)
+    while True:
+        descriptor = _open(path)
+        try:
+            _lock(path, descriptor)
+            # Who held it before may have removed it just now: then this is nobody's file.
+            if _is_at(path, descriptor):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, str(pid).encode(), 0)
+                return PidFile(path, descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise PidFileError(f"Failed to write pid file '{path}': {error.strerror}") from error
+        except PidFileError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    try:
+        # (O_NONBLOCK for a FIFO, whose other end may never be opened)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(path, flags, _MODE)
+    except OSError as error:
+        raise PidFileError(f"Failed to open pid file '{path}': {error.strerror}") from error
+
+
+def _lock(path: str, descriptor: int) -> None:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+    except OSError as error:
+        raise PidFileError(f"Failed to acquire pid file '{path}': {error.strerror}") from error
+
+
+def _is_at(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
