@@ -1,0 +1,137 @@
+"""A reactor and a clock for what talks to the service manager, and the manager's end of it."""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from twisted_virtlog.systemd.notify import Notifier
+
+
+@implementer(IReactorFDSet)
+class WritersOnly:
+    """A reactor that turns by hand.
+
+    :ivar writers: those that wait to write.
+    """
+
+    def __init__(self) -> None:
+        self.writers: list[IWriteDescriptor] = []
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """See IReactorFDSet; nothing is read."""
+        raise AssertionError(reader)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """See IReactorFDSet."""
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        """See IReactorFDSet."""
+        self.writers.append(writer)
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """See IReactorFDSet."""
+        self.writers.remove(writer)
+
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
+        """See IReactorFDSet."""
+        return []
+
+    def getReaders(self) -> list[IReadDescriptor]:
+        """See IReactorFDSet."""
+        return []
+
+    def getWriters(self) -> list[IWriteDescriptor]:
+        """See IReactorFDSet."""
+        return self.writers
+
+    def turn(self) -> bool:
+        """Let those write that can; tell whether there were any."""
+        poller = select.poll()
+        by_descriptor = {writer.fileno(): writer for writer in self.writers}
+        for descriptor in by_descriptor:
+            poller.register(descriptor, select.POLLOUT)
+        events = poller.poll(0)
+        for descriptor, _ in events:
+            by_descriptor[descriptor].doWrite()
+        return bool(events)
+
+
+class Ear:
+    """The socket that $NOTIFY_SOCKET names.
+
+    :ivar descriptors: all that came, in order.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.descriptors: list[int] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(address)
+
+    def heard(self) -> list[str]:
+        """Give the messages that have come."""
+        messages = []
+        while True:
+            try:
+                text, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_SPACE(4))
+            except BlockingIOError:
+                return messages
+            messages.append(text.decode())
+            for _, _, content in ancillary:
+                found = array.array("i", content)
+                self.descriptors += found
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._socket.close()
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+
+class Line:
+    """A notifier with both its ends.
+
+    :ivar address: where the ear is.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.reactor = WritersOnly()
+        self.time = Clock()
+        self.ear = Ear(address)
+        self.notifier = Notifier(self.reactor, self.time, address)
+
+    def fill(self) -> int:
+        """Send until a message has to wait; tell how many were sent before."""
+        sent = 0
+        while not self.notifier.unsent:
+            self.notifier.send(f"X_NUMBER={sent}")
+            sent += 1
+        return sent - 1
+
+    def all_heard(self) -> list[str]:
+        """Let all that waits come through, and give it."""
+        messages = self.ear.heard()
+        while self.reactor.turn():
+            messages += self.ear.heard()
+        return messages
+
+
+@contextmanager
+def line(directory: Path) -> Iterator[Line]:
+    """Make a notifier and the manager's end."""
+    made = Line(str(directory / "notify"))
+    try:
+        yield made
+    finally:
+        made.ear.close()
+        made.notifier.close()

@@ -1,0 +1,306 @@
+"""What test_systemd.py runs under a real systemd: one function for each test."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cli.command import install
+from tests.systemd.writers import Guest
+from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.config.paths import default_paths
+from twisted_virtlog.descriptors import raise_limit
+
+PREFIX = Path("/opt/twisted-virtlog")
+UNITS = Path("/etc/systemd/system")
+LOGS = Path("/var/log/libvirt/qemu")
+SERVICE = "virtlogd.service"
+SOCKETS = ["virtlogd.socket", "virtlogd-admin.socket", "virtlogd-jsonrpc.socket"]
+PATHS = default_paths(0, "/root", {})
+
+#: So large that rotation drops nothing of what a guest writes.
+MAX_SIZE = 2_000_000
+MAX_BACKUPS = 32
+PAUSE_SECONDS = 0.001
+
+#: The highest that systemd-analyze may say, times 10.
+MOST_EXPOSED = 15
+
+_SECONDS = 30.0
+_LOOK_SECONDS = 0.01
+
+
+def command(*arguments: str | Path, status: int = 0) -> str:
+    """Run a command and give what it says."""
+    done = subprocess.run(
+        [str(part) for part in arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, (arguments, done.returncode, done.stdout)
+    return done.stdout
+
+
+def show(what: str) -> str:
+    """Give a property of the service."""
+    return command("systemctl", "show", "-P", what, SERVICE).strip()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look until something holds."""
+    deadline = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, command("journalctl", "-b", "--no-pager")
+        time.sleep(_LOOK_SECONDS)
+
+
+def stored() -> int:
+    """Tell how many descriptors the manager has."""
+    return int(show("NFileDescriptorStore"))
+
+
+def installed(*settings: str) -> None:
+    """Install the daemon as the documentation says, with more settings of the service."""
+    (PREFIX / "bin").mkdir(parents=True)
+    install(PREFIX / "bin" / "twisted-virtlogd")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    config = Path(PATHS.config)
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(f"max_size = {MAX_SIZE}\nmax_backups = {MAX_BACKUPS}\n")
+    units("install", "--prefix", PREFIX)
+    if settings:
+        directory = UNITS / f"{SERVICE}.d"
+        directory.mkdir()
+        (directory / "test.conf").write_text("\n".join(["[Service]", *settings, ""]))
+    command("systemctl", "daemon-reload")
+    command("systemctl", "start", *SOCKETS)
+
+
+def units(*arguments: str | Path) -> str:
+    """Run the command that installs the units."""
+    return command(sys.executable, "-m", "twisted_virtlog.systemd", *arguments)
+
+
+@contextmanager
+def client() -> Iterator[BlockingClient]:
+    with BlockingClient(PATHS.jsonrpc_socket, _SECONDS) as connected:
+        yield connected
+
+
+def guest(name: str) -> Guest:
+    """Open a log and let a guest write into it."""
+    path = LOGS / name
+    with client() as connected:
+        return Guest(connected.open(str(path), "test").write_end, path, PAUSE_SECONDS)
+
+
+def main_pid() -> int:
+    return int(show("MainPID"))
+
+
+def kill(number: int = signal.SIGKILL) -> None:
+    """Send a signal to the daemon, and wait until another runs."""
+    former = main_pid()
+    os.kill(former, number)
+    wait_for(lambda: main_pid() not in {0, former} and show("ActiveState") == "active")
+
+
+def complete(guests: list[Guest]) -> None:
+    """Stop the guests, and compare what is in their files with what they wrote."""
+    for one in guests:
+        if not one.stopped:
+            one.stop()
+
+    def are_closed() -> bool:
+        with client() as connected:
+            return not connected.list()
+
+    wait_for(are_closed)
+    mistakes = [mistake for one in guests if (mistake := one.wrong(MAX_BACKUPS))]
+    assert not mistakes, mistakes
+
+
+def activation() -> None:
+    """A client's connection starts the daemon, which says when it is ready, and what it does."""
+    installed()
+    assert show("ActiveState") == "inactive"
+    with client() as connected:
+        assert connected.info().counts["open_logs"] == 0
+    wait_for(lambda: show("ActiveState") == "active")
+    assert show("StatusText") == "0 logs open"
+    first = guest("first.log")
+    wait_for(lambda: show("StatusText") == "1 log open")
+    assert stored() == 2
+    complete([first])
+    wait_for(lambda: show("StatusText") == "0 logs open")
+    assert stored() == 1
+    for path in (PATHS.log_socket, PATHS.admin_socket, PATHS.jsonrpc_socket):
+        assert os.stat(path).st_mode & 0o777 == 0o600
+    command("systemctl", "stop", SERVICE)
+    assert all(os.path.exists(path) for path in (PATHS.log_socket, PATHS.jsonrpc_socket))
+    journal = command("journalctl", "-b", "-u", SERVICE, "--no-pager")
+    assert "rror" not in journal, journal
+
+
+def analysis() -> None:
+    """systemd finds nothing wrong with the units, and little exposed."""
+    installed()
+    names = [UNITS / name for name in [*SOCKETS, SERVICE]]
+    assert command("systemd-analyze", "verify", *names) == ""
+    threshold = f"--threshold={MOST_EXPOSED}"
+    command("systemd-analyze", "security", "--no-pager", threshold, SERVICE)
+
+
+def narrowed() -> None:
+    """With the drop-in of the documentation, logs below /var/log/libvirt are written."""
+    # (ProtectHome= and PrivateTmp= would hide the interpreter where it is below those)
+    installed("ProtectSystem=strict", "ReadWritePaths=/var/log/libvirt /run")
+    written = guest("one.log")
+    kill()
+    complete([written])
+
+
+def kills() -> None:
+    """Whenever the daemon is killed, no guest notices and no byte is lost."""
+    chance = random.Random(4)
+    installed()
+    guests = [guest(f"{number}.log") for number in range(4)]
+    for number in range(int(os.environ["KILLS"])):
+        time.sleep(chance.uniform(0, 0.3))
+        kill()
+        guests.append(guest(f"later{number}.log"))
+        # (always as many write)
+        guests[number].stop()
+    complete(guests)
+    assert stored() == 1
+
+
+def restart() -> None:
+    """``systemctl restart`` keeps the logs open; ``stop`` ends them."""
+    installed()
+    kept = guest("kept.log")
+    command("systemctl", "restart", SERVICE)
+    assert show("StatusText") == "1 log open"
+    complete([kept])
+    lost = guest("lost.log")
+    command("systemctl", "stop", SERVICE)
+    wait_for(lambda: isinstance(lost.failure, BrokenPipeError))
+
+
+def watchdog() -> None:
+    """A daemon that hangs is ended and started anew, and its logs go on."""
+    installed("WatchdogSec=1s")
+    watched = guest("watched.log")
+    # (it pings for longer than its watchdog waits)
+    former = main_pid()
+    time.sleep(2.5)
+    assert main_pid() == former
+    kill(signal.SIGSTOP)
+    assert "Watchdog timeout" in command("journalctl", "-b", "-u", SERVICE, "--no-pager")
+    complete([watched])
+
+
+def successor() -> None:
+    """After the daemon has executed itself anew, the store is as it should be."""
+    installed("WatchdogSec=5s")
+    guests = [guest("one.log"), guest("two.log")]
+    for _ in range(3):
+        with client() as connected:
+            former = connected.info()
+            assert connected.reexec()
+            assert connected.info().pid == former.pid
+        guests.append(guest(f"{len(guests)}.log"))
+    wait_for(lambda: stored() == len(guests) + 1)
+    guests.pop(0).stop()
+    wait_for(lambda: stored() == len(guests) + 1)
+    kill()
+    complete(guests)
+    assert stored() == 1
+
+
+def to_virtlogd() -> None:
+    """No watchdog ends libvirt's virtlogd when it takes over; when it crashes, we are back."""
+    installed("WatchdogSec=1s")
+    guests = [guest("one.log"), guest("two.log")]
+    with client() as connected:
+        former = connected.info().pid
+        assert connected.reexec("/usr/sbin/virtlogd")
+    time.sleep(2.5)
+    assert main_pid() == former
+    assert os.readlink(f"/proc/{former}/exe") == "/usr/sbin/virtlogd"
+    # What the dead one had written stays, and the rest is in the pipes that systemd keeps.
+    kill()
+    for one in guests:
+        one.stop()
+    for one in guests:
+        assert one.failure is None
+    wait_for(lambda: stored() == 1)
+
+
+def reload() -> None:
+    """``systemctl reload`` reads the configuration again, and the service stays active."""
+    installed()
+    with client() as connected:
+        assert connected.info().limits["max_size"] == MAX_SIZE
+        Path(PATHS.config).write_text("max_size = 400000\n")
+        command("systemctl", "reload", SERVICE)
+        wait_for(lambda: connected.info().limits["max_size"] == 400000)
+    wait_for(lambda: show("ActiveState") == "active")
+
+
+def full() -> None:
+    """A log for which the store has no room is served, and a warning says what that means."""
+    installed("FileDescriptorStoreMax=4", "Environment=FDSTORE=4")
+    guests = [guest(f"{number}.log") for number in range(4)]
+    assert stored() == 3
+    journal = command("journalctl", "-b", "-u", SERVICE, "--no-pager")
+    assert journal.count("store is full") == 1, journal
+    guests.pop(0).stop()
+    # One of those left out takes its place.
+    wait_for(lambda: show("StatusText") == "3 logs open" and stored() == 3)
+    complete(guests)
+
+
+def many() -> None:
+    """Thousands of logs are stored while clients are served, and survive."""
+    count = int(os.environ["LOGS"])
+    raise_limit()
+    installed()
+    with client() as connected:
+        write_ends = [
+            connected.open(str(LOGS / f"{number}.log"), "test").write_end for number in range(count)
+        ]
+    wait_for(lambda: stored() == count + 1)
+    kill()
+    for number, write_end in enumerate(write_ends):
+        os.write(write_end, b"%d\n" % number)
+        os.close(write_end)
+    wait_for(lambda: stored() == 1)
+    assert all((LOGS / f"{n}.log").read_bytes() == b"%d\n" % n for n in range(count))
+
+
+def removal() -> None:
+    """Uninstalling takes away what was installed and leaves what is somebody else's."""
+    installed()
+    assert units("uninstall", "--dry-run").count("\n") == len(SOCKETS) + 1
+    assert (UNITS / SERVICE).exists()
+    units("uninstall")
+    assert not list(UNITS.glob("virtlogd*.socket")) + list(UNITS.glob("virtlogd.service"))
+    own = UNITS / SERVICE
+    own.write_text("[Service]\n")
+    refused = [sys.executable, "-m", "twisted_virtlog.systemd", "install", "--prefix", PREFIX]
+    assert "was not installed by twisted-virtlog" in command(*refused, status=1)
+    assert own.read_text() == "[Service]\n"
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

@@ -1,0 +1,103 @@
+"""The journal of open logs."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.systemd.values import log, logs
+from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.systemd.journal import (
+    closed_record,
+    header,
+    newest,
+    open_record,
+    read,
+    worth_replacing,
+)
+
+Acts = list[tuple[int, OpenLogState | None]]
+
+acts = st.lists(st.tuples(st.integers(0, 4), st.none() | logs), max_size=12)
+
+
+def _written(taken: Acts) -> tuple[bytes, dict[int, OpenLogState]]:
+    """Give a journal and what it should say."""
+    content = header(7)
+    expected: dict[int, OpenLogState] = {}
+    for inode, state in taken:
+        if state is None:
+            expected.pop(inode, None)
+            content += closed_record(inode)
+        else:
+            expected[inode] = msgspec.structs.replace(state, pipe=inode)
+            content += open_record(inode, state)
+    return content, expected
+
+
+@given(acts)
+def test_a_journal_says_which_logs_are_open(taken: Acts) -> None:
+    """What was opened and not closed is there as it was opened, or as it was told of last."""
+    content, expected = _written(taken)
+    journal = read(content)
+    assert journal is not None
+    assert dict(journal.logs) == expected
+    assert journal.unreadable == 0
+    assert journal.generation == 7
+
+
+@given(acts, logs, st.data())
+def test_a_torn_line_is_as_if_it_had_not_been_written(
+    taken: Acts, last: OpenLogState, data: st.DataObject
+) -> None:
+    """A process may be killed in the middle of a write."""
+    content, expected = _written(taken)
+    record = open_record(9, last)
+    journal = read(content + record[: data.draw(st.integers(0, len(record) - 1))])
+    assert journal is not None
+    assert dict(journal.logs) == expected
+    assert journal.unreadable == 0
+
+
+@given(st.binary())
+def test_any_bytes_are_a_journal_or_none(content: bytes) -> None:
+    """Nothing that is in the store keeps the daemon from starting."""
+    assert read(content) is None
+    journal = read(header(1) + content)
+    assert journal is not None
+    assert not journal.logs
+
+
+def test_lines_that_are_no_records_are_counted() -> None:
+    """So that somebody hears of them; the others count."""
+    lines = [b"[1]\n", b'{"open":{"path":1}}\n', b'{"closed":"x"}\n', b'{"closed":[]}\n', b"\n"]
+    journal = read(header(1) + b"".join(lines) + open_record(3, log("/a")))
+    assert journal is not None
+    assert list(journal.logs) == [3]
+    assert journal.unreadable == len(lines)
+
+
+def test_the_newest_journal_counts() -> None:
+    """Two are there when the daemon was killed between storing the new and removing the old one."""
+    old = header(1) + open_record(3, log("/old"))
+    new = header(2) + open_record(4, log("/new"))
+    for contents in ([("a", old), ("b", new)], [("b", new), ("x", b"torn"), ("a", old)]):
+        name, journal = newest(contents)
+        assert name == "b"
+        assert list(journal.logs) == [4]
+
+
+def test_without_a_journal_nothing_is_open() -> None:
+    """As at the first start."""
+    name, journal = newest([])
+    assert name is None
+    assert not journal.logs
+
+
+def test_a_journal_is_replaced_when_it_is_mostly_history() -> None:
+    """Neither while it is small, nor for each log that is closed."""
+    assert not worth_replacing(200_000, 0)
+    assert worth_replacing(300_000, 0)
+    assert not worth_replacing(4_000_000, 1_000_000)
+    assert worth_replacing(4_000_001, 1_000_000)

@@ -1,0 +1,64 @@
+"""Names of stored descriptors."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted_virtlog.systemd.names import JOURNALS, MOST_BYTES, Room, pipe_inode, pipe_name
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_name_tells_the_inode(inode: int) -> None:
+    """What was stored is known again by its name alone, which systemd and LISTEN_FDNAMES take."""
+    name = pipe_name(inode)
+    assert pipe_inode(name) == inode
+    assert name.isascii()
+    assert name.isalnum()
+
+
+@given(st.text(max_size=14))
+def test_no_other_text_means_a_pipe(text: str) -> None:
+    """A text is the name of one pipe or of none."""
+    inode = pipe_inode(text)
+    assert inode is None or pipe_name(inode) == text
+
+
+@pytest.mark.parametrize("name", [*JOURNALS, "virtlogd.socket", "", "00", "a" * 12, "\u0663"])
+def test_other_names_are_no_pipes(name: str) -> None:
+    """Sockets and journals are never taken for pipes."""
+    assert pipe_inode(name) is None
+
+
+def test_the_names_of_16384_logs_fit() -> None:
+    """As many as the unit allows, and with the largest inode numbers that pipes have."""
+    room = Room(16384)
+    assert all(room.add(pipe_name(2**32 - 1 - number)) for number in range(16384))
+    assert not room.add("more")
+
+
+def test_names_never_outgrow_the_environment() -> None:
+    """More bytes of names would keep the daemon from being started again."""
+    room = Room(None)
+    names = [f"{number:06}" for number in range(MOST_BYTES // 7)]
+    assert all(room.add(name) for name in names)
+    assert not room.add("1000000")
+    assert len(":".join(names)) < MOST_BYTES
+    room.remove(names[0])
+    assert room.add("100000")
+
+
+def test_room_is_given_back_once() -> None:
+    """A name that is not stored takes no room, and stored twice it takes it once."""
+    room = Room(1)
+    room.remove("a")
+    assert room.add("a")
+    assert room.add("a")
+    assert "a" in room
+    assert len(room) == 1
+    assert not room.add("b")
+    room.remove("a")
+    room.remove("a")
+    assert room.add("b")
+    assert "a" not in room

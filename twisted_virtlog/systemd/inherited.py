@@ -1,0 +1,140 @@
+"""Takes charge of descriptors that the service manager handed over, and looks what they are."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+from twisted.logger import Logger
+
+from twisted_virtlog.binding import ListenError
+from twisted_virtlog.logs.syscalls import bytes_waiting
+from twisted_virtlog.outgoing import close_all
+from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.systemd.activation import Activation
+from twisted_virtlog.systemd.journal import newest
+from twisted_virtlog.systemd.names import pipe_name
+
+_PROCESS_ENVIRONMENT = "/proc/self/environ"
+
+_logger = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was in the store.
+
+    :ivar logs: those to go on with, each with its pipe.
+    :ivar useless: the names of pipes that no log needs; they are closed.
+    :ivar journal: the name of the journal that counts; None if there is none.
+    """
+
+    logs: tuple[OpenLogState, ...] = ()
+    useless: tuple[str, ...] = ()
+    journal: str | None = None
+
+
+def started_environment() -> dict[str, str]:
+    """Give the environment with which the process was started.
+
+    :data:`os.environ` no longer has all of it: twisted.internet.endpoints removes LISTEN_PID and
+    LISTEN_FDS when it is imported, which twistd does before any plugin.
+    """
+    with open(_PROCESS_ENVIRONMENT, "rb") as file:
+        pairs = [line.partition(b"=") for line in file.read().split(b"\0")]
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs if name}
+
+
+def take(activation: Activation, strictly: bool) -> None:
+    """Keep programs that this process executes from having the descriptors.
+
+    :param strictly: nobody else looks for sockets among them.
+    :raises ListenError: one is not there, or a socket is for nobody; libvirt's virtlogd ends then
+        too.
+    """
+    if activation.mistake is not None:
+        _logger.error("{mistake}; the daemon binds sockets itself", mistake=activation.mistake)
+    for descriptor in activation.descriptors:
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError as error:
+            raise ListenError(
+                f"descriptor {descriptor} should have been handed over, as LISTEN_FDS says, and"
+                f" cannot be used: {error.strerror}"
+            ) from error
+    named = {descriptor: pipe_name(inode) for descriptor, inode in activation.pipes.items()}
+    for descriptor, name in {**named, **activation.unclaimed}.items():
+        if strictly and _is_socket(descriptor):
+            raise ListenError(
+                f"descriptor {descriptor} was handed over with the name {name!r}, and nobody"
+                " listens on it; FileDescriptorName= of a socket unit is virtlogd.socket,"
+                " virtlogd-admin.socket or virtlogd-jsonrpc.socket"
+            )
+    for descriptor, name in activation.unclaimed.items():
+        if _is_socket(descriptor):
+            continue
+        _logger.warn(
+            "descriptor {name} of the service manager's store is closed: nobody knows it", name=name
+        )
+        close_all([descriptor])
+
+
+def stored(activation: Activation) -> Stored:
+    """Find the logs of a former process; pipes and journals that are not needed are closed."""
+    contents = []
+    for descriptor, name in activation.journals.items():
+        with suppress(OSError), open(descriptor, "rb") as file:
+            file.seek(0)
+            contents.append((name, file.read()))
+    name_of_journal, journal = newest(contents)
+    if journal.unreadable:
+        _logger.error(
+            "{lines} lines of the journal of open logs cannot be read", lines=journal.unreadable
+        )
+    pipes: dict[int, int] = {}
+    useless = []
+    for descriptor, inode in activation.pipes.items():
+        if inode in pipes or not _is_pipe(descriptor, inode):
+            useless.append(pipe_name(inode))
+            close_all([descriptor])
+        else:
+            pipes[inode] = descriptor
+    # Of two with one path the later one is open, and all of the other's bytes are in its file.
+    inodes = {log.path: inode for inode, log in journal.logs.items() if inode in pipes}
+    logs = [
+        msgspec.structs.replace(journal.logs[inode], pipe=pipes.pop(inode))
+        for inode in inodes.values()
+    ]
+    for inode, descriptor in pipes.items():
+        _tell_of_orphan(inode, descriptor)
+        useless.append(pipe_name(inode))
+        close_all([descriptor])
+    return Stored(tuple(logs), tuple(useless), name_of_journal)
+
+
+def _is_pipe(descriptor: int, inode: int) -> bool:
+    status = os.fstat(descriptor)
+    return stat.S_ISFIFO(status.st_mode) and status.st_ino == inode
+
+
+def _is_socket(descriptor: int) -> bool:
+    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+
+
+def _tell_of_orphan(inode: int, descriptor: int) -> None:
+    """Warn of a pipe that no record tells of, unless nothing is lost with it."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    events = dict(poller.poll(0)).get(descriptor, 0)
+    if events & select.POLLHUP and not events & select.POLLIN:
+        return
+    _logger.warn(
+        "pipe {inode} of the service manager's store is closed with {waiting} bytes in it: the"
+        " journal of open logs does not say whose it is",
+        inode=inode,
+        waiting=bytes_waiting(descriptor),
+    )

@@ -1,0 +1,89 @@
+"""Puts the daemon's unit files into a directory of systemd's, and takes them out again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+#: In place of the daemon's path.
+_DAEMON = "@DAEMON@"
+
+#: The beginning of our files; whoever has another is somebody else's.
+_MARK = "# Installed by twisted-virtlog"
+
+_TEMPLATES = Path(__file__).parent / "units"
+
+
+class InstallationError(Exception):
+    """The units cannot be installed or removed; the message says why. Nothing was changed."""
+
+
+def units(daemon: Path) -> Mapping[str, str]:
+    """Give the texts of the unit files by name.
+
+    :param daemon: the path of twisted-virtlogd.
+    :raises InstallationError: a unit file cannot name it.
+    """
+    if set(str(daemon)) & set(" \t\n\"'\\%$;"):
+        raise InstallationError(
+            f"{str(daemon)!r} has characters that mean something else in a unit file; install the"
+            " package in a directory without them"
+        )
+    return {
+        file.name: file.read_text(encoding="ascii").replace(_DAEMON, str(daemon))
+        for file in _templates()
+    }
+
+
+def install(texts: Mapping[str, str], directory: Path) -> None:
+    """Write the unit files.
+
+    :raises InstallationError: the directory is not there, or has such a file of somebody else.
+    """
+    if not directory.is_dir():
+        raise InstallationError(f"{directory} is no directory; systemd's is /etc/systemd/system")
+    _refuse_foreign(texts, directory)
+    for name, text in texts.items():
+        # (systemd never sees half a unit)
+        unfinished = directory / f".{name}.new"
+        unfinished.write_text(text, encoding="ascii")
+        unfinished.chmod(0o644)
+        os.replace(unfinished, directory / name)
+
+
+def installed(directory: Path) -> list[Path]:
+    """Tell which of the unit files are there.
+
+    :raises InstallationError: one is of somebody else.
+    """
+    names = [file.name for file in _templates()]
+    _refuse_foreign(names, directory)
+    return [directory / name for name in names if (directory / name).exists()]
+
+
+def uninstall(paths: Sequence[Path]) -> None:
+    """Remove unit files; see :func:`installed`."""
+    for path in paths:
+        path.unlink()
+
+
+def _templates() -> list[Path]:
+    return sorted(_TEMPLATES.glob("*.*"))
+
+
+def _refuse_foreign(names: Iterable[str], directory: Path) -> None:
+    for name in names:
+        path = directory / name
+        if os.path.lexists(path) and not _is_ours(path):
+            raise InstallationError(
+                f"{path} was not installed by twisted-virtlog; move it away first, or choose"
+                " another directory by --unit-dir"
+            )
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").startswith(_MARK)
+    except OSError:
+        return False

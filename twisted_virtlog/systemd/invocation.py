@@ -1,0 +1,30 @@
+"""How a service manager started the process: its environment, and what was handed over in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from twisted_virtlog.systemd.activation import NOTHING, Activation, read
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """See the module; without a service manager both are empty.
+
+    :ivar environment: as the process got it.
+    :ivar activation: what it says was handed over.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    activation: Activation = NOTHING
+
+
+def invocation(environment: Mapping[str, str], pid: int, resumed: bool) -> Invocation:
+    """Read the environment of a process that a service manager may have started.
+
+    :param pid: of this process.
+    :param resumed: it took over from the daemon's former image. What that was handed over is in
+        its state, while the variables may still be there.
+    """
+    return Invocation(environment, NOTHING if resumed else read(environment, pid))

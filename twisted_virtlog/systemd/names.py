@@ -1,0 +1,83 @@
+"""Names of descriptors in the service manager's store: which is which, and how many fit.
+
+All names come back in one string of the environment, LISTEN_FDNAMES, and execve(2) takes none of
+more than 128 KiB: with longer names the service could not be started again, and the store would be
+lost. So a pipe's name is its inode number in few characters, which also tells which pipe it is.
+"""
+
+from __future__ import annotations
+
+import string
+
+#: The journal is under one of them, and while it is replaced under both. No pipe's name has a
+#: hyphen.
+JOURNALS = ("journal-a", "journal-b")
+
+#: So many bytes of names are stored, each with its separator; MAX_ARG_STRLEN of execve(2), without
+#: room for the variable's own name and for those of sockets and journals.
+MOST_BYTES = 128 * 1024 - 1024
+
+_DIGITS = string.digits + string.ascii_letters
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+
+#: Of the inode numbers of pipes, which have 32 bits; more are read, but not without end.
+_LONGEST = 11
+
+
+def pipe_name(inode: int) -> str:
+    """Name a pipe by its inode number, to the base 62."""
+    name = ""
+    while True:
+        inode, digit = divmod(inode, len(_DIGITS))
+        name = _DIGITS[digit] + name
+        if not inode:
+            return name
+
+
+def pipe_inode(name: str) -> int | None:
+    """Tell the inode number that a name means; None if it is no pipe's name."""
+    if not 0 < len(name) <= _LONGEST or (name[0] == "0" and name != "0"):
+        return None
+    inode = 0
+    for digit in name:
+        if digit not in _VALUES:
+            return None
+        inode = inode * len(_DIGITS) + _VALUES[digit]
+    return inode
+
+
+class Room:
+    """How many descriptors the store takes, in number and in bytes of names."""
+
+    def __init__(self, most: int | None) -> None:
+        """:param most: descriptors of pipes; None if nobody said how many."""
+        self._most = most
+        self._bytes = 0
+        self._names: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a name is in the store."""
+        return name in self._names
+
+    def __len__(self) -> int:
+        """Tell how many names there are."""
+        return len(self._names)
+
+    def add(self, name: str) -> bool:
+        """Take room for a name; tell whether there was some."""
+        if name in self._names:
+            return True
+        needed = len(name) + 1
+        if self._most is not None and len(self._names) >= self._most:
+            return False
+        if self._bytes + needed > MOST_BYTES:
+            return False
+        self._names.add(name)
+        self._bytes += needed
+        return True
+
+    def remove(self, name: str) -> None:
+        """Give a name's room back."""
+        if name in self._names:
+            self._names.remove(name)
+            self._bytes -= len(name) + 1

@@ -1,0 +1,241 @@
+"""Keeps open logs in the service manager's descriptor store, so that they survive any crash.
+
+What must hold at any moment, as the process may be killed between any two steps: the record of a
+log is written before its pipe is stored, and when a log is closed its pipe is removed first. A
+journal is replaced by one that is complete, under its other name. Messages go out in order, so the
+manager never has a later step without an earlier one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from twisted_virtlog.state import Kept, OpenLogState
+from twisted_virtlog.systemd.inherited import Stored
+from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
+from twisted_virtlog.systemd.names import JOURNALS, Room, pipe_name
+from twisted_virtlog.systemd.notify import Notifier
+
+_STORE = "FDSTORE=1"
+_REMOVE = "FDSTOREREMOVE=1"
+_NAME = "FDNAME="
+
+#: Without it systemd lets go of a pipe when its guest ends, with what is still in it.
+_NO_POLL = "FDPOLL=0"
+
+#: The journal's own, two of them while it is replaced.
+_JOURNAL_DESCRIPTORS = 2
+
+
+class DescriptorStore:
+    """See Keeper."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        most: int | None,
+        former: Stored | Kept | None,
+        changed: Callable[[], None],
+    ) -> None:
+        """Store nothing yet.
+
+        :param most: how many descriptors the manager keeps; None if it does not say.
+        :param former: what is in the store, or what the daemon's former image said of it; None if
+            nobody knows.
+        :param changed: called when a log was opened or closed.
+        """
+        self._notifier = notifier
+        self._room = Room(None if most is None else max(0, most - _JOURNAL_DESCRIPTORS))
+        self._former = former
+        self._restored = {pipe_name(os.fstat(log.pipe).st_ino) for log in self.restored()}
+        self._changed = changed
+        self._journal: int | None = None
+        self._journal_name = (former.journal if former else None) or JOURNALS[0]
+        self._journal_bytes = 0
+        # Of the open logs: their pipes' inodes by path, and their records.
+        self._inodes: dict[str, int] = {}
+        self._records: dict[int, bytes] = {}
+        self._record_bytes = 0
+        # Pipes by inode: those that are stored when the manager takes more, so that no more
+        # descriptors than the logs' own are needed; and those for which the store has no room.
+        self._waiting: dict[int, int] = {}
+        self._left_out: dict[int, int] = {}
+        notifier.drained = self._store_waiting
+
+    def __len__(self) -> int:
+        """Tell how many logs are open."""
+        return len(self._inodes)
+
+    # Keeper.
+
+    def restored(self) -> Sequence[OpenLogState]:
+        """See Keeper."""
+        return self._former.logs if isinstance(self._former, Stored) else ()
+
+    def begin(self, logs: Sequence[OpenLogState]) -> None:
+        """See Keeper."""
+        former, self._former = self._former, None
+        pipes = {self._note(log): log.pipe for log in logs}
+        names = {pipe_name(inode) for inode in pipes}
+        if isinstance(former, Stored):
+            kept = names & self._restored
+            useless = {*former.useless, *(self._restored - names)}
+        elif isinstance(former, Kept):
+            kept = names.difference(former.unstored)
+            useless = {*former.unremoved}
+        else:
+            kept, useless = set(), set()
+        # A new journal: a crash may have torn the last line of the former one.
+        self._replace_journal()
+        for name in useless - kept:
+            self._notifier.send(_REMOVE, _NAME + name)
+        for name in kept:
+            self._room.add(name)
+        for inode, pipe in pipes.items():
+            if pipe_name(inode) not in kept:
+                self._store(inode, pipe)
+
+    def opened(self, log: OpenLogState) -> None:
+        """See Keeper."""
+        inode = self._note(log)
+        self._append(self._records[inode])
+        self._store(inode, log.pipe)
+        self._changed()
+
+    def outage(self, log: OpenLogState) -> None:
+        """See Keeper."""
+        self._append(self._records[self._note(log)])
+
+    def closed(self, path: str) -> None:
+        """See Keeper."""
+        inode = self._inodes.pop(path)
+        self._record_bytes -= len(self._records.pop(inode))
+        if self._left_out.pop(inode, None) is None:
+            name = pipe_name(inode)
+            if self._waiting.pop(inode, None) is None:
+                self._notifier.send(_REMOVE, _NAME + name)
+            self._room.remove(name)
+        self._append(closed_record(inode))
+        if self._left_out:
+            self._store(*self._left_out.popitem())
+        self._changed()
+
+    def keeps(self, path: str) -> bool:
+        """See Keeper."""
+        if self._former is not None:
+            # Not begun: all that was restored is in the store still.
+            return True
+        return self._journal is not None and pipe_name(self._inodes[path]) in self._room
+
+    # A hand-over to the daemon's next image, and the end.
+
+    def suspended(self) -> Kept:
+        """Tell the daemon's next image what is in the store."""
+        unstored = [pipe_name(inode) for inode in (*self._waiting, *self._left_out)]
+        unremoved = []
+        for message in self._notifier.unsent:
+            what, _, rest = message.partition("\n")
+            name = rest.partition("\n")[0].removeprefix(_NAME)
+            if what == _STORE:
+                unstored.append(name)
+            elif what == _REMOVE:
+                unremoved.append(name)
+        return Kept(self._journal_name, tuple(unstored), tuple(unremoved))
+
+    def stopping(self) -> None:
+        """Store all that waits, as the pipes are about to be closed."""
+        for inode, pipe in self._waiting.items():
+            self._send(inode, pipe)
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Leave the store as it is."""
+        self._drop_journal()
+
+    def _note(self, log: OpenLogState) -> int:
+        """Remember a log's record; tell the inode of its pipe."""
+        inode = os.fstat(log.pipe).st_ino
+        record = open_record(inode, log)
+        self._record_bytes += len(record) - len(self._records.get(inode, b""))
+        self._records[inode] = record
+        self._inodes[log.path] = inode
+        return inode
+
+    def _store(self, inode: int, pipe: int) -> None:
+        name = pipe_name(inode)
+        if self._journal is None:
+            return
+        if self._room.add(name):
+            if self._notifier.busy:
+                self._waiting[inode] = pipe
+            else:
+                self._send(inode, pipe)
+            return
+        if not self._left_out:
+            self._logger.warn(
+                "the service manager's store is full with {count} logs; more are served, but would"
+                " not outlive the daemon: raise FileDescriptorStoreMax",
+                count=len(self._room),
+            )
+        self._left_out[inode] = pipe
+
+    def _store_waiting(self) -> None:
+        while self._waiting and not self._notifier.busy:
+            inode = next(iter(self._waiting))
+            self._send(inode, self._waiting.pop(inode))
+
+    def _send(self, inode: int, pipe: int) -> None:
+        self._notifier.send(_STORE, _NAME + pipe_name(inode), _NO_POLL, descriptor=pipe)
+
+    # The journal.
+
+    def _append(self, record: bytes) -> None:
+        if self._journal is None:
+            return
+        try:
+            written = os.write(self._journal, record)
+        except OSError:
+            written = 0
+        self._journal_bytes += written
+        # (the new one says why, if that cannot be written either)
+        if written != len(record) or worth_replacing(self._journal_bytes, self._record_bytes):
+            self._replace_journal()
+
+    def _replace_journal(self) -> None:
+        """Write a complete journal and store it; only then remove the former one."""
+        former = self._journal_name
+        name = JOURNALS[1 - JOURNALS.index(former)]
+        # Higher than any before it, as the store does not outlive the system.
+        content = header(time.monotonic_ns()) + b"".join(self._records.values())
+        self._drop_journal()
+        try:
+            journal = os.memfd_create("journal", os.MFD_CLOEXEC)
+            self._journal = journal
+            if os.write(journal, content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._drop_journal()
+            self._logger.error(
+                "the journal of open logs cannot be written: {error}; logs opened from now on"
+                " would not outlive the daemon",
+                error=error,
+            )
+            return
+        # There is a former one of that name if the process was killed just here.
+        self._notifier.send(_REMOVE, _NAME + name)
+        self._notifier.send(_STORE, _NAME + name, _NO_POLL, descriptor=journal)
+        self._notifier.send(_REMOVE, _NAME + former)
+        self._journal_name = name
+        self._journal_bytes = len(content)
+
+    def _drop_journal(self) -> None:
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None

@@ -1,0 +1,147 @@
+"""The daemon under a service manager: what it is told, and what it keeps. Wires this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.internet.interfaces import IReactorFDSet
+
+from twisted_virtlog.clock import MonotonicClock
+from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
+from twisted_virtlog.state import DaemonState, Kept
+from twisted_virtlog.systemd.activation import Activation
+from twisted_virtlog.systemd.inherited import Stored, stored
+from twisted_virtlog.systemd.notify import Notifier, parse_address
+from twisted_virtlog.systemd.status import StatusLine
+from twisted_virtlog.systemd.store import DescriptorStore
+from twisted_virtlog.systemd.watchdog import Watchdog, watchdog_interval
+
+_MICROSECONDS = 1_000_000
+
+
+class Supervision:
+    """What a daemon says to its service manager, and the keeper of its logs."""
+
+    keeper: Keeper
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        environment: Mapping[str, str],
+        pid: int,
+        address: str,
+        former: Stored | Kept | None,
+    ) -> None:
+        """Open the way to the manager, and let its watchdog know that the daemon starts.
+
+        :param address: see :func:`notify.parse_address`.
+        :param former: see :class:`DescriptorStore`.
+        """
+        self._clock = MonotonicClock(reactor)
+        self._notifier = Notifier(reactor, self._clock, address)
+        self._status = StatusLine(self._clock, self._notifier, lambda: len(self._store))
+        self._store = DescriptorStore(
+            self._notifier, _store_size(environment), former, self._status.changed
+        )
+        self.keeper = self._store
+        interval = watchdog_interval(environment, pid)
+        self._watchdog = Watchdog(self._clock, self._notifier, interval) if interval else None
+        if self._watchdog is not None and former is None:
+            # libvirt's virtlogd may have been here, which sends no pings.
+            self._watchdog.watch()
+
+    def ready(self) -> None:
+        """Say that the daemon serves, at its start or after it read its configuration again."""
+        self._notifier.send("READY=1", self._status.text())
+
+    def reloading(self) -> None:
+        """Say that the daemon reads its configuration again."""
+        now = round(self._clock.seconds() * _MICROSECONDS)
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={now}")
+
+    def stopping(self) -> None:
+        """Say that the daemon ends, and what becomes of its logs."""
+        self._store.stopping()
+        self._notifier.send("STOPPING=1", self._status.text())
+
+    def hand_over_to_virtlogd(self) -> None:
+        """Keep the manager from ending libvirt's virtlogd, which does not know its watchdog."""
+        if self._watchdog is not None:
+            self._watchdog.look_away()
+
+    def go_on(self) -> None:
+        """Go on after :meth:`hand_over_to_virtlogd`."""
+        if self._watchdog is not None:
+            self._watchdog.watch()
+
+    def suspended(self) -> Kept | None:
+        """Tell the daemon's next image what the manager keeps."""
+        return self._store.suspended()
+
+    def close(self) -> None:
+        """Say the last that there is to say."""
+        self._status.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._store.close()
+        self._notifier.close()
+        self._clock.close()
+
+
+class Unsupervised:
+    """In the place of :class:`Supervision` where nobody supervises."""
+
+    keeper: Keeper = NO_KEEPER
+
+    def ready(self) -> None:
+        """See Supervision."""
+
+    def reloading(self) -> None:
+        """See Supervision."""
+
+    def stopping(self) -> None:
+        """See Supervision."""
+
+    def hand_over_to_virtlogd(self) -> None:
+        """See Supervision."""
+
+    def go_on(self) -> None:
+        """See Supervision."""
+
+    def suspended(self) -> Kept | None:
+        """See Supervision."""
+        return None
+
+    def close(self) -> None:
+        """See Supervision."""
+
+
+def supervision(
+    reactor: IReactorFDSet,
+    environment: Mapping[str, str],
+    pid: int,
+    activation: Activation,
+    state: DaemonState | None,
+) -> Supervision | Unsupervised:
+    """Find out who supervises this process.
+
+    :param environment: as the process got it.
+    :param activation: what it says was handed over.
+    :param state: of the daemon's former image, if there was one.
+    """
+    address = parse_address(environment.get("NOTIFY_SOCKET"))
+    if address is None:
+        # Without the manager's ear nothing can be taken out of its store again.
+        return Unsupervised()
+    former: Stored | Kept | None
+    if state is not None:
+        former = state.details.kept if state.details is not None else None
+    else:
+        former = stored(activation)
+    return Supervision(reactor, environment, pid, address, former)
+
+
+def _store_size(environment: Mapping[str, str]) -> int | None:
+    """Read $FDSTORE: systemd sets it from version 254 on, and the daemon's own unit before."""
+    text = environment.get("FDSTORE", "")
+    return int(text) if text.isascii() and text.isdigit() else None
