@@ -18,8 +18,10 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["twisted_virtlog"]):
-    from tests.rpc.fakes import Client
+    from tests.administration_fakes import FakeDaemon
+    from tests.rpc.fakes import AdminClient, AnyClient, Client
     from twisted_virtlog.errors import LogBusy, NoSuchLog
+    from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
     from twisted_virtlog.rpc.framing import HEADER_BYTES, FrameStream
     from twisted_virtlog.rpc.log_program import LOG_PROGRAM
     from twisted_virtlog.rpc.messages import ERROR_BODY, decode_header, encode_frame
@@ -31,7 +33,7 @@ _BUSY = LogBusy("/p", "qemu", None, datetime(2024, 2, 29, tzinfo=timezone.utc))
 _EXCERPT = Excerpt(b"data", _HERE, _HERE, gap=False, final=False)
 
 _TYPES: list[XDRType[Any]] = [ERROR_BODY]
-for _procedure in LOG_PROGRAM.procedures.values():
+for _procedure in (*LOG_PROGRAM.procedures.values(), *ADMIN_PROGRAM.procedures.values()):
     _TYPES += [_procedure.arguments, _procedure.results]
 
 
@@ -63,12 +65,26 @@ def try_type(kind: XDRType[Any], frame: bytes) -> None:
             assert encode(kind, value) == frame[HEADER_BYTES:]
 
 
-def converse(data: bytes, size: int) -> bytes:
+def log_client() -> AnyClient:
+    """Become a client of the log program."""
+    return Client(open=_BUSY, position=_HERE, read=_EXCERPT, append=NoSuchLog("none"))
+
+
+def admin_client() -> AnyClient:
+    """Become a client of the admin program of a daemon without a log, which could open files."""
+    daemon = FakeDaemon(has_own_log=False)
+    daemon.connect(1, 2)
+    return AdminClient(daemon)
+
+
+def converse(client: AnyClient, data: bytes, size: int) -> bytes:
     """Send bytes in pieces of a size; return the answers."""
-    client = Client(open=_BUSY, position=_HERE, read=_EXCERPT, append=NoSuchLog("none"))
     for start in range(0, len(data), size):
         client.send(data[start : start + size])
+        if client.connection.closed:
+            break
     assert all(descriptors == () for _, descriptors in client.connection.sent)
+    assert b"the daemon's log says more" not in client.connection.output
     return client.connection.output
 
 
@@ -78,7 +94,8 @@ def try_input(data: bytes) -> None:
         return
     size, data = data[0] + 1, data[1:]
     try_codec(data)
-    assert converse(data, size) == converse(data, max(len(data), 1))
+    for client in (log_client, admin_client):
+        assert converse(client(), data, size) == converse(client(), data, max(len(data), 1))
 
 
 if __name__ == "__main__":

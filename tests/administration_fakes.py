@@ -1,0 +1,109 @@
+"""An administration of servers that have clients, threads and a log, and no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from twisted_virtlog.administration import Administration
+from twisted_virtlog.connection import Connection, PeerCredentials
+from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.ownlog.observer import OwnLog
+from twisted_virtlog.ownlog.spec import Destination, Output, Priority
+from twisted_virtlog.servers import Client, Server
+
+CONNECTED_AT = 1_795_426_961
+
+
+class FakeQueue:
+    """Work that waits for a thread.
+
+    :ivar waiting: how many pieces.
+    """
+
+    waiting = 3
+
+    def qsize(self) -> int:
+        """See queue.Queue."""
+        return self.waiting
+
+
+class FakeThreadPool:
+    """Has numbers, and no threads."""
+
+    def __init__(self, least: int = 0, most: int = 10) -> None:
+        self.min = least
+        self.max = most
+        self.waiters = [None] * 2
+        self.working = [None] * 5
+        self._queue = FakeQueue()
+
+    def adjustPoolsize(self, minthreads: int, maxthreads: int) -> None:
+        """See ThreadPool."""
+        assert 0 <= minthreads <= maxthreads
+        self.min, self.max = minthreads, maxthreads
+
+
+class FakeConnection:
+    """Can be cut off."""
+
+    def __init__(self, server: Server, number: int) -> None:
+        self._server = server
+        self._number = number
+
+    def abort(self) -> None:
+        """See Connection."""
+        del self._server.clients[self._number]
+
+
+class FakeOwnLogging:
+    """A log that writes to standard error by default, where a test sees it."""
+
+    def __init__(self) -> None:
+        self.own_log = OwnLog(self.default_outputs(Priority.WARNING), ())
+
+    def default_outputs(self, level: Priority) -> Sequence[Output]:
+        """See OwnLogging."""
+        return [Output(level, Destination.STDERR)]
+
+
+def no_conversation() -> IConversation:
+    """Take the place of what makes a conversation, where nobody connects."""
+    raise NotImplementedError
+
+
+class FakeDaemon:
+    """What an administration acts on.
+
+    :ivar timeouts: those that were set.
+    """
+
+    def __init__(self, *, has_own_log: bool = True, **pool: int) -> None:
+        """:param pool: see FakeThreadPool."""
+        self.own_logging = FakeOwnLogging() if has_own_log else None
+        self.pool = FakeThreadPool(**pool)
+        self.timeouts: list[int] = []
+        self.servers = [
+            Server("virtlogd", {0}, 1024, no_conversation),
+            Server("admin", {0}, 5000, no_conversation),
+        ]
+        self.administration = Administration(
+            self.servers, lambda: cast(Any, self.pool), self.timeouts.append, self.own_logging
+        )
+
+    @property
+    def own_log(self) -> OwnLog:
+        """The own log of one that has one."""
+        assert self.own_logging is not None
+        return self.own_logging.own_log
+
+    def connect(self, *numbers: int, uid: int = 0, pid: int = 2168, server: int = 0) -> None:
+        """Let clients with these numbers be there.
+
+        :param server: its index.
+        """
+        of = self.servers[server]
+        for number in numbers:
+            connection = cast(Connection, FakeConnection(of, number))
+            peer = PeerCredentials(pid, uid, 0)
+            of.clients[number] = Client(number, CONNECTED_AT, peer, connection)
