@@ -39,6 +39,7 @@ class Daemon:
     process: subprocess.Popen[bytes]
     socket: str
     libvirt_socket: str
+    admin_socket: str
 
     def client(self, timeout: float = 60.0) -> BlockingClient:
         """Connect to it."""
@@ -67,8 +68,10 @@ def running(
     command = [sys.executable, "-c", _TWISTD.format(patch=patch)]
     command += ["--pidfile=", "-n", "virtlogd", "--config", str(config)]
     libvirt_socket = directory / "virtlogd-sock"
+    admin_socket = directory / "virtlogd-admin-sock"
     command += ["--jsonrpc", f"unix:{socket}:mode=600"]
-    command += ["--libvirt", f"unix:{libvirt_socket}:mode=700", *options]
+    command += ["--libvirt", f"unix:{libvirt_socket}:mode=700"]
+    command += ["--admin", f"unix:{admin_socket}:mode=700", *options]
     with (directory / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -80,7 +83,7 @@ def running(
     try:
         wait(process)
         wait_until_it_answers(process, socket, directory / "daemon.log")
-        yield Daemon(process, str(socket), str(libvirt_socket))
+        yield Daemon(process, str(socket), str(libvirt_socket), str(admin_socket))
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -1,0 +1,114 @@
+"""What a load is and which figures it gives: the vocabulary of the table of loads."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bench.daemons import Target
+from bench.load import Load as Generator
+
+#: What a run of a load gives: a value for each figure, by name.
+Figures = Mapping[str, float]
+
+THROUGHPUT = "MiB/s"
+CPU_PER_GIB = "CPU s/GiB"
+LONGEST_WRITE = "longest write ms"
+SLOW_WRITES = "writes over 1 ms"
+WRITER_BUSY = "writer busy"
+CPU_PER_MILLION = "CPU s/million"
+CALLS = "calls/s"
+P50 = "p50 us"
+P99 = "p99 us"
+LONGEST = "longest us"
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class Better(enum.Enum):
+    """Which direction is better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    #: It is there to explain the others.
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A column of numbers.
+
+    :ivar name: with its unit.
+    :ivar goal: what the ratio to virtlogd should reach; None if any will do.
+    :ivar of_own: the goal is one for the value itself, not for the ratio.
+    """
+
+    name: str
+    better: Better
+    goal: float | None = None
+    of_own: bool = False
+
+    def met(self, reached: float) -> bool | None:
+        """Tell whether the goal is met; None if there is none."""
+        if self.goal is None:
+            return None
+        return reached >= self.goal if self.better is Better.HIGHER else reached <= self.goal
+
+
+def higher(name: str, goal: float | None = None) -> Figure:
+    """Give a figure of which more is better."""
+    return Figure(name, Better.HIGHER, goal)
+
+
+def lower(name: str, goal: float | None = None, of_own: bool = False) -> Figure:
+    """Give a figure of which less is better."""
+    return Figure(name, Better.LOWER, goal, of_own)
+
+
+def shown(name: str) -> Figure:
+    """Give a figure that explains others."""
+    return Figure(name, Better.NEITHER)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """What a load works with.
+
+    :ivar target: the daemon.
+    :ivar generator: makes the load.
+    :ivar seconds: how long a sample should take.
+    """
+
+    target: Target
+    generator: Generator
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """A row of the table of loads.
+
+    :ivar key: its letter and what tells it from others of that letter.
+    :ivar run: puts it on a daemon once.
+    :ivar figures: what comes of it, in the order of the report.
+    :ivar idle: so many other logs are open meanwhile.
+    :ivar fresh: the daemon is started for each sample.
+    :ivar on_disk: the logs are on a disk whatever was asked for.
+    :ivar write_bytes: other programs can run it too: one pipe, with writes of so many bytes.
+    """
+
+    key: str
+    title: str
+    run: Callable[[Stand], Figures]
+    figures: tuple[Figure, ...]
+    idle: int = 0
+    fresh: bool = False
+    on_disk: bool = False
+    write_bytes: int = 0
+
+    @property
+    def letter(self) -> str:
+        """Its letter, which several may share."""
+        return self.key.partition("-")[0]

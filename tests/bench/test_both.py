@@ -1,0 +1,83 @@
+"""Loads against the real daemons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench import calling, writing
+from bench.daemons import OURS, VIRTLOGD, Side
+from bench.figures import CPU_PER_GIB, THROUGHPUT, Load, higher, lower
+from bench.lifetime import open_and_close
+from bench.load import Load as Generator
+from bench.rounds import Outcome, Plan, Rounds
+
+#: Small enough for a test: the shortest time that is not nothing.
+_SECONDS = 0.02
+
+WRITING = Load(
+    "a",
+    "two logs",
+    partial(writing.full_speed, logs=2, size=65536),
+    (higher(THROUGHPUT), lower(CPU_PER_GIB)),
+    idle=20,
+)
+LOADS = (
+    WRITING,
+    Load("e", "position", calling.after_a_write, (), idle=20),
+    Load("f", "flood", partial(calling.beside_a_flood, of_flooded=False), (), idle=20),
+    Load(
+        "g",
+        "positions",
+        partial(calling.positions, connections=3, window=4, jsonrpc=True),
+        (),
+        idle=20,
+    ),
+    Load("h", "read", partial(calling.reading_back, size=65536, jsonrpc=True), (), idle=20),
+    Load("i", "open", partial(open_and_close, logs=50), (), idle=20),
+)
+
+
+def _run(
+    generator: Generator, directory: Path, sides: Sequence[Side], loads: Sequence[Load]
+) -> list[Outcome]:
+    logs = directory / "logs"
+    logs.mkdir()
+    processor = min(os.sched_getaffinity(0))
+    plan = Plan(sides, 1, _SECONDS, logs=logs, disk=logs, processor=processor, retries=0)
+    outcomes = list(Rounds(plan, generator, directory).run(loads))
+    assert list(logs.iterdir()) == []
+    return outcomes
+
+
+def test_a_load_runs_against_this_daemon(generator: Generator, tmp_path: Path) -> None:
+    """Its speed is measured, and the files are right."""
+    (outcome,) = _run(generator, tmp_path, [OURS], [WRITING])
+    assert outcome.failure is None
+    (speed,) = outcome.values(OURS.name, THROUGHPUT)
+    assert speed > 0
+
+
+@pytest.mark.libvirt
+def test_loads_run_against_both_daemons(generator: Generator, tmp_path: Path) -> None:
+    """Writing, calling over both protocols and opening, with other logs open."""
+    outcomes = _run(generator, tmp_path, [VIRTLOGD, OURS], LOADS)
+    assert [outcome.load for outcome in outcomes] == list(LOADS)
+    for outcome in outcomes:
+        assert outcome.failure is None
+        assert list(outcome.samples) == [VIRTLOGD.name, OURS.name]
+        for (sample,) in outcome.samples.values():
+            assert sample.figures
+            assert all(value >= 0 for value in sample.figures.values())
+
+
+def test_a_load_that_fails_does_not_end_the_others(generator: Generator, tmp_path: Path) -> None:
+    """What went wrong is kept for the report."""
+    wrong = Load("b", "wrong", partial(calling.reading_back, size=64 << 20), (), idle=20)
+    first, second = _run(generator, tmp_path, [OURS], [wrong, WRITING])
+    assert "answered by errors" in (first.failure or "")
+    assert second.failure is None
