@@ -17,7 +17,7 @@ _IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
 #: What a marker's tests need, beside root's rights for some.
 _PROGRAMS = {
     "root": ("unshare", "mount", "setpriv"),
-    "libvirt": ("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64"),
+    "libvirt": ("libvirtd", "virtlogd", "virsh", "virt-admin", "qemu-system-x86_64"),
     "qemu": ("qemu-system-x86_64",),
     "socat": ("socat",),
 }

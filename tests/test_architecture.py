@@ -15,6 +15,9 @@ PACKAGE = Path(__file__).parents[1] / "twisted_virtlog"
 PURE: dict[str, tuple[str, ...]] = {
     "values": (),
     "errors": (),
+    "state": (),
+    "cli.getopt_long": (),
+    "cli.options": (),
     "config.grammar": (),
     "config.paths": (),
     "logs.rotation": (),
@@ -34,6 +37,8 @@ PURE: dict[str, tuple[str, ...]] = {
     # A table calls the handler, whose interface it knows and no more.
     "jsonrpc.method": ("twisted_virtlog.interfaces",),
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.admin_methods": (),
+    "jsonrpc.admin_schema": (),
     "rpc.xdr": (),
     "rpc.framing": (),
     "rpc.messages": (),
@@ -41,9 +46,18 @@ PURE: dict[str, tuple[str, ...]] = {
     "rpc.errors": (),
     "rpc.program": ("twisted_virtlog.interfaces",),
     "rpc.log_program": ("twisted_virtlog.interfaces",),
+    "rpc.typed_params": (),
+    "rpc.admin_types": (),
+    "rpc.admin_calls": ("twisted_virtlog.interfaces",),
+    "rpc.admin_program": ("twisted_virtlog.interfaces",),
     "client.calls": (),
+    "client.admin_calls": (),
     "client.dialogue": (),
     "client.errors": (),
+    "systemd.activation": (),
+    "systemd.invocation": (),
+    "systemd.journal": (),
+    "systemd.names": (),
 }
 
 #: Of these nothing is pure.
@@ -95,17 +109,18 @@ def test_logs_and_protocols_do_not_import_one_another(package: str) -> None:
         assert [name for name in _imports(path) if _lies_in(name, others)] == [], path
 
 
-def test_only_the_plugin_imports_the_global_reactor() -> None:
+def test_only_the_plugin_and_the_command_import_the_global_reactor() -> None:
     """Everywhere else the reactor is a parameter, so that any application can embed the daemon."""
     reactor = ["twisted.internet.reactor"]
     users = [path for path in MODULES if any(_lies_in(name, reactor) for name in _imports(path))]
-    assert users == [PACKAGE / "tap.py"]
+    assert users == [PACKAGE / "cli" / "start.py", PACKAGE / "tap.py"]
 
 
-def test_virtlogctl_starts_without_twisted() -> None:
-    """A command-line tool that imports a reactor is a slow one."""
-    for path in [*(PACKAGE / "ctl").rglob("*.py"), PACKAGE / "client" / "blocking.py"]:
-        assert [name for name in _imports(path) if _lies_in(name, ["twisted"])] == [], path
+def test_the_command_line_is_read_without_twisted() -> None:
+    """Neither --version nor a mistake waits for the import of all that the daemon needs."""
+    for name in ("main", "background", "getopt_long", "options", "outcome", "pid_file"):
+        path = PACKAGE / "cli" / f"{name}.py"
+        assert [one for one in _imports(path) if _lies_in(one, ["twisted", "zope"])] == [], path
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

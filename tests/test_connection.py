@@ -35,6 +35,7 @@ from twisted_virtlog.connection import (
 )
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.state import Suspended
 
 
 @implementer(IConversation)
@@ -77,13 +78,26 @@ class Recorder:
     def finish(self) -> None:
         self._tell("finish")
 
+    waiting = False
+
+    def hold(self) -> None:
+        self._tell("hold")
+
+    def release(self) -> None:
+        self._tell("release")
+
+    def suspended(self) -> Suspended:
+        return Suspended(self.received)
+
+    def resume(self, state: Suspended) -> None:
+        self.received = state.received
+
 
 class Requests(Conversation):
     """Answers each byte with a text, at once; "?" later, with descriptors if it is told."""
 
     def __init__(self, text: bytes = b"answer") -> None:
         super().__init__()
-        self.waiting: list[bytes] = []
         self.handled = 0
         self.later: Deferred[list[int]] = Deferred()
         self._text = text

@@ -79,6 +79,7 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert "virtlogd" in run("twist", "--help")
     assert "--jsonrpc" in run("twistd", "virtlogd", "--help")
     assert "position" in run("virtlogctl", "--help")
+    assert run("twisted-virtlogd", "--version").startswith("twisted-virtlogd (twisted-virtlog) ")
 
     run("python", "-m", "pip", "uninstall", "-q", "-y", "twisted-virtlog")
     assert "virtlogd" not in run("twistd", "--help")
@@ -89,6 +90,7 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert not list(packages.glob("twisted_virtlog*"))
     assert not list(packages.glob("twisted/**/virtlog_plugin*"))
     assert not (binaries / "virtlogctl").exists()
+    assert not (binaries / "twisted-virtlogd").exists()
 
 
 def _differing(record: Path) -> list[str]:

@@ -21,11 +21,13 @@ from twisted.scripts._twistd_unix import ServerOptions
 from bench.daemon import CHECKOUT, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
+from twisted_virtlog.configuration import Configuration, Source
+from twisted_virtlog.daemon import DaemonService
+from twisted_virtlog.handover import Successor
 from twisted_virtlog.ownlog import outputs
-from twisted_virtlog.ownlog.observer import OwnLog
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.service import Endpoints, IDaemonReactor
-from twisted_virtlog.tap import DaemonService, Options, _leaves_terminal, makeService, prepare
+from twisted_virtlog.tap import Options, _leaves_terminal, makeService, prepare
 
 PATIENCE = 30.0
 
@@ -49,7 +51,8 @@ class Daemon:
         config.write_text("\n".join(settings or own))
         code, *options = _RUNNERS[runner]
         command = [sys.executable, "-c", code, *options, "virtlogd", "--config", str(config)]
-        command += ["--libvirt", "none", "--jsonrpc", f"unix:{self.socket}:mode=600"]
+        command += ["--libvirt", "none", "--admin", "none"]
+        command += ["--jsonrpc", f"unix:{self.socket}:mode=600"]
         with (directory / "out").open("wb") as out, (directory / "err").open("wb") as err:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", shell, "sh", *command],
@@ -138,7 +141,7 @@ def test_warnings_of_the_configuration_are_in_the_log(start: StartDaemon) -> Non
     out, err = daemon.said()
     assert out == ""
     (line,) = err.splitlines()
-    assert " : twisted_virtlog.tap : " in line
+    assert " : twisted_virtlog.configuration : " in line
     assert ": warning :" in line
     assert line.endswith("virtlogd.conf:1: max_cleints: no such key; it has no effect")
 
@@ -161,7 +164,7 @@ def test_why_it_does_not_start_is_told_to_the_user_and_to_the_log(
     assert err.startswith(f"virtlogd: {reason}")
     assert err.count("\n") == 1
     (line,) = (first.directory / "second.log").read_text().splitlines()
-    assert f": error : twisted_virtlog.tap.DaemonService : {reason}" in line
+    assert f": error : twisted_virtlog.daemon.DaemonService : {reason}" in line
     assert first.end() == 0
 
 
@@ -254,10 +257,15 @@ class StoppedReactor:
         self.stopped = True
 
 
-def test_a_second_signal_is_no_error() -> None:
+def test_a_second_signal_is_no_error(tmp_path: Path) -> None:
     """While the daemon waits for clients to read their answers, it may be told to end again."""
     reactor = StoppedReactor()
-    service = DaemonService(Settings(), Endpoints(), cast(IDaemonReactor, reactor), OwnLog([], []))
+    service = DaemonService(
+        Configuration(Source(str(tmp_path / "none"), False, {})),
+        Endpoints(),
+        cast(IDaemonReactor, reactor),
+        cast(Successor, None),
+    )
     service._stop()
     assert reactor.stopped
     service._stop()
@@ -279,30 +287,32 @@ def _options(*arguments: str) -> Options:
 
 def test_a_user_needs_no_options(environment: dict[str, str], tmp_path: Path) -> None:
     """The sockets are in the user's run directory, which is made for the user alone."""
-    settings, endpoints, own_log = prepare(_options(), environment, 1000)
-    assert settings == Settings()
+    configuration, endpoints = prepare(_options(), environment, 1000)
+    assert configuration.settings == Settings()
     run = tmp_path / "run" / "libvirt"
     assert endpoints == Endpoints(
         jsonrpc=f"unix:{run}/virtlogd-jsonrpc-sock:mode=600",
         libvirt=f"unix:{run}/virtlogd-sock:mode=700",
+        admin=f"unix:{run}/virtlogd-admin-sock:mode=700",
     )
     assert run.stat().st_mode & 0o777 == 0o700
-    assert [str(one) for one in own_log.outputs] == ["3:stderr"]
-    assert own_log.level == 3
+    assert [str(one) for one in configuration.own_log.outputs] == ["3:stderr"]
+    assert configuration.own_log.level == 3
 
 
 def test_a_path_with_a_colon_is_quoted(environment: dict[str, str], tmp_path: Path) -> None:
     """An endpoint's parts are separated by colons."""
     environment["XDG_RUNTIME_DIR"] = str(tmp_path / "a:b")
-    _, endpoints, _ = prepare(_options("--libvirt", "none"), environment, 1000)
+    _, endpoints = prepare(_options("--libvirt", "none", "--admin", "none"), environment, 1000)
     path = quoteStringArgument(f"{tmp_path}/a:b/libvirt/virtlogd-jsonrpc-sock")
-    assert endpoints == Endpoints(jsonrpc=f"unix:{path}:mode=600", libvirt="none")
+    assert endpoints == Endpoints(jsonrpc=f"unix:{path}:mode=600", libvirt="none", admin="none")
 
 
 def test_named_endpoints_need_no_run_directory(environment: dict[str, str], tmp_path: Path) -> None:
     """It may not be writable."""
-    options = _options("--jsonrpc", "unix:/x", "--libvirt", "none")
-    assert prepare(options, environment, 1000)[1] == Endpoints(jsonrpc="unix:/x", libvirt="none")
+    options = _options("--jsonrpc", "unix:/x", "--libvirt", "none", "--admin", "none")
+    endpoints = prepare(options, environment, 1000)[1]
+    assert endpoints == Endpoints(jsonrpc="unix:/x", libvirt="none", admin="none")
     assert not (tmp_path / "run").exists()
 
 
@@ -312,8 +322,9 @@ def test_the_user_s_own_file_is_read(environment: dict[str, str], tmp_path: Path
     config.parent.mkdir(parents=True)
     config.write_text('max_clients = 7\nlog_level = 4\nlog_filters = "1:logs"')
     environment["LIBVIRT_DEBUG"] = "info"
-    settings, _, own_log = prepare(_options(), environment, 1000)
-    assert settings == Settings(max_clients=7, log_level=2, log_filters="1:logs")
+    configuration, _ = prepare(_options(), environment, 1000)
+    own_log = configuration.own_log
+    assert configuration.settings == Settings(max_clients=7, log_level=2, log_filters="1:logs")
     assert own_log.level == 2
     assert [str(one) for one in own_log.filters] == ["1:*logs*"]
     assert [str(one) for one in own_log.outputs] == ["2:stderr"]
@@ -325,8 +336,8 @@ def test_a_named_file_is_read_instead(environment: dict[str, str], tmp_path: Pat
     with pytest.raises(ConfigError, match="No such file"):
         prepare(_options("--config", str(config)), environment, 1000)
     config.write_text("max_clients = 7")
-    settings, _, _ = prepare(_options("--config", str(config)), environment, 1000)
-    assert settings.max_clients == 7
+    configuration, _ = prepare(_options("--config", str(config)), environment, 1000)
+    assert configuration.settings.max_clients == 7
 
 
 @pytest.mark.parametrize(
@@ -350,7 +361,8 @@ def test_in_the_background_a_file_takes_the_place_of_standard_error(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Where nobody would see it; its directory is made."""
-    _, _, own_log = prepare(_options(), environment, 1000, leaves_terminal=True)
+    configuration, _ = prepare(_options(), environment, 1000, leaves_terminal=True)
+    own_log = configuration.own_log
     path = tmp_path / "cache" / "libvirt" / "virtlogd.log"
     assert [str(one) for one in own_log.outputs] == [f"3:file:{path}"]
     assert path.exists()
@@ -378,12 +390,12 @@ def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatc
     assert caught.value.code == "virtlogd: Could not determine home directory."
 
 
-def test_what_is_not_served_yet_is_refused() -> None:
-    """With the option, its value and what to say instead; none is accepted."""
-    assert _options("--admin", "none")["admin"] == "none"
-    with pytest.raises(SystemExit) as caught:
-        _options("--admin", "unix:/x")
-    assert str(caught.value) == (
-        "virtlogd: --admin unix:/x: this version does not serve libvirt's admin protocol;"
-        " leave the option out or say --admin none"
-    )
+def test_the_admin_socket_can_be_elsewhere_or_nowhere(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """By default it is libvirt's, for its owner alone."""
+    _, default = prepare(_options(), environment, 1000)
+    assert default.admin.endswith("/libvirt/virtlogd-admin-sock:mode=700")
+    for endpoint in ("none", "unix:/x"):
+        _, endpoints = prepare(_options("--admin", endpoint), environment, 1000)
+        assert endpoints.admin == endpoint

@@ -17,6 +17,7 @@ def test_root_has_the_system_s_paths() -> None:
         run_mode=0o755,
         own_log="/var/log/libvirt/virtlogd.log",
         pid_file="/run/virtlogd.pid",
+        restart_state="/run/virtlogd-restart-exec.json",
     )
     assert paths.jsonrpc_socket == "/run/libvirt/virtlogd-jsonrpc-sock"
     assert paths.log_socket == "/run/libvirt/virtlogd-sock"
@@ -52,5 +53,6 @@ def test_a_user_has_their_own(
     """Below the XDG directories, or libvirt's fall-backs in the home directory."""
     paths = default_paths(1000, "/home/me", environment)
     pid_file = f"{run_directory}/virtlogd.pid"
-    assert paths == Paths(config, run_directory, 0o700, log, pid_file)
+    state = f"{run_directory}/virtlogd-restart-exec.json"
+    assert paths == Paths(config, run_directory, 0o700, log, pid_file, state)
     assert paths.admin_socket == f"{run_directory}/virtlogd-admin-sock"

@@ -17,6 +17,8 @@ from bench.stress import main as stress
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import MAX_READ_BYTES, RemoteError
 
+_NO_OTHERS = ("--libvirt", "none", "--admin", "none")
+
 
 def _twistd(*options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
@@ -123,7 +125,7 @@ def test_a_client_that_half_closes_gets_its_answers(daemon: Daemon) -> None:
 
 def test_a_second_daemon_says_who_has_the_socket(daemon: Daemon) -> None:
     """A live daemon's socket is not taken over."""
-    output = _refused("--jsonrpc", f"unix:{daemon.socket}", "--libvirt", "none")
+    output = _refused("--jsonrpc", f"unix:{daemon.socket}", *_NO_OTHERS)
     assert f"process {daemon.process.pid}" in output
     with daemon.client() as client:
         assert client.info().pid == daemon.process.pid
@@ -146,13 +148,13 @@ def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
     """File, line, key and what would be right; the daemon does not start."""
     config = tmp_path / "virtlogd.conf"
     config.write_text('# sizes\nmax_size = "big"\n')
-    nowhere = ("--jsonrpc", "none", "--libvirt", "none")
-    output = _refused("--config", str(config), *nowhere)
+    output = _refused("--config", str(config), "--jsonrpc", "none", *_NO_OTHERS)
     assert f"{config}:2" in output
     assert "max_size" in output
     assert "max_size = 2097152" in output
     missing = tmp_path / "missing.conf"
-    assert str(missing) in _refused("--config", str(missing), *nowhere)
+    options = ("--config", str(missing), "--jsonrpc", "none", *_NO_OTHERS)
+    assert str(missing) in _refused(*options)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
     [
         ("--jsonrpc", "tcp:1234"),
         ("--jsonrpc", "nonsense"),
-        ("--admin", "unix:/tmp/admin"),
+        ("--admin", "tcp:1234"),
     ],
 )
 def test_mistakes_in_the_options_are_told(tmp_path: Path, option: str, endpoint: str) -> None:

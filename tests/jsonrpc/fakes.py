@@ -8,8 +8,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from tests.administration_fakes import FakeDaemon
 from twisted_virtlog.interfaces import Answer, IConnection, ILogHandler
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
@@ -169,13 +171,27 @@ class FakeReactorTurns:
 class Client:
     """One conversation over fakes, as its client sees it."""
 
-    def __init__(self, congest_at: int | None = None, **answers: Any) -> None:
+    def __init__(
+        self, congest_at: int | None = None, daemon: FakeDaemon | None = None, **answers: Any
+    ) -> None:
         self.handler = FakeHandler(**answers)
         self.turns = FakeReactorTurns()
-        self.services = Services(self.handler, lambda: INFO, self.turns.call_soon)
+        self.daemon = daemon or FakeDaemon()
+        self.reexecs: list[str | None] = []
+        self.services = Services(
+            handler=self.handler,
+            administration=self.daemon.administration,
+            info=lambda: INFO,
+            reexec=self._reexec,
+            call_soon=self.turns.call_soon,
+        )
         self.conversation = JSONRPCConversation(self.services)
         self.connection = FakeConnection(congest_at)
         self.conversation.connection_made(self.connection)
+
+    def _reexec(self, to_virtlogd: str | None) -> Deferred[None]:
+        self.reexecs.append(to_virtlogd)
+        return succeed(None)
 
     def send(self, data: bytes | str) -> None:
         """Send bytes, and let the daemon have all the turns it asks for."""

@@ -55,6 +55,12 @@ def test_every_method_is_in_it(document: Any) -> None:
         "log.append": ["path", "message", "driver", "domain"],
         "log.list": [],
         "daemon.info": [],
+        "daemon.reexec": ["to_virtlogd"],
+        "daemon.clients": ["server"],
+        "daemon.disconnect": ["server", "id"],
+        "daemon.set_limits": ["server", "max_clients"],
+        "daemon.get_logging": [],
+        "daemon.set_logging": ["level", "filters", "outputs"],
         "rpc.discover": [],
     }
     assert described.keys() == METHODS.keys()

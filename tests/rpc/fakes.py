@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from tests.administration_fakes import FakeDaemon
 from tests.jsonrpc.fakes import FakeConnection, FakeHandler
+from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.rpc.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
 from twisted_virtlog.rpc.messages import ERROR_BODY, ErrorBody, Header, Status, decode_header
@@ -64,17 +66,14 @@ def frame(
     return b"".join((word % 2**32).to_bytes(4, "big") for word in words) + payload
 
 
-class Client:
-    """One conversation over fakes, as its client sees it.
+class AnyClient:
+    """One conversation over a fake connection, as its client sees it."""
 
-    :ivar handler: answers each method by what its name was given; see FakeHandler.
-    """
-
-    def __init__(self, congest_at: int | None = None, **answers: Any) -> None:
-        self.handler = FakeHandler(**answers)
-        self.conversation = LibvirtConversation(serving(Served(LOG_PROGRAM, self.handler)))
+    def __init__(self, served: Served[Any], congest_at: int | None = None) -> None:
+        self.conversation = LibvirtConversation(serving(served))
         self.connection = FakeConnection(congest_at)
         self.conversation.connection_made(self.connection)
+        self._program = served.program.number
 
     @property
     def frames(self) -> list[tuple[Header, bytes]]:
@@ -93,7 +92,7 @@ class Client:
     def call(self, procedure: int, payload: bytes = b"", **words: int) -> tuple[Header, bytes]:
         """Send a call; return its one answer."""
         before = len(self.frames)
-        self.send(frame(procedure, payload, **words))
+        self.send(frame(procedure, payload, **{"program": self._program, **words}))
         (answer,) = self.frames[before:]
         return answer
 
@@ -102,3 +101,21 @@ class Client:
         header, body = self.call(procedure, payload, **words)
         assert header.status == Status.ERROR
         return decode(ERROR_BODY, body)
+
+
+class Client(AnyClient):
+    """A client of the log program.
+
+    :ivar handler: answers each method by what its name was given; see FakeHandler.
+    """
+
+    def __init__(self, congest_at: int | None = None, **answers: Any) -> None:
+        self.handler = FakeHandler(**answers)
+        super().__init__(Served(LOG_PROGRAM, self.handler), congest_at)
+
+
+class AdminClient(AnyClient):
+    """A client of the admin program."""
+
+    def __init__(self, daemon: FakeDaemon) -> None:
+        super().__init__(Served(ADMIN_PROGRAM, daemon.administration))
