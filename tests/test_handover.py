@@ -16,18 +16,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
-from twisted_virtlog import handover
 from twisted_virtlog.errors import HandOverFailed
-from twisted_virtlog.handover import (
-    VARIABLE,
-    HandOver,
-    Image,
-    Kind,
-    Successor,
-    from_virtlogd,
-    handed_over,
-    own,
-)
+from twisted_virtlog.handover import SIGNALS, HandOver
 from twisted_virtlog.state import (
     VERSION,
     ClientState,
@@ -42,6 +32,8 @@ from twisted_virtlog.state import (
     Suspended,
     encode,
 )
+from twisted_virtlog.successor import VARIABLE, Image, Kind, Successor
+from twisted_virtlog.takeover import from_virtlogd, handed_over, own
 
 T = TypeVar("T")
 
@@ -178,7 +170,7 @@ def test_the_next_image_gets_state_and_descriptors(world: World) -> None:
     assert arguments == (program, "-x")
     assert environment[VARIABLE].isdigit()
     assert world.seen["inheritable"]
-    assert world.seen["blocked"] >= handover.SIGNALS
+    assert world.seen["blocked"] >= SIGNALS
     assert world.seen["directory"] == str(world.directory)
     state = world.seen["state"]
     assert (state.pid, state.logs[0].pipe) == (os.getpid(), world.pipe)
@@ -299,7 +291,7 @@ def test_virtlogd_gets_the_state_in_its_file(world: World) -> None:
     ((_, _, environment),) = world.executed
     assert VARIABLE not in environment
     assert "state.json" in world.seen["files"]
-    assert not world.seen["blocked"] & handover.SIGNALS
+    assert not world.seen["blocked"] & SIGNALS
     assert "prepare for virtlogd" in world.service.told
     # The exec did not happen.
     assert not world.state_file.exists()

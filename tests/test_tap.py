@@ -23,10 +23,10 @@ from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.configuration import Configuration, Source
 from twisted_virtlog.daemon import DaemonService
-from twisted_virtlog.handover import Successor
 from twisted_virtlog.ownlog import outputs
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.service import Endpoints, IDaemonReactor
+from twisted_virtlog.successor import Successor
 from twisted_virtlog.tap import Options, _leaves_terminal, makeService, prepare
 
 PATIENCE = 30.0

@@ -22,12 +22,13 @@ from twisted_virtlog.config.paths import Paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration
 from twisted_virtlog.descriptors import raise_limit
-from twisted_virtlog.handover import SIGNALS, HandOver, Successor
+from twisted_virtlog.handover import SIGNALS, HandOver
 from twisted_virtlog.ownlog.observer import Once
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.ownlog.spec import Destination, Filter, Logging, Output, Priority
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
 from twisted_virtlog.state import DaemonState, LoggingState
+from twisted_virtlog.successor import Successor
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation

@@ -7,13 +7,10 @@ they are is in a memfd, or, if virtlogd is to take over, in the file where that 
 
 from __future__ import annotations
 
-import enum
 import os
 import signal
-import subprocess
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -22,70 +19,15 @@ from twisted.logger import Logger
 from twisted_virtlog.clock import Clock
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.logs.handler import InThread
-from twisted_virtlog.state import OF_VIRTLOGD, DaemonState, StateError, decode, encode
-
-#: Tells the next image the number of the descriptor that it reads the state from.
-VARIABLE = "TWISTED_VIRTLOG_HANDOVER"
+from twisted_virtlog.state import OF_VIRTLOGD, DaemonState, encode
+from twisted_virtlog.successor import VARIABLE, Image, directory_of, document_of, try_image
 
 #: These wait, so that none ends the next image before it handles them.
 SIGNALS = {signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
-#: The next image has so long to load the state when it is tried.
-_TRIAL_SECONDS = 30.0
-
 #: Requests in progress have so long to be answered.
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.002
-
-_LIBVIRTS = "(libvirt)"
-
-
-class Kind(enum.Enum):
-    """Whose image takes over: ours, libvirt's virtlogd, or whichever of them is there now."""
-
-    OURS = "twisted-virtlog"
-    VIRTLOGD = "virtlogd"
-    EITHER = "either"
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """A program that can take over, and how it is started.
-
-    :ivar program: the path of its executable.
-    :ivar arguments: with its name first.
-    :ivar trial: the same for a try, in which it must leave pid files alone and not daemonise.
-    :ivar directory: where to start it.
-    :ivar pid_file: removed before, as it would keep the next image from starting.
-    :ivar kind: whose it is.
-    """
-
-    program: str
-    arguments: tuple[str, ...]
-    trial: tuple[str, ...]
-    directory: str
-    pid_file: str | None = None
-    kind: Kind = Kind.OURS
-
-
-@dataclass(frozen=True, slots=True)
-class Successor:
-    """What can take over from this process.
-
-    :ivar image: what takes over unless somebody says otherwise, as it is at this moment.
-    :ivar virtlogd_options: for libvirt's virtlogd, if that is to take over.
-    :ivar directory: where to start that.
-    :ivar state_file: where that looks for the state.
-    """
-
-    image: Callable[[], Image]
-    virtlogd_options: tuple[str, ...]
-    directory: str
-    state_file: str
-
-    def virtlogd(self, path: str) -> Image:
-        """Give the image of libvirt's virtlogd at a path."""
-        return Image(path, (path, *self.virtlogd_options), (), self.directory, None, Kind.VIRTLOGD)
 
 
 class Suspendable(Protocol):
@@ -199,7 +141,7 @@ class HandOver:
                 undo.callback(_remove, self._state_file)
                 _write(self._state_file, text)
             else:
-                document = undo.enter_context(_document(text))
+                document = undo.enter_context(document_of(text))
                 environment[VARIABLE] = str(document)
                 # virtlogd would never unblock them.
                 before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -209,87 +151,6 @@ class HandOver:
                 undo.enter_context(_without(image.pid_file))
             undo.enter_context(_working_in(image))
             os.execve(image.program, image.arguments, environment)
-
-
-def try_image(image: Image, state: DaemonState) -> bool:
-    """Find out whether an image can take over, without starting it; may block.
-
-    :returns: whether it is virtlogd, which cannot be tried, and gets the state in a file.
-    :raises HandOverFailed: it cannot.
-    """
-    if not os.access(image.program, os.X_OK):
-        raise HandOverFailed(f"{image.program} is no program that can be executed")
-    if image.kind is not Kind.OURS and _is_virtlogd(image):
-        _check_for_virtlogd(state)
-        return True
-    if image.kind is Kind.VIRTLOGD:
-        raise HandOverFailed(f"{image.program} is not libvirt's virtlogd; {image.program} -V tells")
-    with _document(encode(state)) as document:
-        environment = {**os.environ, VARIABLE: str(document)}
-        tried = _run(image, image.trial, environment, (document,))
-    if tried.returncode:
-        last = tried.stdout.strip().splitlines()[-1:] or ["it says nothing"]
-        raise HandOverFailed(
-            f"{image.program} ended with status {tried.returncode} when it was tried: {last[0]}"
-        )
-    return False
-
-
-def _is_virtlogd(image: Image) -> bool:
-    """Tell whether a program is libvirt's, by its version."""
-    return _LIBVIRTS in _run(image, (image.arguments[0], "-V"), os.environ, ()).stdout
-
-
-def handed_over(environment: MutableMapping[str, str]) -> DaemonState | None:
-    """Take what the former image handed over, and its name out of the environment.
-
-    Its descriptors are this process's when the state has this process's number; otherwise this is
-    a try, and the process is to end with status 0 where it would start to serve.
-
-    :returns: None if there was no former image.
-    :raises StateError: the state cannot be used.
-    """
-    text = environment.pop(VARIABLE, None)
-    if text is None:
-        return None
-    try:
-        with open(int(text), "rb") as file:
-            file.seek(0)
-            document = file.read()
-    except (OSError, ValueError) as error:
-        raise StateError(f"{VARIABLE}={text}: {error}") from error
-    return decode(document)
-
-
-def from_virtlogd(state_file: str, pid: int) -> DaemonState | None:
-    """Take what a virtlogd handed over that this process was before, and remove its file.
-
-    :returns: None if there is none; as in virtlogd, the file of another process is only removed.
-    :raises StateError: the state cannot be used.
-    """
-    try:
-        with open(state_file, "rb") as file:
-            document = file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StateError(f"{state_file}: {error.strerror}") from error
-    _remove(state_file)
-    state = decode(document)
-    if state.pid != pid:
-        _logger.warn("{file}: removed, as it is of process {pid}", file=state_file, pid=state.pid)
-        return None
-    return state
-
-
-def own(state: DaemonState) -> None:
-    """Close the state's descriptors in programs that this process executes."""
-    for descriptor in state.descriptors():
-        with suppress(OSError):
-            os.set_inheritable(descriptor, False)
-
-
-_logger = Logger()
 
 
 def _is_unfinished(state: DaemonState) -> bool:
@@ -304,73 +165,18 @@ def _is_unfinished(state: DaemonState) -> bool:
     return False
 
 
-def _check_for_virtlogd(state: DaemonState) -> None:
-    if "virtlogd" not in state.servers:
-        raise HandOverFailed("virtlogd needs a socket for libvirt's drivers, and there is none")
-    for log in state.logs:
-        try:
-            log.path.encode()
-        except UnicodeEncodeError:
-            raise HandOverFailed(
-                f"virtlogd cannot take over {log.path!r}, whose name is no UTF-8"
-            ) from None
-
-
-def _run(
-    image: Image,
-    arguments: Sequence[str],
-    environment: MutableMapping[str, str],
-    descriptors: tuple[int, ...],
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            arguments,
-            executable=image.program,
-            cwd=_directory(image),
-            env=environment,
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=_TRIAL_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HandOverFailed(f"{image.program} cannot be tried: {error}") from error
-
-
-def _directory(image: Image) -> str:
-    """Tell where to start an image, also when the directory was removed since."""
-    return image.directory if os.path.isdir(image.directory) else "/"
-
-
 @contextmanager
 def _working_in(image: Image) -> Iterator[None]:
     """Be in an image's directory until the exec, or until it has failed."""
     before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(_directory(image))
+        os.chdir(directory_of(image))
         try:
             yield
         finally:
             os.fchdir(before)
     finally:
         os.close(before)
-
-
-@contextmanager
-def _document(text: bytes) -> Iterator[int]:
-    """Give a descriptor that the state can be read from, and that stays open across an exec."""
-    document = os.memfd_create("hand-over", 0)
-    try:
-        left = memoryview(text)
-        while left:
-            left = left[os.write(document, left) :]
-        yield document
-    finally:
-        os.close(document)
 
 
 @contextmanager

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TypeVar
 
-import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFDSet,
@@ -22,24 +21,20 @@ from twisted.logger import Logger
 
 from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration, OwnLogging
-from twisted_virtlog.binding import ListenError
 from twisted_virtlog.clock import MonotonicClock
 from twisted_virtlog.config.settings import Settings
-from twisted_virtlog.endpoints import adopt, listen
 from twisted_virtlog.errors import HandOverFailed, LogError
-from twisted_virtlog.event_set import EventSet
 from twisted_virtlog.idle import IdleTimeout
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
-from twisted_virtlog.listening import Listener
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.watch import PipeWatch
-from twisted_virtlog.outgoing import close_all
+from twisted_virtlog.reception import Reception
 from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
 from twisted_virtlog.rpc.program import Served, serving
@@ -50,8 +45,6 @@ from twisted_virtlog.state import (
     DaemonState,
     Details,
     OpenLogState,
-    ServerState,
-    ServiceState,
 )
 
 T = TypeVar("T")
@@ -87,7 +80,6 @@ class VirtlogService(Service):
 
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
-    :ivar servers: the clients of each protocol; filled while the service runs.
     :ivar keeper: what lets logs outlive the process, if something does.
     :ivar own_logging: the daemon's own log; None while another application does the logging.
     """
@@ -114,8 +106,6 @@ class VirtlogService(Service):
         self._endpoints = endpoints
         self._reactor = reactor
         self._state = state
-        self.servers: list[Server] = []
-        self._listeners: list[Listener] = []
 
     def startService(self) -> None:
         """Listen and serve.
@@ -128,12 +118,12 @@ class VirtlogService(Service):
         self._started_at = former.started_at if former else datetime.now(timezone.utc)
         self._started = former.started if former else time.monotonic()
         self._clock = MonotonicClock(self._reactor)
-        self._clients = EventSet(self._reactor)
+        self._reception = Reception(self._reactor, self._clock)
         self._timeout = IdleTimeout(self._clock, self._idle_since, self.timed_out)
         self.handler = LogHandler(
             self._clock,
             self._in_thread,
-            PipeWatch(self._reactor, between=self._clients.doRead),
+            PipeWatch(self._reactor, between=self._reception.serve_ready),
             Pipes(settings.pipe_size, kernel_limits(read_text)),
             _log_settings(settings),
             self.keeper,
@@ -153,11 +143,11 @@ class VirtlogService(Service):
                 if server in self.servers:
                     continue
                 if server.name in self._endpoints.sockets:
-                    self._listen_on(self._endpoints.sockets[server.name], server)
+                    self._reception.listen_on(self._endpoints.sockets[server.name], server)
                 elif endpoint != NO_ENDPOINT:
-                    self._listen(endpoint, server, required=state is None)
+                    self._reception.listen(endpoint, server, required=state is None)
         except BaseException:
-            self._stop_listening()
+            self._reception.stop_listening()
             self._close()
             raise
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
@@ -168,10 +158,14 @@ class VirtlogService(Service):
         :returns: fires when all is written.
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
-        self._stop_listening()
+        self._reception.stop_listening()
         self.handler.refuse_opens()
-        finished = DeferredList([server.finish(self._clock) for server in self.servers])
-        return finished.addCallback(lambda _: self._close())
+        return self._reception.finish().addCallback(lambda _: self._close())
+
+    @property
+    def servers(self) -> Sequence[Server]:
+        """The clients of each protocol, while the service runs."""
+        return self._reception.servers
 
     def reexec(self, to_virtlogd: str | None) -> Deferred[None]:
         """Hand over to the daemon's next image; a daemon that is a process of its own can.
@@ -186,26 +180,22 @@ class VirtlogService(Service):
 
     def hold(self) -> None:
         """Take no more requests and clients; requests in progress go on."""
-        self._clients.hold()
-        for conversation in self._conversations():
-            conversation.hold()
+        self._reception.hold()
 
     def release(self) -> None:
         """Go on after :meth:`hold`."""
-        self._clients.release()
-        for conversation in self._conversations():
-            conversation.release()
+        self._reception.release()
 
     def waiting(self) -> int:
         """Tell how many requests are in progress, whose answers come later."""
-        return sum(conversation.waiting for conversation in self._conversations())
+        return self._reception.waiting()
 
     def suspended(self) -> DaemonState:
         """Tell what the daemon's next image needs to go on with all logs, sockets and clients."""
         pool = self._reactor.getThreadPool()
         return DaemonState(
             pid=os.getpid(),
-            servers={server.name: self._suspended_server(server) for server in self.servers},
+            servers=self._reception.suspended(),
             logs=self.handler.suspended(),
             details=Details(
                 VERSION,
@@ -263,7 +253,7 @@ class VirtlogService(Service):
                 bytes_written=counts.bytes_written,
                 bytes_lost=counts.bytes_lost,
                 rollovers=counts.rollovers,
-                clients=sum(len(server.clients) for server in self.servers),
+                clients=self._reception.count(),
             ),
         )
 
@@ -306,37 +296,6 @@ class VirtlogService(Service):
         settings = self._settings
         return settings.admin_max_clients if server == _ADMIN else settings.max_clients
 
-    def _listen(self, endpoint: str, server: Server, required: bool) -> None:
-        """Listen at an endpoint; if that is not required, a failure is only told."""
-        try:
-            listener = listen(self._clients, self._clock, endpoint, server)
-        except ListenError as error:
-            if required:
-                raise
-            self._logger.error("{error}", error=error)
-            return
-        self.servers.append(server)
-        self._listeners.append(listener)
-        self._logger.info(
-            "{server}: listening on {endpoint}", server=server.name, endpoint=endpoint
-        )
-
-    def _listen_on(self, descriptors: Sequence[int], server: Server) -> None:
-        """Listen on sockets that were handed over."""
-        for descriptor in descriptors:
-            try:
-                self._listeners.append(adopt(self._clients, self._clock, descriptor, server))
-            except OSError as error:
-                raise ListenError(
-                    f"{server.name}: descriptor {descriptor} was handed over and cannot be"
-                    f" listened on: {error.strerror}"
-                ) from error
-            os.close(descriptor)
-        self.servers.append(server)
-        self._logger.info(
-            "{server}: listening on sockets that were handed over", server=server.name
-        )
-
     def _take_over(
         self, logs: Sequence[OpenLogState], take_over: Callable[[OpenLogState], None]
     ) -> None:
@@ -358,62 +317,24 @@ class VirtlogService(Service):
                 self.set_timeout(details.timeout)
             if details.workers is not None:
                 self._reactor.getThreadPool().adjustPoolsize(*details.workers)
-        for server in servers:
-            former = state.servers.get(server.name)
-            if former is not None and former.sockets:
-                self._resume_server(server, former)
-        served = {server.name for server in self.servers}
-        for name in state.servers.keys() - served:
-            self._logger.warn("{name}: no longer served; its clients are disconnected", name=name)
-            close_all(state.servers[name].descriptors())
+        self._reception.resume(state, servers)
         self._logger.info(
             "took over {logs} logs and {clients} clients",
             logs=self.handler.counts().open_logs,
-            clients=len(self._conversations()),
+            clients=self._reception.count(),
         )
 
-    def _resume_server(self, server: Server, former: ServerState) -> None:
-        for one in former.sockets:
-            try:
-                self._listeners.append(Listener.resumed(self._clients, self._clock, one, server))
-            except OSError as error:
-                self._logger.error(
-                    "{server}: a socket cannot be taken over: {error}",
-                    server=server.name,
-                    error=error,
-                )
-        self.servers.append(server)
-        server.resume(self._clients, former)
-
-    def _suspended_server(self, server: Server) -> ServerState:
-        sockets = tuple(one.suspended() for one in self._listeners if one.server is server)
-        return msgspec.structs.replace(server.suspended(), services=(ServiceState(sockets),))
-
-    def _conversations(self) -> list[IConversation]:
-        return [
-            client.connection.conversation
-            for server in self.servers
-            for client in server.clients.values()
-        ]
-
     def _idle_since(self) -> float | None:
-        times = [self.handler.idle_since, *(server.idle_since for server in self.servers)]
-        known = [time for time in times if time is not None]
-        return max(known) if len(known) == len(times) else None
+        logs, clients = self.handler.idle_since, self._reception.idle_since()
+        return None if logs is None or clients is None else max(logs, clients)
 
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
 
-    def _stop_listening(self) -> None:
-        for listener in self._listeners:
-            listener.stopListening()
-
     def _close(self) -> None:
         self.handler.close()
-        self._clients.close()
+        self._reception.close()
         self._clock.close()
-        self._listeners.clear()
-        self.servers.clear()
 
 
 def _log_settings(settings: Settings) -> LogSettings:

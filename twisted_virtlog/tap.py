@@ -19,13 +19,14 @@ from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration, Source
 from twisted_virtlog.daemon import DaemonService, activated, default_endpoints
-from twisted_virtlog.handover import Image, Successor, handed_over, own
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.run_directory import make_run_directory
 from twisted_virtlog.service import Endpoints, IDaemonReactor, VirtlogService
 from twisted_virtlog.state import StateError
+from twisted_virtlog.successor import Image, Successor
 from twisted_virtlog.systemd.inherited import started_environment
 from twisted_virtlog.systemd.invocation import invocation
+from twisted_virtlog.takeover import handed_over, own
 
 #: The options that name the servers' endpoints.
 _ENDPOINTS = {"virtlogd": "libvirt", "admin": "admin", "jsonrpc": "jsonrpc"}

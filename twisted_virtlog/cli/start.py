@@ -25,20 +25,14 @@ from twisted_virtlog.config.paths import Paths, default_paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration, Source
 from twisted_virtlog.daemon import DaemonService, activated, default_endpoints
-from twisted_virtlog.handover import (
-    SIGNALS,
-    Image,
-    Kind,
-    Successor,
-    from_virtlogd,
-    handed_over,
-    own,
-)
+from twisted_virtlog.handover import SIGNALS
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.run_directory import make_run_directory
 from twisted_virtlog.service import IDaemonReactor
 from twisted_virtlog.state import DaemonState, StateError
+from twisted_virtlog.successor import Image, Kind, Successor
 from twisted_virtlog.systemd.invocation import invocation
+from twisted_virtlog.takeover import from_virtlogd, handed_over, own
 
 
 def start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Status:
