@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def _answers(user: User, process: subprocess.Popen[str]) -> None:
 
     def answered() -> bool:
         assert process.poll() is None, process.communicate()
-        return (user.run_directory / "virtlogd-jsonrpc-sock").exists()
+        # (it is there a moment before the daemon listens on it)
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(user.run_directory / "virtlogd-jsonrpc-sock")) == 0
 
     until(answered)
     with user.client() as client:
