@@ -116,6 +116,12 @@ class FakeConnection:
         assert not descriptors
         self.answers.append(data)
 
+    def gather(self) -> None:
+        """See IConnection; here each answer is seen by itself."""
+
+    def flush(self) -> None:
+        """See IConnection."""
+
     def pause_reading(self) -> None:
         self.reading = False
 

@@ -201,6 +201,30 @@ def test_sends_at_once_when_nothing_waits(end: End, reactor: FakeReactor) -> Non
     assert not reactor.writers
 
 
+def test_answers_that_are_gathered_leave_together(end: End, reactor: FakeReactor) -> None:
+    """In order, those with descriptors too; much is sent in between."""
+    end.client.setblocking(False)
+    end.connection.gather()
+    end.connection.send(b"one ")
+    end.connection.send(b"two ")
+    with pytest.raises(BlockingIOError):
+        end.client.recv(1)
+    (descriptor,), (inode,) = make_descriptors(1)
+    end.connection.send(b"three", (descriptor,))
+    end.connection.flush()
+    assert end.client.recv(100) == b"one two "
+    data, found, _, _ = socket.recv_fds(end.client, 100, 1)
+    assert (data, inodes_of(found)) == (b"three", [inode])
+    end.connection.send(b"at once")
+    assert end.client.recv(100) == b"at once"
+    end.connection.gather()
+    end.connection.send(b"x" * 40_000)
+    assert end.client.recv(1) == b"x"
+    end.connection.close_when_sent()
+    end.connection.flush()
+    assert end.connection.fileno() == -1
+
+
 def test_what_does_not_fit_follows_in_order(end: End, reactor: FakeReactor) -> None:
     """Bytes and descriptors keep their order when the socket is full and the client is slow."""
     filled = fill(end.server)

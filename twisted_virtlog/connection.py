@@ -28,6 +28,9 @@ _READ_BYTES = 65536
 #: A client that leaves so many bytes of its answers unread is not served until it reads.
 CONGESTED_BYTES = 256 * 1024
 
+#: Of answers that are gathered, so many bytes are sent at once.
+_GATHERED_BYTES = 32 * 1024
+
 _UCRED = struct.Struct("iII")
 
 
@@ -75,6 +78,7 @@ class Connection:
         self._input_ended = False
         self._closing = False
         self._closed = False
+        self._gathering = False
         sock.setblocking(False)
 
     def start(self) -> None:
@@ -114,6 +118,12 @@ class Connection:
         if self._closed:
             close_all(descriptors)
             return
+        if self._gathering:
+            self._outgoing.add(data, descriptors)
+            if self._outgoing.size >= _GATHERED_BYTES:
+                self._send_queued()
+            self._note_congestion()
+            return
         if not descriptors and not self._outgoing:
             try:
                 sent = self._socket.send(data)
@@ -129,9 +139,17 @@ class Connection:
         self._outgoing.add(data, descriptors)
         if not waited:
             self._send_queued()
-        # Here, not when the socket takes more: a client that never reads may let it stay full.
-        if self._outgoing.size >= CONGESTED_BYTES:
-            self.congested = True
+        self._note_congestion()
+
+    def gather(self) -> None:
+        """See IConnection."""
+        self._gathering = True
+
+    def flush(self) -> None:
+        """See IConnection."""
+        self._gathering = False
+        if self._outgoing:
+            self._send_queued()
 
     def pause_reading(self) -> None:
         """See IConnection."""
@@ -202,6 +220,11 @@ class Connection:
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor: the reactor saw that the client is gone."""
         self.abort()
+
+    def _note_congestion(self) -> None:
+        # Here, not when the socket takes more: a client that never reads may let it stay full.
+        if self._outgoing.size >= CONGESTED_BYTES:
+            self.congested = True
 
     def _send_queued(self) -> None:
         try:

@@ -107,6 +107,7 @@ class Conversation(ABC):
         if self._running or self._waiting or self._held:
             return
         self._running = True
+        gathering = False
         try:
             while not self._closed and not self.connection.congested:
                 answered = self.handle_next()
@@ -116,8 +117,14 @@ class Conversation(ABC):
                     break
                 if answered is not True and not self._answered_already(answered):
                     return
+                # The first answer leaves at once; those to requests that came with it, together.
+                if not gathering:
+                    gathering = True
+                    self.connection.gather()
         finally:
             self._running = False
+            if gathering:
+                self.connection.flush()
         # (pause and resume are cheap when they change nothing)
         if self.connection.congested:
             self.connection.pause_reading()

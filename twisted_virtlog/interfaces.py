@@ -171,6 +171,12 @@ class IConnection(Interface):
         other bytes into one segment.
         """
 
+    def gather() -> None:
+        """Keep what is sent from now on, so that several answers leave together."""
+
+    def flush() -> None:
+        """Send what was gathered, and gather no more."""
+
     def pause_reading() -> None:
         """Read nothing from the client until resume_reading."""
 

@@ -130,6 +130,12 @@ class FakeConnection:
         assert not self.closed, "sent after it was closed"
         self.sent.append((data, tuple(descriptors)))
 
+    def gather(self) -> None:
+        """See IConnection; here each answer is seen by itself."""
+
+    def flush(self) -> None:
+        """See IConnection."""
+
     def pause_reading(self) -> None:
         """See IConnection."""
         self.paused = True
