@@ -27,6 +27,7 @@ from tests.socket_fakes import (
     receive_exactly,
     receive_to_end,
 )
+from twisted_virtlog import connection
 from twisted_virtlog.connection import (
     CONGESTED_BYTES,
     Connection,
@@ -212,7 +213,7 @@ def test_answers_that_are_gathered_leave_together(end: End, reactor: FakeReactor
     (descriptor,), (inode,) = make_descriptors(1)
     end.connection.send(b"three", (descriptor,))
     end.connection.flush()
-    assert end.client.recv(100) == b"one two "
+    assert end.client.recv(8) == b"one two "
     data, found, _, _ = socket.recv_fds(end.client, 100, 1)
     assert (data, inodes_of(found)) == (b"three", [inode])
     end.connection.send(b"at once")
@@ -223,6 +224,33 @@ def test_answers_that_are_gathered_leave_together(end: End, reactor: FakeReactor
     end.connection.close_when_sent()
     end.connection.flush()
     assert end.connection.fileno() == -1
+
+
+def test_a_client_that_reads_while_it_is_answered_is_served_on(
+    ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that was too much at first, and is read before the request is done with."""
+    monkeypatch.setattr(connection, "CONGESTED_BYTES", 1000)
+    received = []
+
+    class Read(Requests):
+        def handle_next(self) -> bool | Deferred[None]:
+            handled = super().handle_next()
+            if handled is True:
+                received.append(len(end.client.recv(1 << 20)))
+            return handled
+
+    end = ends(Read(b"x" * 300_000))
+    end.client.send(b"abc")
+    while sum(received) < 900_000:
+        reactor.run()
+        end.client.setblocking(False)
+        with suppress(BlockingIOError):
+            received.append(len(end.client.recv(1 << 20)))
+        end.client.setblocking(True)
+    end.client.send(b"d")
+    reactor.run()
+    assert end.client.recv(1) == b"x"
 
 
 def test_what_does_not_fit_follows_in_order(end: End, reactor: FakeReactor) -> None:

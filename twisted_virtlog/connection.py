@@ -148,7 +148,8 @@ class Connection:
     def flush(self) -> None:
         """See IConnection."""
         self._gathering = False
-        if self._outgoing:
+        # While the client has much to read, the reactor tells when there is room, and goes on then.
+        if self._outgoing and not self.congested:
             self._send_queued()
 
     def pause_reading(self) -> None:
