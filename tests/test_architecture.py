@@ -21,6 +21,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "config.grammar": (),
     "config.paths": (),
     "logs.rotation": (),
+    "logs.cleaning": (),
     "logs.budget": (),
     "logs.outage": (),
     # The names of Twisted's log levels are the words of a configuration.

@@ -29,11 +29,14 @@ from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
+from twisted_virtlog.logs.cleaner import Cleaner
+from twisted_virtlog.logs.cleaning import Rules
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.ownlog.spec import Destination
 from twisted_virtlog.reception import Reception
 from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
@@ -128,6 +131,7 @@ class VirtlogService(Service):
             _log_settings(settings),
             self.keeper,
         )
+        self._cleaner = Cleaner(self._clock, self._in_thread, self._is_in_use)
         try:
             servers = self._make_servers()
             if state is not None:
@@ -150,6 +154,7 @@ class VirtlogService(Service):
             self._reception.stop_listening()
             self._close()
             raise
+        self._cleaner.set(_cleaning(settings))
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
@@ -160,6 +165,7 @@ class VirtlogService(Service):
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._reception.stop_listening()
         self.handler.refuse_opens()
+        self._cleaner.stop()
         return self._reception.finish().addCallback(lambda _: self._close())
 
     @property
@@ -215,6 +221,7 @@ class VirtlogService(Service):
         """
         self._settings = settings
         self.handler.reload(_log_settings(settings), settings.pipe_size)
+        self._cleaner.set(_cleaning(settings))
         for server in self.servers:
             server.limit(self._max_clients(server.name))
 
@@ -328,6 +335,15 @@ class VirtlogService(Service):
         logs, clients = self.handler.idle_since, self._reception.idle_since()
         return None if logs is None or clients is None else max(logs, clients)
 
+    def _is_in_use(self, path: str) -> bool:
+        """Tell whether a file is that of an open log, or of the daemon's own."""
+        real = os.path.realpath(path)
+        outputs = self.own_logging.own_log.outputs if self.own_logging else ()
+        return self.handler.is_open(path) or any(
+            one.destination is Destination.FILE and os.path.realpath(one.argument) == real
+            for one in outputs
+        )
+
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
 
@@ -335,6 +351,10 @@ class VirtlogService(Service):
         self.handler.close()
         self._reception.close()
         self._clock.close()
+
+
+def _cleaning(settings: Settings) -> Rules:
+    return Rules(settings.log_root, settings.max_age_days, settings.max_backups)
 
 
 def _log_settings(settings: Settings) -> LogSettings:

@@ -40,6 +40,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "max_size": 2097152,
         "max_backups": 3,
         "max_age_days": 0,
+        "log_root": "/var/log/libvirt/",
         "pipe_size": 1048576,
         "on_write_error": "drop",
         "max_open_logs": 0,
@@ -55,6 +56,7 @@ def test_each_key_is_taken(key: str) -> None:
         "log_filters": "1:logs",
         "log_outputs": "3:stderr",
         "on_write_error": "block",
+        "log_root": "/var/log/guests",
     }
     value = values.get(key, 8192)
     written = f'"{value}"' if isinstance(value, str) else str(value)
@@ -133,6 +135,13 @@ def test_each_key_is_taken(key: str) -> None:
             b'on_write_error = "wait"\n',
             'virtlogd.conf:1: on_write_error: \'wait\' is not possible; write "drop" or "block"',
         ),
+        (
+            b'log_root = "libvirt"\n',
+            (
+                "virtlogd.conf:1: log_root: 'libvirt' is not possible;"
+                ' write an absolute path, as "/var/log/libvirt/"'
+            ),
+        ),
     ],
 )
 def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, message: str) -> None:
@@ -150,6 +159,9 @@ def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, mess
         ("max_open_logs", "4294967296"),
         ("on_write_error", "1"),
         ("on_write_error", '"DROP"'),
+        ("log_root", '"logs"'),
+        ("log_root", '""'),
+        ("log_root", '"/a\0b"'),
         ("log_outputs", '"1:file:/a\0b"'),
     ],
 )
@@ -191,7 +203,7 @@ def test_the_first_of_two_values_holds() -> None:
 
 def test_an_unknown_key_is_pointed_out_and_no_error() -> None:
     """A file of another libvirt version still works; a typing error is seen."""
-    settings, warnings = load("a.conf", b'max_cleints = 7\nlog_root = "/x"\n')
+    settings, warnings = load("a.conf", b"max_cleints = 7\n")
     assert settings == Settings()
     assert warnings == ["a.conf:1: max_cleints: no such key; it has no effect"]
 

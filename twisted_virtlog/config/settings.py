@@ -96,6 +96,12 @@ def _check_write_error(value: str) -> str:
     return "" if value in WRITE_ERROR_CHOICES else 'write "drop" or "block"'
 
 
+def _check_log_root(value: str) -> str:
+    if value.startswith("/") and "\0" not in value:
+        return ""
+    return 'write an absolute path, as "/var/log/libvirt/"'
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the configuration says. The fields are the keys; those above the gap are libvirt's."""
@@ -112,6 +118,9 @@ class Settings:
     max_size: int = _key(2 * 1024 * 1024, "bytes of one file; 0: no limit", _UINT64)
     max_backups: int = _key(3, "files kept beside the current one", _UINT64)
     max_age_days: int = _key(0, "days after which old logs are removed; 0: never", _UINT64)
+    log_root: str = _key(
+        "/var/log/libvirt/", "where old logs are looked for", check=_check_log_root
+    )
 
     pipe_size: int = _key(1024 * 1024, "bytes that a pipe should hold", check=_check_pipe_size)
     on_write_error: str = _key(
@@ -119,9 +128,6 @@ class Settings:
     )
     max_open_logs: int = _key(0, "logs open at once; 0: as many as descriptors allow")
 
-
-#: Keys of newer libvirt versions that mean nothing here.
-_KNOWN_ELSEWHERE = frozenset({"log_root"})
 
 _KEYS = {one.name: one for one in fields(Settings)}
 
@@ -147,8 +153,7 @@ def load(file: str, text: bytes) -> tuple[Settings, list[str]]:
     for statement in statements:
         name = statement.name
         if name not in _KEYS:
-            if name not in _KNOWN_ELSEWHERE:
-                warnings.append(f"{file}:{statement.line}: {name}: no such key; it has no effect")
+            warnings.append(f"{file}:{statement.line}: {name}: no such key; it has no effect")
         elif name in values:
             # As in libvirt.
             warnings.append(f"{file}:{statement.line}: {name}: set before; the first value holds")

@@ -1,0 +1,136 @@
+"""A real daemon removes old logs, by its configuration of the moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import execute
+
+from bench.daemon import Daemon
+from tests.daemon.conftest import StartDaemon
+from tests.logs.fakes import TurnedReactor
+from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.config.settings import Settings
+from twisted_virtlog.logs import cleaner
+from twisted_virtlog.service import Endpoints, VirtlogService
+
+_SECONDS = 30.0
+
+#: The first run is at once.
+_AT_ONCE = "from twisted_virtlog.logs import cleaner; cleaner.FIRST_SECONDS = 0"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty directory of logs; the files of ``last`` go last."""
+    root = tmp_path / "root"
+    (root / "last").mkdir(parents=True)
+    return root
+
+
+def _old(path: Path) -> Path:
+    path.touch()
+    os.utime(path, (0, 0))
+    return path
+
+
+def _wait_for_a_run(root: Path, client: BlockingClient) -> None:
+    last = root / "last" / "last.log"
+    deadline = time.monotonic() + _SECONDS
+    while last.exists():
+        client.info()
+        assert time.monotonic() < deadline
+
+
+def _settings(root: Path) -> list[str]:
+    return [
+        "max_age_days = 30",
+        f'log_root = "{root}"',
+        f'log_outputs = "4:file:{root}/own.log"',
+    ]
+
+
+def test_old_logs_go_but_those_in_use_stay(start_daemon: StartDaemon, root: Path) -> None:
+    """The log of a guest, and the daemon's own; after a re-execution too."""
+    _old(root / "last" / "last.log")
+    old = _old(root / "old.log")
+    own = _old(root / "own.log")
+    daemon = start_daemon(*_settings(root), patch=_AT_ONCE)
+    with daemon.client() as client:
+        _wait_for_a_run(root, client)
+        assert not old.exists()
+        assert own.exists()
+        guest = root / "guest.log"
+        write_end = client.open(str(guest)).write_end
+        _old(guest)
+        _old(old)
+        _old(root / "last" / "last.log")
+        assert client.reexec()
+        _wait_for_a_run(root, client)
+        assert not old.exists()
+        assert own.exists()
+        assert guest.exists()
+        os.close(write_end)
+
+
+def test_a_limit_that_is_set_later_holds_on_sighup(start_daemon: StartDaemon, root: Path) -> None:
+    """No restart is needed."""
+    old = _old(root / "old.log")
+    daemon: Daemon = start_daemon(patch=_AT_ONCE)
+    with daemon.client() as client:
+        _old(root / "last" / "last.log")
+        assert old.exists()
+        configuration = Path(daemon.socket).parent / "virtlogd.conf"
+        configuration.write_text("\n".join(_settings(root)))
+        os.kill(daemon.process.pid, signal.SIGHUP)
+        _wait_for_a_run(root, client)
+        assert not old.exists()
+
+
+class _Reactor(TurnedReactor):
+    """Has a thread pool, which is itself, whose results are told later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[Callable[[], object]] = []
+
+    def getThreadPool(self) -> _Reactor:
+        """See IReactorThreads."""
+        return self
+
+    def callFromThread(self, call: Callable[..., object], *arguments: object) -> None:
+        """See IReactorThreads."""
+        call(*arguments)
+
+    def callInThreadWithCallback(
+        self, heard: Callable[[bool, object], object], call: Callable[[], object]
+    ) -> None:
+        """See IThreadPool."""
+        result = execute(call)
+        self.results.append(lambda: result.addCallback(lambda value: heard(True, value)))
+
+
+def test_a_run_in_progress_removes_nothing_once_the_daemon_stops(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its logs are closed then, though their guests may run on."""
+    monkeypatch.setattr(cleaner, "FIRST_SECONDS", 0)
+    reactor = _Reactor()
+    settings = Settings(max_age_days=30, log_root=str(root))
+    service = VirtlogService(settings, Endpoints(), reactor)  # type: ignore[arg-type]
+    service.startService()
+    guest = root / "guest.log"
+    opened = service.handler.open(str(guest), "qemu", None, truncate=False)
+    _old(guest)
+    while not reactor.results:
+        reactor.turn()
+    service.stopService()
+    reactor.results.pop(0)()
+    assert guest.exists()
+    assert not reactor.results
+    os.close(opened.write_end)

@@ -1,0 +1,142 @@
+"""Removes old files of logs: when, and in which thread; cleaning.py says which.
+
+Directories are read in the thread pool. Whether a log is open is asked in the reactor's thread, in
+the same turn in which its files lose their names, so that it cannot be opened in between. Their
+data is given back in the thread pool again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_virtlog.clock import Clock
+from twisted_virtlog.logs.cleaning import Removal, Rules, removals
+from twisted_virtlog.logs.directory import Directory
+from twisted_virtlog.logs.handler import InThread
+
+#: From the start to the first run. virtlogd waits for a day; a daemon that is upgraded or started
+#: anew each day would never get there.
+FIRST_SECONDS = 60.0
+
+#: From one run to the next, as in virtlogd.
+EVERY_SECONDS = 24 * 60 * 60.0
+
+
+class Cleaner:
+    """Runs once a day while there is a limit to the age of logs."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        clock: Clock,
+        in_thread: InThread,
+        is_in_use: Callable[[str], bool],
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Do nothing before :meth:`set`.
+
+        :param is_in_use: tells of a path whether its file must stay; is called by the reactor.
+        :param now_ns: the wall clock, which the times of files are of, in nanoseconds.
+        """
+        self._clock = clock
+        self._in_thread = in_thread
+        self._is_in_use = is_in_use
+        self._now_ns = now_ns
+        self._rules: Rules | None = None
+        self._call: IDelayedCall | None = None
+        self._at_work = False
+
+    def set(self, rules: Rules) -> None:
+        """Go by these rules; if they are other ones, the next run is soon."""
+        if rules == self._rules:
+            return
+        self.stop()
+        self._rules = rules
+        if rules.max_age_days:
+            self._call = self._clock.callLater(FIRST_SECONDS, self._begin, rules)
+
+    def stop(self) -> None:
+        """Remove nothing more; a run that waits for a thread ends when that is done."""
+        self._rules = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _begin(self, rules: Rules) -> None:
+        # First, so that it comes whatever becomes of this run.
+        self._call = self._clock.callLater(EVERY_SECONDS, self._begin, rules)
+        if self._at_work:
+            self._logger.error(
+                "{root}: the last search for old logs has not ended yet", root=rules.log_root
+            )
+            return
+        self._at_work = True
+        run = Deferred.fromCoroutine(self._clean(rules, rules.log_root))
+        run.addErrback(self._failed, rules).addBoth(self._ended)
+
+    def _failed(self, failure: Failure, rules: Rules) -> None:
+        self._logger.failure(
+            "{root}: the search for old logs failed", failure=failure, root=rules.log_root
+        )
+
+    def _ended(self, _: object) -> None:
+        self._at_work = False
+
+    async def _clean(self, rules: Rules, path: str, below: Directory | None = None) -> None:
+        """Remove the old files of a directory, and, if it is the first one, of those below it."""
+        try:
+            directory = await self._in_thread(partial(Directory, path, below))
+        except OSError as error:
+            self._logger.error(
+                "{path}: cannot be searched for old logs: {reason}",
+                path=below.path_of(path) if below else path,
+                reason=error.strerror,
+            )
+            return
+        try:
+            # (other rules may hold since, or none when the daemon stops)
+            for removal in removals(directory.files, rules, self._now_ns()):
+                if self._rules == rules:
+                    await self._remove(directory, removal)
+            for name in directory.directories:
+                if self._rules == rules and below is None:
+                    await self._clean(rules, name, directory)
+        finally:
+            directory.close()
+
+    async def _remove(self, directory: Directory, removal: Removal) -> None:
+        # From here on nothing is awaited until the names are gone.
+        if any(self._is_in_use(directory.path_of(name)) for name in removal.unless_open):
+            return
+        path = directory.path_of(removal.files[0].name)
+        held: Sequence[int] = ()
+        try:
+            held = directory.hold(removal.files)
+            # One that has changed is judged anew in the next run.
+            for one in removal.files[: len(held)]:
+                path = directory.path_of(one.name)
+                directory.remove(one.name)
+                self._logger.info("removed {path}: {reason}", path=path, reason=removal.reason)
+        except OSError as error:
+            self._logger.error(
+                "{path}: cannot be removed, though {why}: {reason}",
+                path=path,
+                why=removal.reason,
+                reason=error.strerror,
+            )
+        if held:
+            await self._in_thread(partial(_close, held))
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""Decides which files of logs are too old, or are backups too many: from a listing to removals.
+
+The rules are those of newer libvirt versions' virtlogd (``max_age_days``): a directory's files
+named ``X.log`` and ``X.log.N`` are the chain of one log. Nothing here touches a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_DAY_NS = 24 * 60 * 60 * 10**9
+
+# A number as rotation writes it. (a name may have a line end in it)
+_NAME = re.compile(r"(.+\.log)(?:\.(0|[1-9][0-9]*))?", re.DOTALL)
+
+#: Of a log's current file, which is newer than its backups.
+_CURRENT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says of old logs.
+
+    :ivar log_root: the directory whose files and whose direct subdirectories' files are looked at.
+    :ivar max_age_days: a log of which no file was written to for longer is removed; 0: none.
+    :ivar max_backups: a backup with a greater number is removed, whatever its age.
+    """
+
+    log_root: str
+    max_age_days: int
+    max_backups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as it was found; one that was written to or replaced since is not equal to it.
+
+    :ivar inode: its inode number.
+    :ivar modified_ns: when it was last written to, in nanoseconds since the epoch.
+    """
+
+    name: str
+    inode: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Files of one log that are to go together.
+
+    :ivar files: the oldest first, so that a removal that fails halfway leaves the newer ones.
+    :ivar unless_open: names; if a log of one of them is open, all files are kept.
+    :ivar reason: why, to be told behind a file's name.
+    """
+
+    files: tuple[Found, ...]
+    unless_open: tuple[str, ...]
+    reason: str
+
+
+def may_be_removed(name: str) -> bool:
+    """Tell whether a name is that of a log's file."""
+    return _NAME.fullmatch(name) is not None
+
+
+def removals(directory: Iterable[Found], rules: Rules, now_ns: int) -> list[Removal]:
+    """Tell what to remove of one directory.
+
+    A backup is one too many when its number is greater than ``max_backups``: libvirt keeps the one
+    that is equal, though rotation stops below it. Such a file is not written by an open log either.
+
+    :param directory: its regular files; those of other names are passed over.
+    :param now_ns: the present in nanoseconds since the epoch, on the clock of the files' times.
+    """
+    if not rules.max_age_days:
+        return []
+    surplus: list[Removal] = []
+    chains: dict[str, dict[int, Found]] = {}
+    for one in sorted(directory, key=lambda found: found.name):
+        match = _NAME.fullmatch(one.name)
+        if match is None:
+            continue
+        log, number = match[1], int(match[2] or _CURRENT)
+        if number > rules.max_backups:
+            reason = f"its number is greater than max_backups, {rules.max_backups}"
+            surplus.append(Removal((one,), (one.name,), reason))
+        else:
+            chains.setdefault(log, {})[number] = one
+    expired = []
+    for log, numbered in chains.items():
+        files = tuple(numbered[number] for number in sorted(numbered, reverse=True))
+        age_ns = now_ns - max(one.modified_ns for one in files)
+        if age_ns > rules.max_age_days * _DAY_NS:
+            # (a backup's name may be that of another open log)
+            names = dict.fromkeys([log, *(one.name for one in files)])
+            reason = f"the log was not written to for {age_ns // _DAY_NS} days"
+            expired.append(Removal(files, tuple(names), reason))
+    return [*surplus, *expired]
