@@ -72,13 +72,17 @@ def _busy(idle: int, throughput: float) -> Load:
     )
 
 
-def _opening(logs: int, goal: float | None) -> Load:
+def _opening(idle: int, goal: float | None) -> Load:
+    """Open logs while so many others are open; with none, as many as a fleet has."""
+    logs = 256 if idle else 1000
+    beside = f"{idle:,} other logs" if idle else "from none on"
     return Load(
-        f"i-{logs}",
-        f"open {logs:,} logs and close them",
+        f"i-{idle or logs}",
+        f"open {logs:,} logs and close them, {beside}",
         partial(lifetime.open_and_close, logs=logs),
         (lower("open us each", goal), lower("close us each"), lower("open CPU us each")),
-        fresh=True,
+        idle,
+        fresh=not idle,
     )
 
 
@@ -184,6 +188,7 @@ LOADS = (
         partial(calling.reading_back, size=64 * _KIB_64, jsonrpc=True),
         _read(0.8),
     ),
+    _opening(0, None),
     _opening(1024, 0.5),
     _opening(4096, 0.18),
     Load(

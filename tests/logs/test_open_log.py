@@ -21,10 +21,9 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, TurnedReactor, World
 from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.open_log import TURN_BYTES
 from twisted_virtlog.logs.pipes import PipeLimits, Pipes
 from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
 from twisted_virtlog.values import Position
 
 
@@ -124,15 +123,15 @@ def test_one_guest_does_not_take_the_whole_turn(make_world: MakeWorld) -> None:
     greedy.write(b"x" * (1 << 20))
     modest.write(b"y")
     world.reactor.turn()
-    assert len(world.text()) == 8 * TURN_BYTES
+    assert len(world.text()) == 8 * PIECE_BYTES
     assert world.text(other) == b"y"
     world.reactor.turn_until_quiet()
     assert len(world.text()) == 1 << 20
 
 
-def test_turns_do_not_move_the_chunks() -> None:
-    """A turn ends between two chunks, so that rotation looks back no further after it."""
-    assert TURN_BYTES % 1024 == 0
+def test_pieces_do_not_move_the_chunks() -> None:
+    """A piece ends between two chunks, so that rotation looks back no further after it."""
+    assert PIECE_BYTES % 1024 == 0
 
 
 def test_a_position_is_not_kept_from_its_caller_by_a_busy_guest(make_world: MakeWorld) -> None:
@@ -212,7 +211,7 @@ def test_readiness_of_another_pipe_does_not_end_the_log(world: World) -> None:
     """A pipe may get the number of one that was ready and was closed in the same turn."""
     guest = world.open()
     (log,) = world.watch._readers.values()
-    assert log.pipe_ready() == (0, 0.0)
+    assert log.pipe_ready() == 0
     assert world.is_open()
     guest.write(b"still here")
     world.reactor.turn()

@@ -25,11 +25,11 @@ def no_splice(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Be a file system that refuses splice(2); the list gets an entry for each refusal."""
     refused: list[int] = []
 
-    def splice(src: int, dst: int, count: int, **options: int) -> int:
+    def splice(src: int, dst: int, count: int, *place: int, **options: int) -> int:
         if stat.S_ISREG(os.fstat(dst).st_mode):
             refused.append(count)
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return SPLICE(src, dst, count, **options)
+        return SPLICE(src, dst, count, *place, **options)
 
     monkeypatch.setattr(os, "splice", splice)
     return refused

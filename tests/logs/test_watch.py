@@ -9,29 +9,27 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.logs.fakes import TurnedReactor
-from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.logs.syscalls import set_pipe_capacity
+from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
 
 
 class Reader:
-    """Takes what is in a pipe, and says of it what the test wants.
-
-    :ivar fill: how full the pipe is said to be.
-    """
+    """Takes what is in a pipe, which is said to hold what the test wants."""
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
+        set_pipe_capacity(self.read_end, 8 * PIECE_BYTES)
         self.taken = b""
-        self.fill = 0.001
-        self.most = 65536
+        self.capacity = 1 << 30
 
-    def pipe_ready(self) -> tuple[int, float]:
+    def pipe_ready(self) -> int:
         """See Watched."""
         try:
-            data = os.read(self.read_end, self.most)
+            data = os.read(self.read_end, PIECE_BYTES)
         except BlockingIOError:
-            return 0, 0.0
+            return 0
         self.taken += data
-        return len(data), self.fill
+        return len(data)
 
     def close(self) -> None:
         """Close both ends."""
@@ -122,12 +120,11 @@ def test_a_rest_ends_by_itself_and_finds_all(room: Room) -> None:
 def test_a_pipe_that_fills_is_read_on_at_once(room: Room) -> None:
     """A writer does not wait for a rest to end; what it has in a turn is taken in pieces."""
     reader = room.reader()
-    reader.fill = 1.0
-    reader.most = 1
-    os.write(reader.write_end, b"more than a piece")
+    more_than_a_piece = b"x" * (3 * PIECE_BYTES + 1)
+    os.write(reader.write_end, more_than_a_piece)
     room.watch._looked_at += LONG  # (nothing has passed since it looked)
     room.reactor.turn()
-    assert reader.taken == b"more than a piece"
+    assert reader.taken == more_than_a_piece
     os.write(reader.write_end, b"!")
     assert room.is_ready()
 
@@ -135,13 +132,11 @@ def test_a_pipe_that_fills_is_read_on_at_once(room: Room) -> None:
 def test_a_full_pipe_comes_again_after_the_others(room: Room) -> None:
     """A flood keeps nobody waiting for longer than a piece of it takes."""
     flood, quiet = room.reader(), room.reader()
-    flood.fill = 1.0
-    flood.most = 1
     order = []
-    for name, reader in (("flood", flood), ("quiet", quiet)):
-        os.write(reader.write_end, b"xx")
+    for name, reader, size in (("flood", flood, 2 * PIECE_BYTES), ("quiet", quiet, 1)):
+        os.write(reader.write_end, b"x" * size)
 
-        def ready(name: str = name, reader: Reader = reader) -> tuple[int, float]:
+        def ready(name: str = name, reader: Reader = reader) -> int:
             order.append(name)
             return Reader.pipe_ready(reader)
 
@@ -167,13 +162,54 @@ def test_clients_are_seen_to_between_much_of_one_pipe_and_much_of_the_next() -> 
 def test_the_fullest_pipe_decides(room: Room) -> None:
     """A busy pipe among quiet ones shortens the rest for all."""
     quiet, busy = room.reader(), room.reader()
-    busy.fill = 0.9
-    for reader in (quiet, busy):
-        os.write(reader.write_end, b"x")
+    busy.capacity = 4096
+    os.write(busy.write_end, b"x" * 4000)
+    os.write(quiet.write_end, b"x")
     room.watch._looked_at += LONG
     room.reactor.turn()
     os.write(quiet.write_end, b"y")
     assert room.is_ready()
+    # As the same, if the pipe holds much more, is little.
+    busy.capacity = 1 << 20
+    os.write(busy.write_end, b"x" * 4000)
+    room.watch._looked_at -= LONG
+    room.reactor.turn()
+    os.write(quiet.write_end, b"y")
+    assert not room.is_ready()
+
+
+def test_a_pipe_that_ends_after_a_whole_piece_is_asked_no_more(room: Room) -> None:
+    """How full it was is not asked of a pipe that is closed."""
+    reader = room.reader()
+    os.write(reader.write_end, b"x" * PIECE_BYTES)
+
+    def ready() -> int:
+        moved = Reader.pipe_ready(reader)
+        if not moved:
+            room.watch.remove(reader.read_end)
+            del reader.capacity
+        return moved
+
+    reader.pipe_ready = ready  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert len(room.watch) == 0
+
+
+def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:
+    """A line may be the first of many: a guest that begins to flood waits for no long rest."""
+    reader = room.reader()
+    rests = []
+    room.watch._timer.start = rests.append  # type: ignore[method-assign]
+    for _ in range(4):
+        os.write(reader.write_end, b"x")
+        room.watch.doRead()
+    assert rests == [rests[0] * 2**grown for grown in range(4)]
+    assert rests[0] < 0.001
+    # Silence, and the next begins anew.
+    room.watch.doRead()
+    os.write(reader.write_end, b"x")
+    room.watch.doRead()
+    assert rests[4:] == rests[:1]
 
 
 def test_a_turn_is_bounded_and_the_rest_comes_in_the_next(room: Room) -> None:
@@ -195,8 +231,8 @@ def test_a_pipe_that_is_removed_is_not_asked(room: Room) -> None:
     first, second = room.reader(), room.reader()
     for reader in (first, second):
         os.write(reader.write_end, b"x")
-    first.pipe_ready = lambda: (room.watch.remove(second.read_end), (1, 0.0))[1]  # type: ignore[method-assign]
-    second.pipe_ready = lambda: (room.watch.remove(first.read_end), (1, 0.0))[1]  # type: ignore[method-assign]
+    first.pipe_ready = lambda: room.watch.remove(second.read_end) or 1  # type: ignore[method-assign]
+    second.pipe_ready = lambda: room.watch.remove(first.read_end) or 1  # type: ignore[method-assign]
     room.reactor.turn()
     assert len(room.watch) == 1
     for reader in (first, second):

@@ -93,7 +93,7 @@ class LogHandler:
         self._clock = clock
         self._in_thread = in_thread
         self._settings = settings
-        # By the caller's spelling, for speed, and by the name of the real file.
+        # By the caller's spelling and, if that is another, by the name of the real file.
         self._logs: dict[str, OpenLog] = {}
         self._real: dict[str, OpenLog] = {}
         self._failing: dict[OpenLog, None] = {}
@@ -117,7 +117,8 @@ class LogHandler:
         """See ILogHandler."""
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
-        holder = self._find(path)
+        real_path = _real_path(path)
+        holder = self._find(path, real_path)
         # The last guest may be gone already, and nobody has looked at its pipe since.
         if holder is not None and not holder.end_if_hung_up():
             raise LogBusy(path, holder.driver, holder.domain, holder.opened_at)
@@ -132,7 +133,6 @@ class LogHandler:
             undo.callback(self.pipes.close, read_end)
             writer = self._make_writer(path, truncate)
             undo.callback(writer.close)
-            real_path = os.path.realpath(path)
             log = OpenLog(self, read_end, writer, path, real_path, driver, domain)
             opened = Opened(writer.position(), write_end)
             try:
@@ -142,7 +142,8 @@ class LogHandler:
                 raise _failure(path, error) from error
             undo.pop_all()
         self._logs[path] = log
-        self._real[log.real_path] = log
+        if real_path != path:
+            self._real[real_path] = log
         self._opened += 1
         self.keeper.opened(log.suspended())
         return opened
@@ -214,6 +215,10 @@ class LogHandler:
         """Since when no log is open, in seconds of its clock; None while one is."""
         return None if self._logs else self._ended_at
 
+    def is_open(self, path: str) -> bool:
+        """Tell whether a log is open, by any name of its file."""
+        return self._find(path) is not None
+
     def reload(self, settings: LogSettings, pipe_size: int) -> None:
         """Let other settings hold, for logs that are open too.
 
@@ -247,7 +252,7 @@ class LogHandler:
         """
         pipe, path, details = state.pipe, state.path, state.details
         file = link_target(path) if details is None else details.file
-        real_path = os.path.realpath(path) if details is None else details.real_path
+        real_path = _real_path(path) if details is None else details.real_path
         try:
             os.set_blocking(pipe, False)
             self.pipes.adopt(pipe)
@@ -264,8 +269,9 @@ class LogHandler:
             self.pipes.close(pipe)
             raise
         self._logs[path] = log
-        # virtlogd may have opened one file by two names.
-        self._real.setdefault(real_path, log)
+        if real_path != path:
+            # virtlogd may have opened one file by two names.
+            self._real.setdefault(real_path, log)
 
     def restore(self, state: OpenLogState) -> None:
         """Go on with a log of a daemon that was killed, perhaps while it rolled over.
@@ -336,11 +342,11 @@ class LogHandler:
             if self._failing:
                 self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
 
-    def _find(self, path: str) -> OpenLog | None:
+    def _find(self, path: str, real_path: str | None = None) -> OpenLog | None:
         log = self._logs.get(path)
-        # No file has a longer name, and resolving one takes time with the square of its length.
-        if log is None and self._logs and len(path) < _PATH_MAX:
-            log = self._real.get(os.path.realpath(path))
+        if log is None and self._logs:
+            real_path = real_path or _real_path(path)
+            log = self._real.get(real_path) or self._logs.get(real_path)
         return log
 
     def _make_pipe(self, path: str) -> tuple[int, int]:
@@ -354,6 +360,13 @@ class LogHandler:
             return Writer(link_target(path), self._settings.limits, truncate)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
+
+
+def _real_path(path: str) -> str:
+    """Resolve all symbolic links; give the same object if there are none."""
+    # No file has a longer name, and resolving one takes time with the square of its length.
+    resolved = os.path.realpath(path) if len(path) < _PATH_MAX else path
+    return path if resolved == path else resolved
 
 
 def _failure(path: str, error: OSError) -> SystemFailure:

@@ -16,14 +16,10 @@ from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
 from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity
-from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
 from twisted_virtlog.logs.writer import Writer
 from twisted_virtlog.state import NO_UUID, LogDetails, OpenLogState
 from twisted_virtlog.values import Domain, LogState, LogStatus, Position
-
-#: The reactor's turn belongs to all guests: one takes so much of it at most. A multiple of
-#: PIPE_CHUNK_BYTES, so that the next turn goes on at a chunk.
-TURN_BYTES = 64 * 1024
 
 
 class Owner(Protocol):
@@ -62,10 +58,8 @@ class OpenLog:
 
     # There may be ten thousand.
     __slots__ = (
-        "_capacity",
         "_owner",
         "_pipe",
-        "_source",
         "domain",
         "driver",
         "lost",
@@ -99,8 +93,6 @@ class OpenLog:
         self.lost = 0
         self._owner = owner
         self._pipe = pipe
-        self._source = PipeSource(pipe, owner.scratch, owner.sink)
-        self._capacity = pipe_capacity(pipe)
 
     # The reader's side.
 
@@ -108,24 +100,27 @@ class OpenLog:
         """Let the pipe be watched."""
         self._owner.watch.add(self._pipe, self)
 
-    def pipe_ready(self) -> tuple[int, float]:
+    @property
+    def capacity(self) -> int:
+        """See Watched."""
+        return pipe_capacity(self._pipe)
+
+    def pipe_ready(self) -> int:
         """Move what the pipe holds, as far as this turn allows; see Watched.
 
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
         pipe. Then nothing is left to do, unless the guest is gone.
         """
-        moved = self.writer.take(self._source, TURN_BYTES)
+        moved = self.writer.take(self._pipe, PIECE_BYTES)
         if moved:
-            # More may wait after a full turn.
-            return moved, moved / self._capacity if moved < TURN_BYTES else 1.0
+            return moved
         waiting = bytes_waiting(self._pipe)
-        if not waiting:
-            if self._ended():
-                self._end()
-            return 0, 0.0
-        moved = min(waiting, TURN_BYTES)
-        self._move(moved)
-        return moved, waiting / self._capacity if waiting == moved else 1.0
+        if waiting:
+            moved = min(waiting, PIECE_BYTES)
+            self._move(moved)
+        elif self._ended():
+            self._end()
+        return moved
 
     # What callers ask for.
 
@@ -137,7 +132,9 @@ class OpenLog:
         if self.outage is None:
             waiting = bytes_waiting(self._pipe)
             if waiting:
-                self._move(waiting)
+                left = waiting - self.writer.take(self._pipe, waiting)
+                if left:
+                    self._move(left)
         if self.outage is not None:
             failure = self.outage.failure
             raise NotWritten(
@@ -315,7 +312,9 @@ class OpenLog:
         """Write so many bytes of the pipe; tell why not."""
         try:
             if count:
-                self.writer.write(self._source, count)
+                owner, writer = self._owner, self.writer
+                source = PipeSource(self._pipe, owner.scratch, owner.sink, writer.splices)
+                writer.write(source, count)
         except SystemFailure as failure:
             return failure
         except Exception:  # noqa: BLE001 (a mistake of ours must not block the guest for ever)

@@ -59,14 +59,15 @@ class PipeSource:
     looking at the bytes, writing them, and only then taking them out of the pipe.
     """
 
-    __slots__ = ("_pipe", "_scratch", "_sink", "_splices")
+    def __init__(self, pipe: int, scratch: Scratch, sink: int, splices: bool = True) -> None:
+        """:param sink: a descriptor of /dev/null, where bytes go that were written by copying.
 
-    def __init__(self, pipe: int, scratch: Scratch, sink: int) -> None:
-        """:param sink: a descriptor of /dev/null, where bytes go that were written by copying."""
+        :param splices: false if the file is known to refuse splice(2).
+        """
         self._pipe = pipe
         self._scratch = scratch
         self._sink = sink
-        self._splices = True
+        self._splices = splices
 
     def look(self, count: int) -> bytes:
         """See Source."""

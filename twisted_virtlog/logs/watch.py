@@ -25,13 +25,21 @@ from zope.interface import implementer
 from twisted_virtlog.timerfd import TimerFD
 
 #: The longest rest in seconds.
-REST_SECONDS = 0.004
+REST_SECONDS = 0.008
 
 #: A shorter rest than this is not worth a timer.
 _SHORTEST_REST_SECONDS = 0.0003
 
+#: The first rest after silence: nobody knows yet what follows. Each one is at most twice as long
+#: as the one before.
+_FIRST_REST_SECONDS = 0.0005
+
 #: A rest ends before a pipe is fuller than this, at the rate at which it filled before.
 _FILL_BEFORE_WAKING = 0.25
+
+#: The reactor's turn belongs to all guests: one of them moves so many bytes, then come others. A
+#: multiple of rotation.PIPE_CHUNK_BYTES, so that the next piece begins at a chunk.
+PIECE_BYTES = 64 * 1024
 
 #: One turn of the reactor moves about so many bytes from all pipes together.
 _TURN_BYTES = 512 * 1024
@@ -39,18 +47,25 @@ _TURN_BYTES = 512 * 1024
 #: After so many bytes of one pipe, it is time to see to others.
 _MUCH_BYTES = 32 * 1024
 
+#: Less than this fills no pipe, as the smallest holds a page, and is not worth a look at how full.
+_LITTLE_BYTES = 1024
+
 _EVENTS = 256
 
 
 class Watched(Protocol):
     """A pipe's reader."""
 
-    def pipe_ready(self) -> tuple[int, float]:
-        """Move bytes, or end if there are none and all write ends are closed.
+    @property
+    def capacity(self) -> int:
+        """Bytes that the pipe holds."""
+
+    def pipe_ready(self) -> int:
+        """Move up to :data:`PIECE_BYTES`, or end if there are none and no write end is open.
 
         Readiness may be stale, or that of another pipe that had this number before.
 
-        :returns: bytes that were moved, and how full the pipe was, from 0 to 1; 1 if more wait.
+        :returns: bytes that were moved; a whole piece, or more, says that more may wait.
         """
 
 
@@ -76,6 +91,7 @@ class PipeWatch:
         self._ready: deque[int] = deque()
         self._looked_at = time.monotonic()
         self._resting = False
+        self._next_rest = _FIRST_REST_SECONDS
         self._pipes = select.epoll()
         self._timer = TimerFD()
         self._gate = select.epoll()
@@ -126,22 +142,26 @@ class PipeWatch:
         self._looked_at = now
         left = _TURN_BYTES
         fullest = 0.0
-        # Those with more than they gave come again after the others, as far as this turn goes.
-        full: deque[int] = deque()
+        # Those with more than they gave, and how much that was; they come again after the others.
+        full: deque[tuple[int, int]] = deque()
         ready = self._ready
+        readers = self._readers
         while left > 0 and (ready or full):
-            pipe = ready.popleft() if ready else full.popleft()
-            reader = self._readers.get(pipe)
+            pipe, before = (ready.popleft(), 0) if ready else full.popleft()
+            reader = readers.get(pipe)
             if reader is None:
                 continue
-            moved, fill = reader.pipe_ready()
+            moved = reader.pipe_ready()
             left -= moved
-            fullest = max(fullest, fill)
-            if fill >= 1.0:
-                full.append(pipe)
+            if before + moved < _LITTLE_BYTES or pipe not in readers:
+                continue
+            if moved >= PIECE_BYTES:
+                full.append((pipe, before + moved))
+            else:
+                fullest = max(fullest, (before + moved) / reader.capacity)
             if moved >= _MUCH_BYTES:
                 self._between()
-        rest = self._rest_seconds
+        rest = min(self._rest_seconds, self._next_rest)
         if fullest:
             rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
         if ready or full or rest < _SHORTEST_REST_SECONDS:
@@ -153,9 +173,11 @@ class PipeWatch:
         if not self._resting:
             self._resting = True
             self._gate.modify(self._pipes.fileno(), 0)
+        self._next_rest = 2 * seconds
         self._timer.start(seconds)
 
     def _watch_again(self) -> None:
+        self._next_rest = _FIRST_REST_SECONDS
         if self._resting:
             self._resting = False
             self._timer.stop()

@@ -34,7 +34,7 @@ from twisted_virtlog.logs.rotation import (
     truncated_paths,
     unfinished_steps,
 )
-from twisted_virtlog.logs.sources import MessageSource, PipeSource, Source
+from twisted_virtlog.logs.sources import MessageSource, Source
 from twisted_virtlog.values import Position
 
 # O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
@@ -59,6 +59,7 @@ class Writer:
 
     :ivar written: bytes written since the log was opened.
     :ivar rollovers: files begun anew since then.
+    :ivar splices: whether the file takes splice(2); false once it refused.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class Writer:
         "limits",
         "path",
         "rollovers",
+        "splices",
         "written",
     )
 
@@ -89,6 +91,7 @@ class Writer:
         self.limits = limits
         self.written = 0
         self.rollovers = 0
+        self.splices = True
         self._steps: Sequence[RollOverStep] = ()
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
@@ -158,23 +161,26 @@ class Writer:
                 self._roll_over()
                 size = self._ready()
 
-    def take(self, pipe: PipeSource, most: int) -> int:
+    def take(self, pipe: int, most: int) -> int:
         """Write what waits in a pipe, if that surely fits into the file: the short way for a line.
 
         :param most: bytes; a multiple of a chunk.
         :returns: bytes that were written; 0 if none wait, or if it is for :meth:`write` to see to
             a rollover, or to a file that fails.
         """
-        if self._steps:
+        if self._steps or not self.splices:
             return 0
+        file = self._file
         try:
-            status = os.fstat(self._file)
+            status = os.fstat(file)
             size = status.st_size
             max_size = self.limits.max_size if self._rotates else 0
             if not status.st_nlink or not fits(size, most, max_size):
                 return 0
-            moved = pipe.move(self._file, size, most)
-        except OSError:
+            moved = os.splice(pipe, file, most, None, size, os.SPLICE_F_NONBLOCK)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                self.splices = False
             return 0
         self.written += moved
         return moved
