@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf')
 
-.PHONY: run test test-all check format stress clean
+.PHONY: run test test-all check format stress bench guard clean
 
 run: $(VENV)/installed
 	$(BIN)/twistd --pidfile= -n virtlogd
@@ -29,6 +29,14 @@ format: $(VENV)/installed-dev
 
 stress: $(VENV)/installed-dev
 	$(BIN)/python -m bench.stress
+
+# Beside libvirt's virtlogd; needs a C compiler, and a machine that has nothing else to do.
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m bench
+
+# Whether a ratio to virtlogd that matters has fallen by half.
+guard: $(VENV)/installed-dev
+	$(BIN)/python -m bench --guard
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
