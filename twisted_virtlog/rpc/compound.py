@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from twisted_virtlog.rpc.xdr import (
@@ -15,6 +17,7 @@ from twisted_virtlog.rpc.xdr import (
     UnknownArm,
     XDRError,
     XDRType,
+    packed_together,
 )
 
 T = TypeVar("T")
@@ -109,6 +112,9 @@ class Record(XDRType[T]):
         """Take the class and the types of its fields, in the order of its parameters."""
         self._make: Callable[..., T] = make
         self._fields = tuple(fields.items())
+        # Numbers alone are packed at once.
+        self._numbers = packed_together(list(fields.values())) if len(fields) > 1 else None
+        self._values: Callable[[T], tuple[Any, ...]] = attrgetter(*fields)
 
     def read(self, reader: Reader) -> T:
         """See XDRType."""
@@ -124,6 +130,13 @@ class Record(XDRType[T]):
 
     def write(self, value: T, parts: list[bytes]) -> None:
         """See XDRType."""
+        if self._numbers is not None:
+            try:
+                parts.append(self._numbers.pack(*self._values(value)))
+                return
+            except struct.error:
+                # One does not fit; below it is found out which.
+                pass
         name = ""
         try:
             for name, kind in self._fields:

@@ -114,16 +114,27 @@ def encode_descriptor_count(count: int) -> bytes:
 
 def encode_frame(header: Header, payload: list[bytes]) -> bytes:
     """Make a frame of a header and the parts of a payload."""
+    return encode_reply(header, header.type, header.status, payload)
+
+
+def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> bytes:
+    """Make the frame of an answer to a call, of the parts of its payload.
+
+    :param kind: a MessageType.
+    :param status: a Status.
+    """
+    # One that has one part is nearly all there is.
+    content = payload[0] if len(payload) == 1 else b"".join(payload)
     head = _HEADER.pack(
-        HEADER_BYTES + sum(map(len, payload)),
-        header.program,
-        header.version,
-        header.procedure,
-        header.type,
-        header.serial,
-        header.status,
+        HEADER_BYTES + len(content),
+        call.program,
+        call.version,
+        call.procedure,
+        kind,
+        call.serial,
+        status,
     )
-    return b"".join([head, *payload])
+    return head + content
 
 
 class ErrorGuest(msgspec.Struct, frozen=True):

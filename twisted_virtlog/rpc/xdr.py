@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -146,13 +146,17 @@ class XDRType(ABC, Generic[T]):
 
 
 class Number(XDRType[T]):
-    """A number of fixed size."""
+    """A number of fixed size.
+
+    :ivar form: a format of the module struct, without a byte order.
+    """
 
     def __init__(self, form: str, name: str) -> None:
         """Take a format of the module struct, as ``I``.
 
         :param name: what the type is called in errors.
         """
+        self.form = form
         packing = struct.Struct(">" + form)
         self._unpack_from: Callable[[bytes, int], tuple[Any, ...]] = packing.unpack_from
         self._pack = packing.pack
@@ -182,6 +186,12 @@ UINT: Number[int] = Number("I", "unsigned int")
 HYPER: Number[int] = Number("q", "hyper")
 UHYPER: Number[int] = Number("Q", "unsigned hyper")
 DOUBLE: Number[float] = Number("d", "double")
+
+
+def packed_together(kinds: Sequence[XDRType[Any]]) -> struct.Struct | None:
+    """Give what packs values one after the other, if all are numbers; None otherwise."""
+    forms = [kind.form for kind in kinds if isinstance(kind, Number)]
+    return struct.Struct(">" + "".join(forms)) if len(forms) == len(kinds) else None
 
 
 class FixedOpaque(XDRType[bytes]):
@@ -214,7 +224,7 @@ class String(XDRType[bytes]):
         if size > self._max:
             raise TooLong(f"a string of {size} bytes, at most {self._max} are allowed", at)
         value = reader.opaque(size)
-        return value.partition(b"\0")[0] if reader.lenient else value
+        return value.partition(b"\0")[0] if reader.lenient and b"\0" in value else value
 
     def write(self, value: bytes, parts: list[bytes]) -> None:
         """See XDRType."""
