@@ -62,14 +62,15 @@ def read_request(path: str, start: Place, most: int, serial: int = 0) -> bytes:
 class Client:
     """A connection that waits for each answer."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seconds: float = _SECONDS) -> None:
         """Connect.
 
         :param path: of the daemon's socket for libvirt's drivers.
+        :param seconds: to wait for an answer.
         :raises OSError: nobody listens there.
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(_SECONDS)
+        self._socket.settimeout(seconds)
         try:
             self._socket.connect(path)
         except OSError:

@@ -21,6 +21,7 @@ from twisted_virtlog.rpc.messages import (
     decode_descriptor_count,
     decode_header,
     encode_frame,
+    encode_reply,
 )
 from twisted_virtlog.rpc.xdr import ShortPayload, decode, encode
 
@@ -65,8 +66,10 @@ def test_wrong_descriptor_counts_are_named() -> None:
 def test_a_reply_repeats_what_the_call_said() -> None:
     """Its client finds the call by these."""
     call = Header(1, 2, -3, MessageType.CALL_WITH_FDS, 0xFFFFFFFF, Status.OK)
-    reply = call.reply(MessageType.REPLY, Status.ERROR)
-    assert reply == Header(1, 2, -3, MessageType.REPLY, 0xFFFFFFFF, Status.ERROR)
+    reply = encode_reply(call, MessageType.REPLY, Status.ERROR, [b"pay", b"load"])
+    header = Header(1, 2, -3, MessageType.REPLY, 0xFFFFFFFF, Status.ERROR)
+    assert reply == encode_frame(header, [b"payload"])
+    assert decode_header(reply) == header
 
 
 def test_an_error_with_every_field_round_trips() -> None:

@@ -65,6 +65,7 @@ class Writer:
     __slots__ = (
         "_file",
         "_gone",
+        "_inode",
         "_replaced_at",
         "_rotates",
         "_steps",
@@ -99,18 +100,19 @@ class Writer:
         if steps_left is not None:
             self._steps = unfinished_steps(path, limits.max_backups, steps_left)
             self._file = -1
+            self._rotates = False
             return
         if truncate:
             for name in truncated_paths(path, limits.max_backups):
                 self._attempt(f"Unable to delete file {name}", _remove, name)
-        self._file = self._open()
+        self._use(self._open())
 
     def reopen(self) -> None:
         """Open the file of a log that was taken over.
 
         :raises SystemFailure: it cannot be opened; the next write tries again.
         """
-        self._file = self._open()
+        self._use(self._open())
 
     @property
     def steps_left(self) -> int:
@@ -122,8 +124,14 @@ class Writer:
 
         :raises SystemFailure: it cannot be asked, as its file server forgot it.
         """
-        status = self._status()
-        return Position(status.st_ino, status.st_size)
+        try:
+            if self._rotates:
+                # Half of what fstat(2) takes here: the end of a regular file is its size.
+                return Position(self._inode, os.lseek(self._file, 0, os.SEEK_END))
+            status = os.fstat(self._file)
+            return Position(status.st_ino, status.st_size)
+        except OSError as error:
+            raise self._failure(f"Unable to stat file {self.path}", error) from error
 
     def write(self, source: Source, count: int, chunk: int = PIPE_CHUNK_BYTES) -> None:
         """Write bytes of a source, rolling over as the limits say.
@@ -312,7 +320,11 @@ class Writer:
             for other in held:
                 _close(other)
         _close(self._file)
+        self._use(file)
+
+    def _use(self, file: int) -> None:
         self._file = file
+        self._inode = self._status().st_ino
 
     def _open_sparing(self, held: list[int]) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.

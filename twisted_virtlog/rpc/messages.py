@@ -68,10 +68,6 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     serial: int
     status: int
 
-    def reply(self, kind: MessageType, status: Status) -> Header:
-        """Make the header of the answer to this call."""
-        return Header(self.program, self.version, self.procedure, kind, self.serial, status)
-
 
 def decode_header(frame: bytes, lenient: bool = False) -> Header:
     """Read the header of a frame.

@@ -18,6 +18,7 @@ A = TypeVar("A")
 V = TypeVar("V")
 
 _CALLS = frozenset((MessageType.CALL, MessageType.CALL_WITH_FDS))
+_OK = Status.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def dispatch(
     if served is None:
         program, version = _signed(header.program), _signed(header.version)
         raise Refused(rpc_failure(f"Cannot find program {program} version {version}"))
-    if header.status != Status.OK:
+    if header.status != _OK:
         raise Refused(rpc_failure(f"Unexpected message status {header.status}"))
     procedure = served.program.procedures.get(header.procedure)
     if procedure is None:

@@ -25,6 +25,7 @@ from twisted_virtlog.rpc.messages import (
     decode_header,
     encode_descriptor_count,
     encode_frame,
+    encode_reply,
 )
 from twisted_virtlog.rpc.program import Procedure, ServedPrograms, dispatch
 from twisted_virtlog.rpc.xdr import Reader, XDRError
@@ -40,6 +41,9 @@ _PONG_FRAME = encode_frame(
 )
 
 _COUNT_BYTES = 4
+
+# Members of an enum are not looked up for each call.
+_CALL_WITH_FDS, _REPLY, _OK = MessageType.CALL_WITH_FDS, MessageType.REPLY, Status.OK
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False):
@@ -120,7 +124,7 @@ class LibvirtConversation(Conversation):
             if frame is None:
                 return None
             header = decode_header(frame, lenient=True)
-            if header.type != MessageType.CALL_WITH_FDS:
+            if header.type != _CALL_WITH_FDS:
                 return _Message(header, frame)
             count = decode_descriptor_count(frame)
             message = _Message(header, frame, HEADER_BYTES + _COUNT_BYTES, count)
@@ -163,7 +167,7 @@ class LibvirtConversation(Conversation):
     def _send_results(
         self, header: Header, procedure: Procedure[Any, Any, Any], arguments: object, value: object
     ) -> None:
-        kind = MessageType.REPLY
+        kind = _REPLY
         descriptors: Sequence[int] = ()
         parts: list[bytes] = []
         if procedure.descriptors is not None:
@@ -175,7 +179,7 @@ class LibvirtConversation(Conversation):
         except BaseException:
             close_all(descriptors)
             raise
-        self.connection.send(encode_frame(header.reply(kind, Status.OK), parts))
+        self.connection.send(encode_reply(header, kind, _OK, parts))
         for descriptor in descriptors:
             self.connection.send(b"\0", (descriptor,))
         if procedure.closes:
@@ -205,4 +209,4 @@ class LibvirtConversation(Conversation):
     def _send_error(self, header: Header, body: ErrorBody) -> None:
         parts: list[bytes] = []
         ERROR_BODY.write(body, parts)
-        self.connection.send(encode_frame(header.reply(MessageType.REPLY, Status.ERROR), parts))
+        self.connection.send(encode_reply(header, _REPLY, Status.ERROR, parts))
