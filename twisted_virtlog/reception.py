@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import msgspec
@@ -61,10 +62,17 @@ class Reception:
     def listen_on(self, descriptors: Sequence[int], server: Server) -> None:
         """Listen on sockets that a service manager handed over.
 
-        :raises ListenError: one is no UNIX socket.
+        :raises ListenError: one is no UNIX socket, or cannot be listened on.
         """
         for descriptor in descriptors:
-            self._listeners.append(adopt(self._events, self._clock, descriptor, server))
+            try:
+                self._listeners.append(adopt(self._events, self._clock, descriptor, server))
+            except OSError as error:
+                raise ListenError(
+                    f"{server.name}: descriptor {descriptor} was handed over and cannot be"
+                    f" listened on: {error.strerror}"
+                ) from error
+            os.close(descriptor)
         self.servers.append(server)
         self._logger.info(
             "{server}: listening on sockets that were handed over", server=server.name

@@ -119,18 +119,9 @@ def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> 
     :param kind: a MessageType.
     :param status: a Status.
     """
-    # One that has one part is nearly all there is.
-    content = payload[0] if len(payload) == 1 else b"".join(payload)
-    head = _HEADER.pack(
-        HEADER_BYTES + len(content),
-        call.program,
-        call.version,
-        call.procedure,
-        kind,
-        call.serial,
-        status,
-    )
-    return head + content
+    size = HEADER_BYTES + sum(map(len, payload))
+    head = _HEADER.pack(size, call.program, call.version, call.procedure, kind, call.serial, status)
+    return b"".join([head, *payload])
 
 
 class ErrorGuest(msgspec.Struct, frozen=True):
