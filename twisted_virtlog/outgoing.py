@@ -7,14 +7,15 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice, takewhile
 
 from twisted_virtlog.state import Queued
 
 #: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253
 
-#: Plain bytes are joined up to this size before they are sent.
-_JOINED_BYTES = 65536
+#: So many plain messages are sent by one call, which takes 1024 at most (IOV_MAX).
+_TOGETHER = 256
 
 
 class Outgoing:
@@ -84,28 +85,20 @@ class Outgoing:
         if descriptors:
             sent = socket.send_fds(sock, [data], descriptors)
             close_all(descriptors)
-        else:
-            data = self._join()
+        elif len(self._messages) == 1:
             sent = sock.send(data)
-        self.size -= sent
-        if sent == len(data):
-            self._messages.popleft()
         else:
-            self._messages[0] = (data[sent:], ())
+            plain = takewhile(lambda message: not message[1], islice(self._messages, _TOGETHER))
+            sent = sock.sendmsg([data for data, _ in plain])
+        self._drop(sent)
 
-    def _join(self) -> memoryview:
-        """Make one message of the plain ones at the head, up to a size."""
-        first = self._messages[0][0]
-        if len(self._messages) == 1 or self._messages[1][1] or len(first) >= _JOINED_BYTES:
-            return first
-        parts = []
-        size = 0
-        while self._messages and not self._messages[0][1] and size < _JOINED_BYTES:
-            parts.append(self._messages.popleft()[0])
-            size += len(parts[-1])
-        joined = memoryview(b"".join(parts))
-        self._messages.appendleft((joined, ()))
-        return joined
+    def _drop(self, sent: int) -> None:
+        """Take the messages out of the queue of which so many bytes were sent."""
+        self.size -= sent
+        while self._messages and sent >= len(self._messages[0][0]):
+            sent -= len(self._messages.popleft()[0])
+        if sent:
+            self._messages[0] = (self._messages[0][0][sent:], ())
 
 
 def close_all(descriptors: Sequence[int]) -> None:

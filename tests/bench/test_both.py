@@ -62,6 +62,7 @@ def test_a_load_runs_against_this_daemon(generator: Generator, tmp_path: Path) -
     assert speed > 0
 
 
+@pytest.mark.slow
 @pytest.mark.libvirt
 def test_loads_run_against_both_daemons(generator: Generator, tmp_path: Path) -> None:
     """Writing, calling over both protocols and opening, with other logs open."""

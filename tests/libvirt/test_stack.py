@@ -114,6 +114,7 @@ def test_a_failed_start_is_explained_by_what_qemu_said(
     assert _logged(result["log"]) == list(range(starts))
 
 
+@pytest.mark.slow
 def test_a_failed_start_is_explained_when_its_log_is_rotated(tmp_path: Path) -> None:
     """So it is when files are so small that a rollover falls into about every other start."""
     with running(tmp_path, twisted_virtlog(), max_size=4096) as stack:
@@ -126,6 +127,7 @@ def test_a_failed_start_is_explained_when_its_log_is_rotated(tmp_path: Path) -> 
     assert kept == list(range(30 - len(kept), 30))
 
 
+@pytest.mark.slow
 def test_without_the_drain_a_failed_start_is_explained_wrongly(tmp_path: Path) -> None:
     """A position that does not cover what is in the pipe makes virsh show some other text.
 
