@@ -256,7 +256,7 @@ class Capped:
     def send(self, data: Any) -> int:
         return self.sock.send(self._cut(data))
 
-    def sendmsg(self, parts: Sequence[Any], ancillary: Any, flags: int = 0, _: Any = None) -> int:
+    def sendmsg(self, parts: Sequence[Any], ancillary: Any = (), flags: int = 0, *_: Any) -> int:
         return self.sock.sendmsg([self._cut(b"".join(parts))], ancillary, flags)
 
 

@@ -113,7 +113,7 @@ class Connection:
 
     # IConnection.
 
-    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         """See IConnection."""
         if self._closed:
             close_all(descriptors)
@@ -134,7 +134,8 @@ class Connection:
                 return
             if sent == len(data):
                 return
-            data = data[sent:]
+            # (what may be megabytes is not copied)
+            data = memoryview(data)[sent:]
         waited = bool(self._outgoing)
         self._outgoing.add(data, descriptors)
         if not waited:

@@ -48,7 +48,7 @@ class Outgoing:
         """Tell what the daemon's next image needs to go on with the queue."""
         return tuple(Queued(bytes(data), descriptors) for data, descriptors in self._messages)
 
-    def add(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    def add(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         """Queue a message and take its descriptors over.
 
         :param descriptors: at most 253 for each byte.
@@ -82,23 +82,32 @@ class Outgoing:
 
     def _send_first(self, sock: socket.socket) -> None:
         data, descriptors = self._messages[0]
+        if not descriptors and len(self._messages) > 1:
+            self._send_together(sock)
+            return
         if descriptors:
             sent = socket.send_fds(sock, [data], descriptors)
             close_all(descriptors)
-        elif len(self._messages) == 1:
-            sent = sock.send(data)
         else:
-            plain = takewhile(lambda message: not message[1], islice(self._messages, _TOGETHER))
-            sent = sock.sendmsg([data for data, _ in plain])
-        self._drop(sent)
-
-    def _drop(self, sent: int) -> None:
-        """Take the messages out of the queue of which so many bytes were sent."""
+            sent = sock.send(data)
         self.size -= sent
-        while self._messages and sent >= len(self._messages[0][0]):
-            sent -= len(self._messages.popleft()[0])
-        if sent:
-            self._messages[0] = (self._messages[0][0][sent:], ())
+        if sent == len(data):
+            self._messages.popleft()
+        else:
+            self._messages[0] = (data[sent:], ())
+
+    def _send_together(self, sock: socket.socket) -> None:
+        """Send the plain messages at the head, up to a number, without a copy of them."""
+        plain = takewhile(lambda message: not message[1], islice(self._messages, _TOGETHER))
+        views = [view for view, _ in plain]
+        sent = sock.sendmsg(views)
+        self.size -= sent
+        for view in views:
+            if sent < len(view):
+                self._messages[0] = (view[sent:], ())
+                break
+            sent -= len(view)
+            self._messages.popleft()
 
 
 def close_all(descriptors: Sequence[int]) -> None:

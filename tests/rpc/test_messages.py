@@ -68,8 +68,12 @@ def test_a_reply_repeats_what_the_call_said() -> None:
     call = Header(1, 2, -3, MessageType.CALL_WITH_FDS, 0xFFFFFFFF, Status.OK)
     reply = encode_reply(call, MessageType.REPLY, Status.ERROR, [b"pay", b"load"])
     header = Header(1, 2, -3, MessageType.REPLY, 0xFFFFFFFF, Status.ERROR)
-    assert reply == encode_frame(header, [b"payload"])
-    assert decode_header(reply) == header
+    assert reply == [encode_frame(header, [b"payload"])]
+    assert decode_header(reply[0]) == header
+    large = [b"\0\0\0\1", b"x" * 1_000_000, b""]
+    pieces = encode_reply(call, MessageType.REPLY, Status.ERROR, large)
+    assert pieces[-1] is large[1]
+    assert b"".join(pieces) == encode_frame(header, large)
 
 
 def test_an_error_with_every_field_round_trips() -> None:

@@ -137,8 +137,10 @@ def _read_at(file: _File, offset: int, count: int, flags: int, short: memoryview
     room = min(count, file.size - offset) if file.size else count
     if room <= 0:
         return b""
-    buffer = short[:room] if room <= len(short) else memoryview(bytearray(room))
     try:
+        if not flags or (room > len(short) and is_in_memory(file.descriptor)):
+            return os.pread(file.descriptor, room, offset)
+        buffer = short[:room] if room <= len(short) else memoryview(bytearray(room))
         try:
             got = os.preadv(file.descriptor, [buffer], offset, flags)
         except OSError as error:

@@ -18,6 +18,9 @@ MAX_DESCRIPTORS = 32
 STRING = String(MAX_STRING_BYTES)
 UUID = FixedOpaque(16)
 
+#: From this size on it costs less to send a frame in pieces than to put it together.
+_LARGE_BYTES = 256 * 1024
+
 _HEADER = struct.Struct(">IIIiIII")
 _COUNT = struct.Struct(">I")
 
@@ -110,18 +113,20 @@ def encode_descriptor_count(count: int) -> bytes:
 
 def encode_frame(header: Header, payload: list[bytes]) -> bytes:
     """Make a frame of a header and the parts of a payload."""
-    return encode_reply(header, header.type, header.status, payload)
+    return b"".join(encode_reply(header, header.type, header.status, payload))
 
 
-def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> bytes:
+def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> list[bytes]:
     """Make the frame of an answer to a call, of the parts of its payload.
 
     :param kind: a MessageType.
     :param status: a Status.
+    :returns: the frame in one piece or, so that megabytes are not copied, in several.
     """
     size = HEADER_BYTES + sum(map(len, payload))
     head = _HEADER.pack(size, call.program, call.version, call.procedure, kind, call.serial, status)
-    return b"".join([head, *payload])
+    parts = [head, *payload]
+    return [b"".join(parts)] if size < _LARGE_BYTES else [part for part in parts if part]
 
 
 class ErrorGuest(msgspec.Struct, frozen=True):

@@ -179,7 +179,8 @@ class LibvirtConversation(Conversation):
         except BaseException:
             close_all(descriptors)
             raise
-        self.connection.send(encode_reply(header, kind, _OK, parts))
+        for piece in encode_reply(header, kind, _OK, parts):
+            self.connection.send(piece)
         for descriptor in descriptors:
             self.connection.send(b"\0", (descriptor,))
         if procedure.closes:
@@ -209,4 +210,5 @@ class LibvirtConversation(Conversation):
     def _send_error(self, header: Header, body: ErrorBody) -> None:
         parts: list[bytes] = []
         ERROR_BODY.write(body, parts)
-        self.connection.send(encode_reply(header, _REPLY, Status.ERROR, parts))
+        for piece in encode_reply(header, _REPLY, Status.ERROR, parts):
+            self.connection.send(piece)
