@@ -87,6 +87,7 @@ class World:
 
     :ivar executed: what was executed: program, arguments, and environment.
     :ivar seen: what held at that moment.
+    :ivar asked: called for what signals asked for before they had to wait.
     """
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,10 +96,13 @@ class World:
         self.pipe, self._write_end = os.pipe()
         self.service = FakeService(self.pipe)
         self.state_file = directory / "state.json"
-        self.hand_over = HandOver(self.service, self.clock, self._in_thread, str(self.state_file))
+        self.hand_over = HandOver(
+            self.service, self.clock, self._in_thread, self._call_soon, str(self.state_file)
+        )
         self.executed: list[tuple[str, tuple[str, ...], dict[str, str]]] = []
         self.seen: dict[str, Any] = {}
         self.error: OSError | None = None
+        self.asked: Callable[[], object] = lambda: None
         monkeypatch.setattr(os, "execve", self._execute)
 
     def image(self, script: str = "#!/bin/sh\nexit 0\n", **more: Any) -> Image:
@@ -123,6 +127,10 @@ class World:
 
     def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
         return maybeDeferred(call)
+
+    def _call_soon(self, call: Callable[[], None]) -> None:
+        self.asked()
+        call()
 
     def _execute(self, program: str, arguments: tuple[str, ...], environment: Any) -> None:
         self.executed.append((program, arguments, environment))

@@ -97,11 +97,11 @@ class Connection:
         self._outgoing = Outgoing.resumed(state.queued)
         self._input_ended = state.conversation.input_ended
         self._closing = state.closing
-        self.congested = self._outgoing.size >= CONGESTED_BYTES
         self._tell(self.conversation.resume, state.conversation)
         self._tell(self.conversation.connection_made, self)
         if not self._closed and (self._outgoing or self._closing):
             self._send_queued()
+            self._note_congestion()
         if not (self._closed or self._closing):
             self.resume_reading()
             self._tell(self.conversation.release)

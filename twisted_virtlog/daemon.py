@@ -22,7 +22,7 @@ from twisted_virtlog.config.paths import Paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration
 from twisted_virtlog.descriptors import raise_limit
-from twisted_virtlog.handover import SIGNALS, HandOver
+from twisted_virtlog.handover import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.ownlog.observer import Once
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.ownlog.spec import Destination, Filter, Logging, Output, Priority
@@ -91,6 +91,7 @@ class DaemonService(VirtlogService):
         :raises OSError: a descriptor cannot be had.
         """
         raise_limit()
+        self._reactor.getThreadPool().threadFactory = DeafThread
         # After the reactor has installed its handlers.
         self._reactor.callWhenRunning(self._obey_signals)
         self._supervision = self._supervised()
@@ -103,11 +104,17 @@ class DaemonService(VirtlogService):
             self._supervision.close()
             raise
         self._reactor.callWhenRunning(self._supervision.ready)
-        state_file = self._successor.state_file
-        self._hand_over = HandOver(self, self._clock, self._in_thread, state_file)
+        self._hand_over = HandOver(
+            self,
+            self._clock,
+            self._in_thread,
+            self._reactor.callFromThread,
+            self._successor.state_file,
+        )
 
     def stopService(self) -> Deferred[None]:
         """See VirtlogService."""
+        self._hand_over.end()
         self._supervision.stopping()
         return super().stopService().addCallback(lambda _: self._supervision.close())
 
@@ -188,6 +195,7 @@ class DaemonService(VirtlogService):
         self._hand_over.begin(self._successor.image(), for_client=False).addErrback(lambda _: None)
 
     def _stop(self) -> None:
+        self._hand_over.end()
         # A signal may come again while the first one is obeyed.
         with suppress(ReactorNotRunning):
             self._reactor.stop()

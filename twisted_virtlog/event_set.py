@@ -33,6 +33,7 @@ class EventSet:
         self._epoll = select.epoll()
         self._readers: dict[int, IReadDescriptor] = {}
         self._writers: dict[int, IWriteDescriptor] = {}
+        self._held = False
         reactor.addReader(self)
 
     # IReactorFDSet.
@@ -80,10 +81,12 @@ class EventSet:
 
     def hold(self) -> None:
         """Let all wait until :meth:`release`."""
+        self._held = True
         self._reactor.removeReader(self)
 
     def release(self) -> None:
         """See to those that are ready again."""
+        self._held = False
         self._reactor.addReader(self)
 
     def close(self) -> None:
@@ -106,6 +109,8 @@ class EventSet:
 
     def doRead(self) -> None:
         """See to those that are ready."""
+        if self._held:
+            return
         for descriptor, event in self._epoll.poll(0, _EVENTS):
             try:
                 # (what one does may remove another)

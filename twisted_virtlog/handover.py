@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
@@ -58,14 +59,24 @@ class HandOver:
     _logger = Logger()
 
     def __init__(
-        self, service: Suspendable, clock: Clock, in_thread: InThread, state_file: str
+        self,
+        service: Suspendable,
+        clock: Clock,
+        in_thread: InThread,
+        call_soon: Callable[[Callable[[], None]], object],
+        state_file: str,
     ) -> None:
-        """:param state_file: see Successor."""
+        """:param call_soon: the reactor's callFromThread, by which signals are obeyed too.
+
+        :param state_file: see Successor.
+        """
         self._service = service
         self._clock = clock
         self._in_thread = in_thread
+        self._call_soon = call_soon
         self._state_file = state_file
         self._under_way = False
+        self._ended = False
 
     def begin(self, image: Image, for_client: bool) -> Deferred[None]:
         """Hand over, unless something speaks against it, and then go on as before.
@@ -81,6 +92,10 @@ class HandOver:
         )
         return answer
 
+    def end(self) -> None:
+        """Begin none any more, and give up the one that is under way: the daemon stops."""
+        self._ended = True
+
     async def _hand_over(self, image: Image, asking: int, answer: Deferred[None]) -> None:
         if self._under_way:
             raise HandOverFailed("a hand-over is under way already")
@@ -89,10 +104,12 @@ class HandOver:
             self._logger.info("handing over to {program}", program=image.program)
             state = self._service.suspended()
             to_virtlogd = await self._in_thread(lambda: try_image(image, state))
-            await self._stand_still(asking, to_virtlogd)
             try:
-                answer.callback(None)
-                self._execute(image, to_virtlogd)
+                await self._stand_still(asking, to_virtlogd)
+                with _signals_waiting():
+                    await self._obey_signals()
+                    answer.callback(None)
+                    self._execute(image, to_virtlogd)
             finally:
                 self._service.release()
         except (HandOverFailed, OSError) as error:
@@ -110,24 +127,37 @@ class HandOver:
         """Hold the service when no request is in progress but those that ask for a hand-over."""
         deadline = self._clock.seconds() + _IDLE_SECONDS
         while True:
+            self._go_on()
             self._service.hold()
             if self._service.waiting() <= asking and not (
                 to_virtlogd and _is_unfinished(self._service.suspended())
             ):
                 return
-            if to_virtlogd or self._clock.seconds() > deadline:
-                # What virtlogd cannot take over, a half-received request, may be complete soon.
-                self._service.release()
             if self._clock.seconds() > deadline:
                 raise HandOverFailed("clients' requests are still in progress")
+            if to_virtlogd:
+                # What virtlogd cannot take over, a half-received request, may be complete soon.
+                self._service.release()
             pause: Deferred[None] = Deferred()
             self._clock.callLater(_POLL_SECONDS, pause.callback, None)
             await pause
 
+    async def _obey_signals(self) -> None:
+        """Let all be done that signals asked for before they had to wait; it would be forgotten."""
+        done: Deferred[None] = Deferred()
+        self._call_soon(lambda: done.callback(None))
+        await done
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._ended:
+            raise HandOverFailed("the daemon is stopping")
+
     def _execute(self, image: Image, to_virtlogd: bool) -> None:
         """Become the next image.
 
-        :raises OSError: the system refuses; all is as it was.
+        :raises HandOverFailed: a signal came that virtlogd would not get; all is as it was.
+        :raises OSError: the system refuses; ditto.
         """
         state = self._service.suspended()
         if to_virtlogd:
@@ -143,13 +173,15 @@ class HandOver:
             else:
                 document = undo.enter_context(document_of(text))
                 environment[VARIABLE] = str(document)
-                # virtlogd would never unblock them.
-                before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-                undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
             undo.enter_context(_inherited(state.descriptors()))
             if image.pid_file is not None:
                 undo.enter_context(_without(image.pid_file))
             undo.enter_context(_working_in(image))
+            if to_virtlogd:
+                if signal.sigpending() & SIGNALS:
+                    raise HandOverFailed("a signal came, which is obeyed first")
+                # virtlogd would never unblock them.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             os.execve(image.program, image.arguments, environment)
 
 
@@ -163,6 +195,25 @@ def _is_unfinished(state: DaemonState) -> bool:
             ):
                 return True
     return False
+
+
+class DeafThread(threading.Thread):
+    """A thread that gets no signals: those that wait for the next image must not end up here."""
+
+    def run(self) -> None:
+        """See Thread."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        super().run()
+
+
+@contextmanager
+def _signals_waiting() -> Iterator[None]:
+    """Let signals wait for the next image, or until the exec has failed."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -153,19 +153,23 @@ class Server:
 
     def suspended(self) -> ServerState:
         """Tell what the daemon's next image needs to go on, but for the listening sockets."""
-        clients = tuple(
+        # (a conversation may send then, and find out that its client is gone)
+        connections = {
+            number: client.connection.suspended() for number, client in list(self.clients.items())
+        }
+        clients = [
             ClientState(
                 client.id,
                 client.connected_at,
                 SocketState(client.connection.fileno(), is_client=True),
-                client.connection.suspended(),
+                connections[client.id],
             )
             for client in self.clients.values()
-        )
+        ]
         return ServerState(
             max_clients=self.max_clients,
             next_client_id=self.next_client_id,
-            clients=clients,
+            clients=tuple(clients),
             max_anonymous_clients=self.max_anonymous_clients,
             priority_workers=self.priority_workers,
         )

@@ -19,7 +19,16 @@ import pytest
 from bench.daemon import CHECKOUT, Daemon, running, wait_until_it_answers
 from tests.daemon.conftest import StartDaemon
 from tests.libvirt.numbered_lines import NumberedLines, missing
-from tests.libvirt.rpc_client import POSITION, Connection, Place, frame, position_arguments
+from tests.libvirt.rpc_client import (
+    ADMIN_PROGRAM,
+    POSITION,
+    Connection,
+    Place,
+    frame,
+    position_arguments,
+    string,
+    uint,
+)
 from twisted_virtlog.client import BlockingClient, RemoteError
 
 _SECONDS = 30.0
@@ -139,6 +148,33 @@ def test_a_failing_log_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> N
         until(lambda: client.list()[0].state == "open")
         assert client.read(str(log)).data == b"kept\n"
         os.close(opened.write_end)
+
+
+def test_what_was_administered_goes_over(tmp_path: Path) -> None:
+    """Limits, threads, the own log, the timeout, and who is connected since when."""
+    server = string(b"virtlogd")
+    maximum = uint(1) + string(b"maxWorkers") + uint(2) + uint(17) + uint(0)
+    with running(tmp_path) as daemon, Connection(daemon.libvirt_socket) as silent:
+        with daemon.client() as client, Connection(daemon.admin_socket) as admin:
+            assert client.set_limits("virtlogd", 7).max_clients == 7
+            log = client.set_logging("info", ["1:logs"], [f"2:file:{tmp_path}/other.log"])
+            admin.send(frame(7, server + maximum, program=ADMIN_PROGRAM))
+            admin.send(frame(6, server + uint(0), program=ADMIN_PROGRAM))
+            admin.receive()
+            threads = admin.receive().result
+            before = client.clients()
+            assert client.reexec()
+            assert client.clients() == before
+            assert client.logging() == log
+            admin.send(frame(6, server + uint(0), program=ADMIN_PROGRAM))
+            assert admin.receive().result == threads
+            assert string(b"maxWorkers") + uint(2) + uint(17) in threads
+            admin.send(frame(19, uint(1) + uint(0), program=ADMIN_PROGRAM))
+            admin.receive()
+            assert client.reexec()
+            assert client.clients() == before
+        silent.close()
+        assert daemon.process.wait(_SECONDS) == 0
 
 
 def test_an_image_that_cannot_start_changes_nothing(daemon: Daemon, tmp_path: Path) -> None:

@@ -46,10 +46,16 @@ def _read(services: Services, params: schema.ReadParams) -> Answer[values.Excerp
     return services.handler.read(params.path, position, params.max_bytes)
 
 
-def _excerpt(excerpt: values.Excerpt, params: schema.ReadParams) -> schema.ReadResult:
-    data, end = decode_excerpt(excerpt, params.encoding, params.max_bytes)
+def _excerpt(
+    excerpt: values.Excerpt, params: schema.ReadParams
+) -> schema.ReadResult | schema.BytesReadResult:
     start = schema.Position.of(excerpt.start)
-    return schema.ReadResult(data, params.encoding, start, schema.Position.of(end), excerpt.gap)
+    if params.encoding == "base64":
+        end = schema.Position.of(excerpt.end)
+        return schema.BytesReadResult(excerpt.data, params.encoding, start, end, excerpt.gap)
+    text, text_end = decode_excerpt(excerpt, params.max_bytes)
+    end = schema.Position.of(text_end)
+    return schema.ReadResult(text, params.encoding, start, end, excerpt.gap)
 
 
 def _append(services: Services, params: schema.AppendParams) -> Answer[values.Position]:

@@ -34,6 +34,9 @@ from twisted_virtlog.jsonrpc.methods import METHODS
 from twisted_virtlog.jsonrpc.params import InvalidParams
 from twisted_virtlog.state import Suspended
 
+#: From this size on an answer is not copied for its newline.
+_LARGE_BYTES = 256 * 1024
+
 # After so many requests of a batch the reactor gets on with others.
 _BATCH_REQUESTS_PER_TURN = 256
 _MAX_SHOWN_NAME = 60
@@ -117,7 +120,11 @@ class JSONRPCConversation(Conversation):
 
     def _send(self, reply: Reply) -> None:
         if reply is not NO_REPLY:
-            self.connection.send(reply.text + b"\n", reply.descriptors)
+            if len(reply.text) < _LARGE_BYTES:
+                self.connection.send(reply.text + b"\n", reply.descriptors)
+            else:
+                self.connection.send(reply.text, reply.descriptors)
+                self.connection.send(b"\n")
 
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
         """Carry out entries until there is a piece to send, one waits, or others have a turn."""

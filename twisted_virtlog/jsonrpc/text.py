@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import codecs
 import re
 from typing import Literal, TypeAlias
@@ -14,10 +13,10 @@ Encoding: TypeAlias = Literal["utf-8", "base64"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def decode_excerpt(excerpt: Excerpt, encoding: Encoding, max_bytes: int) -> tuple[str, Position]:
-    """Make a string of an excerpt, and tell where the next one begins.
+def decode_excerpt(excerpt: Excerpt, max_bytes: int) -> tuple[str, Position]:
+    """Make a string of an excerpt in UTF-8, and tell where the next one begins.
 
-    Under "utf-8" broken bytes become U+FFFD. A character that is incomplete at the end is held
+    Broken bytes become U+FFFD. A character that is incomplete at the end is held
     back, and the position with it, where the rest may still come: when the limit cut it or the
     log is open. It becomes U+FFFD all the same when
 
@@ -28,8 +27,6 @@ def decode_excerpt(excerpt: Excerpt, encoding: Encoding, max_bytes: int) -> tupl
     :param max_bytes: the limit that the excerpt was read under.
     """
     data, end = excerpt.data, excerpt.end
-    if encoding == "base64":
-        return binascii.b2a_base64(data, newline=False).decode("ascii"), end
     cut = len(data) >= max_bytes
     text, taken = codecs.utf_8_decode(data, "replace", excerpt.final and not cut)
     held_back = len(data) - taken
