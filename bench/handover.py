@@ -2,7 +2,7 @@
 
     python -m bench.handover --logs 1000 --rounds 10
 
-With so many logs open, a program writes numbered lines, and a client asks for positions all the time.
+With so many logs open, a program writes lines, and a client asks for positions, all the time.
 """
 
 from __future__ import annotations

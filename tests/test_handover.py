@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import HandOverFailed
-from twisted_virtlog.handover import SIGNALS, HandOver
+from twisted_virtlog.handover import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.state import (
     VERSION,
     ClientState,
@@ -45,6 +46,8 @@ class FakeService:
 
     :ivar told: what it was told.
     """
+
+    stopping = False
 
     def __init__(self, pipe: int) -> None:
         self.told: list[str] = []
@@ -289,6 +292,51 @@ def test_only_one_at_a_time(world: World) -> None:
     assert first == [None]
 
 
+@pytest.mark.parametrize("when", ["before", "in the try", "while it waits", "by a signal"])
+def test_a_daemon_that_stops_hands_over_to_nobody(world: World, when: str) -> None:
+    """Whenever it is told to; otherwise the next image would run on."""
+
+    def stop() -> None:
+        world.service.stopping = True
+
+    script = "#!/bin/sh\nexit 0\n"
+    world.service.requests = when == "while it waits"
+    world.asked = stop if when == "by a signal" else world.asked
+    if when == "in the try":
+        world.hand_over._in_thread = lambda call: (stop(), succeed(call()))[1]
+    elif when == "before":
+        stop()
+    with capturedLogs():
+        outcome = world.begin(world.image(script))
+        if when == "while it waits":
+            stop()
+            world.service.requests = 0
+            world.clock.advance(0.01)
+    assert reason(outcome) == "the daemon is stopping"
+    assert world.executed == []
+    assert world.service.told[-1] == "release"
+
+
+def test_what_signals_asked_for_is_done_before(world: World) -> None:
+    """Those that come later wait for the next image: none comes in between and is forgotten."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    seen = []
+    world.asked = lambda: seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    with capturedLogs():
+        world.begin(world.image())
+    assert seen == [before | SIGNALS]
+    assert len(world.executed) == 1
+
+
+def test_threads_of_the_pool_take_no_signal() -> None:
+    """One that comes while the main thread lets it wait would be taken there, and forgotten."""
+    seen = []
+    thread = DeafThread(target=lambda: seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+    thread.start()
+    thread.join()
+    assert seen[0] >= SIGNALS
+
+
 # To and from virtlogd.
 
 
@@ -304,6 +352,22 @@ def test_virtlogd_gets_the_state_in_its_file(world: World) -> None:
     # The exec did not happen.
     assert not world.state_file.exists()
     assert world.service.told[-2:] == ["stay", "release"]
+
+
+def test_a_signal_is_obeyed_before_virtlogd_takes_over(world: World) -> None:
+    """It would not get one that waits."""
+    obeyed = []
+    former = signal.signal(signal.SIGUSR1, lambda number, _: obeyed.append(number))
+    world.asked = lambda: signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+    try:
+        with capturedLogs() as logged:
+            world.begin(world.image(VIRTLOGD, kind=Kind.EITHER))
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert "a signal came" in str(logged[-1]["error"])
+    assert obeyed == [signal.SIGUSR1]
+    assert world.executed == []
+    assert not world.state_file.exists()
 
 
 def test_what_is_not_virtlogd_is_not_taken_for_it(world: World) -> None:

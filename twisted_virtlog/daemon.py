@@ -39,7 +39,12 @@ _SYSTEMD = "systemd:"
 
 
 class DaemonService(VirtlogService):
-    """The daemon as a process of its own, whoever runs its reactor."""
+    """The daemon as a process of its own, whoever runs its reactor.
+
+    :ivar stopping: it was told to end.
+    """
+
+    stopping = False
 
     def __init__(
         self,
@@ -114,7 +119,7 @@ class DaemonService(VirtlogService):
 
     def stopService(self) -> Deferred[None]:
         """See VirtlogService."""
-        self._hand_over.end()
+        self.stopping = True
         self._supervision.stopping()
         return super().stopService().addCallback(lambda _: self._supervision.close())
 
@@ -195,7 +200,7 @@ class DaemonService(VirtlogService):
         self._hand_over.begin(self._successor.image(), for_client=False).addErrback(lambda _: None)
 
     def _stop(self) -> None:
-        self._hand_over.end()
+        self.stopping = True
         # A signal may come again while the first one is obeyed.
         with suppress(ReactorNotRunning):
             self._reactor.stop()

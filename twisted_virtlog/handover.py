@@ -32,7 +32,12 @@ _POLL_SECONDS = 0.002
 
 
 class Suspendable(Protocol):
-    """What a hand-over needs of the service; see VirtlogService."""
+    """What a hand-over needs of the service; see VirtlogService.
+
+    :ivar stopping: the daemon ends, so that nothing is handed over any more.
+    """
+
+    stopping: bool
 
     def hold(self) -> None:
         """Take no more requests."""
@@ -76,7 +81,6 @@ class HandOver:
         self._call_soon = call_soon
         self._state_file = state_file
         self._under_way = False
-        self._ended = False
 
     def begin(self, image: Image, for_client: bool) -> Deferred[None]:
         """Hand over, unless something speaks against it, and then go on as before.
@@ -91,10 +95,6 @@ class HandOver:
             lambda failure: None if answer.called else answer.errback(failure)
         )
         return answer
-
-    def end(self) -> None:
-        """Begin none any more, and give up the one that is under way: the daemon stops."""
-        self._ended = True
 
     async def _hand_over(self, image: Image, asking: int, answer: Deferred[None]) -> None:
         if self._under_way:
@@ -150,7 +150,7 @@ class HandOver:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._ended:
+        if self._service.stopping:
             raise HandOverFailed("the daemon is stopping")
 
     def _execute(self, image: Image, to_virtlogd: bool) -> None:

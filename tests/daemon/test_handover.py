@@ -229,6 +229,20 @@ def test_signals_while_it_hands_over_are_obeyed_afterwards(tmp_path: Path) -> No
     assert log.read_bytes() == b"all"
 
 
+@pytest.mark.parametrize("moment", ["_stand_still", "_execute"])
+def test_a_signal_in_the_last_moment_is_not_forgotten(moment: str, tmp_path: Path) -> None:
+    """Who tells the daemon to end is obeyed, by the one image or by the next."""
+    patch = (
+        "import os, signal; from twisted_virtlog.handover import HandOver;"
+        f"then = HandOver.{moment}; HandOver.{moment} = lambda *arguments:"
+        " (os.kill(os.getpid(), signal.SIGTERM), then(*arguments))[1]"
+    )
+    with running(tmp_path, patch=patch) as daemon:
+        daemon.process.send_signal(signal.SIGUSR1)
+        assert daemon.process.wait(_SECONDS) == 0
+    assert not Path(daemon.socket).exists()
+
+
 @pytest.mark.parametrize("runner", ["twistd", "twistd in the background", "twist"])
 def test_whoever_runs_it(runner: str, tmp_path: Path) -> None:
     """The process keeps its number, and twistd its pid file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from datetime import datetime, timezone
 from typing import Any
@@ -82,6 +83,16 @@ def test_read_takes_a_position_a_limit_and_an_encoding() -> None:
     expected = {"data": "/wAK", "encoding": "base64", "start": START, "end": END, "gap": True}
     assert result(client, "log.read", params) == expected
     assert client.handler.calls == [("read", PATH, Position(7, 0), 3)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 1_000_000])
+def test_read_as_base64_is_exact(size: int) -> None:
+    """Any bytes come back, however many: a large answer ends with its newline too."""
+    data = (bytes(range(256)) * 4000)[:size]
+    params = {"path": PATH, "max_bytes": 1 << 20, "encoding": "base64"}
+    answer = result(Client(read=excerpt(data)), "log.read", params)
+    assert base64.b64decode(answer["data"], validate=True) == data
+    assert answer["end"] == {"inode": 7, "offset": size}
 
 
 def test_read_replaces_broken_bytes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import select
+import sys
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -86,7 +87,8 @@ class OpenLog:
         self.path = path
         self.real_path = real_path
         self.writer = writer
-        self.driver = driver
+        # There are few drivers, and many logs.
+        self.driver = sys.intern(driver)
         self.domain = domain
         self.opened_at = datetime.now(timezone.utc)
         self.outage: Outage | None = None

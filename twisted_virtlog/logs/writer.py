@@ -49,6 +49,9 @@ _REMEMBERED_INODES = 16
 #: costs some 25 microseconds on ext4.
 _CALM_SECONDS = 1.0
 
+# One object for all logs.
+_LONG_AGO = -_CALM_SECONDS
+
 
 class Writer:
     """The current file of a log and its rotation.
@@ -96,7 +99,7 @@ class Writer:
         self._steps: Sequence[RollOverStep] = ()
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
-        self._replaced_at = -_CALM_SECONDS
+        self._replaced_at = _LONG_AGO
         if steps_left is not None:
             self._steps = unfinished_steps(path, limits.max_backups, steps_left)
             self._file = -1
