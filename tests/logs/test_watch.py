@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Callable, Iterator
@@ -193,6 +194,111 @@ def test_a_pipe_that_ends_after_a_whole_piece_is_asked_no_more(room: Room) -> No
     reader.pipe_ready = ready  # type: ignore[method-assign]
     room.reactor.turn()
     assert len(room.watch) == 0
+
+
+def test_nobody_rests_while_a_pipe_has_more_than_a_turn_takes(room: Room) -> None:
+    """However long ago it was looked at before."""
+    reader = room.reader()
+    set_pipe_capacity(reader.write_end, 16 * PIECE_BYTES)
+    os.write(reader.write_end, b"x" * 10 * PIECE_BYTES)
+    room.watch._looked_at -= LONG
+    room.reactor.turn()
+    assert len(reader.taken) < 10 * PIECE_BYTES
+    assert room.is_ready()
+    room.reactor.turn()
+    assert len(reader.taken) == 10 * PIECE_BYTES
+
+
+def _turn_until_silent(room: Room) -> None:
+    """Turn until nothing is ready and nothing is waited for but bytes."""
+    while room.is_ready(50):
+        room.reactor.turn()
+
+
+@pytest.fixture
+def awake() -> Iterator[Room]:
+    """A watch that never rests."""
+    room = Room(0.0)
+    yield room
+    room.close()
+
+
+def _epoll_has(room: Room, reader: Reader) -> bool:
+    try:
+        room.watch._pipes.modify(reader.read_end, select.EPOLLIN)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def test_a_busy_pipe_costs_its_writer_no_epoll(awake: Room) -> None:
+    """It is looked at without being watched, until it had nothing once; then it is watched."""
+    busy, quiet = awake.reader(), awake.reader()
+    for _ in range(3):
+        os.write(busy.write_end, b"x" * 10_000)
+        os.write(quiet.write_end, b"y")
+        assert awake.is_ready()
+        awake.reactor.turn()
+        assert not _epoll_has(awake, busy)
+        assert _epoll_has(awake, quiet)
+    assert (len(busy.taken), quiet.taken) == (30_000, b"yyy")
+    _turn_until_silent(awake)
+    assert _epoll_has(awake, busy)
+    os.write(busy.write_end, b"x")
+    assert awake.is_ready()
+    awake.reactor.turn()
+    assert len(busy.taken) == 30_001
+
+
+def test_a_busy_pipe_is_looked_at_after_a_rest() -> None:
+    """Though nothing says that it is ready."""
+    room = Room(0.001)
+    reader = room.reader()
+    os.write(reader.write_end, b"x" * 10_000)
+    room.watch._looked_at -= LONG
+    room.reactor.turn()
+    os.write(reader.write_end, b"x" * 10_000)
+    _turn_until_silent(room)
+    assert len(reader.taken) == 20_000
+    room.close()
+
+
+def test_a_busy_pipe_can_be_removed_and_watched_anew(awake: Room) -> None:
+    """As when its file fails, and is written again."""
+    reader = awake.reader()
+    os.write(reader.write_end, b"x" * 10_000)
+    awake.reactor.turn()
+    awake.watch.remove(reader.read_end)
+    _turn_until_silent(awake)
+    os.write(reader.write_end, b"more")
+    assert not awake.is_ready()
+    awake.watch.add(reader.read_end, reader)
+    awake.reactor.turn()
+    assert reader.taken == b"x" * 10_000 + b"more"
+
+
+def test_a_pipe_that_the_kernel_does_not_watch_again_is_looked_at_on(
+    awake: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have used up what a user may watch (max_user_watches of epoll(7))."""
+
+    class Full:
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            return getattr(pipes, name)  # type: ignore[no-any-return]
+
+        def register(self, *_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pipes = awake.watch._pipes
+    reader = awake.reader()
+    os.write(reader.write_end, b"x" * 10_000)
+    awake.reactor.turn()
+    monkeypatch.setattr(awake.watch, "_pipes", Full())
+    awake.reactor.turn()
+    os.write(reader.write_end, b"more")
+    assert awake.is_ready()
+    awake.reactor.turn()
+    assert reader.taken == b"x" * 10_000 + b"more"
 
 
 def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:

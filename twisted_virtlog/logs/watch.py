@@ -8,10 +8,15 @@ fills fast shortens the rest, down to none, so that its writer does not wait.
 The pipes are in an epoll set of their own. It is in a second one, the gate, which the reactor
 watches: masking a set in its gate costs the same for ten pipes and for ten thousand, while adding
 it to the reactor's set and removing it again would make the kernel walk through all of them.
+
+Each write to a pipe in such a set runs through all of the sets, which doubles what a line costs its
+writer. So a busy pipe is taken out of them: it is looked at after each rest anyhow.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import select
 import time
 from collections import deque
@@ -48,7 +53,11 @@ _TURN_BYTES = 512 * 1024
 _MUCH_BYTES = 32 * 1024
 
 #: Less than this fills no pipe, as the smallest holds a page, and is not worth a look at how full.
+#: A busy pipe that had less is busy no more.
 _LITTLE_BYTES = 1024
+
+#: A pipe that had so many bytes in a turn is busy.
+_BUSY_BYTES = 8 * 1024
 
 _EVENTS = 256
 
@@ -89,8 +98,11 @@ class PipeWatch:
         self._rest_seconds = rest_seconds
         self._readers: dict[int, Watched] = {}
         self._ready: deque[int] = deque()
+        # Those that are in no epoll set; in the order in which they became busy.
+        self._busy: dict[int, None] = {}
         self._looked_at = time.monotonic()
         self._resting = False
+        self._timed = False
         self._next_rest = _FIRST_REST_SECONDS
         self._pipes = select.epoll()
         self._timer = TimerFD()
@@ -106,7 +118,11 @@ class PipeWatch:
 
     def remove(self, pipe: int) -> None:
         """Watch a pipe no more; to be called before it is closed, and as often as you like."""
-        if self._readers.pop(pipe, None) is not None:
+        if self._readers.pop(pipe, None) is None:
+            return
+        if pipe in self._busy:
+            del self._busy[pipe]
+        else:
             self._pipes.unregister(pipe)
 
     def __len__(self) -> int:
@@ -133,6 +149,7 @@ class PipeWatch:
     def doRead(self) -> None:
         """See to the pipes that are ready, and rest if that was little."""
         if not self._ready:
+            self._ready.extend(self._busy)
             self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))
             if not self._ready:
                 self._watch_again()
@@ -140,12 +157,25 @@ class PipeWatch:
         now = time.monotonic()
         elapsed = now - self._looked_at
         self._looked_at = now
+        fullest = self._serve_ready()
+        rest = min(self._rest_seconds, self._next_rest)
+        if fullest:
+            rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
+        if self._ready or rest < _SHORTEST_REST_SECONDS:
+            self._watch_again()
+        else:
+            self._rest(rest)
+
+    def _serve_ready(self) -> float:
+        """See to the pipes that are ready, as far as this turn goes.
+
+        :returns: how full the fullest was, from 0 to 1; infinite if one has more than was taken.
+        """
+        ready, readers, busy = self._ready, self._readers, self._busy
         left = _TURN_BYTES
         fullest = 0.0
         # Those with more than they gave, and how much that was; they come again after the others.
         full: deque[tuple[int, int]] = deque()
-        ready = self._ready
-        readers = self._readers
         while left > 0 and (ready or full):
             pipe, before = (ready.popleft(), 0) if ready else full.popleft()
             reader = readers.get(pipe)
@@ -153,32 +183,47 @@ class PipeWatch:
                 continue
             moved = reader.pipe_ready()
             left -= moved
-            if before + moved < _LITTLE_BYTES or pipe not in readers:
+            total = before + moved
+            if total < _LITTLE_BYTES:
+                if pipe in busy:
+                    self._calm(pipe)
                 continue
+            if pipe not in readers:
+                continue
+            if total >= _BUSY_BYTES and pipe not in busy:
+                busy[pipe] = None
+                self._pipes.unregister(pipe)
             if moved >= PIECE_BYTES:
-                full.append((pipe, before + moved))
+                full.append((pipe, total))
             else:
-                fullest = max(fullest, (before + moved) / reader.capacity)
+                fullest = max(fullest, total / reader.capacity)
             if moved >= _MUCH_BYTES:
                 self._between()
-        rest = min(self._rest_seconds, self._next_rest)
-        if fullest:
-            rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
-        if ready or full or rest < _SHORTEST_REST_SECONDS:
-            self._watch_again()
-        else:
-            self._rest(rest)
+        return math.inf if full else fullest
+
+    def _calm(self, pipe: int) -> None:
+        # Where the kernel has no room for it any more, it goes on being looked at as if busy.
+        with contextlib.suppress(OSError):
+            self._pipes.register(pipe, select.EPOLLIN)
+            del self._busy[pipe]
 
     def _rest(self, seconds: float) -> None:
         if not self._resting:
             self._resting = True
             self._gate.modify(self._pipes.fileno(), 0)
         self._next_rest = 2 * seconds
+        self._timed = True
         self._timer.start(seconds)
 
     def _watch_again(self) -> None:
         self._next_rest = _FIRST_REST_SECONDS
         if self._resting:
             self._resting = False
-            self._timer.stop()
             self._gate.modify(self._pipes.fileno(), select.EPOLLIN)
+        if self._busy:
+            # Nothing else would call for them.
+            self._timed = True
+            self._timer.start(0.0)
+        elif self._timed:
+            self._timed = False
+            self._timer.stop()
