@@ -122,6 +122,20 @@ def test_a_hang_up_is_told_to_who_waits(room: Room) -> None:
     assert (reader.told, writer.told) == (["read"], ["write"])
 
 
+def test_while_it_is_held_nobody_is_told_anything(room: Room) -> None:
+    """Not even by who sees to clients in the middle of the reactor's turn; afterwards all are."""
+    end, other = room.pair()
+    room.events.addReader(end)
+    other.send(b"x")
+    room.events.hold()
+    room.reactor.turn()
+    room.events.doRead()
+    assert end.told == []
+    room.events.release()
+    room.reactor.turn()
+    assert end.told == ["read"]
+
+
 def test_one_that_was_removed_in_this_turn_is_left_alone(room: Room) -> None:
     """What one does may close another."""
     ends = [room.pair() for _ in range(2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,93 @@ def test_what_is_written_is_read() -> None:
     assert _without_kept_apart(decode(encode(BUSY))) == BUSY
 
 
+_NUMBERS = st.integers(0, 2**31 - 1)
+_NAMES = st.binary(max_size=40).map(os.fsdecode)
+_TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+_TIMES = st.datetimes(timezones=st.just(timezone.utc))
+_QUEUED = st.builds(Queued, st.binary(), st.lists(_NUMBERS, max_size=3).map(tuple))
+_CONNECTIONS = st.builds(
+    ConnectionState,
+    st.builds(
+        Suspended,
+        received=st.binary(),
+        skipping=st.none() | st.integers(0, 1 << 24),
+        lost=st.booleans(),
+        batch=st.none() | st.binary(),
+        batch_begun=st.booleans(),
+        input_ended=st.booleans(),
+        closed=st.booleans(),
+    ),
+    st.lists(_QUEUED, max_size=3).map(tuple),
+    st.booleans(),
+)
+_SOCKETS = st.builds(
+    SocketState,
+    _NUMBERS,
+    bound=st.booleans(),
+    file=st.none() | st.tuples(_NUMBERS, st.integers(0, 2**63)),
+)
+_CLIENTS = st.builds(ClientState, _NUMBERS, _NUMBERS, _SOCKETS, st.none() | _CONNECTIONS)
+_SERVERS = st.builds(
+    ServerState,
+    _NUMBERS,
+    _NUMBERS,
+    st.builds(ServiceState, st.lists(_SOCKETS, max_size=2).map(tuple)).map(lambda one: (one,)),
+    st.lists(_CLIENTS, max_size=3).map(tuple),
+)
+_LOGS = st.builds(
+    OpenLogState,
+    _NUMBERS,
+    _NAMES,
+    _TEXTS,
+    _TEXTS,
+    st.uuids().map(str),
+    st.none()
+    | st.builds(
+        LogDetails,
+        _TIMES,
+        _NAMES,
+        _NAMES,
+        bytes_written=st.integers(0, 1 << 60),
+        outage=st.none() | st.builds(OutageState, _TIMES, _NUMBERS, _NAMES, _NUMBERS),
+        steps_left=st.integers(0, 33),
+        has_domain=st.booleans(),
+    ),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["virtlogd", "admin", "jsonrpc", "later"]), _SERVERS),
+    st.lists(_LOGS, max_size=3).map(tuple),
+    st.builds(Details, st.just(VERSION), _TIMES, st.floats(0, 1e12)),
+)
+def test_any_daemon_is_read_as_it_was_written(
+    servers: dict[str, ServerState], logs: tuple[OpenLogState, ...], details: Details
+) -> None:
+    """Also with paths that are no UTF-8, and with whatever clients have sent."""
+    state = DaemonState(1, servers, logs, details)
+    assert _without_kept_apart(decode(encode(state))) == state
+    # What virtlogd gets of it.
+    theirs = state.for_virtlogd()
+    assert decode(encode(theirs)) == theirs
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 2**70])
+@pytest.mark.parametrize("where", ["log", "socket", "client", "queue"])
+def test_a_number_that_no_descriptor_has_is_refused(where: str, number: int) -> None:
+    """Before anything is done with it."""
+    queued = ConnectionState(queued=(Queued(b"x", (number if where == "queue" else 1,)),))
+    client = ClientState(1, 1, SocketState(number if where == "client" else 1), queued)
+    listening = ServiceState((SocketState(number if where == "socket" else 1),))
+    state = DaemonState(
+        1,
+        {"virtlogd": ServerState(1, services=(listening,), clients=(client,))},
+        (OpenLogState(number if where == "log" else 1, "/a", "qemu"),),
+    )
+    with pytest.raises(StateError, match="cannot be read"):
+        decode(encode(state))
+
+
 def test_all_descriptors_are_named() -> None:
     """Pipes, listening sockets, clients, and what waits to be sent to one."""
     assert sorted(BUSY.descriptors()) == [4, 5, 6, 9, 10, 12, 20, 21]
@@ -228,6 +316,13 @@ _PATHS = st.sampled_from(
         ("daemon", "servers", "virtlogd", "clients"),
         ("handler",),
         ("handler", "files"),
+        ("handler", "files", 0, "pipefd"),
+        ("handler", "files", 0, "path"),
+        ("handler", "files", 0, "twisted_virtlog"),
+        ("handler", "files", 0, "twisted_virtlog", "opened_at"),
+        ("daemon", "servers", "virtlogd", "clients", 0, "sock", "fd"),
+        ("daemon", "servers", "virtlogd", "clients", 0, "twisted_virtlog", "queued", 0, "data"),
+        ("twisted_virtlog", "started"),
         ("twisted_virtlog",),
         ("twisted_virtlog", "version"),
         ("twisted_virtlog", "servers"),
@@ -236,7 +331,9 @@ _PATHS = st.sampled_from(
 
 
 @given(_PATHS, _JSON)
-def test_a_broken_document_is_refused_by_its_name(path: tuple[str, ...], value: object) -> None:
+def test_a_broken_document_is_refused_by_its_name(
+    path: tuple[str | int, ...], value: object
+) -> None:
     """Whatever stands where something else should: StateError, or a document that can be used."""
     raw: Any = json.loads(encode(BUSY).decode("utf-8", "surrogateescape"))
     inner = raw
@@ -244,7 +341,8 @@ def test_a_broken_document_is_refused_by_its_name(path: tuple[str, ...], value: 
         inner = inner[name]
     inner[path[-1]] = value
     with contextlib.suppress(StateError):
-        decode(json.dumps(raw).encode("utf-8", "surrogatepass"))
+        state = decode(json.dumps(raw).encode("utf-8", "surrogatepass"))
+        assert all(number >= 0 for number in state.descriptors())
 
 
 @given(st.binary() | _JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))

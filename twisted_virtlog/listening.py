@@ -70,7 +70,9 @@ class Listener:
         :raises OSError: its descriptor is no socket.
         """
         sock = socket.socket(fileno=state.descriptor)
-        listener = cls(reactor, clock, sock, sock.getsockname() if state.bound else None, server)
+        # (the process may leave the directory in which a relative path has its meaning)
+        bound = os.path.abspath(sock.getsockname()) if state.bound else None
+        listener = cls(reactor, clock, sock, bound, server)
         listener._file = state.file or listener._file
         listener.open_or_shut()
         return listener

@@ -151,6 +151,7 @@ class Reception:
                     server=server.name,
                     error=error,
                 )
+                close_all([one.descriptor])
         self.servers.append(server)
         server.resume(self._events, former)
 

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted_virtlog.clock import Clock
 from twisted_virtlog.connection import Connection, PeerCredentials, peer_credentials
 from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.outgoing import close_all
 from twisted_virtlog.state import ClientState, ConnectionState, ServerState, SocketState
 
 #: When the daemon stops, clients have so long to read the answers that they asked for.
@@ -183,9 +184,6 @@ class Server:
         for client in state.clients:
             try:
                 sock = socket.socket(fileno=client.socket.descriptor)
-                connection = self.add(
-                    reactor, sock, self.converse(), client.id, client.connected_at
-                )
             except OSError as error:
                 self._logger.error(
                     "{server}: client {id} cannot be taken over: {error}",
@@ -193,7 +191,9 @@ class Server:
                     id=client.id,
                     error=error,
                 )
+                close_all(client.descriptors())
                 continue
+            connection = self.add(reactor, sock, self.converse(), client.id, client.connected_at)
             connection.resume(client.connection or ConnectionState())
         self._open_or_shut()
 

@@ -23,6 +23,9 @@ VERSION = 1
 OF_VIRTLOGD = ("virtlogd", "admin")
 
 _OWN = "twisted_virtlog"
+#: The highest number that a system call takes for a descriptor.
+_INT_MAX = 0x7FFFFFFF
+
 #: Of a log whose opener named no domain.
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 
@@ -102,6 +105,14 @@ class ClientState(Struct, frozen=True):
     nrequests_max: int = 1
     privateData: dict[str, Any] = field(default_factory=dict)
 
+    def descriptors(self) -> list[int]:
+        """Name the socket, and what waits to be sent."""
+        found = [self.socket.descriptor]
+        if self.connection is not None:
+            for message in self.connection.queued:
+                found += message.descriptors
+        return found
+
 
 class ServiceState(Struct, frozen=True):
     """What libvirt calls a service: sockets that one server listens on."""
@@ -135,10 +146,7 @@ class ServerState(Struct, frozen=True):
         """Name the sockets, and what waits to be sent to clients."""
         found = [socket.descriptor for socket in self.sockets]
         for client in self.clients:
-            found.append(client.socket.descriptor)
-            if client.connection is not None:
-                for message in client.connection.queued:
-                    found += message.descriptors
+            found += client.descriptors()
         return found
 
 
@@ -322,7 +330,13 @@ def decode(text: bytes) -> DaemonState:
         raise StateError(f"the hand-over document cannot be read: {error}") from error
     details = document.details
     servers = {**document.daemon.servers, **(details.servers if details else {})}
-    return DaemonState(pid, servers, document.handler.files, details)
+    state = DaemonState(pid, servers, document.handler.files, details)
+    for descriptor in state.descriptors():
+        if not 0 <= descriptor <= _INT_MAX:
+            raise StateError(
+                f"the hand-over document cannot be read: {descriptor} is no descriptor"
+            )
+    return state
 
 
 def _check_version(raw: dict[str, Any]) -> None:

@@ -98,6 +98,38 @@ def test_a_failing_log_fails_on_and_tells_later(
     assert next_world.text().endswith(b"and on")
 
 
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_the_line_that_tells_of_missing_bytes_is_one_line(
+    make_world: MakeWorld, successor: Callable[..., World], handed_over: bool
+) -> None:
+    """Whichever image writes it, nothing is put before it that the other would not."""
+    line = b"a line\n"
+    world = make_world(drops=True)
+    with files_end_at(10 * len(line)):
+        guest = fail(world, line * 400)
+        pass_time(world, 5)
+        guest.write(b"y" * 60_000)
+        pass_time(world, 5)
+        world = successor(world, drops=True) if handed_over else world
+    pass_time(world, 2)
+    assert world.status().state is LogState.OPEN
+    assert world.text().startswith(line * 10 + b"[virtlogd: ")
+
+
+def test_a_log_without_a_guest_goes_on_without_one(
+    make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """The document, which is virtlogd's, always names one."""
+    world = make_world()
+    opened = world.handler.open(world.path, "none", None, truncate=False)
+    next_world = successor(world)
+    assert next_world.status() == world.status()
+    assert next_world.status().domain is None
+    os.close(opened.write_end)
+    next_world.reactor.turn_until_quiet()
+    assert not next_world.is_open()
+
+
 def test_a_file_that_cannot_be_opened_then_is_tried_again(
     make_world: MakeWorld, successor: Callable[..., World], tmp_path: Path
 ) -> None:

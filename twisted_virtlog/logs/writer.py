@@ -217,13 +217,15 @@ class Writer:
     def ends_line(self) -> bool:
         """Tell whether the next byte begins a line, as far as the file can be read."""
         try:
+            if self._file < 0:
+                self.reopen()
             file = os.open(f"/proc/self/fd/{self._file}", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 size = os.fstat(file).st_size
                 return size == 0 or os.pread(file, 1, size - 1) == b"\n"
             finally:
                 os.close(file)
-        except OSError:
+        except (OSError, SystemFailure):
             return False
 
     def close(self) -> None:
