@@ -170,6 +170,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     :ivar real_path: see OpenLog.
     :ivar steps_left: of a rollover that was not finished, 0 if there is none.
     :ivar has_domain: whether a domain was named.
+    :ivar gone: the inodes of files that rotation removed lately; see Writer.
     """
 
     opened_at: datetime
@@ -181,6 +182,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     outage: OutageState | None = None
     steps_left: int = 0
     has_domain: bool = True
+    gone: tuple[int, ...] = ()
 
 
 class OpenLogState(Struct, frozen=True):

@@ -98,6 +98,24 @@ def test_a_failing_log_fails_on_and_tells_later(
     assert next_world.text().endswith(b"and on")
 
 
+def test_a_position_in_a_removed_file_means_none_in_a_new_one(
+    make_world: MakeWorld, successor: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next image knows too which inodes were removed lately (ext4 gives them out again)."""
+    monkeypatch.setattr("twisted_virtlog.logs.writer._CALM_SECONDS", 0)
+    world = make_world(max_size=10, max_backups=1)
+    guest = world.open()
+    inodes = [world.position().inode]
+    for _ in range(2):
+        for _ in range(3):
+            guest.write(b"012345678\n")
+            inodes.append(world.position().inode)
+        world = successor(world, max_size=10, max_backups=1)
+    guest.write(b"012345678\n")
+    inodes.append(world.position().inode)
+    assert len(set(inodes)) == world.status().rollovers + 1
+
+
 @pytest.mark.parametrize("handed_over", [False, True])
 def test_the_line_that_tells_of_missing_bytes_is_one_line(
     make_world: MakeWorld, successor: Callable[..., World], handed_over: bool

@@ -311,11 +311,17 @@ def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:
         room.watch.doRead()
     assert rests == [rests[0] * 2**grown for grown in range(4)]
     assert rests[0] < 0.001
-    # Silence, and the next begins anew.
+    # Calls that drained the pipe are no silence.
     room.watch.doRead()
     os.write(reader.write_end, b"x")
     room.watch.doRead()
-    assert rests[4:] == rests[:1]
+    assert rests[4] == 2 * rests[3]
+    # After silence the next begins anew.
+    room.watch.doRead()
+    room.watch._looked_at -= 1.0
+    os.write(reader.write_end, b"x")
+    room.watch.doRead()
+    assert rests[5:] == rests[:1]
 
 
 def test_a_turn_is_bounded_and_the_rest_comes_in_the_next(room: Room) -> None:

@@ -215,6 +215,7 @@ class OpenLog:
                 outage=self.outage.suspended() if self.outage else None,
                 steps_left=self.writer.steps_left,
                 has_domain=self.domain is not None,
+                gone=tuple(self.writer.gone),
             ),
         )
 
@@ -225,6 +226,7 @@ class OpenLog:
             self.lost = details.lost_bytes
             self.writer.written = details.bytes_written
             self.writer.rollovers = details.rollovers
+            self.writer.gone = details.gone
             if details.outage is not None:
                 self.outage = Outage.resumed(details.outage, self.path)
                 self._owner.log_failing(self)

@@ -39,6 +39,9 @@ _SHORTEST_REST_SECONDS = 0.0003
 #: as the one before.
 _FIRST_REST_SECONDS = 0.0005
 
+#: Silence is when no pipe was ready for so long. That none is just now may be because calls drain.
+_SILENCE_SECONDS = 0.1
+
 #: A rest ends before a pipe is fuller than this, at the rate at which it filled before.
 _FILL_BEFORE_WAKING = 0.25
 
@@ -157,11 +160,14 @@ class PipeWatch:
         now = time.monotonic()
         elapsed = now - self._looked_at
         self._looked_at = now
+        if elapsed > _SILENCE_SECONDS:
+            self._next_rest = _FIRST_REST_SECONDS
         fullest = self._serve_ready()
         rest = min(self._rest_seconds, self._next_rest)
         if fullest:
             rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
         if self._ready or rest < _SHORTEST_REST_SECONDS:
+            self._next_rest = _FIRST_REST_SECONDS
             self._watch_again()
         else:
             self._rest(rest)
@@ -216,7 +222,6 @@ class PipeWatch:
         self._timer.start(seconds)
 
     def _watch_again(self) -> None:
-        self._next_rest = _FIRST_REST_SECONDS
         if self._resting:
             self._resting = False
             self._gate.modify(self._pipes.fileno(), select.EPOLLIN)

@@ -122,6 +122,15 @@ class Writer:
         """The number of steps of a rollover that could not be finished."""
         return len(self._steps)
 
+    @property
+    def gone(self) -> Sequence[int]:
+        """The inodes of files that were removed lately, which no new file is to get."""
+        return self._gone or ()
+
+    @gone.setter
+    def gone(self, inodes: Sequence[int]) -> None:
+        self._gone = deque(inodes, _REMEMBERED_INODES) if inodes else None
+
     def position(self) -> Position:
         """Tell the end of the current file.
 
