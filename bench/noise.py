@@ -28,9 +28,10 @@ def preferred() -> Iterator[None]:
             os.setpriority(os.PRIO_PROCESS, 0, _NICE)
             stack.callback(os.setpriority, os.PRIO_PROCESS, 0, before)
         with suppress(OSError):
-            session = _SESSION.read_text().split()[-1]
-            _SESSION.write_text(str(_NICE))
-            stack.callback(_SESSION.write_text, session)
+            # Empty for what init itself started: no session was made for it.
+            if group := _SESSION.read_text().split():
+                _SESSION.write_text(str(_NICE))
+                stack.callback(_SESSION.write_text, group[-1])
         yield
 
 
