@@ -85,7 +85,7 @@ def test_read_takes_a_position_a_limit_and_an_encoding() -> None:
     assert client.handler.calls == [("read", PATH, Position(7, 0), 3)]
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 1_000_000])
+@pytest.mark.parametrize("size", [0, 1, 2, 98_303, 98_304, 98_305, 196_608, 1_000_000])
 def test_read_as_base64_is_exact(size: int) -> None:
     """Any bytes come back, however many: a large answer ends with its newline too."""
     data = (bytes(range(256)) * 4000)[:size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 from collections.abc import Iterator
@@ -293,6 +294,71 @@ def test_a_long_batch_leaves_in_pieces_as_the_client_reads() -> None:
     batch, single = client.connection.answers
     assert [a["id"] for a in (*batch, single)] == list(range(21))
     assert len(client.handler.calls) == 21
+
+
+READ = '{"path":"/a","encoding":"base64","max_bytes":4194304}'
+LONG = bytes(range(256)) * 4096
+EXCERPT = Excerpt(LONG, HERE, HERE, False, True)
+
+
+def told_of_long(reply: dict[str, Any]) -> bool:
+    """Tell whether an answer has all of LONG."""
+    return base64.b64decode(reply["result"]["data"], validate=True) == LONG
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+def test_a_long_read_leaves_in_pieces_as_the_client_reads(is_later: bool) -> None:
+    """A client that is slow to read makes the daemon hold little; the next answer has to wait."""
+    later: Deferred[Excerpt] = Deferred()
+    client = Client(congest_at=100_000, read=later if is_later else EXCERPT, position=HERE)
+    client.send(request(1, "log.read", READ) + request(2))
+    if is_later:
+        later.callback(EXCERPT)
+    sent = []
+    while client.connection.congested:
+        assert client.connection.paused
+        assert len(client.connection.output) < 300_000
+        sent += client.connection.sent
+        client.connection.sent.clear()
+        client.conversation.output_drained()
+    client.connection.sent[:0] = sent
+    first, second = client.connection.answers
+    assert told_of_long(first)
+    assert second == answer(2)
+
+
+def test_a_long_read_in_a_batch_is_whole() -> None:
+    """Between other entries, and without a trace of one that nobody waits for."""
+    client = Client(read=EXCERPT, position=HERE)
+    client.send(f"[{request(1)},{request(2, 'log.read', READ)},{request(3)}]")
+    client.send(request(None, "log.read", READ) + request(4))
+    batch, single = client.connection.answers
+    assert [one["id"] for one in (*batch, single)] == [1, 2, 3, 4]
+    assert told_of_long(batch[1])
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+def test_a_stopping_daemon_ends_a_long_read(is_later: bool) -> None:
+    """Its answer is complete, those behind it are not begun."""
+    later: Deferred[Excerpt] = Deferred()
+    client = Client(congest_at=1, read=later if is_later else EXCERPT, position=HERE)
+    client.send(request(1, "log.read", READ) + request(2))
+    client.conversation.finish()
+    if is_later:
+        later.callback(EXCERPT)
+    (only,) = client.connection.answers
+    assert told_of_long(only)
+    assert client.connection.closed
+
+
+def test_the_rest_of_a_long_read_goes_with_its_client() -> None:
+    """Nothing is encoded for somebody who is gone."""
+    client = Client(congest_at=1, read=EXCERPT)
+    client.send(request(1, "log.read", READ))
+    client.connection.is_gone = True
+    client.conversation.connection_lost()
+    client.conversation.output_drained()
+    assert len(client.connection.output) < 200_000
 
 
 def test_a_long_batch_leaves_the_reactor_to_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.jsonrpc.framing import MAX_TEXT_BYTES
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import Excerpt, Position
 
 HERE = Position(7, 3)
 
@@ -65,6 +66,18 @@ def test_input_may_be_cut_anywhere(text: str, data: st.DataObject) -> None:
     client.conversation.input_ended()
     assert answers + client.connection.output == once.connection.output
     assert client.connection.closed == once.connection.closed
+
+
+def test_a_long_answer_that_is_under_way_is_sent_whole() -> None:
+    """And only once; then the next image carries out what came behind it."""
+    read = '{"jsonrpc":"2.0","id":8,"method":"log.read","params":["/a",null,1048576,"base64"]}'
+    excerpt = Excerpt(b"\0" * 1_000_000, HERE, HERE, False, True)
+    client = Client(congest_at=1, read=excerpt)
+    client.send(read + _ASK % 9)
+    successor = go_on(client, position=HERE)
+    (long,) = client.connection.answers
+    assert base64.b64decode(long["result"]["data"]) == b"\0" * 1_000_000
+    assert [one["id"] for one in successor.connection.answers] == [9]
 
 
 def test_a_line_that_is_skipped_is_skipped_on() -> None:

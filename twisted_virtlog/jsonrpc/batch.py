@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from twisted_virtlog.jsonrpc.messages import Batch
@@ -14,10 +14,14 @@ _PIECE_DESCRIPTORS = 64
 
 
 class Reply(NamedTuple):
-    """Bytes to send and the descriptors to send with them, which whoever holds it owns."""
+    """Bytes to send and the descriptors to send with them, which whoever holds it owns.
+
+    :ivar rest: makes the pieces that follow; only a reply without descriptors has such.
+    """
 
     text: bytes
     descriptors: Sequence[int] = ()
+    rest: Iterator[bytes] | None = None
 
 
 #: What becomes of a notification.
@@ -42,8 +46,9 @@ class BatchReply:
         """Gather the reply to an entry; NO_REPLY leaves no trace."""
         if reply is NO_REPLY:
             return
-        self._gathered += (b"," if self.begun else b"[", reply.text)
-        self._gathered_bytes += len(reply.text)
+        pieces = (reply.text, *(reply.rest or ()))
+        self._gathered += (b"," if self.begun else b"[", *pieces)
+        self._gathered_bytes += sum(map(len, pieces))
         self._descriptors += reply.descriptors
         self.begun = True
 

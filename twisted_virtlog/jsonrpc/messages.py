@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from twisted_virtlog.jsonrpc.framing import NotJSON
+from twisted_virtlog.jsonrpc.long_result import LongResult
 from twisted_virtlog.jsonrpc.scanner import Scanner
 
 NULL = Raw(b"null")
@@ -182,6 +184,14 @@ def encode_result(request_id: Raw, result: object) -> bytes:
     :raises UnicodeEncodeError: a string of the result has surrogates.
     """
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', _encode(result), b"}"))
+
+
+def encode_long_result(request_id: Raw, result: LongResult) -> Iterator[bytes]:
+    """Make the same in pieces, at least one."""
+    pieces = result.pieces()
+    yield b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', next(pieces)))
+    yield from pieces
+    yield b"}"
 
 
 def encode_error(request_id: Raw, error: ErrorObject) -> bytes:

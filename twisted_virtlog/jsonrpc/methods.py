@@ -13,6 +13,7 @@ from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc import schema
 from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
 from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.long_result import LongResult
 from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, openrpc_document
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
@@ -46,13 +47,14 @@ def _read(services: Services, params: schema.ReadParams) -> Answer[values.Excerp
     return services.handler.read(params.path, position, params.max_bytes)
 
 
-def _excerpt(
-    excerpt: values.Excerpt, params: schema.ReadParams
-) -> schema.ReadResult | schema.BytesReadResult:
+def _excerpt(excerpt: values.Excerpt, params: schema.ReadParams) -> schema.ReadResult | LongResult:
     start = schema.Position.of(excerpt.start)
     if params.encoding == "base64":
         end = schema.Position.of(excerpt.end)
-        return schema.BytesReadResult(excerpt.data, params.encoding, start, end, excerpt.gap)
+        empty = schema.ReadResult("", params.encoding, start, end, excerpt.gap)
+        # The data is the first member.
+        before, quotes, after = msgspec.json.encode(empty).partition(b'""')
+        return LongResult(before + quotes[:1], excerpt.data, quotes[1:] + after)
     text, text_end = decode_excerpt(excerpt, params.max_bytes)
     end = schema.Position.of(text_end)
     return schema.ReadResult(text, params.encoding, start, end, excerpt.gap)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.jsonrpc.batch import NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
 from twisted_virtlog.jsonrpc.framing import NotJSON, TextStream
+from twisted_virtlog.jsonrpc.long_result import LongResult
 from twisted_virtlog.jsonrpc.messages import (
     ABSENT,
     NULL,
@@ -26,6 +27,7 @@ from twisted_virtlog.jsonrpc.messages import (
     Message,
     Request,
     encode_error,
+    encode_long_result,
     encode_result,
     parse,
 )
@@ -55,6 +57,8 @@ class JSONRPCConversation(Conversation):
         self._services = services
         self._texts: TextStream[Message] = TextStream(parse)
         self._batch: BatchReply | None = None
+        #: Of an answer whose beginning was sent.
+        self._rest: Iterator[bytes] | None = None
 
     def feed(self, data: bytes) -> None:
         """See Conversation."""
@@ -67,12 +71,14 @@ class JSONRPCConversation(Conversation):
 
     def finish(self) -> None:
         """See IConversation; the answer to a batch that is not carried out yet ends early."""
+        self._send_rest()
         if self._batch is not None and not self._waiting:
             self._end_batch(self._batch)
         super().finish()
 
     def suspended(self) -> Suspended:
         """See IConversation."""
+        self._send_rest()
         state = msgspec.structs.replace(
             self._texts.suspended(), input_ended=self._input_ended, closed=self._closed
         )
@@ -98,8 +104,15 @@ class JSONRPCConversation(Conversation):
 
     def handle_next(self) -> bool | Deferred[None]:
         """See Conversation."""
+        if self._rest is not None:
+            self._send_next(self._rest)
+            return True
         if self._batch is not None:
             return self._continue_batch(self._batch)
+        return self._handle_text()
+
+    def _handle_text(self) -> bool | Deferred[None]:
+        """Take the next text that the client sent, and carry it out or begin to."""
         try:
             message = self._texts.next_text()
         except NotJSON as error:
@@ -119,12 +132,29 @@ class JSONRPCConversation(Conversation):
         return reply.addCallback(self._send)
 
     def _send(self, reply: Reply) -> None:
-        if reply is not NO_REPLY:
-            if len(reply.text) < _LARGE_BYTES:
-                self.connection.send(reply.text + b"\n", reply.descriptors)
-            else:
-                self.connection.send(reply.text, reply.descriptors)
-                self.connection.send(b"\n")
+        if reply is NO_REPLY:
+            return
+        if reply.rest is not None:
+            self._rest = reply.rest
+            self.connection.send(reply.text)
+            if self._closed:
+                self._send_rest()
+        elif len(reply.text) < _LARGE_BYTES:
+            self.connection.send(reply.text + b"\n", reply.descriptors)
+        else:
+            self.connection.send(reply.text, reply.descriptors)
+            self.connection.send(b"\n")
+
+    def _send_rest(self) -> None:
+        """Send all that is left of an answer, whether the client takes it or not."""
+        while self._rest is not None:
+            self._send_next(self._rest)
+
+    def _send_next(self, rest: Iterator[bytes]) -> None:
+        piece = next(rest, None)
+        if piece is None:
+            self._rest = None
+        self.connection.send(b"\n" if piece is None else piece)
 
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
         """Carry out entries until there is a piece to send, one waits, or others have a turn."""
@@ -219,8 +249,13 @@ def _succeed(request: Request, method: Method[Any, Any], params: object, value: 
     descriptors = () if method.descriptors is None else method.descriptors(value)
     try:
         if request.id is not ABSENT:
-            text = encode_result(request.id, method.present(value, params))
-            return Reply(text, descriptors)
+            result = method.present(value, params)
+            if isinstance(result, LongResult):
+                pieces = encode_long_result(request.id, result)
+                if result.is_long:
+                    return Reply(next(pieces), rest=pieces)
+                return Reply(b"".join(pieces))
+            return Reply(encode_result(request.id, result), descriptors)
     except Exception:
         _close_all(descriptors)
         raise

@@ -186,16 +186,6 @@ class ReadResult(Struct, frozen=True):
     ]
 
 
-class BytesReadResult(Struct, frozen=True):
-    """What ReadResult becomes for "base64": the encoder writes bytes so, and faster than others."""
-
-    data: bytes
-    encoding: Encoding
-    start: Position
-    end: Position
-    gap: bool
-
-
 class LogEntry(Struct, frozen=True):
     """An open log."""
 
