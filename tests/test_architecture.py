@@ -30,6 +30,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "jsonrpc.framing": (),
     "jsonrpc.messages": (),
     "jsonrpc.batch": (),
+    "jsonrpc.long_result": (),
     "jsonrpc.params": (),
     "jsonrpc.schema": (),
     "jsonrpc.text": (),
