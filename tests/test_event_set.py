@@ -51,8 +51,31 @@ class Room:
 
     def __init__(self) -> None:
         self.reactor = TurnedReactor()
-        self.events = EventSet(self.reactor)
+        self.now = 1.0
+        self.pace = 0.001
+        self.is_calm = True
+        self.events = EventSet(self.reactor, lambda: self.is_calm, self.seconds)
         self._sockets: list[socket.socket] = []
+
+    def seconds(self) -> float:
+        """Tell a time that goes on whenever somebody looks."""
+        self.now += self.pace
+        return self.now
+
+    def client(self, requests: int) -> End:
+        """Add one that asks so many more times, each time as soon as it is answered."""
+        self.pace = 10e-6
+        ours, theirs = self.pair()
+
+        def answer() -> None:
+            ours.sock.recv(1)
+            if len(ours.told) <= requests:
+                theirs.send(b"?")
+
+        ours.act = answer
+        theirs.send(b"?")
+        self.events.addReader(ours)
+        return ours
 
     def pair(self) -> tuple[End, socket.socket]:
         """Make a pair of sockets."""
@@ -173,3 +196,103 @@ def test_all_can_be_removed_at_once(room: Room) -> None:
     assert not select.select([room.events.fileno()], [], [], 0)[0]
     room.events.addReader(first)
     assert room.events.getReaders() == [first]
+
+
+def answered_in_a_turn(room: Room, client: End) -> int:
+    """Tell how many requests of a client one turn of the reactor answers."""
+    before = len(client.told)
+    room.events.doRead()
+    return len(client.told) - before
+
+
+def test_a_client_that_asks_again_at_once_need_not_wait_for_the_reactor(room: Room) -> None:
+    """As soon as it has shown that it does, and as long as it goes on."""
+    client = room.client(requests=20)
+    assert answered_in_a_turn(room, client) == 1
+    assert answered_in_a_turn(room, client) == 20
+
+
+def test_the_reactor_has_its_turn_whatever_a_client_asks(room: Room) -> None:
+    """After a millisecond."""
+    client = room.client(requests=100_000)
+    answered_in_a_turn(room, client)
+    assert 50 < answered_in_a_turn(room, client) < 200
+    assert 50 < answered_in_a_turn(room, client) < 200
+
+
+def test_nobody_is_waited_for_long_and_not_again_soon(room: Room) -> None:
+    """In vain for some microseconds once; then only after the client showed again what it does."""
+    client = room.client(requests=1)
+    room.events.doRead()
+    began = room.now
+    room.events.doRead()
+    assert 50e-6 < room.now - began < 150e-6
+    again = room.client(requests=30)
+    assert [answered_in_a_turn(room, again) for _ in range(18)] == [1] * 16 + [15, 0]
+    assert len(client.told) == 2
+
+
+def test_a_client_that_asks_now_and_then_is_not_waited_for(room: Room) -> None:
+    """Each of its requests costs one look at the set."""
+    client = room.client(requests=100)
+    for _ in range(5):
+        room.now += 0.0001
+        assert answered_in_a_turn(room, client) == 1
+
+
+def test_nobody_is_waited_for_while_a_pipe_fills(room: Room) -> None:
+    """It begins with the next turn, or ends in the middle of one."""
+    room.is_calm = False
+    client = room.client(requests=100)
+    assert [answered_in_a_turn(room, client) for _ in range(3)] == [1, 1, 1]
+    room.is_calm = True
+    answer = client.act
+
+    def fill() -> None:
+        room.is_calm = len(client.told) < 6
+        answer()
+
+    client.act = fill
+    assert answered_in_a_turn(room, client) == 3
+
+
+def test_many_clients_need_no_waiting(room: Room) -> None:
+    """What they ask comes together by itself."""
+    clients = [room.client(requests=100) for _ in range(3)]
+    for _ in range(3):
+        assert [len(one.told) for one in clients] == [len(clients[0].told)] * 3
+        before = len(clients[0].told)
+        room.events.doRead()
+        assert len(clients[0].told) == before + 1
+
+
+def test_once_there_are_many_the_reactor_has_its_turn(room: Room) -> None:
+    """They are not served by looking again and again."""
+    client = room.client(requests=100)
+    room.events.doRead()
+    answer = client.act
+
+    def act() -> None:
+        answer()
+        if len(client.told) == 5:
+            for _ in range(2):
+                room.client(requests=100)
+
+    client.act = act
+    assert answered_in_a_turn(room, client) == 5
+
+
+@pytest.mark.parametrize("name", ["hold", "close"])
+def test_a_request_may_hold_or_close_the_set(room: Room, name: str) -> None:
+    """Then nobody is told anything more in this turn."""
+    client = room.client(requests=100)
+    room.events.doRead()
+    answer = client.act
+
+    def act() -> None:
+        answer()
+        if len(client.told) == 5:
+            getattr(room.events, name)()
+
+    client.act = act
+    assert answered_in_a_turn(room, client) == 4

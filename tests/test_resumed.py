@@ -425,7 +425,7 @@ def test_servers_that_are_no_longer_served(host: Host, tmp_path: Path) -> None:
     former = ServerState(
         1, services=(ServiceState((SocketState(listening.detach()),)),), clients=(client,)
     )
-    reception = Reception(host.reactor, host.clock)
+    reception = Reception(host.reactor, host.clock, lambda: True)
     with theirs, capturedLogs() as logged:
         reception.resume(DaemonState(1, {"jsonrpc": former}, ()), [host.server])
         assert theirs.recv(1) == b""
@@ -441,7 +441,7 @@ def test_a_listening_socket_that_is_none(host: Host) -> None:
     number = ours.detach()
     sockets = (SocketState(file), SocketState(number))
     state = ServerState(5, services=(ServiceState(sockets),))
-    reception = Reception(host.reactor, host.clock)
+    reception = Reception(host.reactor, host.clock, lambda: True)
     with theirs, capturedLogs() as logged:
         reception.resume(DaemonState(1, {"a server": state}, ()), [host.server])
         assert [event["server"] for event in logged if "error" in event] == ["a server"]

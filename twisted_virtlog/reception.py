@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList
@@ -29,16 +29,19 @@ class Reception:
 
     _logger = Logger()
 
-    def __init__(self, reactor: IReactorFDSet, clock: Clock) -> None:
-        """Serve nobody yet."""
+    def __init__(self, reactor: IReactorFDSet, clock: Clock, calm: Callable[[], bool]) -> None:
+        """Serve nobody yet.
+
+        :param calm: see :class:`EventSet`.
+        """
         self.servers: list[Server] = []
-        self._events = EventSet(reactor)
+        self._events = EventSet(reactor, calm)
         self._clock = clock
         self._listeners: list[Listener] = []
 
     def serve_ready(self) -> None:
         """See to clients who wait for the reactor, in the middle of its turn."""
-        self._events.doRead()
+        self._events.serve_ready()
 
     def listen(self, endpoint: str, server: Server, required: bool) -> None:
         """Listen at an endpoint.

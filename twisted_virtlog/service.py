@@ -121,12 +121,13 @@ class VirtlogService(Service):
         self._started_at = former.started_at if former else datetime.now(timezone.utc)
         self._started = former.started if former else time.monotonic()
         self._clock = MonotonicClock(self._reactor)
-        self._reception = Reception(self._reactor, self._clock)
+        self._reception = Reception(self._reactor, self._clock, lambda: watch.is_calm)
+        watch = PipeWatch(self._reactor, between=self._reception.serve_ready)
         self._timeout = IdleTimeout(self._clock, self._idle_since, self.timed_out)
         self.handler = LogHandler(
             self._clock,
             self._in_thread,
-            PipeWatch(self._reactor, between=self._reception.serve_ready),
+            watch,
             Pipes(settings.pipe_size, kernel_limits(read_text)),
             _log_settings(settings),
             self.keeper,

@@ -128,6 +128,11 @@ class PipeWatch:
         else:
             self._pipes.unregister(pipe)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether no pipe is known to be filling fast."""
+        return not (self._busy or self._ready)
+
     def __len__(self) -> int:
         return len(self._readers)
 
