@@ -32,6 +32,7 @@ from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.outage import CHECK_SECONDS
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.reader import Reading, WouldBlock
+from twisted_virtlog.logs.removal import Remover
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.sources import Scratch
 from twisted_virtlog.logs.watch import PipeWatch
@@ -92,6 +93,7 @@ class LogHandler:
         self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._clock = clock
         self._in_thread = in_thread
+        self._remove = Remover(in_thread)
         self._settings = settings
         # By the caller's spelling and, if that is another, by the name of the real file.
         self._logs: dict[str, OpenLog] = {}
@@ -256,9 +258,9 @@ class LogHandler:
         try:
             os.set_blocking(pipe, False)
             self.pipes.adopt(pipe)
-            writer = Writer(
-                file, self._settings.limits, steps_left=details.steps_left if details else 0
-            )
+            steps_left = details.steps_left if details else 0
+            limits = self._settings.limits
+            writer = Writer(file, limits, steps_left=steps_left, remove=self._remove)
             log = OpenLog(self, pipe, writer, path, real_path, state.driver, state.domain)
             log.resume(details)
         except OSError as error:
@@ -357,7 +359,8 @@ class LogHandler:
 
     def _make_writer(self, path: str, truncate: bool) -> Writer:
         try:
-            return Writer(link_target(path), self._settings.limits, truncate)
+            limits = self._settings.limits
+            return Writer(link_target(path), limits, truncate, remove=self._remove)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
 

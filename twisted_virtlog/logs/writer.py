@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.logs.removal import AT_ONCE, Remover
 from twisted_virtlog.logs.rotation import (
     PIPE_CHUNK_BYTES,
     Create,
@@ -69,6 +70,7 @@ class Writer:
         "_file",
         "_gone",
         "_inode",
+        "_remove",
         "_replaced_at",
         "_rotates",
         "_steps",
@@ -80,13 +82,19 @@ class Writer:
     )
 
     def __init__(
-        self, path: str, limits: Limits, truncate: bool = False, steps_left: int | None = None
+        self,
+        path: str,
+        limits: Limits,
+        truncate: bool = False,
+        steps_left: int | None = None,
+        remove: Remover = AT_ONCE,
     ) -> None:
         """Open the file at its end, creating it with mode 0600.
 
         :param truncate: remove the file and its backups first.
         :param steps_left: go on where the writer of another process stopped, see
             :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
+        :param remove: removes old files.
         :raises SystemFailure: it cannot be opened or removed.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
@@ -96,6 +104,7 @@ class Writer:
         self.written = 0
         self.rollovers = 0
         self.splices = True
+        self._remove = remove
         self._steps: Sequence[RollOverStep] = ()
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
@@ -107,7 +116,7 @@ class Writer:
             return
         if truncate:
             for name in truncated_paths(path, limits.max_backups):
-                self._attempt(f"Unable to delete file {name}", _remove, name)
+                self._attempt(f"Unable to delete file {name}", remove, name)
         self._use(self._open())
 
     def reopen(self) -> None:
@@ -286,8 +295,7 @@ class Writer:
                 action = f"Unable to rename {step.source} to {step.target}"
                 self._attempt(action, self._rename, step.source, step.target)
             elif isinstance(step, Remove):
-                self._remember(step.path)
-                self._attempt(f"Unable to remove {step.path}", _remove, step.path)
+                self._attempt(f"Unable to remove {step.path}", self._rotate_away, step.path)
             elif isinstance(step, Create):
                 self._replace()
             self._steps = self._steps[1:]
@@ -297,19 +305,19 @@ class Writer:
         if os.path.lexists(source):
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
             # not. If the target cannot be removed, the rename says why.
-            self._remember(target)
             with contextlib.suppress(OSError):
-                os.unlink(target)
+                self._rotate_away(target)
             os.rename(source, target)
         return 0
 
-    def _remember(self, doomed: str) -> None:
-        """Note the inode of a file that is about to be removed."""
-        with contextlib.suppress(OSError):
-            inode = os.lstat(doomed).st_ino
+    def _rotate_away(self, path: str) -> int:
+        """Remove a file, and note its inode."""
+        inode = self._remove(path)
+        if inode:
             if self._gone is None:
                 self._gone = deque(maxlen=_REMEMBERED_INODES)
             self._gone.append(inode)
+        return 0
 
     def _replace(self) -> None:
         """Begin the file anew, with an inode that no position of a removed file can mean.
@@ -328,7 +336,7 @@ class Writer:
                 if status.st_size or status.st_ino not in self._gone:
                     break
                 held.append(file)
-                self._attempt(f"Unable to remove {self.path}", _remove, self.path)
+                self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
                 file = self._open_sparing(held)
         finally:
             for other in held:
@@ -411,9 +419,3 @@ def _size(path: str) -> int | None:
         return os.lstat(path).st_size
     except OSError:
         return None
-
-
-def _remove(path: str) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    return 0
