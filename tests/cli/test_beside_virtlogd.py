@@ -153,6 +153,7 @@ def test_a_stale_pid_file_is_no_obstacle(both: tuple[User, User]) -> None:
         assert not stale.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "status"), [([], 6), (["-d"], 1)])
 def test_a_socket_that_cannot_be_bound_has_its_status(
     both: tuple[User, User], arguments: list[str], status: int

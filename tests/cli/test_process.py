@@ -128,6 +128,7 @@ def test_closed_standard_streams_are_no_guest_s(user: User) -> None:
     assert streams == {"/dev/null"}
 
 
+@pytest.mark.slow
 def test_it_stays_while_a_log_is_open_or_a_client_is_connected(user: User) -> None:
     """The timeout counts from when the last of them is gone."""
     process = user.start("--timeout", "1")

@@ -194,6 +194,7 @@ def test_both_answer_alike(pair: Pair) -> None:
 
 
 @pytest.mark.usefixtures("held")
+@pytest.mark.slow
 def test_both_find_the_same_arguments_too_short(pair: Pair) -> None:
     """Wherever they end."""
     # (flags are the same to all of them)

@@ -18,6 +18,7 @@ _UNSHARE = ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-c
 _UNSHARE += ["--mount-proc", "--propagation", "private"]
 
 
+@pytest.mark.slow
 def test_a_session_libvirtd_starts_uses_and_loses_the_daemon() -> None:
     """Found by VIRTLOGD_PATH; it serves all guests, and ends after its time-out."""
     run = subprocess.run(

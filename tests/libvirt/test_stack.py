@@ -62,6 +62,7 @@ def test_logs_that_libvirt_opens_are_seen_by_json_rpc(lives: dict[str, dict[str,
         assert step["read"] == step["console"]
 
 
+@pytest.mark.slow
 def test_a_guest_may_be_started_as_soon_as_it_is_destroyed(stack: Stack) -> None:
     """Its logs are free at once."""
     result = stack.run("destroyed_and_started", times=5)
