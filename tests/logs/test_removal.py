@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.logs.fakes import World
-from twisted_virtlog.logs.removal import AT_ONCE, LARGE_BYTES, Remover
+from twisted_virtlog.logs.removal import (
+    AMPLE_BYTES,
+    AT_ONCE,
+    LARGE_BYTES,
+    LARGE_BYTES_ALONE,
+    Remover,
+)
 
 
 def make(path: Path, size: int) -> int:
@@ -46,11 +52,16 @@ class Later:
         self.calls.clear()
 
 
+@pytest.fixture(autouse=True)
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+
+
 def test_a_small_file_is_gone_at_once(tmp_path: Path) -> None:
     """With its data."""
     later = Later()
     inode = make(tmp_path / "a", LARGE_BYTES - 1)
-    assert Remover(later)(str(tmp_path / "a")) == inode
+    assert Remover(later, 2)(str(tmp_path / "a")) == inode
     assert list(tmp_path.iterdir()) == []
     assert later.calls == []
     assert held_files(tmp_path) == []
@@ -60,10 +71,36 @@ def test_a_large_files_data_goes_later(tmp_path: Path) -> None:
     """Its name goes at once."""
     later = Later()
     inode = make(tmp_path / "a", LARGE_BYTES)
-    assert Remover(later)(str(tmp_path / "a")) == inode
+    assert Remover(later, 2)(str(tmp_path / "a")) == inode
     assert list(tmp_path.iterdir()) == []
     assert held_files(tmp_path) == [f"{tmp_path}/a (deleted)"]
     later.run()
+    assert held_files(tmp_path) == []
+
+
+def test_without_another_processor_only_the_largest_are_left_to_a_thread(tmp_path: Path) -> None:
+    """It would take the reactor's time all the same, and more of it."""
+    later = Later()
+    make(tmp_path / "a", LARGE_BYTES_ALONE - 1)
+    Remover(later, 1)(str(tmp_path / "a"))
+    assert later.calls == []
+    make(tmp_path / "a", LARGE_BYTES_ALONE)
+    Remover(later, 1)(str(tmp_path / "a"))
+    assert list(tmp_path.iterdir()) == []
+    later.run()
+    assert held_files(tmp_path) == []
+
+
+def test_where_there_is_little_room_it_is_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next file needs it."""
+    later = Later()
+    make(tmp_path / "a", LARGE_BYTES)
+    room = os.statvfs_result((4096, 512, 0, 0, AMPLE_BYTES // 512 - 1, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: room)
+    Remover(later, 2)(str(tmp_path / "a"))
+    assert later.calls == []
     assert held_files(tmp_path) == []
 
 
@@ -77,7 +114,7 @@ def test_a_link_to_a_large_file_is_removed_alone(tmp_path: Path) -> None:
     later = Later()
     make(tmp_path / "a", LARGE_BYTES)
     (tmp_path / "b").symlink_to("a")
-    Remover(later)(str(tmp_path / "b"))
+    Remover(later, 2)(str(tmp_path / "b"))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert later.calls == []
 
@@ -101,7 +138,7 @@ def test_a_large_file_that_cannot_be_held_is_removed_all_the_same(
     make(tmp_path / "a", LARGE_BYTES)
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", fail)
-        Remover(later)(str(tmp_path / "a"))
+        Remover(later, 2)(str(tmp_path / "a"))
     assert list(tmp_path.iterdir()) == []
     assert later.calls == []
 

@@ -93,7 +93,7 @@ class LogHandler:
         self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._clock = clock
         self._in_thread = in_thread
-        self._remove = Remover(in_thread)
+        self._remove = Remover(in_thread, len(os.sched_getaffinity(0)))
         self._settings = settings
         # By the caller's spelling and, if that is another, by the name of the real file.
         self._logs: dict[str, OpenLog] = {}

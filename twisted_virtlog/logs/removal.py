@@ -8,8 +8,15 @@ import stat
 from collections.abc import Callable
 from functools import partial
 
-#: What ext4 frees in a millisecond or two. To have another thread do it costs a tenth of that.
-LARGE_BYTES = 4 * 1024 * 1024
+#: From this size on another thread is to free a file's data: it takes longer than telling a thread.
+LARGE_BYTES = 256 * 1024
+
+#: The same where there is no other processor, and what the thread does keeps the reactor waiting.
+LARGE_BYTES_ALONE = 4 * 1024 * 1024
+
+#: A file system with less room than this wants a file's room at once: who removes a file for the
+#: sake of the next one is to find the room that it had.
+AMPLE_BYTES = 256 * 1024 * 1024
 
 # Of O_PATH: it needs no right to read, and keeps the data all the same.
 _HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,8 +28,10 @@ Later = Callable[[Callable[[], None]], object]
 class Remover:
     """Removes a file's name at once, and has ``later`` free the data of a large one."""
 
-    def __init__(self, later: Later) -> None:
+    def __init__(self, later: Later, processors: int) -> None:
+        """:param processors: how many the process may use."""
         self._later = later
+        self._large = LARGE_BYTES if processors > 1 else LARGE_BYTES_ALONE
 
     def __call__(self, path: str) -> int:
         """Remove a file, if there is one.
@@ -32,23 +41,26 @@ class Remover:
         """
         try:
             status = os.lstat(path)
-            held = _hold(path) if _is_large(status) else -1
+            is_large = stat.S_ISREG(status.st_mode) and status.st_size >= self._large
+            held = _hold(path) if is_large else -1
             try:
                 os.unlink(path)
             finally:
                 if held >= 0:
-                    self._later(partial(os.close, held))
+                    self._let_go(held)
         except FileNotFoundError:
             return 0
         return status.st_ino
 
+    def _let_go(self, held: int) -> None:
+        if _has_ample_room(held):
+            self._later(partial(os.close, held))
+        else:
+            os.close(held)
+
 
 #: Waits for the data of large files, too.
-AT_ONCE = Remover(lambda call: call())
-
-
-def _is_large(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode) and status.st_size >= LARGE_BYTES
+AT_ONCE = Remover(lambda call: call(), 1)
 
 
 def _hold(path: str) -> int:
@@ -56,3 +68,11 @@ def _hold(path: str) -> int:
     with contextlib.suppress(OSError):
         return os.open(path, _HOLD_FLAGS)
     return -1
+
+
+def _has_ample_room(file: int) -> bool:
+    """Tell whether a file's file system does; False if it cannot be asked."""
+    with contextlib.suppress(OSError):
+        room = os.fstatvfs(file)
+        return room.f_bavail * room.f_frsize >= AMPLE_BYTES
+    return False
