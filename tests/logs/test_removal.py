@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,24 @@ def test_where_there_is_little_room_it_is_made_at_once(
 def test_what_is_not_there_is_no_failure(tmp_path: Path) -> None:
     """Somebody else removed it."""
     assert AT_ONCE(str(tmp_path / "a")) == 0
+
+
+def test_what_is_wrong_is_said_as_unlink_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of what is not there: a read-only file system says first that it is one."""
+
+    def fail(_path: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        AT_ONCE(str(tmp_path / "file" / "a"))
+    assert AT_ONCE(str(tmp_path / "missing" / "a")) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", fail)
+        with pytest.raises(OSError, match="Read-only"):
+            AT_ONCE(str(tmp_path / "missing"))
 
 
 def test_a_link_to_a_large_file_is_removed_alone(tmp_path: Path) -> None:

@@ -39,18 +39,21 @@ class Remover:
         :returns: its inode; 0 if there is none.
         :raises OSError: it cannot be removed.
         """
-        try:
+        inode, held = 0, -1
+        # Whatever is wrong, unlink(2) says it, and as virtlogd's does.
+        with contextlib.suppress(OSError):
             status = os.lstat(path)
-            is_large = stat.S_ISREG(status.st_mode) and status.st_size >= self._large
-            held = _hold(path) if is_large else -1
-            try:
-                os.unlink(path)
-            finally:
-                if held >= 0:
-                    self._let_go(held)
+            inode = status.st_ino
+            if stat.S_ISREG(status.st_mode) and status.st_size >= self._large:
+                held = os.open(path, _HOLD_FLAGS)
+        try:
+            os.unlink(path)
         except FileNotFoundError:
             return 0
-        return status.st_ino
+        finally:
+            if held >= 0:
+                self._let_go(held)
+        return inode
 
     def _let_go(self, held: int) -> None:
         if _has_ample_room(held):
@@ -61,13 +64,6 @@ class Remover:
 
 #: Waits for the data of large files, too.
 AT_ONCE = Remover(lambda call: call(), 1)
-
-
-def _hold(path: str) -> int:
-    """Open a file so that its data outlives its name; -1 if there is no descriptor for it."""
-    with contextlib.suppress(OSError):
-        return os.open(path, _HOLD_FLAGS)
-    return -1
 
 
 def _has_ample_room(file: int) -> bool:
