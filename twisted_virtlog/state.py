@@ -318,6 +318,10 @@ def encode(state: DaemonState) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+# (msgspec's errors are ValueErrors only in its newer releases)
+_MISTAKES = (ValueError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError)
+
+
 def decode(text: bytes) -> DaemonState:
     """Read a document of this version, of an older one, or of virtlogd.
 
@@ -328,7 +332,7 @@ def decode(text: bytes) -> DaemonState:
         _check_version(raw)
         document = msgspec.convert(_normalised(raw), _Document)
         pid = int(document.magic)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except _MISTAKES as error:
         raise StateError(f"the hand-over document cannot be read: {error}") from error
     details = document.details
     servers = {**document.daemon.servers, **(details.servers if details else {})}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import pybase64
 
 from twisted_virtlog.client.errors import BadAnswer
 from twisted_virtlog.values import Domain, Opened, Position
@@ -123,7 +123,7 @@ def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opene
 def _decode_read(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Chunk:
     result = _read_decoder.decode(text)
     try:
-        data = base64.b64decode(result.data, validate=True)
+        data = pybase64.b64decode(result.data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadAnswer(f"log.read was answered with what is no base64: {error}") from error
     return Chunk(data, result.start, result.end, result.gap)
