@@ -198,6 +198,18 @@ def test_all_can_be_removed_at_once(room: Room) -> None:
     assert room.events.getReaders() == [first]
 
 
+def when_told(client: End, times: int, act: Callable[[], object]) -> None:
+    """Have something happen as soon as a client was told so often that it may read."""
+    answer = client.act
+
+    def answer_and_act() -> None:
+        answer()
+        if len(client.told) == times:
+            act()
+
+    client.act = answer_and_act
+
+
 def answered_in_a_turn(room: Room, client: End) -> int:
     """Tell how many requests of a client one turn of the reactor answers."""
     before = len(client.told)
@@ -270,15 +282,7 @@ def test_once_there_are_many_the_reactor_has_its_turn(room: Room) -> None:
     """They are not served by looking again and again."""
     client = room.client(requests=100)
     room.events.doRead()
-    answer = client.act
-
-    def act() -> None:
-        answer()
-        if len(client.told) == 5:
-            for _ in range(2):
-                room.client(requests=100)
-
-    client.act = act
+    when_told(client, 5, lambda: [room.client(requests=100) for _ in range(2)])
     assert answered_in_a_turn(room, client) == 5
 
 
@@ -287,12 +291,5 @@ def test_a_request_may_hold_or_close_the_set(room: Room, name: str) -> None:
     """Then nobody is told anything more in this turn."""
     client = room.client(requests=100)
     room.events.doRead()
-    answer = client.act
-
-    def act() -> None:
-        answer()
-        if len(client.told) == 5:
-            getattr(room.events, name)()
-
-    client.act = act
+    when_told(client, 5, getattr(room.events, name))
     assert answered_in_a_turn(room, client) == 4
