@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf')
 
-.PHONY: run test test-all check format stress bench guard clean
+.PHONY: run test test-slow test-all check format stress bench guard clean
 
 run: $(VENV)/installed
 	$(BIN)/twistd --pidfile= -n virtlogd
@@ -15,8 +15,10 @@ run: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m "not slow"
 
-test-all: test
+test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m slow
+
+test-all: test test-slow
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
