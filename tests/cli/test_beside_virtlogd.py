@@ -80,15 +80,10 @@ def test_the_version_has_the_same_form(both: tuple[User, User]) -> None:
         assert re.fullmatch(r"\S*virtlogd \(\S+\) [\d.]+\S*\n", user.run("-V").output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
-    [
-        "-p mine.pid -t 1",
-        *(
-            pytest.param(arguments, marks=pytest.mark.slow)
-            for arguments in ("-t1", "--timeout 1x -- -t 50", "-t 1 -p ''", "-dt1")
-        ),
-    ],
+    ["-p mine.pid -t 1", "-t1", "--timeout 1x -- -t 50", "-t 1 -p ''", "-dt1"],
 )
 def test_it_starts_and_ends_as_virtlogd_does(both: tuple[User, User], arguments: str) -> None:
     """With the same files; in the end with none of them."""

@@ -150,6 +150,7 @@ def test_a_failing_log_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> N
         os.close(opened.write_end)
 
 
+@pytest.mark.slow
 def test_what_was_administered_goes_over(tmp_path: Path) -> None:
     """Limits, threads, the own log, the timeout, and who is connected since when."""
     server = string(b"virtlogd")

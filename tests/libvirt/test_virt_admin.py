@@ -331,6 +331,7 @@ def test_filters_and_outputs_change_what_is_logged(daemon: Host) -> None:
     assert "DOMAIN_GET_LOG_FILE_POSITION" not in daemon.side.said.read_text()
 
 
+@pytest.mark.slow
 def test_the_timeout_ends_the_daemon(daemon: Host) -> None:
     """With status 0, as nobody is connected and no log is open."""
     daemon.done("daemon-timeout", "--timeout", "1")

@@ -87,7 +87,7 @@ def endure(directory: Path, manager: ServiceManager, kills: int, seed: int) -> N
     assert len(manager.names) == 1
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_kills_cost_no_byte(tmp_path: Path, supervised: StartManager, seed: int) -> None:
     """Each byte is in the files once, and no guest sees an error."""
     settings = ("max_size = 100000", f"max_backups = {MAX_BACKUPS}")
