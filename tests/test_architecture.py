@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "twisted_virtlog"
 #: stands beside it.
 PURE: dict[str, tuple[str, ...]] = {
     "values": (),
+    "births": (),
     "errors": (),
     "state": (),
     "cli.getopt_long": (),

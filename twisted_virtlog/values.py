@@ -13,10 +13,13 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
     :ivar inode: the inode number of the file.
     :ivar offset: bytes from the beginning of that file.
+    :ivar birth: tells the file apart from an earlier one that had the same inode number, see
+        logs/identity.py; "" where that is not known.
     """
 
     inode: int
     offset: int
+    birth: str = ""
 
 
 class Domain(msgspec.Struct, frozen=True, gc=False):

@@ -75,6 +75,24 @@ def test_all_other_calls_give_their_values(daemon: FakeDaemon, client: BlockingC
     assert client.discover() == {"openrpc": "1.2.6", "methods": []}
 
 
+def test_a_position_has_a_birth(daemon: FakeDaemon, client: BlockingClient) -> None:
+    """It comes with each position of a newer daemon, and goes back with it; digits are numbers."""
+    here = {"inode": str(2**64 - 1), "offset": str(2**63 - 1), "birth": "h1.a"}
+    daemon.answers["log.position"] = lambda _params: here
+    most = Position(2**64 - 1, 2**63 - 1, "h1.a")
+    assert client.position("/a") == most
+    daemon.logs["/a"] = b"x"
+    client.read("/a", most)
+    assert daemon.requests[-1]["params"]["position"] == {
+        "inode": 2**64 - 1,
+        "offset": 2**63 - 1,
+        "birth": "h1.a",
+    }
+    # Older daemons refuse a member that they do not know.
+    client.read("/a", Position(INODE, 0))
+    assert daemon.requests[-1]["params"]["position"] == {"inode": INODE, "offset": 0}
+
+
 def test_a_long_answer_comes_in_pieces(daemon: FakeDaemon, client: BlockingClient) -> None:
     """More than one receive takes is put together."""
     daemon.logs["/a"] = os.urandom(4 * 1024 * 1024)

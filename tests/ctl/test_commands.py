@@ -57,8 +57,8 @@ def test_json_is_for_programs(daemon: FakeDaemon, run: Run, before: bool) -> Non
     )
     assert logs[0]["domain"] == LOG["domain"]
     assert info["limits"] == {"max_size": 2097152}
-    assert position == {"inode": INODE, "offset": 5}
-    assert appended == {"inode": INODE, "offset": 7}
+    assert position == {"inode": INODE, "offset": 5, "birth": ""}
+    assert appended == {"inode": INODE, "offset": 7, "birth": ""}
 
 
 @pytest.mark.parametrize(
@@ -90,27 +90,45 @@ def test_read_cuts_out_what_it_is_told(daemon: FakeDaemon, run: Run) -> None:
     assert output(run("read", "/a", "--from", end)) == ""
 
 
+def test_read_takes_a_position_with_its_birth(daemon: FakeDaemon, run: Run) -> None:
+    """It is sent as it came; and left out where there is none, as older daemons refuse it."""
+    daemon.logs["/a"] = b"one\ntwo\n"
+    assert output(run("read", "/a", "--from", f"{INODE}:4:h1.a-_Z+0")) == "two\n"
+    assert output(run("read", "/a", "--from", f"{INODE}:4")) == "two\n"
+    asked = [one["params"] for one in daemon.requests if one["method"] == "log.read"]
+    start = {"inode": INODE, "offset": 4}
+    assert [one["position"] for one in asked] == [{**start, "birth": "h1.a-_Z+0"}, start]
+
+
+def test_positions_are_printed_with_their_birth(daemon: FakeDaemon, run: Run) -> None:
+    """As --from takes them; in JSON as the daemon sends them, large numbers as digits."""
+    here = {"inode": str(2**60), "offset": 5, "birth": "h1.a"}
+    daemon.answers["log.position"] = lambda _params: here
+    assert output(run("position", "/a")) == f"{2**60}:5:h1.a\n"
+    assert json.loads(output(run("--json", "position", "/a"))) == here
+
+
 def test_read_in_json_tells_where_to_go_on(daemon: FakeDaemon, run: Run) -> None:
     """A program gets the data, in base64 if it must, and the positions."""
     daemon.logs["/a"] = "ä\nb\n".encode()
     assert json.loads(output(run("--json", "read", "/a"))) == {
         "data": "ä\nb\n",
         "encoding": "utf-8",
-        "start": {"inode": INODE, "offset": 0},
-        "end": {"inode": INODE, "offset": 5},
+        "start": {"inode": INODE, "offset": 0, "birth": ""},
+        "end": {"inode": INODE, "offset": 5, "birth": ""},
         "gap": False,
     }
     assert json.loads(output(run("--json", "read", "/a", "--bytes", "1"))) == {
         "data": base64.b64encode(b"\xc3").decode(),
         "encoding": "base64",
-        "start": {"inode": INODE, "offset": 0},
-        "end": {"inode": INODE, "offset": 1},
+        "start": {"inode": INODE, "offset": 0, "birth": ""},
+        "end": {"inode": INODE, "offset": 1, "birth": ""},
         "gap": False,
     }
     assert json.loads(output(run("--json", "read", "/a", "--tail", "1"))) == {
         "data": "b\n",
         "encoding": "utf-8",
-        "end": {"inode": INODE, "offset": 5},
+        "end": {"inode": INODE, "offset": 5, "birth": ""},
         "gap": False,
     }
 
@@ -172,6 +190,8 @@ def test_an_answered_error_is_status_1(run: Run) -> None:
         (["position", "/\udcff"], "no UTF-8"),
         (["read", "/a", "--from", "7"], "write INODE:OFFSET"),
         (["read", "/a", "--from", f"{2**64}:0"], "write INODE:OFFSET"),
+        (["read", "/a", "--from", "7:0:"], "write INODE:OFFSET"),
+        (["read", "/a", "--from", "7:0:a b"], "write INODE:OFFSET"),
         (["read", "/a", "--tail", "1", "--bytes", "1"], "do not go together"),
         (["read", "/a", "--bytes", "0"], "--bytes"),
         (["append", "/a", "x", "--domain-name", "web"], "go together"),

@@ -17,8 +17,9 @@ from twisted_virtlog.values import Domain, Excerpt, LogState, LogStatus, Opened,
 PATH = "/var/log/libvirt/qemu/web.log"
 GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
 GUEST_JSON = {"uuid": GUEST.uuid, "name": "web"}
-START = {"inode": 7, "offset": 0}
-END = {"inode": 7, "offset": 3}
+START = {"inode": 7, "offset": 0, "birth": "h1.x"}
+END = {"inode": 7, "offset": 3, "birth": "h1.x"}
+HERE = Position(7, 3, "h1.x")
 OPENED_AT = datetime(2024, 2, 29, 12, 0, 0, 250, tzinfo=timezone.utc)
 
 
@@ -32,7 +33,8 @@ def result(client: Client, method: str, params: Any = msgspec.UNSET) -> Any:
 
 def excerpt(data: bytes, gap: bool = False) -> Excerpt:
     """Make an excerpt: bytes from the beginning of a closed log."""
-    return Excerpt(data, Position(7, 0), Position(7, len(data)), gap=gap, final=True)
+    start, end = Position(7, 0, "h1.x"), Position(7, len(data), "h1.x")
+    return Excerpt(data, start, end, gap=gap, final=True)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_open_hands_out_the_pipe(params: Any, call: tuple[Any, ...]) -> None:
     """The answer tells where the log goes on, and comes with one descriptor."""
     read_end, write_end = os.pipe()
     try:
-        client = Client(open=Opened(Position(7, 3), write_end))
+        client = Client(open=Opened(HERE, write_end))
         assert result(client, "log.open", params) == {"position": END, "fds": 1}
         assert client.handler.calls == [call]
         assert client.connection.descriptors == [write_end]
@@ -61,11 +63,37 @@ def test_open_hands_out_the_pipe(params: Any, call: tuple[Any, ...]) -> None:
 
 
 def test_position_tells_the_end() -> None:
-    """Inode and offset, and nothing else."""
-    client = Client(position=Position(7, 3))
+    """Inode, offset and birth, and nothing else."""
+    client = Client(position=HERE)
     assert result(client, "log.position", {"path": PATH}) == END
     assert result(client, "log.position", [PATH]) == END
     assert client.handler.calls == [("position", PATH)] * 2
+
+
+def test_numbers_that_not_every_reader_takes_are_digits() -> None:
+    """Beyond 2**53 a reader that holds numbers as doubles would round them."""
+    most = Position(2**64 - 1, 2**63 - 1, "t.y")
+    digits = {"inode": str(2**64 - 1), "offset": str(2**63 - 1), "birth": "t.y"}
+    assert result(Client(position=most), "log.position", [PATH]) == digits
+    assert result(Client(append=most), "log.append", [PATH, "x"]) == digits
+    client = Client(read=Excerpt(b"", most, most, gap=False, final=True))
+    for encoding in ("utf-8", "base64"):
+        answer = result(client, "log.read", [PATH, digits, 1, encoding])
+        assert answer["start"] == answer["end"] == digits
+    assert client.handler.calls == [("read", PATH, most, 1)] * 2
+    last_number = {"inode": 2**53, "offset": 2**53, "birth": ""}
+    client = Client(position=Position(2**53, 2**53))
+    assert result(client, "log.position", [PATH]) == last_number
+    client = Client(position=Position(2**53 + 1, 0))
+    assert result(client, "log.position", [PATH])["inode"] == str(2**53 + 1)
+
+
+def test_a_position_without_a_birth_is_taken() -> None:
+    """Older clients send none, and newer ones none that is empty."""
+    client = Client(read=excerpt(b""))
+    for position in ({"inode": 7, "offset": 3}, {"inode": "7", "offset": "3", "birth": ""}):
+        result(client, "log.read", [PATH, position])
+    assert [call[2] for call in client.handler.calls] == [Position(7, 3)] * 2
 
 
 def test_read_begins_at_the_oldest_byte() -> None:
@@ -82,7 +110,7 @@ def test_read_takes_a_position_a_limit_and_an_encoding() -> None:
     params = {"path": PATH, "position": START, "max_bytes": 3, "encoding": "base64"}
     expected = {"data": "/wAK", "encoding": "base64", "start": START, "end": END, "gap": True}
     assert result(client, "log.read", params) == expected
-    assert client.handler.calls == [("read", PATH, Position(7, 0), 3)]
+    assert client.handler.calls == [("read", PATH, Position(7, 0, "h1.x"), 3)]
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 98_303, 98_304, 98_305, 196_608, 1_000_000])
@@ -92,7 +120,7 @@ def test_read_as_base64_is_exact(size: int) -> None:
     params = {"path": PATH, "max_bytes": 1 << 20, "encoding": "base64"}
     answer = result(Client(read=excerpt(data)), "log.read", params)
     assert base64.b64decode(answer["data"], validate=True) == data
-    assert answer["end"] == {"inode": 7, "offset": size}
+    assert answer["end"] == {"inode": 7, "offset": size, "birth": "h1.x"}
 
 
 def test_read_replaces_broken_bytes() -> None:
@@ -103,7 +131,7 @@ def test_read_replaces_broken_bytes() -> None:
 
 def test_append_sends_the_message_as_utf8() -> None:
     """As it is, with nothing added."""
-    client = Client(append=Position(7, 3))
+    client = Client(append=HERE)
     assert result(client, "log.append", [PATH, "ü\n\0"]) == END
     assert client.handler.calls == [("append", PATH, "ü\n\0".encode(), "none", None)]
     result(client, "log.append", {"path": PATH, "message": "", "driver": "x", "domain": GUEST_JSON})
@@ -112,9 +140,7 @@ def test_append_sends_the_message_as_utf8() -> None:
 
 def status(**changes: Any) -> LogStatus:
     """Make the status of an open log."""
-    log = LogStatus(
-        PATH, "qemu", GUEST, Position(7, 3), OPENED_AT, 100, 2, LogState.OPEN, None, lost_bytes=0
-    )
+    log = LogStatus(PATH, "qemu", GUEST, HERE, OPENED_AT, 100, 2, LogState.OPEN, None, lost_bytes=0)
     return msgspec.structs.replace(log, **changes)
 
 

@@ -63,7 +63,7 @@ FAULTS: dict[str, tuple[ParamsDecoder[Any], Any, list[str]]] = {
     "too large": (READ, {"path": "/a", "max_bytes": 4194305}, ["4194305", "<= 4194304"]),
     "fraction": (READ, {"path": "/a", "max_bytes": 1.5}, ["max_bytes is 1.5", "`int`"]),
     "choice": (READ, {"path": "/a", "encoding": "utf8"}, ['encoding is "utf8"', '"utf-8"']),
-    "position": (READ, ["/a", 5], ["position is 5", '"inode"']),
+    "position": (READ, ["/a", 5], ["position is 5", "as a result had it"]),
     "half a position": (READ, ["/a", {"inode": 1}], ["position is", "missing `offset`"]),
     "more than a position": (
         READ,
@@ -73,6 +73,10 @@ FAULTS: dict[str, tuple[ParamsDecoder[Any], Any, list[str]]] = {
     "negative": (READ, ["/a", {"inode": -1, "offset": 0}], ["position.inode is -1", ">= 0"]),
     "inode": (READ, ["/a", {"inode": 2**64, "offset": 0}], ["position is", "< 2**64"]),
     "offset": (READ, ["/a", {"inode": 0, "offset": 2**63}], ["position.offset is", "<="]),
+    "inode as text": (READ, ["/a", {"inode": str(2**64), "offset": 0}], ["< 2**64"]),
+    "offset as text": (READ, ["/a", {"inode": 0, "offset": str(2**63)}], ["< 2**63"]),
+    "no digits": (READ, ["/a", {"inode": "0x7", "offset": 0}], ['inode is "0x7"', "matching"]),
+    "birth": (READ, ["/a", {"inode": 0, "offset": 0, "birth": 1}], ["birth is 1", "`str`"]),
     "uuid": (
         OPEN,
         {"path": "/a", "domain": {"uuid": UUID[:-1], "name": "x"}},

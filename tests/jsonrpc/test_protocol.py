@@ -20,7 +20,7 @@ from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.values import Excerpt, Opened, Position
 
 HERE = Position(7, 3)
-HERE_JSON = {"inode": 7, "offset": 3}
+HERE_JSON = {"inode": 7, "offset": 3, "birth": ""}
 
 
 def request(number: Any, method: str = "log.position", params: str = '["/a"]') -> str:

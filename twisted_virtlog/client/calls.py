@@ -101,9 +101,14 @@ class Call(Generic[R]):
     descriptors: int = 0
 
 
+def _decoder(result: type[R]) -> msgspec.json.Decoder[R]:
+    # Not strict: numbers that not every JSON reader holds exactly come as strings of digits.
+    return msgspec.json.Decoder(result, strict=False)
+
+
 def plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
     """Decode a result that is of a type, without descriptors."""
-    decoder = msgspec.json.Decoder(result)
+    decoder = _decoder(result)
     return lambda text, _descriptors: decoder.decode(text)
 
 
@@ -112,8 +117,8 @@ _decode_true = plain(bool)
 _decode_list = plain(list[LogInfo])
 _decode_info = plain(DaemonInfo)
 _decode_document = plain(dict[str, Any])
-_open_decoder = msgspec.json.Decoder(_OpenResult)
-_read_decoder = msgspec.json.Decoder(_ReadResult)
+_open_decoder = _decoder(_OpenResult)
+_read_decoder = _decoder(_ReadResult)
 
 
 def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opened:
@@ -142,8 +147,19 @@ def tell_position(path: str) -> Call[Position]:
 
 def read_log(path: str, position: Position | None, max_bytes: int) -> Call[Chunk]:
     """Ask for bytes of a log; in base64 on the wire, so that every byte survives."""
-    params = {"path": path, "position": position, "max_bytes": max_bytes, "encoding": "base64"}
+    params = {
+        "path": path,
+        "position": None if position is None else _position_param(position),
+        "max_bytes": max_bytes,
+        "encoding": "base64",
+    }
     return Call("log.read", _decode_read, params)
+
+
+def _position_param(position: Position) -> dict[str, object]:
+    members: dict[str, object] = {"inode": position.inode, "offset": position.offset}
+    # Daemons before 0.2 refuse members that they do not know.
+    return {**members, "birth": position.birth} if position.birth else members
 
 
 def append_message(path: str, message: str, driver: str, domain: Domain | None) -> Call[Position]:

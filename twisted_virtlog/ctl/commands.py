@@ -9,13 +9,12 @@ import sys
 from collections.abc import Iterable
 
 import click
-import msgspec
 
 from twisted_virtlog import __version__
 from twisted_virtlog.client import Chunk, Domain, Position
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.administration import ADMINISTRATION
-from twisted_virtlog.ctl.outcomes import Program, print_answer
+from twisted_virtlog.ctl.outcomes import Program, json_of, print_answer
 from twisted_virtlog.ctl.parameters import (
     Settings,
     common_options,
@@ -106,7 +105,7 @@ def list_logs(settings: Settings) -> None:
 @common_options
 @pass_settings
 def position(settings: Settings, path: str) -> None:
-    """Tell the end of an open log, as INODE:OFFSET.
+    """Tell the end of an open log, as INODE:OFFSET:BIRTH, without BIRTH where there is none.
 
     All that was written to the log before is in its file, below the offset.
     """
@@ -144,7 +143,7 @@ def read(
     with settings.connect() as client:
         chunks = read_to_end(client, path, start, max_bytes)
         if settings.json:
-            click.echo(msgspec.json.encode(_excerpt(list(chunks), tail)))
+            click.echo(json_of(_excerpt(list(chunks), tail)))
         else:
             _copy(chunks, path, tail)
 

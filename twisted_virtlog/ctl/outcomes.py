@@ -22,6 +22,9 @@ UNREACHABLE_STATUS = 3
 INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141
 
+#: JSON readers that hold numbers as doubles are exact up to here.
+MAX_EXACT_NUMBER = 2**53
+
 
 class Program(click.Group):
     """Runs a subcommand and ends as the documentation of the exit statuses says."""
@@ -57,7 +60,20 @@ def print_answer(settings: Settings, answer: Any, text: str) -> None:
 
     :param text: the same for people.
     """
-    click.echo(msgspec.json.encode(answer) if settings.json else text)
+    click.echo(json_of(answer) if settings.json else text)
+
+
+def json_of(answer: Any) -> bytes:
+    """Return an answer in JSON; numbers that not every reader takes are strings of digits."""
+    return msgspec.json.encode(_exact(msgspec.to_builtins(answer)))
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _exact(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_exact(member) for member in value]
+    return str(value) if isinstance(value, int) and value > MAX_EXACT_NUMBER else value
 
 
 def _fail(

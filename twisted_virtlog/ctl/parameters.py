@@ -108,7 +108,7 @@ def start_position(function: F) -> F:
     return click.option(
         "--from",
         "start",
-        metavar="INODE:OFFSET",
+        metavar="INODE:OFFSET[:BIRTH]",
         callback=_parse_position,
         help="Begin here, not at the oldest byte.",
     )(function)
@@ -158,8 +158,10 @@ def _parse_position(
 ) -> Position | None:
     if value is None:
         return None
-    if match := re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})", value):
-        inode, offset = map(int, match.groups())
+    if match := re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})(?::([!-~]{1,256}))?", value):
+        inode, offset = int(match[1]), int(match[2])
         if inode < 1 << 64 and offset < 1 << 63:
-            return Position(inode=inode, offset=offset)
-    raise click.BadParameter(f"{value!r} is no position; write INODE:OFFSET, as 262147:4096")
+            return Position(inode, offset, match[3] or "")
+    raise click.BadParameter(
+        f"{value!r} is no position; write INODE:OFFSET or INODE:OFFSET:BIRTH, as 262147:4096"
+    )

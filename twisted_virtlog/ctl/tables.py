@@ -54,8 +54,9 @@ def logging_table(logging: OwnLogging) -> str:
 
 
 def position_text(position: Position) -> str:
-    """Write a position as ``read --from`` takes it."""
-    return f"{position.inode}:{position.offset}"
+    """Return a position as ``read --from`` takes it."""
+    text = f"{position.inode}:{position.offset}"
+    return visible(f"{text}:{position.birth}") if position.birth else text
 
 
 def visible(text: str) -> str:

@@ -38,8 +38,16 @@ def _position(services: Services, params: schema.PositionParams) -> Answer[value
 
 
 def _as_it_is(value: object, _params: object) -> object:
-    # (values.Position has the members of schema.Position)
     return value
+
+
+def _point(
+    position: values.Position, _params: schema.PositionParams | schema.AppendParams
+) -> values.Position | schema.Position:
+    if position.inode <= schema.MAX_EXACT_NUMBER and position.offset <= schema.MAX_EXACT_NUMBER:
+        # As nearly always: it has the members of schema.Position.
+        return position
+    return schema.Position.of(position)
 
 
 def _read(services: Services, params: schema.ReadParams) -> Answer[values.Excerpt]:
@@ -142,7 +150,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         params=ParamsDecoder(schema.PositionParams),
         result=schema.Position,
         ask=_position,
-        present=_as_it_is,
+        present=_point,
         errors=(Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
     ),
     Method(
@@ -167,7 +175,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         params=ParamsDecoder(schema.AppendParams),
         result=schema.Position,
         ask=_append,
-        present=_as_it_is,
+        present=_point,
         errors=(Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
     ),
     Method(

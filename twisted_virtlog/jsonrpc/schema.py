@@ -28,35 +28,54 @@ LogPath = Annotated[
 Driver = Annotated[str, Meta(description='name of what writes the log, as "qemu"; only shown')]
 NonNegative = Annotated[int, Meta(ge=0)]
 
+#: JSON readers that hold numbers as doubles are exact up to here.
+MAX_EXACT_NUMBER = 2**53
+
+_Digits = Annotated[
+    str, Meta(pattern=r"^[0-9]{1,20}\Z", extra_json_schema={"pattern": "^[0-9]{1,20}$"})
+]
+_LargeNumber = "; as a string of digits beyond 2**53, for readers that hold numbers as doubles"
+
 
 class Position(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A point in a log, valid while rotation renames the file."""
 
     inode: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="inode number of the file, below 2**64",
-            extra_json_schema={"maximum": 2**64 - 1},
-        ),
+        Annotated[int, Meta(ge=0, extra_json_schema={"maximum": 2**64 - 1})] | _Digits,
+        Meta(description="inode number of the file, below 2**64" + _LargeNumber),
     ]
     offset: Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="bytes from the beginning of that file")
+        Annotated[int, Meta(ge=0, le=2**63 - 1)] | _Digits,
+        Meta(description="bytes from the beginning of that file, below 2**63" + _LargeNumber),
     ]
+    birth: Annotated[
+        str,
+        Meta(
+            max_length=256,
+            description="tells the file apart from an earlier one that had the same inode number;"
+            ' "" where that is not known',
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         """Check what msgspec, whose bounds end at 2**63, cannot."""
-        if self.inode >= 2**64:
+        if int(self.inode) >= 2**64:
             raise ValueError("Expected `inode` < 2**64")
+        if int(self.offset) >= 2**63:
+            raise ValueError("Expected `offset` < 2**63")
 
     @classmethod
     def of(cls, position: values.Position) -> Position:
-        """Make the same of what the log handler has."""
-        return cls(position.inode, position.offset)
+        """Return the same as JSON has it: numbers that not every reader takes become strings."""
+        return cls(_exact(position.inode), _exact(position.offset), position.birth)
 
     def value(self) -> values.Position:
-        """Tell the same as the log handler has it."""
-        return values.Position(self.inode, self.offset)
+        """Return the same as the log handler has it."""
+        return values.Position(int(self.inode), int(self.offset), self.birth)
+
+
+def _exact(number: int) -> int | str:
+    return number if number <= MAX_EXACT_NUMBER else str(number)
 
 
 class Domain(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -146,7 +165,7 @@ class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
 
     position: Annotated[
         Position | None,
-        Meta(description='where to begin, {"inode": int, "offset": int}; null: at the oldest byte'),
+        Meta(description="where to begin, as a result had it; null: at the oldest byte"),
     ] = None
     max_bytes: Annotated[
         int, Meta(ge=1, le=MAX_READ_BYTES, description="the most bytes of the log to return")

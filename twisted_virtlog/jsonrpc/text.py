@@ -34,7 +34,7 @@ def decode_excerpt(excerpt: Excerpt, max_bytes: int) -> tuple[str, Position]:
         return text, end
     if held_back > end.offset or (cut and not taken):
         return data.decode("utf-8", "replace"), end
-    return text, Position(end.inode, end.offset - held_back)
+    return text, Position(end.inode, end.offset - held_back, end.birth)
 
 
 def printable(text: str) -> str:

@@ -1,0 +1,41 @@
+"""Comparing births: what is known to be another file, and what is not known."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_virtlog.births import differ, with_cut
+
+
+@pytest.mark.parametrize(
+    ("of_position", "of_file", "expected"),
+    [
+        ("h1.a", "h1.a", False),
+        ("h1.a", "h1.b", True),
+        # Unknown is not different.
+        ("", "h1.b", False),
+        ("h1.a", "", False),
+        ("h1.a", "t.b", False),
+        ("h1.a", "h81.b", False),
+        # A position from before the cut, from after it, and from another cut.
+        ("h1.a", "h1.a+5", True),
+        ("h1.a+5", "h1.a+5", False),
+        ("h1.a+4", "h1.a+5", True),
+        # The cut is not known any more.
+        ("h1.a+5", "h1.a", False),
+        ("h1.a+5", "h1.b", True),
+        # Whatever a client sends.
+        ("+", "h1.a+5", False),
+        ("x", "h1.a", False),
+    ],
+)
+def test_only_what_is_known_is_different(of_position: str, of_file: str, expected: bool) -> None:
+    """Births of one kind are compared, and cuts as far as the file's is known."""
+    assert differ(of_position, of_file) is expected
+
+
+def test_a_cut_is_a_second_part() -> None:
+    """Where the file itself tells nothing, a cut tells nothing either."""
+    assert with_cut("h1.a", "5") == "h1.a+5"
+    assert with_cut("h1.a", "") == "h1.a"
+    assert with_cut("", "5") == ""
