@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["twisted_virtlog"]):
     from twisted_virtlog.values import Excerpt, Position
 
 _HERE = Position(7, 3)
-_BUSY = LogBusy("/p", "qemu", None, datetime(2024, 2, 29, tzinfo=timezone.utc))
+_BUSY = LogBusy("/p", "qemu", None, datetime(2024, 2, 29, tzinfo=timezone.utc), 7)
 _EXCERPT = Excerpt(b"data", _HERE, _HERE, gap=False, final=False)
 
 _TYPES: list[XDRType[Any]] = [ERROR_BODY]

@@ -29,19 +29,23 @@ class LogBusy(LogError):
     :ivar driver: the holder's driver.
     :ivar domain: the holder's guest, if it named one.
     :ivar opened_at: since when, an aware time.
+    :ivar pipe: the pipe's inode number; see LogStatus.
     """
 
-    def __init__(self, path: str, driver: str, domain: Domain | None, opened_at: datetime) -> None:
+    def __init__(
+        self, path: str, driver: str, domain: Domain | None, opened_at: datetime, pipe: int
+    ) -> None:
         holder = f"driver {driver!r}" + (f", guest {domain.name!r}" if domain else "")
         since = opened_at.isoformat(timespec="seconds")
         super().__init__(f"{path} is open already, by {holder}, since {since}", path)
         self.driver = driver
         self.domain = domain
         self.opened_at = opened_at
+        self.pipe = pipe
 
 
 class NoSuchLog(LogError):
-    """The log is not open (position), or no file of it exists (read)."""
+    """The log is not open (position, close), or no file of it exists (read)."""
 
 
 class SystemFailure(LogError):

@@ -13,6 +13,7 @@ from twisted_virtlog.state import Suspended
 from twisted_virtlog.values import (
     ClientLimits,
     ClientStatus,
+    Closed,
     Counts,
     Domain,
     Excerpt,
@@ -48,6 +49,14 @@ class ILogHandler(Interface):
         :raises SystemFailure: the file or the pipe cannot be opened.
         :raises LimitReached: no descriptors are left.
         :raises ShuttingDown: the daemon is stopping.
+        """
+
+    def close_log(path: str) -> Answer[Closed]:
+        """Write what an open log's pipe holds, and close the log, whoever holds the write end.
+
+        What is written to the pipe later is refused (EPIPE); the path is free.
+
+        :raises NoSuchLog: the log is not open.
         """
 
     def position(path: str) -> Answer[Position]:

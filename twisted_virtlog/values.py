@@ -63,6 +63,17 @@ class Excerpt(msgspec.Struct, frozen=True):
     final: bool
 
 
+class Closed(msgspec.Struct, frozen=True):
+    """A log that was closed on request, whoever still had its pipe's write end.
+
+    :ivar position: the end of the log's file; None if its file cannot be asked.
+    :ivar dropped: bytes of the pipe that could not be written and are lost.
+    """
+
+    position: Position | None
+    dropped: int
+
+
 class LogState(enum.Enum):
     """Whether a log's file takes what its guest writes."""
 
@@ -80,6 +91,7 @@ class LogStatus(msgspec.Struct, frozen=True):
     :ivar error: why the file cannot be written, when ``state`` is FAILING.
     :ivar lost_bytes: bytes read and dropped since the log was opened, as its file could not take
         them.
+    :ivar pipe: the pipe's inode number, which /proc/PID/fd shows of those who hold an end of it.
     """
 
     path: str
@@ -92,6 +104,7 @@ class LogStatus(msgspec.Struct, frozen=True):
     state: LogState
     error: str | None
     lost_bytes: int
+    pipe: int
 
 
 class Counts(msgspec.Struct, frozen=True):

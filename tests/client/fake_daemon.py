@@ -44,6 +44,7 @@ class FakeDaemon:
         self.logs: dict[str, bytes] = {}
         self.answers: dict[str, Answerer] = {
             "log.open": self._open,
+            "log.close": lambda params: {"position": self._position(params), "dropped": 0},
             "log.position": self._position,
             "log.read": self._read,
             "log.append": self._append,
@@ -168,6 +169,7 @@ LOG: dict[str, Any] = {
     "bytes": 1234,
     "rollovers": 0,
     "state": "open",
+    "pipe": 4321,
     "of a newer daemon": {},
 }
 

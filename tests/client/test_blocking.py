@@ -19,6 +19,7 @@ from twisted_virtlog.client import (
     BadAnswer,
     BlockingClient,
     Chunk,
+    Closed,
     Disconnected,
     Domain,
     Position,
@@ -66,10 +67,12 @@ def test_all_other_calls_give_their_values(daemon: FakeDaemon, client: BlockingC
     assert client.read("/a", Position(INODE, 2), 254) == Chunk(
         every_byte[2:], Position(INODE, 2), Position(INODE, 256), False
     )
+    assert client.close_log("/a") == Closed(Position(INODE, 259), 0)
     first, second = client.list()
     assert first.opened_at == datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
     assert (first.domain, first.error) == (Domain(uuid=LOG["domain"]["uuid"], name="web"), None)
     assert (second.state, second.error) == ("failing", "EIO")
+    assert first.pipe == 4321
     info = client.info()
     assert (info.pid, info.uptime_s, info.limits) == (42, 90.25, {"max_size": 2097152})
     assert client.discover() == {"openrpc": "1.2.6", "methods": []}

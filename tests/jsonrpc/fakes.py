@@ -16,7 +16,7 @@ from twisted_virtlog.interfaces import Answer, IConnection, ILogHandler
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
-from twisted_virtlog.values import Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 STARTED = datetime(2024, 2, 29, 12, 0, 0, tzinfo=timezone.utc)
 INFO = DaemonInfo(
@@ -53,6 +53,11 @@ class FakeHandler:
     def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Answer[Opened]:
         """See ILogHandler."""
         answer: Answer[Opened] = self._answer("open", path, driver, domain, truncate)
+        return answer
+
+    def close_log(self, path: str) -> Answer[Closed]:
+        """See ILogHandler."""
+        answer: Answer[Closed] = self._answer("close_log", path)
         return answer
 
     def position(self, path: str) -> Answer[Position]:

@@ -17,13 +17,19 @@ from twisted_virtlog.values import Domain
 SINCE = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
 GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
 GUEST_JSON = {"uuid": GUEST.uuid, "name": "web"}
-BUSY_DATA = {"driver": "qemu", "domain": None, "opened_at": "2024-02-29T12:00:00Z", "path": "/a"}
+BUSY_DATA = {
+    "driver": "qemu",
+    "domain": None,
+    "opened_at": "2024-02-29T12:00:00Z",
+    "pipe": 77,
+    "path": "/a",
+}
 FULL_DATA = {"errno": "ENOSPC", "strerror": os.strerror(errno.ENOSPC), "path": "/a"}
 INVALID_DATA = {"errno": "EINVAL", "strerror": os.strerror(errno.EINVAL), "path": "/a"}
 
 CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
-    (errors.LogBusy("/a", "qemu", None, SINCE), 1001, BUSY_DATA),
-    (errors.LogBusy("/a", "qemu", GUEST, SINCE), 1001, {**BUSY_DATA, "domain": GUEST_JSON}),
+    (errors.LogBusy("/a", "qemu", None, SINCE, 77), 1001, BUSY_DATA),
+    (errors.LogBusy("/a", "qemu", GUEST, SINCE, 77), 1001, {**BUSY_DATA, "domain": GUEST_JSON}),
     (errors.NoSuchLog("not open: /a", "/a"), 1002, {"path": "/a"}),
     (errors.SystemFailure("write", errno.ENOSPC, "/a"), 1003, FULL_DATA),
     (
@@ -67,7 +73,10 @@ def test_no_error_is_forgotten() -> None:
 def test_names_that_are_no_utf8_do_not_break_the_answer() -> None:
     """They are shown with replacements."""
     odd = os.fsdecode(b"/\xff")
-    for error in (errors.NoSuchLog(f"not open: {odd}", odd), errors.LogBusy(odd, odd, None, SINCE)):
+    for error in (
+        errors.NoSuchLog(f"not open: {odd}", odd),
+        errors.LogBusy(odd, odd, None, SINCE, 1),
+    ):
         told = msgspec.json.decode(msgspec.json.encode(error_object(error)))
         assert told["data"]["path"] == "/\ufffd"
         assert "/\ufffd" in told["message"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.jsonrpc.methods import METHODS
-from twisted_virtlog.values import Domain, Excerpt, LogState, LogStatus, Opened, Position
+from twisted_virtlog.values import Closed, Domain, Excerpt, LogState, LogStatus, Opened, Position
 
 PATH = "/var/log/libvirt/qemu/web.log"
 GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
@@ -138,9 +138,30 @@ def test_append_sends_the_message_as_utf8() -> None:
     assert client.handler.calls[-1] == ("append", PATH, b"", "x", GUEST)
 
 
+def test_close_tells_where_the_log_ended() -> None:
+    """And what it lost; null where the file cannot be asked."""
+    client = Client(close_log=Closed(HERE, 0))
+    assert result(client, "log.close", [PATH]) == {"position": END, "dropped": 0}
+    assert client.handler.calls == [("close_log", PATH)]
+    client = Client(close_log=Closed(None, 12))
+    assert result(client, "log.close", [PATH]) == {"position": None, "dropped": 12}
+
+
 def status(**changes: Any) -> LogStatus:
     """Make the status of an open log."""
-    log = LogStatus(PATH, "qemu", GUEST, HERE, OPENED_AT, 100, 2, LogState.OPEN, None, lost_bytes=0)
+    log = LogStatus(
+        PATH,
+        "qemu",
+        GUEST,
+        HERE,
+        OPENED_AT,
+        100,
+        2,
+        LogState.OPEN,
+        None,
+        lost_bytes=0,
+        pipe=9,
+    )
     return msgspec.structs.replace(log, **changes)
 
 
@@ -153,6 +174,7 @@ STATUS_JSON = {
     "bytes": 100,
     "rollovers": 2,
     "state": "open",
+    "pipe": 9,
 }
 
 

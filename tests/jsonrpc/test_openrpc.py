@@ -50,6 +50,7 @@ def test_every_method_is_in_it(document: Any) -> None:
     described = {m["name"]: [p["name"] for p in m["params"]] for m in document["methods"]}
     assert described == {
         "log.open": ["path", "driver", "domain", "truncate"],
+        "log.close": ["path"],
         "log.position": ["path"],
         "log.read": ["path", "position", "max_bytes", "encoding"],
         "log.append": ["path", "message", "driver", "domain"],

@@ -63,7 +63,7 @@ def _handler_error(body: dict[str, Any]) -> LogError | None:
     """Make the handler's error, or None if virtlogd refused the call without asking it."""
     number, message = body["int1"], body["message"]
     if number == errno.EBUSY:
-        return LogBusy("/another/spelling", "qemu", None, datetime.now(timezone.utc))
+        return LogBusy("/another/spelling", "qemu", None, datetime.now(timezone.utc), 7)
     if number == errno.EBADF or "No open log file" in message:
         return NoSuchLog("no such log", "/another/spelling")
     if body["code"] == 38:

@@ -25,7 +25,7 @@ OPENED_AT = datetime(2024, 2, 29, tzinfo=timezone.utc)
 
 LOG_ERRORS = [
     (
-        errors.LogBusy("/real", "qemu", None, OPENED_AT),
+        errors.LogBusy("/real", "qemu", None, OPENED_AT, 7),
         (38, 63, errno.EBUSY, "Cannot open log file: '/p': Device or resource busy"),
     ),
     (errors.NoSuchLog("none", "/real"), (1, 63, -1, "internal error: No open log file /p")),

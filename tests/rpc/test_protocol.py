@@ -406,7 +406,7 @@ MESSAGES = st.builds(
 )
 def test_any_bytes_are_survived(chunks: list[bytes], size: int) -> None:
     """Whatever is sent gives answers or an end, never an exception."""
-    busy = LogBusy("/p", "qemu", None, OPENED_AT)
+    busy = LogBusy("/p", "qemu", None, OPENED_AT, 7)
     read = Excerpt(b"data", HERE, HERE, gap=False, final=False)
     client = Client(open=busy, position=HERE, read=read, append=NoSuchLog("none"))
     data = b"".join(chunks)

@@ -22,7 +22,7 @@ from twisted_virtlog.client.errors import (
     TimedOut,
     Unreachable,
 )
-from twisted_virtlog.values import Domain, Opened, Position
+from twisted_virtlog.values import Closed, Domain, Opened, Position
 
 __all__ = [
     "MAX_READ_BYTES",
@@ -32,6 +32,7 @@ __all__ = [
     "Chunk",
     "ClientError",
     "ClientInfo",
+    "Closed",
     "DaemonInfo",
     "Disconnected",
     "Domain",

@@ -15,7 +15,7 @@ from twisted_virtlog.client.admin_calls import OwnLogging, ServerClients, Server
 from twisted_virtlog.client.calls import DEFAULT_READ_BYTES, Call, Chunk, DaemonInfo, LogInfo
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import Disconnected, TimedOut, Unreachable
-from twisted_virtlog.values import Domain, Opened, Position
+from twisted_virtlog.values import Closed, Domain, Opened, Position
 
 R = TypeVar("R")
 
@@ -62,6 +62,13 @@ class BlockingClient:
     ) -> Opened:
         """Open a log; the caller owns the write end of its pipe that comes in the result."""
         return self._perform(calls.open_log(path, driver, domain, truncate))
+
+    def close_log(self, path: str) -> Closed:
+        """Close a log, whoever holds its pipe, after writing what is in it.
+
+        What is written to the pipe later is refused: its writers get EPIPE.
+        """
+        return self._perform(calls.close_log(path))
 
     def position(self, path: str) -> Position:
         """Tell the end of an open log, after all that was written to its pipe until now."""

@@ -12,7 +12,7 @@ import msgspec
 import pybase64
 
 from twisted_virtlog.client.errors import BadAnswer
-from twisted_virtlog.values import Domain, Opened, Position
+from twisted_virtlog.values import Closed, Domain, Opened, Position
 
 R = TypeVar("R")
 
@@ -44,6 +44,8 @@ class LogInfo(msgspec.Struct, frozen=True):
     :ivar rollovers: files begun anew since the log was opened.
     :ivar state: ``open``, or ``failing`` with the reason in ``error``; a newer daemon may know
         others.
+    :ivar pipe: the pipe's inode number, N where ``/proc/PID/fd`` shows ``pipe:[N]``; None if the
+        daemon does not say it.
     """
 
     path: str
@@ -55,6 +57,7 @@ class LogInfo(msgspec.Struct, frozen=True):
     rollovers: int
     state: str
     error: str | None = None
+    pipe: int | None = None
 
 
 class DaemonInfo(msgspec.Struct, frozen=True):
@@ -113,6 +116,7 @@ def plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
 
 
 _decode_position = plain(Position)
+_decode_closed = plain(Closed)
 _decode_true = plain(bool)
 _decode_list = plain(list[LogInfo])
 _decode_info = plain(DaemonInfo)
@@ -138,6 +142,11 @@ def open_log(path: str, driver: str, domain: Domain | None, truncate: bool) -> C
     """Ask for the write end of a log's pipe."""
     params = {"path": path, "driver": driver, "domain": domain, "truncate": truncate}
     return Call("log.open", _decode_open, params, descriptors=1)
+
+
+def close_log(path: str) -> Call[Closed]:
+    """Ask for a log to be closed, whoever holds its pipe."""
+    return Call("log.close", _decode_closed, {"path": path})
 
 
 def tell_position(path: str) -> Call[Position]:

@@ -46,8 +46,10 @@ _MEANINGS = {
     Code.METHOD_NOT_FOUND: "there is no such method",
     Code.INVALID_PARAMS: "a parameter is missing, unknown, or of a wrong type or value",
     Code.INTERNAL_ERROR: "the daemon met what nobody foresaw; its own log has the particulars",
-    Code.LOG_BUSY: "the log is open; data has driver, domain and opened_at of the holder",
-    Code.NO_SUCH_LOG: "the log is not open (log.position), or no file of it exists (log.read)",
+    Code.LOG_BUSY: "the log is open; data has driver, domain, opened_at and pipe of the holder",
+    Code.NO_SUCH_LOG: (
+        "the log is not open (log.position, log.close), or no file of it exists (log.read)"
+    ),
     Code.SYSTEM_ERROR: "an operation of the system failed; data has errno (a name) and strerror",
     Code.LIMIT: "a limit of the daemon was reached; data.limit names it",
     Code.SHUTTING_DOWN: "the daemon is stopping",
@@ -117,6 +119,7 @@ def _holder_data(error: errors.LogBusy) -> dict[str, Any]:
         "driver": printable(error.driver),
         "domain": None if error.domain is None else Domain.of(error.domain),
         "opened_at": error.opened_at,
+        "pipe": error.pipe,
     }
 
 

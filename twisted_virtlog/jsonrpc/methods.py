@@ -33,6 +33,15 @@ def _opened_descriptors(opened: values.Opened) -> Sequence[int]:
     return (opened.write_end,)
 
 
+def _close(services: Services, params: schema.CloseParams) -> Answer[values.Closed]:
+    return services.handler.close_log(params.path)
+
+
+def _closed(closed: values.Closed, _params: schema.CloseParams) -> schema.CloseResult:
+    position = None if closed.position is None else schema.Position.of(closed.position)
+    return schema.CloseResult(position, closed.dropped)
+
+
 def _position(services: Services, params: schema.PositionParams) -> Answer[values.Position]:
     return services.handler.position(params.path)
 
@@ -95,6 +104,7 @@ def _entry(status: values.LogStatus) -> schema.LogEntry:
         bytes=status.bytes_written,
         rollovers=status.rollovers,
         state="failing" if status.state is values.LogState.FAILING else "open",
+        pipe=status.pipe,
         error=_reason(status),
     )
 
@@ -140,6 +150,18 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         present=_opened,
         descriptors=_opened_descriptors,
         errors=(Code.LOG_BUSY, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+    ),
+    Method(
+        name="log.close",
+        summary=(
+            "Write what is in an open log's pipe, then close the log, whoever holds the pipe's"
+            " other end. What is written to the pipe later is refused."
+        ),
+        params=ParamsDecoder(schema.CloseParams),
+        result=schema.CloseResult,
+        ask=_close,
+        present=_closed,
+        errors=(Code.NO_SUCH_LOG, Code.SHUTTING_DOWN),
     ),
     Method(
         name="log.position",

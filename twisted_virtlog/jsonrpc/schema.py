@@ -160,6 +160,10 @@ class OpenParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
     ] = False
 
 
+class CloseParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log to close."""
+
+
 class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
     """A part of a log."""
 
@@ -192,6 +196,18 @@ class OpenResult(Struct, frozen=True):
     ]
 
 
+class CloseResult(Struct, frozen=True):
+    """A log that was closed."""
+
+    position: Annotated[
+        Position | None,
+        Meta(description="the end of the log's file; null if the file cannot be asked"),
+    ]
+    dropped: Annotated[
+        int, Meta(ge=0, description="bytes of the pipe that could not be written, and are lost")
+    ]
+
+
 class ReadResult(Struct, frozen=True):
     """A part of a log."""
 
@@ -220,6 +236,9 @@ class LogEntry(Struct, frozen=True):
     state: Annotated[
         Literal["open", "failing"],
         Meta(description='"failing": the file cannot be written now; error says why'),
+    ]
+    pipe: Annotated[
+        int | None, Meta(description="N where /proc/PID/fd shows pipe:[N] of who holds the pipe")
     ]
     error: Annotated[str, Meta(description="present when failing")] | UnsetType = UNSET
 

@@ -38,7 +38,7 @@ from twisted_virtlog.logs.sources import Scratch
 from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.logs.writer import Writer, interrupted_rollover, link_target
 from twisted_virtlog.state import OpenLogState, Totals
-from twisted_virtlog.values import Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class LogHandler:
         holder = self._find(path, real_path)
         # The last guest may be gone already, and nobody has looked at its pipe since.
         if holder is not None and not holder.end_if_hung_up():
-            raise LogBusy(path, holder.driver, holder.domain, holder.opened_at)
+            raise LogBusy(path, holder.driver, holder.domain, holder.opened_at, holder.number)
         most = self._settings.max_open_logs
         if most and len(self._logs) >= most:
             raise LimitReached(
@@ -150,12 +150,13 @@ class LogHandler:
         self.keeper.opened(log.suspended())
         return opened
 
+    def close_log(self, path: str) -> Closed:
+        """See ILogHandler."""
+        return self._open_log(path).end_by_force()
+
     def position(self, path: str) -> Position:
         """See ILogHandler."""
-        log = self._logs.get(path) or self._find(path)
-        if log is None:
-            raise NoSuchLog(f"No open log file {path}", path)
-        return log.position()
+        return self._open_log(path).position()
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
         """See ILogHandler."""
@@ -349,6 +350,12 @@ class LogHandler:
         if log is None and self._logs:
             real_path = real_path or _real_path(path)
             log = self._real.get(real_path) or self._logs.get(real_path)
+        return log
+
+    def _open_log(self, path: str) -> OpenLog:
+        log = self._logs.get(path) or self._find(path)
+        if log is None:
+            raise NoSuchLog(f"No open log file {path}", path)
         return log
 
     def _make_pipe(self, path: str) -> tuple[int, int]:

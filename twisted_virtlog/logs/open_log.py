@@ -16,11 +16,14 @@ from twisted_virtlog.logs.keeper import Keeper
 from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
-from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity
+from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity, pipe_number
 from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
 from twisted_virtlog.logs.writer import Writer
 from twisted_virtlog.state import NO_UUID, LogDetails, OpenLogState
-from twisted_virtlog.values import Domain, LogState, LogStatus, Position
+from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, Position
+
+#: A log that is closed by force is drained so often while somebody goes on writing to its pipe.
+_LAST_LOOKS = 8
 
 
 class Owner(Protocol):
@@ -55,6 +58,7 @@ class OpenLog:
     :ivar path: as its caller spelled it.
     :ivar real_path: the same without symbolic links when it was opened.
     :ivar outage: set while the file cannot be written.
+    :ivar number: the pipe's inode number.
     """
 
     # There may be ten thousand.
@@ -64,6 +68,7 @@ class OpenLog:
         "domain",
         "driver",
         "lost",
+        "number",
         "opened_at",
         "outage",
         "path",
@@ -95,6 +100,7 @@ class OpenLog:
         self.lost = 0
         self._owner = owner
         self._pipe = pipe
+        self.number = pipe_number(pipe)
 
     # The reader's side.
 
@@ -194,6 +200,7 @@ class OpenLog:
             state=LogState.FAILING if outage else LogState.OPEN,
             error=str(outage.failure) if outage else None,
             lost_bytes=self.lost,
+            pipe=self.number,
         )
 
     def suspended(self) -> OpenLogState:
@@ -243,6 +250,27 @@ class OpenLog:
         :param kept: the pipe stays, with what is left in it.
         :returns: bytes that could not be written and are lost.
         """
+        left = self._flush(kept)
+        self._release()
+        return left
+
+    def end_by_force(self) -> Closed:
+        """Write what is left as far as the file takes it, and end, whoever holds a write end."""
+        self._logger.info("{path}: closed, as somebody asked for it", path=self.path)
+        for _ in range(_LAST_LOOKS):
+            with contextlib.suppress(NotWritten):
+                self.drain()
+            if self.outage is not None or not bytes_waiting(self._pipe):
+                break
+        dropped = self._flush(kept=False)
+        position = None
+        with contextlib.suppress(SystemFailure):
+            position = self.writer.position()
+        self._release()
+        self._owner.log_ended(self)
+        return Closed(position, dropped)
+
+    def _flush(self, kept: bool) -> int:
         outage = self.outage
         if outage is None:
             self._try(bytes_waiting(self._pipe))
@@ -253,15 +281,17 @@ class OpenLog:
         unsaid = 0 if kept else left + (outage.lost if outage else 0)
         if unsaid:
             self._logger.error(
-                "{path}: {lost} bytes lost, as the log ends while its file cannot be written",
+                "{path}: {lost} bytes lost, as the log ends before its file takes them",
                 path=self.path,
                 lost=unsaid,
             )
+        return left
+
+    def _release(self) -> None:
         self._owner.watch.remove(self._pipe)
         self._owner.pipes.close(self._pipe)
         self._pipe = -1
         self.writer.close()
-        return left
 
     # The file's failures.
 

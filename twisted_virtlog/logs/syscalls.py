@@ -54,6 +54,11 @@ def bytes_waiting(pipe: int) -> int:
     return _count[0]
 
 
+def pipe_number(pipe: int) -> int:
+    """Return a pipe's inode number, as ``/proc/PID/fd`` shows it: ``pipe:[N]``."""
+    return os.fstat(pipe).st_ino
+
+
 def pipe_capacity(pipe: int) -> int:
     """Tell how many bytes fit into a pipe."""
     return fcntl.fcntl(pipe, F_GETPIPE_SZ)
