@@ -76,6 +76,7 @@ class FakeDaemon:
     """What an administration acts on.
 
     :ivar timeouts: those that were set.
+    :ivar shutdowns: how many times it was told to end.
     """
 
     def __init__(self, *, has_own_log: bool = True, **pool: int) -> None:
@@ -83,13 +84,21 @@ class FakeDaemon:
         self.own_logging = FakeOwnLogging() if has_own_log else None
         self.pool = FakeThreadPool(**pool)
         self.timeouts: list[int] = []
+        self.shutdowns = 0
         self.servers = [
             Server("virtlogd", {0}, 1024, no_conversation),
             Server("admin", {0}, 5000, no_conversation),
         ]
         self.administration = Administration(
-            self.servers, lambda: cast(Any, self.pool), self.timeouts.append, self.own_logging
+            self.servers,
+            lambda: cast(Any, self.pool),
+            self.timeouts.append,
+            self.own_logging,
+            self._shut_down,
         )
+
+    def _shut_down(self) -> None:
+        self.shutdowns += 1
 
     @property
     def own_log(self) -> OwnLog:

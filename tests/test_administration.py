@@ -118,7 +118,9 @@ def pool() -> Iterator[ThreadPool]:
 
 def test_threads_are_started_and_ended(daemon: FakeDaemon, pool: ThreadPool) -> None:
     """A minimum starts them at once, a lower maximum ends those that are too many."""
-    administration = Administration(daemon.servers, lambda: pool, daemon.timeouts.append, None)
+    administration = Administration(
+        daemon.servers, lambda: pool, daemon.timeouts.append, None, lambda: None
+    )
     administration.set_thread_pool("virtlogd", 3, None, None)
     status = administration.thread_pool("admin")
     assert (status.min_workers, status.max_workers, status.workers) == (3, 10, 3)

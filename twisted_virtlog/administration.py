@@ -67,17 +67,20 @@ class Administration:
         thread_pool: Callable[[], ThreadPool],
         set_timeout: Callable[[int], None],
         own_logging: OwnLogging | None,
+        shut_down: Callable[[], None],
     ) -> None:
         """Act for nobody yet.
 
         :param servers: may change.
         :param thread_pool: gives the reactor's.
+        :param shut_down: ends the daemon, but not before it has returned.
         :param own_logging: None if another application does the logging.
         """
         self._servers = servers
         self._thread_pool = thread_pool
         self._set_timeout = set_timeout
         self._own_logging = own_logging
+        self._shut_down = shut_down
 
     def servers(self) -> Sequence[str]:
         """See IAdministration."""
@@ -195,6 +198,10 @@ class Administration:
     def set_timeout(self, seconds: int) -> None:
         """See IAdministration."""
         self._set_timeout(seconds)
+
+    def shut_down(self) -> None:
+        """See IAdministration."""
+        self._shut_down()
 
     def _server(self, name: str) -> Server:
         for server in self._servers:

@@ -42,9 +42,12 @@ class DaemonService(VirtlogService):
     """The daemon as a process of its own, whoever runs its reactor.
 
     :ivar stopping: it was told to end.
+    :ivar ended_on_purpose: it ends since nobody needs it or an administrator wants it, so that
+        nobody is to start it again before a client comes.
     """
 
     stopping = False
+    ended_on_purpose = False
 
     def __init__(
         self,
@@ -165,6 +168,13 @@ class DaemonService(VirtlogService):
     def timed_out(self) -> None:
         """End the process; see VirtlogService."""
         self._logger.info("neither clients nor open logs for as long as the timeout says")
+        self.ended_on_purpose = True
+        self._stop()
+
+    def shut_down(self) -> None:
+        """End the process; see VirtlogService."""
+        self._logger.info("an administrator shut the daemon down")
+        self.ended_on_purpose = True
         self._stop()
 
     def _resume_logging(self, state: LoggingState | None) -> None:

@@ -163,6 +163,9 @@ class IAdministration(Interface):
     def set_timeout(seconds: int) -> None:
         """End the daemon once it had neither clients nor open logs for so long; 0: never."""
 
+    def shut_down() -> None:
+        """End the daemon soon, whether logs are open or not; what asked for it is answered."""
+
 
 class IConnection(Interface):
     """One client's connection, as its protocol sees it; see :mod:`twisted_virtlog.connection`."""

@@ -237,6 +237,10 @@ class VirtlogService(Service):
         """Stop, as nobody needs the daemon."""
         self.stopService()
 
+    def shut_down(self) -> None:
+        """Stop, as an administrator asked for it."""
+        self.stopService()
+
     def info(self) -> DaemonInfo:
         """Tell what the daemon is and how much it does."""
         settings = self._settings
@@ -267,7 +271,11 @@ class VirtlogService(Service):
 
     def _make_servers(self) -> list[tuple[str, Server]]:
         administration = Administration(
-            self.servers, self._reactor.getThreadPool, self.set_timeout, self.own_logging
+            self.servers,
+            self._reactor.getThreadPool,
+            self.set_timeout,
+            self.own_logging,
+            lambda: self._reactor.callFromThread(self.shut_down),
         )
         services = Services(
             handler=self.handler,

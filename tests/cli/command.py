@@ -69,6 +69,7 @@ class User:
         self.pid_file = self.run_directory / "virtlogd.pid"
         self.socket = self.run_directory / "virtlogd-sock"
         self.config = directory / "virtlogd.conf"
+        self.environment: dict[str, str] = {}
         self._processes: list[subprocess.Popen[str]] = []
         directory.mkdir()
         if os.geteuid() == 0:
@@ -85,7 +86,7 @@ class User:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.directory,
-            env={"PATH": os.environ.get("PATH", os.defpath), **own},
+            env={"PATH": os.environ.get("PATH", os.defpath), **own, **self.environment},
         )
         self._processes.append(process)
         return process
@@ -96,14 +97,15 @@ class User:
         output, error = process.communicate(timeout=PATIENCE)
         return Said(process.returncode, output, error)
 
-    def connect(self) -> socket.socket:
-        """Connect to the socket for libvirt's drivers, as the user, when it is there."""
+    def connect(self, name: str = "virtlogd-sock") -> socket.socket:
+        """Connect to a socket, that for libvirt's drivers, as the user, when it is there."""
+        path = self.run_directory / name
         client = socket.socket(socket.AF_UNIX)
         own = os.geteuid()
         if own == 0:
             os.seteuid(65534)
         try:
-            until(lambda: client.connect_ex(str(self.socket)) == 0)
+            until(lambda: client.connect_ex(str(path)) == 0)
         finally:
             os.seteuid(own)
         return client

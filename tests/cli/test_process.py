@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.cli.command import User, until
 from twisted_virtlog import __version__
+from twisted_virtlog.cli.outcome import UNIT_VARIABLE, Status
 from twisted_virtlog.client import BlockingClient, RemoteError
 
 
@@ -47,6 +49,43 @@ def test_it_serves_until_a_signal_ends_it(user: User, number: int) -> None:
     assert process.communicate(timeout=30) == ("", "")
     assert process.returncode == 0
     assert user.files() == ["run", "run/libvirt"]
+
+
+def _shut_down(client: socket.socket) -> bytes:
+    """Call CONNECT_DAEMON_SHUTDOWN; return the answer's status and all that follows."""
+    client.settimeout(30)
+    client.sendall(struct.pack(">IIIiIII I", 32, 0x06900690, 1, 20, 0, 0, 0, 1))
+    answer = b"".join(iter(lambda: client.recv(4096), b""))
+    return answer[24:]
+
+
+@pytest.mark.parametrize("environment", [{}, {UNIT_VARIABLE: "1"}])
+def test_an_administrator_s_shutdown_is_answered_and_ends_the_daemon(
+    user: User, environment: dict[str, str]
+) -> None:
+    """With virtlogd's status, or under the daemon's own unit with one that it does not restart."""
+    user.environment = environment
+    process = user.start()
+    _answers(user, process)
+    with user.client() as client:
+        write_end = client.open(str(user.directory / "guest.log")).write_end
+    os.write(write_end, b"the last words\n")
+    with user.connect("virtlogd-admin-sock") as client:
+        assert _shut_down(client) == bytes(4)
+    assert process.wait(30) == (Status.NOT_NEEDED if environment else Status.DONE)
+    os.close(write_end)
+    assert (user.directory / "guest.log").read_bytes() == b"the last words\n"
+    assert not user.pid_file.exists()
+
+
+@pytest.mark.parametrize("environment", [{}, {UNIT_VARIABLE: "1"}])
+def test_a_daemon_that_nobody_needs_says_so_to_its_unit(
+    user: User, environment: dict[str, str]
+) -> None:
+    """After the timeout the status is virtlogd's, but for the daemon's own unit."""
+    user.environment = environment
+    expected = Status.NOT_NEEDED if environment else Status.DONE
+    assert user.run("--timeout", "1").status == expected
 
 
 def test_in_the_background_it_is_ready_when_the_command_returns(user: User) -> None:

@@ -43,9 +43,9 @@ def values(parameters: Any) -> dict[str, object]:
     return {one.field.decode(): one.value.value for one in parameters.params}
 
 
-def test_there_are_nineteen_procedures() -> None:
-    """Those of libvirt 9.0.0, one for each number."""
-    assert sorted(ADMIN_PROGRAM.procedures) == list(range(1, 20))
+def test_there_are_twenty_procedures() -> None:
+    """Those of libvirt 11.2, one for each number; 9.0.0 has all but the last."""
+    assert sorted(ADMIN_PROGRAM.procedures) == list(range(1, 21))
 
 
 def test_after_the_last_answer_the_connection_is_closed() -> None:
@@ -112,6 +112,24 @@ def test_the_timeout_is_set() -> None:
     for seconds in (600, 0, 2**32 - 1):
         results(client, 19, uint(seconds) + NO_FLAGS)
     assert daemon.timeouts == [600, 0, 2**32 - 1]
+
+
+@pytest.mark.parametrize("flags", [0, 1])
+def test_the_daemon_is_shut_down(flags: int) -> None:
+    """With and without the flag that asks for the state to be preserved."""
+    daemon = FakeDaemon()
+    results(AdminClient(daemon), 20, uint(flags))
+    assert daemon.shutdowns == 1
+
+
+@pytest.mark.parametrize("flags", [2, 3])
+def test_other_flags_of_a_shutdown_are_refused(flags: int) -> None:
+    """The error names those that are not known."""
+    daemon = FakeDaemon()
+    error = AdminClient(daemon).error(20, uint(flags))
+    assert (error.code, error.domain) == (8, 62)
+    assert error.message == b"unsupported flags (0x2) in function adminConnectDaemonShutdown"
+    assert daemon.shutdowns == 0
 
 
 def test_an_embedded_daemon_has_no_log_to_set() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from tests.cli.command import install
 from tests.systemd.writers import Guest
+from twisted_virtlog.cli.outcome import Status
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.descriptors import raise_limit
@@ -194,6 +197,36 @@ def restart() -> None:
     lost = guest("lost.log")
     command("systemctl", "stop", SERVICE)
     wait_for(lambda: isinstance(lost.failure, BrokenPipeError))
+
+
+def _stays_ended() -> None:
+    """Wait until the service has ended for good, and see that a client's connection starts it."""
+    wait_for(lambda: show("ActiveState") == "inactive")
+    assert show("ExecMainStatus") == str(Status.NOT_NEEDED.value)
+    # (it would be started again after a quarter of a second)
+    time.sleep(1)
+    assert show("ActiveState") == "inactive"
+    assert show("NRestarts") == "0"
+
+
+def ended() -> None:
+    """After the timeout and an administrator's shutdown, nobody but a client starts it again."""
+    installed("Environment=VIRTLOGD_ARGS=-t1")
+    with client() as connected:
+        assert connected.info().counts["open_logs"] == 0
+    _stays_ended()
+    lost = guest("lost.log")
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.connect(PATHS.admin_socket)
+        admin.sendall(struct.pack(">IIIiIIII", 32, 0x06900690, 1, 20, 0, 0, 0, 0))
+        assert admin.recv(4096)[24:] == bytes(4)
+    # As libvirt's does, it ends with logs open.
+    wait_for(lambda: isinstance(lost.failure, BrokenPipeError))
+    _stays_ended()
+    # A signal is not meant for the guests.
+    again = guest("again.log")
+    kill(signal.SIGTERM)
+    complete([again])
 
 
 def watchdog() -> None:

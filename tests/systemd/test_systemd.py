@@ -31,6 +31,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.analysis.__name__,
         inside.narrowed.__name__,
         inside.restart.__name__,
+        inside.ended.__name__,
         inside.watchdog.__name__,
         inside.successor.__name__,
         inside.reload.__name__,

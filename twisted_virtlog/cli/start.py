@@ -19,7 +19,7 @@ from twisted.logger import Logger, globalLogBeginner
 from twisted_virtlog.binding import ListenError
 from twisted_virtlog.cli.background import Outcome, Starter, go_to_background
 from twisted_virtlog.cli.options import Arguments
-from twisted_virtlog.cli.outcome import Status, say
+from twisted_virtlog.cli.outcome import UNIT_VARIABLE, Status, say
 from twisted_virtlog.cli.pid_file import PidFileError, acquire
 from twisted_virtlog.config.paths import Paths, default_paths
 from twisted_virtlog.config.settings import ConfigError
@@ -161,6 +161,8 @@ class _Start:
         gc.freeze()
         gc.enable()
         running.run()
+        if service.ended_on_purpose and UNIT_VARIABLE in self._environment:
+            return Status.NOT_NEEDED
         return Status.DONE
 
     def _refused(self, reason: str, status: Status) -> Status:

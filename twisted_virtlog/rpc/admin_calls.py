@@ -27,6 +27,9 @@ LIB_VERSION = 9_000_000
 
 _INT_MAX = 2**31 - 1
 
+#: A flag of CONNECT_DAEMON_SHUTDOWN.
+_PRESERVE = 1
+
 
 class _HasFlags(Protocol):
     @property
@@ -34,8 +37,14 @@ class _HasFlags(Protocol):
 
 
 def _no_flags(call: _HasFlags, function: str) -> None:
-    if call.flags:
-        raise Refused(unsupported_flags(ErrorDomain.ADMIN, call.flags, function))
+    _only_flags(call, 0, function)
+
+
+def _only_flags(call: _HasFlags, known: int, function: str) -> None:
+    """Refuse a call with other flags, which the error names without those that are known."""
+    unknown = call.flags & ~known
+    if unknown:
+        raise Refused(unsupported_flags(ErrorDomain.ADMIN, unknown, function))
 
 
 def open_connection(_administration: IAdministration, call: t.Flags) -> None:
@@ -229,6 +238,17 @@ def set_timeout(administration: IAdministration, call: t.SetTimeout) -> None:
     """Set after how long an idle daemon ends."""
     _no_flags(call, "adminConnectSetDaemonTimeout")
     administration.set_timeout(call.timeout)
+
+
+def shut_down(administration: IAdministration, call: t.Flags) -> None:
+    """End the daemon, which answers first.
+
+    The flag that asks for the state to be preserved is accepted and changes nothing: a log daemon
+    of libvirt's has no state to preserve, and ends all the same.
+    """
+    # (libvirt 11.2 has it first)
+    _only_flags(call, _PRESERVE, "adminConnectDaemonShutdown")
+    administration.shut_down()
 
 
 def explain(error: DaemonError, _call: object) -> ErrorBody:

@@ -1,4 +1,4 @@
-"""libvirt's admin program: its nineteen procedures, over the daemon's administration."""
+"""libvirt's admin program: its twenty procedures, over the daemon's administration."""
 
 from __future__ import annotations
 
@@ -147,5 +147,6 @@ ADMIN_PROGRAM: Program[IAdministration] = Program(
         _act(17, "CONNECT_SET_LOGGING_FILTERS", t.SET_FILTERS, calls.set_filters),
         _act(18, "SERVER_UPDATE_TLS_FILES", t.OF_SERVER, calls.update_tls),
         _act(19, "CONNECT_SET_DAEMON_TIMEOUT", t.SET_TIMEOUT, calls.set_timeout),
+        _act(20, "CONNECT_DAEMON_SHUTDOWN", t.FLAGS, calls.shut_down),
     ],
 )
