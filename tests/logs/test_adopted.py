@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, World, descriptors
 from tests.logs.test_failing import fail, files_end_at, pass_time
-from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.errors import NotWritten, SystemFailure
 from twisted_virtlog.logs.rotation import Limits, roll_over_steps, unfinished_steps
 from twisted_virtlog.logs.sources import MessageSource
 from twisted_virtlog.logs.writer import Writer
@@ -167,6 +168,31 @@ def test_a_file_that_cannot_be_opened_then_is_tried_again(
     pass_time(next_world, 2)
     assert next_world.status(path).state is LogState.OPEN
     assert next_world.text(path) == b"kept"
+
+
+def test_a_file_that_cannot_be_opened_is_not_recovered_by_writing_nothing(
+    make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """With nothing in the pipe, the log is failing with the reason until its file opens."""
+    world = make_world()
+    directory = world.directory / "logs"
+    directory.mkdir()
+    path = str(directory / "guest.log")
+    world.open(path)
+    Path(path).unlink()
+    directory.rmdir()
+    next_world = successor(world)
+    for _ in range(3):
+        pass_time(next_world, 1.1)
+        assert next_world.status(path).state is LogState.FAILING
+        assert "No such file or directory" in (next_world.status(path).error or "")
+        with pytest.raises(NotWritten, match="No such file or directory") as caught:
+            next_world.position(path)
+        assert caught.value.errno == errno.ENOENT
+    directory.mkdir()
+    pass_time(next_world, 1.1)
+    assert next_world.status(path).state is LogState.OPEN
+    assert next_world.position(path) == Position(os.stat(path).st_ino, 0)
 
 
 def test_a_log_of_virtlogd_is_opened_at_its_end(make_world: MakeWorld) -> None:

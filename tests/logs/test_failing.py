@@ -452,6 +452,48 @@ def test_a_message_across_a_failing_rollover(make_world: MakeWorld) -> None:
     assert world.whole().startswith(b"x" * 60)
 
 
+def test_a_message_whose_rollover_leaves_no_file(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position does not ask a descriptor that is none; the log fails until it has a file."""
+    world = make_world(100, 1)
+    world.open()
+    world.append(b"x" * 100)
+    open_file = os.open
+
+    def no_descriptors(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return open_file(path, flags, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", no_descriptors)
+        assert not_written(lambda: world.append(b"y")).errno == errno.EMFILE
+        assert not_written(world.position).errno == errno.EMFILE
+        pass_time(world, 3)
+        assert world.status().state is LogState.FAILING
+    pass_time(world, 1.1)
+    assert world.position().offset == 0
+    assert world.files() == {".0": b"x" * 100, "": b""}
+
+
+def test_a_file_that_cannot_be_asked_for_its_size_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing waits to be written, as with ESTALE of NFS: it is tried again."""
+    world.open()
+
+    def stale(*_: object) -> int:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lseek", stale)
+        assert not_written(world.position).errno == errno.ESTALE
+        assert world.status().state is LogState.FAILING
+    pass_time(world, 1.1)
+    assert world.position().offset == 0
+
+
 def test_a_removed_backup_directory_entry_is_not_needed(make_world: MakeWorld) -> None:
     """Without backups a file that somebody removed meanwhile is no failure."""
     world = make_world(100, 0)

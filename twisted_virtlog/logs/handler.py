@@ -299,7 +299,10 @@ class LogHandler:
             self._check_call.cancel()
             self._check_call = None
         for log in list(self._logs.values()):
-            log.close(kept=self.keeper.keeps(log.path))
+            try:
+                log.close(kept=self.keeper.keeps(log.path))
+            except Exception:  # noqa: BLE001 (what the others' pipes hold is to be written)
+                self._logger.failure("{path}: the log could not be closed", path=log.path)
             self._forget(log)
         self.watch.close()
         self.scratch.close()
@@ -338,12 +341,13 @@ class LogHandler:
 
     def _check_failing(self) -> None:
         self._check_call = None
-        try:
-            for log in list(self._failing):
+        for log in list(self._failing):
+            try:
                 log.check()
-        finally:
-            if self._failing:
-                self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
+            except Exception:  # noqa: BLE001 (no other log may suffer)
+                self._logger.failure("{path}: a look at the failing log failed", path=log.path)
+        if self._failing:
+            self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
 
     def _find(self, path: str, real_path: str | None = None) -> OpenLog | None:
         log = self._logs.get(path)

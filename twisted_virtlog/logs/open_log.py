@@ -105,7 +105,10 @@ class OpenLog:
     # The reader's side.
 
     def start(self) -> None:
-        """Let the pipe be watched."""
+        """Let the pipe of a new log be watched.
+
+        :raises OSError: the kernel refuses; see :meth:`PipeWatch.add`.
+        """
         self._owner.watch.add(self._pipe, self)
 
     @property
@@ -130,6 +133,10 @@ class OpenLog:
             self._end()
         return moved
 
+    def pipe_failed(self) -> None:
+        """See Watched."""
+        self._fail(SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path))
+
     # What callers ask for.
 
     def drain(self) -> None:
@@ -145,17 +152,19 @@ class OpenLog:
                     self._move(left)
         if self.outage is not None:
             failure = self.outage.failure
-            raise NotWritten(
-                failure.action, failure.errno, self.path, bytes_waiting(self._pipe)
-            ) from failure
+            raise self._not_written(failure) from failure
 
     def position(self) -> Position:
         """Drain, then tell the end of the current file.
 
-        :raises NotWritten: see :meth:`drain`.
+        :raises NotWritten: see :meth:`drain`; or the file cannot be asked.
         """
         self.drain()
-        return self.writer.position()
+        try:
+            return self.writer.position()
+        except SystemFailure as failure:
+            self._fail(failure)
+            raise self._not_written(failure) from failure
 
     def end_if_hung_up(self) -> bool:
         """End the log at once if all write ends are closed and all is written.
@@ -178,8 +187,10 @@ class OpenLog:
         try:
             self.writer.append(message)
         except SystemFailure as failure:
+            if not self.writer.is_open:
+                self._fail(failure)
             raise NotWritten(failure.action, failure.errno, self.path, 0) from failure
-        return self.writer.position()
+        return self.position()
 
     def status(self) -> LogStatus:
         """See :class:`LogStatus`."""
@@ -238,7 +249,7 @@ class OpenLog:
                 self.outage = Outage.resumed(details.outage, self.path)
                 self._owner.log_failing(self)
                 return
-        self.start()
+        self._owner.watch.add_or_poll(self._pipe, self)
         try:
             self.writer.reopen()
         except SystemFailure as failure:
@@ -302,11 +313,12 @@ class OpenLog:
             return
         now = self._owner.seconds()
         if outage.due(now):
-            failure = self._recover(outage)
+            # Whatever happens now, the log is tried again in a second.
+            outage.failed_again(outage.failure, now)
+            failure = self._recover(outage) or self._recovered()
             if failure is None:
-                self._recovered()
                 return
-            outage.failed_again(failure, now)
+            outage.failure = failure
         if self._owner.drops:
             ended = self._ended(waiting=True)
             waiting = bytes_waiting(self._pipe)
@@ -321,6 +333,8 @@ class OpenLog:
 
     def _recover(self, outage: Outage) -> SystemFailure | None:
         try:
+            # Also where nothing waits: a file that cannot be opened is not written again.
+            self.writer.ready()
             if outage.lost:
                 now = datetime.now(timezone.utc)
                 notice = outage.notice(now)
@@ -331,11 +345,19 @@ class OpenLog:
             return failure
         return self._try(bytes_waiting(self._pipe))
 
-    def _recovered(self) -> None:
+    def _recovered(self) -> SystemFailure | None:
+        try:
+            self._owner.watch.add_or_poll(self._pipe, self)
+        except OSError as error:
+            return SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
         self.outage = None
-        self._logger.info("{path}: the file is written again", path=self.path)
         self._owner.log_recovered(self)
-        self.start()
+        self._logger.info("{path}: the file is written again", path=self.path)
+        return None
+
+    def _not_written(self, failure: SystemFailure) -> NotWritten:
+        waiting = bytes_waiting(self._pipe)
+        return NotWritten(failure.action, failure.errno, self.path, waiting)
 
     def _move(self, count: int) -> None:
         failure = self._try(count)

@@ -16,6 +16,7 @@ writer. So a busy pipe is taken out of them: it is looked at after each rest any
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import select
 import time
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -64,6 +66,9 @@ _BUSY_BYTES = 8 * 1024
 
 _EVENTS = 256
 
+#: The kernel has no room in any epoll set, as of max_user_watches, or no memory.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
+
 
 class Watched(Protocol):
     """A pipe's reader."""
@@ -80,10 +85,15 @@ class Watched(Protocol):
         :returns: bytes that were moved; a whole piece, or more, says that more may wait.
         """
 
+    def pipe_failed(self) -> None:
+        """Respond to an exception from :meth:`pipe_ready`: stop watching, and try again later."""
+
 
 @implementer(IReadDescriptor)
 class PipeWatch:
     """See the module."""
+
+    _logger = Logger()
 
     def __init__(
         self,
@@ -115,9 +125,31 @@ class PipeWatch:
         reactor.addReader(self)
 
     def add(self, pipe: int, reader: Watched) -> None:
-        """Watch a pipe's read end."""
+        """Watch a pipe's read end.
+
+        :raises OSError: the kernel refuses; ENOSPC at the limit max_user_watches of epoll(7).
+        """
         self._pipes.register(pipe, select.EPOLLIN)
         self._readers[pipe] = reader
+
+    def add_or_poll(self, pipe: int, reader: Watched) -> None:
+        """Watch the read end of a pipe that is in use already and must not be given up.
+
+        Where the kernel has no room for it, it is looked at after each rest, as busy pipes are,
+        until there is room.
+
+        :raises OSError: the descriptor cannot be watched at all.
+        """
+        try:
+            self.add(pipe, reader)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self._readers[pipe] = reader
+            self._busy[pipe] = None
+            # Nothing else would call for it.
+            self._timed = True
+            self._timer.start(0.0)
 
     def remove(self, pipe: int) -> None:
         """Watch a pipe no more; to be called before it is closed, and as often as you like."""
@@ -156,6 +188,12 @@ class PipeWatch:
 
     def doRead(self) -> None:
         """See to the pipes that are ready, and rest if that was little."""
+        try:
+            self._see_to_pipes()
+        except Exception:  # noqa: BLE001 (Twisted never asks a reader again that raised)
+            self._logger.failure("watching the logs' pipes failed")
+
+    def _see_to_pipes(self) -> None:
         if not self._ready:
             self._ready.extend(self._busy)
             self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))
@@ -192,7 +230,12 @@ class PipeWatch:
             reader = readers.get(pipe)
             if reader is None:
                 continue
-            moved = reader.pipe_ready()
+            try:
+                moved = reader.pipe_ready()
+            except Exception:  # noqa: BLE001 (no other pipe may suffer)
+                self._logger.failure("a log's pipe could not be served")
+                reader.pipe_failed()
+                continue
             left -= moved
             total = before + moved
             if total < _LITTLE_BYTES:

@@ -127,6 +127,11 @@ class Writer:
         self._use(self._open())
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a current file; a rollover that failed may leave none."""
+        return self._file >= 0
+
+    @property
     def steps_left(self) -> int:
         """The number of steps of a rollover that could not be finished."""
         return len(self._steps)
@@ -161,7 +166,7 @@ class Writer:
         :param chunk: see :func:`rotation.next_step`.
         :raises SystemFailure: see the class.
         """
-        size = self._ready()
+        size = self.ready()
         max_size = self.limits.max_size if self._rotates else 0
         if fits(size, count, max_size):
             # As nearly always; the steps below would come to the same.
@@ -180,7 +185,7 @@ class Writer:
                 length = line_end(seen) or len(seen)
             else:
                 self._roll_over()
-                size = self._ready()
+                size = self.ready()
                 continue
             # A look is never moved in part: at most 80 bytes, and they end the file.
             done = self._move(source, size, length)
@@ -188,7 +193,7 @@ class Writer:
             size += done
             if full and done == length:
                 self._roll_over()
-                size = self._ready()
+                size = self.ready()
 
     def take(self, pipe: int, most: int) -> int:
         """Write what waits in a pipe, if that surely fits into the file: the short way for a line.
@@ -221,7 +226,7 @@ class Writer:
         """
         if not message:
             return
-        begin, written = self._ready(), self.written
+        begin, written = self.ready(), self.written
         rollovers = self.rollovers
         try:
             self.write(MessageSource(message), len(message), chunk=len(message))
@@ -250,8 +255,12 @@ class Writer:
         """Close the current file."""
         _close(self._file)
 
-    def _ready(self) -> int:
-        """See that there is a file to write to; tell its size."""
+    def ready(self) -> int:
+        """Finish a rollover and open the file, where that is still to be done.
+
+        :returns: the file's size in bytes.
+        :raises SystemFailure: see the class.
+        """
         if self._steps:
             self._roll_over()
         if self._file < 0:
