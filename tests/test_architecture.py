@@ -16,6 +16,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "values": (),
     "births": (),
     "errors": (),
+    "socket_paths": (),
     "state": (),
     "cli.getopt_long": (),
     "cli.options": (),

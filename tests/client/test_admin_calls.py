@@ -1,14 +1,15 @@
-"""Both clients administer the daemon: what they ask, and what they give."""
+"""All clients administer the daemon: what they ask, and what they give."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from tests.client.fake_daemon import FakeDaemon
-from tests.client.test_aio import Wire
+from tests.client.test_deferred import Wire
 from twisted_virtlog.client import (
     BlockingClient,
     ClientInfo,
@@ -16,6 +17,7 @@ from twisted_virtlog.client import (
     ServerClients,
     ServerLimits,
 )
+from twisted_virtlog.client.asyncio_client import connect
 
 CLIENT = {
     "id": 17,
@@ -57,7 +59,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, dict[str, Any], Any, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "given", "method", "params", "result", "expected"), CALLS)
-def test_both_clients_ask_and_understand(
+def test_all_clients_ask_and_understand(
     daemon: FakeDaemon,
     name: str,
     given: tuple[Any, ...],
@@ -66,7 +68,7 @@ def test_both_clients_ask_and_understand(
     result: Any,
     expected: Any,
 ) -> None:
-    """The same request of both, and the same value for its answer."""
+    """The same request of all, and the same value for its answer."""
     asked = []
 
     def answered(got: dict[str, Any]) -> Any:
@@ -77,6 +79,13 @@ def test_both_clients_ask_and_understand(
     with BlockingClient(str(daemon.path), 10) as client:
         assert getattr(client, name)(*given) == expected
     assert asked == [params]
+
+    async def ask() -> Any:
+        async with await connect(str(daemon.path), 10) as client:
+            return await getattr(client, name)(*given)
+
+    assert asyncio.run(ask()) == expected
+    assert asked == [params, params]
 
     wire = Wire()
     got: list[Any] = []

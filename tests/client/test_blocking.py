@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params, Refusal
+from tests.client.full_queue import full_queue
 from twisted_virtlog.client import (
     BadAnswer,
     BlockingClient,
@@ -26,6 +27,7 @@ from twisted_virtlog.client import (
     RemoteError,
     TimedOut,
     Unreachable,
+    blocking,
 )
 
 
@@ -116,10 +118,35 @@ def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=f"{missing}: No such file") as raised:
         BlockingClient(missing)
     assert raised.value.errno == errno.ENOENT
-    with pytest.raises(Unreachable, match="too long"):
-        BlockingClient("/" + "x" * 200)
+    with pytest.raises(
+        Unreachable, match=r"too long: 108 bytes, .* may have 107; make a"
+    ) as raised:
+        BlockingClient("/" + "x" * 107)
+    assert raised.value.errno == errno.ENAMETOOLONG
+    with pytest.raises(Unreachable, match="No such file"):
+        BlockingClient("/" + "x" * 106)
     with pytest.raises(Unreachable, match="surrogates"):
         BlockingClient("/\ud800")
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that has not come to accept is no reason to fail before the time is over."""
+    pauses: list[float] = []
+    path = tmp_path / "sock"
+    with full_queue(path) as listener:
+
+        def wait(pause: float) -> None:
+            pauses.append(pause)
+            if len(pauses) == 3:
+                listener.accept()[0].close()
+
+        monkeypatch.setattr(blocking.time, "sleep", wait)
+        BlockingClient(str(path), timeout=None).close()
+        assert len(pauses) == 3
+        with pytest.raises(Unreachable, match=r"was full for 0\.5 seconds") as raised:
+            BlockingClient(str(path), timeout=0.5)
+        assert raised.value.errno == errno.EAGAIN
+        assert sum(pauses[3:]) == pytest.approx(0.5)
 
 
 def hang_up(_params: Params) -> Any:

@@ -122,8 +122,8 @@ def test_the_first_promise_owns_the_first_descriptor() -> None:
         calls.list_logs(),
         calls.open_log("/b", "none", None, False),
     )
-    dialogue.add_descriptor(100)
-    dialogue.add_descriptor(101)
+    dialogue.add_descriptors([100])
+    dialogue.add_descriptors([101])
     opened = {"position": HERE, "fds": 1}
     stream = answer(1, result=opened) + answer(2, result=[]) + answer(3, result=opened)
     outcomes = [(reply.outcome, reply.descriptors) for reply in dialogue.receive(stream)]
@@ -138,7 +138,7 @@ def test_the_first_promise_owns_the_first_descriptor() -> None:
 def test_descriptors_that_a_call_did_not_ask_for_are_given_back() -> None:
     """A newer daemon's surplus descriptors can be closed, and shift none of the others."""
     dialogue = asking(calls.tell_position("/a"))
-    dialogue.add_descriptor(100)
+    dialogue.add_descriptors([100])
     (reply,) = dialogue.receive(answer(1, result={**HERE, "fds": 1}))
     assert (reply.outcome, reply.descriptors) == (Position(5, 9), (100,))
 
@@ -146,7 +146,7 @@ def test_descriptors_that_a_call_did_not_ask_for_are_given_back() -> None:
 def test_what_no_answer_took_is_given_back_at_the_end() -> None:
     """A connection that ends half way leaks no descriptor."""
     dialogue = asking(calls.open_log("/a", "none", None, False))
-    dialogue.add_descriptor(100)
+    dialogue.add_descriptors([100])
     assert receive(dialogue, [answer(1, result={"position": HERE, "fds": 1})[:-1]]) == []
     assert dialogue.abandon() == [100]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.client.fake_daemon import INODE, FakeDaemon, Params
+from twisted_virtlog.client import BlockingClient
 
 DOCUMENT = Path(__file__).parents[2] / "doc" / "client.md"
 
@@ -48,7 +51,7 @@ def test_the_twisted_example_prints_what_the_document_says(
     assert result.stdout == console[1]
 
 
-def test_the_blocking_example_lists_the_logs(daemon: FakeDaemon, examples: list[str]) -> None:
+def test_the_short_examples_list_the_logs(daemon: FakeDaemon, examples: list[str]) -> None:
     """The few lines print paths and sizes."""
     entry = {
         "path": "/a",
@@ -61,8 +64,33 @@ def test_the_blocking_example_lists_the_logs(daemon: FakeDaemon, examples: list[
         "state": "open",
     }
     daemon.answers["log.list"] = lambda _params: [entry]
-    example = examples[1].replace("/run/libvirt/virtlogd-jsonrpc-sock", str(daemon.path))
-    result = subprocess.run(
-        [sys.executable, "-c", example], capture_output=True, text=True, check=True, timeout=60
+    example = examples[2].replace("/run/libvirt/virtlogd-jsonrpc-sock", str(daemon.path))
+    assert run(example) == "/a 3\n"
+    assert run(examples[1], str(daemon.path)) == "version 1.2.3\n/a 3\n"
+
+
+def run(program: str, *arguments: str) -> str:
+    """Run a program that succeeds; return what it prints."""
+    command = [sys.executable, "-c", program, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_all_calls_are_in_the_table() -> None:
+    """The document lists each call with its parameters and defaults, and no other."""
+    listed = re.findall(r"^\| `(\w+)\((.*?)\)` \|", DOCUMENT.read_text(), re.MULTILINE)
+    methods = inspect.getmembers(BlockingClient, inspect.isfunction)
+    assert sorted(listed) == sorted(
+        (name, ", ".join(map(in_short, list(inspect.signature(method).parameters.values())[1:])))
+        for name, method in methods
+        if not name.startswith("_") and name != "close"
     )
-    assert result.stdout == "/a 3\n"
+
+
+def in_short(parameter: inspect.Parameter) -> str:
+    """Return a parameter and its default as the document has them."""
+    if parameter.default is inspect.Parameter.empty:
+        return parameter.name
+    default = json.dumps(parameter.default) if parameter.default == "none" else parameter.default
+    return f"{parameter.name}={default}"

@@ -1,8 +1,9 @@
 """Clients of the daemon's JSON-RPC socket.
 
-Here is the blocking one and what both have in common. The Twisted client is
-:mod:`twisted_virtlog.client.aio`; it is not imported from here, so that a command that blocks
-starts without the time that importing Twisted takes.
+Here is the blocking one and what all have in common. The Twisted client is
+:mod:`twisted_virtlog.client.deferred`, that for asyncio is
+:mod:`twisted_virtlog.client.asyncio_client`; they are not imported from here, so that a command
+that blocks starts without the time that importing Twisted or asyncio takes.
 """
 
 from twisted_virtlog.client.admin_calls import (

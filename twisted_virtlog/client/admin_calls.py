@@ -68,30 +68,43 @@ _decode_limits = plain(ServerLimits)
 _decode_logging = plain(OwnLogging)
 
 
-def list_clients(server: str | None) -> Call[Sequence[ServerClients]]:
-    """Ask who is connected, to one server or to any."""
+def list_clients(server: str | None = None) -> Call[Sequence[ServerClients]]:
+    """Return who is connected, by server.
+
+    :param server: ``virtlogd``, ``jsonrpc`` or ``admin``; None for all.
+    """
     return Call("daemon.clients", _decode_clients, {"server": server})
 
 
 def disconnect(server: str, number: int) -> Call[bool]:
-    """Ask for a client's connection to be closed."""
+    """Close a client's connection; its logs stay open.
+
+    :param number: the client's id.
+    """
     return Call("daemon.disconnect", _decode_true, {"server": server, "id": number})
 
 
 def set_limits(server: str, max_clients: int) -> Call[ServerLimits]:
-    """Ask for a server to have so many clients at once."""
+    """Let a server have at most ``max_clients`` clients at once."""
     params = {"server": server, "max_clients": max_clients}
     return Call("daemon.set_limits", _decode_limits, params)
 
 
 def get_logging() -> Call[OwnLogging]:
-    """Ask what the daemon logs of itself."""
+    """Return what the daemon logs of itself."""
     return Call("daemon.get_logging", _decode_logging)
 
 
 def set_logging(
-    level: str | None, filters: Sequence[str] | None, outputs: Sequence[str] | None
+    level: str | None = None,
+    filters: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Call[OwnLogging]:
-    """Ask for other things to be logged, or elsewhere; None leaves them."""
+    """Log other things of the daemon itself, or elsewhere; None leaves a setting as it is.
+
+    :param level: ``debug``, ``info``, ``warning`` or ``error``.
+    :param filters: as ``1:logs``; empty for none.
+    :param outputs: as ``3:stderr``; empty for the default.
+    """
     params = {"level": level, "filters": filters, "outputs": outputs}
     return Call("daemon.set_logging", _decode_logging, params)

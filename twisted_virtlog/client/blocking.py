@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import array
 import os
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar, final
+from typing import Any, Concatenate, ParamSpec, TypeVar, final
 
 from twisted_virtlog.client import admin_calls, calls
-from twisted_virtlog.client.admin_calls import OwnLogging, ServerClients, ServerLimits
-from twisted_virtlog.client.calls import DEFAULT_READ_BYTES, Call, Chunk, DaemonInfo, LogInfo
+from twisted_virtlog.client.calls import Call, as_method
+from twisted_virtlog.client.connecting import attempt, pauses, receive
 from twisted_virtlog.client.dialogue import Dialogue, Reply
-from twisted_virtlog.client.errors import Disconnected, TimedOut, Unreachable
-from twisted_virtlog.values import Closed, Domain, Opened, Position
+from twisted_virtlog.client.errors import Disconnected, TimedOut
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
-RECEIVE_BYTES = 256 * 1024
-#: As many as the kernel passes at once (SCM_MAX_FD).
-_ANCILLARY_BYTES = socket.CMSG_SPACE(253 * array.array("i").itemsize)
+
+def _asks(ask: Callable[P, Call[R]]) -> Callable[Concatenate[BlockingClient, P], R]:
+    def method(self: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._perform(ask(*args, **kwargs))
+
+    as_method(ask, method)
+    return method
 
 
 @final
@@ -45,97 +47,26 @@ class BlockingClient:
         self._dialogue = Dialogue()
         self._timeout = timeout
         self._gone: str | None = None
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.settimeout(timeout)
-            self._socket.connect(path)
-        except OSError as error:
-            self._socket.close()
-            # (Python's own, as that a path is too long, have neither number nor reason.)
-            raise Unreachable(path, error.strerror or str(error), error.errno) from error
-        except ValueError as error:
-            self._socket.close()
-            raise Unreachable(path, str(error), None) from error
+        waits = pauses(path, timeout)
+        while (sock := attempt(path)) is None:
+            time.sleep(next(waits))
+        sock.settimeout(timeout)
+        self._socket = sock
 
-    def open(
-        self, path: str, driver: str = "none", domain: Domain | None = None, truncate: bool = False
-    ) -> Opened:
-        """Open a log; the caller owns the write end of its pipe that comes in the result."""
-        return self._perform(calls.open_log(path, driver, domain, truncate))
-
-    def close_log(self, path: str) -> Closed:
-        """Close a log, whoever holds its pipe, after writing what is in it.
-
-        What is written to the pipe later is refused: its writers get EPIPE.
-        """
-        return self._perform(calls.close_log(path))
-
-    def position(self, path: str) -> Position:
-        """Tell the end of an open log, after all that was written to its pipe until now."""
-        return self._perform(calls.tell_position(path))
-
-    def read(
-        self, path: str, position: Position | None = None, max_bytes: int = DEFAULT_READ_BYTES
-    ) -> Chunk:
-        """Read bytes from a position on; None is the oldest byte kept."""
-        return self._perform(calls.read_log(path, position, max_bytes))
-
-    def append(
-        self, path: str, message: str, driver: str = "none", domain: Domain | None = None
-    ) -> Position:
-        """Write a message, as it is, after all that is in the pipe; tell the position after it."""
-        return self._perform(calls.append_message(path, message, driver, domain))
-
-    def list(self) -> Sequence[LogInfo]:
-        """Tell of all open logs, sorted by path."""
-        return self._perform(calls.list_logs())
-
-    def info(self) -> DaemonInfo:
-        """Tell what the daemon is."""
-        return self._perform(calls.daemon_info())
-
-    def clients(self, server: str | None = None) -> Sequence[ServerClients]:
-        """Tell who is connected, by server; None for all servers."""
-        return self._perform(admin_calls.list_clients(server))
-
-    def disconnect(self, server: str, number: int) -> bool:
-        """Close a client's connection; its logs stay open."""
-        return self._perform(admin_calls.disconnect(server, number))
-
-    def set_limits(self, server: str, max_clients: int) -> ServerLimits:
-        """Let a server have so many clients at once."""
-        return self._perform(admin_calls.set_limits(server, max_clients))
-
-    def logging(self) -> OwnLogging:
-        """Tell what the daemon logs of itself."""
-        return self._perform(admin_calls.get_logging())
-
-    def set_logging(
-        self,
-        level: str | None = None,
-        filters: Sequence[str] | None = None,
-        outputs: Sequence[str] | None = None,
-    ) -> OwnLogging:
-        """Log other things of the daemon itself, or elsewhere; None leaves a setting as it is.
-
-        :param level: ``debug``, ``info``, ``warning`` or ``error``.
-        :param filters: as ``1:logs``; empty for none.
-        :param outputs: as ``3:stderr``; empty for the default.
-        """
-        return self._perform(admin_calls.set_logging(level, filters, outputs))
-
-    def reexec(self, to_virtlogd: str | None = None) -> bool:
-        """Let the daemon hand over to its next image, with all logs, sockets and clients.
-
-        :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that; then this
-            connection ends.
-        :returns: True once the next image was tried and takes over.
-        """
-        return self._perform(calls.reexec(to_virtlogd))
-
-    def discover(self) -> dict[str, Any]:
-        """Tell the OpenRPC document of the daemon's methods."""
-        return self._perform(calls.discover())
+    open = _asks(calls.open_log)
+    close_log = _asks(calls.close_log)
+    position = _asks(calls.tell_position)
+    read = _asks(calls.read_log)
+    append = _asks(calls.append_message)
+    list = _asks(calls.list_logs)
+    info = _asks(calls.daemon_info)
+    clients = _asks(admin_calls.list_clients)
+    disconnect = _asks(admin_calls.disconnect)
+    set_limits = _asks(admin_calls.set_limits)
+    logging = _asks(admin_calls.get_logging)
+    set_logging = _asks(admin_calls.set_logging)
+    reexec = _asks(calls.reexec)
+    discover = _asks(calls.discover)
 
     def close(self) -> None:
         """Close the connection; opened logs stay open."""
@@ -178,7 +109,8 @@ class BlockingClient:
             self._socket.sendall(text)
             while True:
                 self._allow_until(deadline)
-                data = self._receive()
+                data, descriptors = receive(self._socket)
+                self._dialogue.add_descriptors(descriptors)
                 if not data:
                     raise Disconnected(
                         f"the daemon closed the connection before it answered {call.method}"
@@ -202,18 +134,6 @@ class BlockingClient:
                 # (a timeout of 0 would mean "do not block")
                 raise TimeoutError
             self._socket.settimeout(left)
-
-    def _receive(self) -> bytes:
-        data, ancillary, _flags, _address = self._socket.recvmsg(
-            RECEIVE_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
-        )
-        for level, kind, content in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                descriptors = array.array("i")
-                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-                for descriptor in descriptors:
-                    self._dialogue.add_descriptor(descriptor)
-        return data
 
     def _break_off(self, reason: str) -> None:
         self._gone = self._gone or reason

@@ -1,8 +1,13 @@
-"""The daemon's methods as a client sees them: what to ask, and how to read the result."""
+"""The table of calls: the daemon's methods as a client sees them, what to ask and how to read it.
+
+Each function here and in :mod:`.admin_calls` is a method of every client, with this signature and
+this documentation; the clients differ in how they wait for the result.
+"""
 
 from __future__ import annotations
 
 import binascii
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -109,6 +114,19 @@ def _decoder(result: type[R]) -> msgspec.json.Decoder[R]:
     return msgspec.json.Decoder(result, strict=False)
 
 
+def as_method(ask: Callable[..., Call[Any]], method: Callable[..., Any]) -> None:
+    """Let a client's method be documented as the call that it makes."""
+    signature = inspect.signature(ask)
+    client = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__doc__ = ask.__doc__
+    method.__name__ = ask.__name__
+    method.__qualname__ = ask.__qualname__
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[client, *signature.parameters.values()],
+        return_annotation=inspect.Signature.empty,
+    )
+
+
 def plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
     """Decode a result that is of a type, without descriptors."""
     decoder = _decoder(result)
@@ -138,24 +156,41 @@ def _decode_read(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Chun
     return Chunk(data, result.start, result.end, result.gap)
 
 
-def open_log(path: str, driver: str, domain: Domain | None, truncate: bool) -> Call[Opened]:
-    """Ask for the write end of a log's pipe."""
+def open_log(
+    path: str, driver: str = "none", domain: Domain | None = None, truncate: bool = False
+) -> Call[Opened]:
+    """Open a log; the caller owns the write end of its pipe that comes in the result.
+
+    :param driver: who writes, as ``qemu``; stored and shown.
+    :param domain: the guest that writes, if one does.
+    :param truncate: begin with an empty log, without backups.
+    """
     params = {"path": path, "driver": driver, "domain": domain, "truncate": truncate}
     return Call("log.open", _decode_open, params, descriptors=1)
 
 
 def close_log(path: str) -> Call[Closed]:
-    """Ask for a log to be closed, whoever holds its pipe."""
+    """Close a log, whoever holds its pipe, after writing what is in it.
+
+    What is written to the pipe later is refused: its writers get EPIPE.
+    """
     return Call("log.close", _decode_closed, {"path": path})
 
 
 def tell_position(path: str) -> Call[Position]:
-    """Ask for the end of an open log."""
+    """Return the end of an open log, after all that was written to its pipe until now."""
     return Call("log.position", _decode_position, {"path": path})
 
 
-def read_log(path: str, position: Position | None, max_bytes: int) -> Call[Chunk]:
-    """Ask for bytes of a log; in base64 on the wire, so that every byte survives."""
+def read_log(
+    path: str, position: Position | None = None, max_bytes: int = DEFAULT_READ_BYTES
+) -> Call[Chunk]:
+    """Read bytes from a position on.
+
+    :param position: None for the oldest byte kept.
+    :param max_bytes: at most :data:`MAX_READ_BYTES`.
+    """
+    # In base64 on the wire, so that every byte survives.
     params = {
         "path": path,
         "position": None if position is None else _position_param(position),
@@ -171,27 +206,39 @@ def _position_param(position: Position) -> dict[str, object]:
     return {**members, "birth": position.birth} if position.birth else members
 
 
-def append_message(path: str, message: str, driver: str, domain: Domain | None) -> Call[Position]:
-    """Ask for a message to be written after all that is in the pipe."""
+def append_message(
+    path: str, message: str, driver: str = "none", domain: Domain | None = None
+) -> Call[Position]:
+    """Write a message, exactly as it is, after all that is in the pipe.
+
+    :param message: what to write; no newline is added.
+    :param driver: who writes; so ``domain``, as for ``open``.
+    :returns: the position after the message.
+    """
     params = {"path": path, "message": message, "driver": driver, "domain": domain}
     return Call("log.append", _decode_position, params)
 
 
 def list_logs() -> Call[Sequence[LogInfo]]:
-    """Ask for all open logs."""
+    """Return all open logs, sorted by path."""
     return Call("log.list", _decode_list)
 
 
 def daemon_info() -> Call[DaemonInfo]:
-    """Ask what the daemon is."""
+    """Return what the daemon says of itself."""
     return Call("daemon.info", _decode_info)
 
 
-def reexec(to_virtlogd: str | None) -> Call[bool]:
-    """Ask the daemon to hand over to its next image."""
+def reexec(to_virtlogd: str | None = None) -> Call[bool]:
+    """Let the daemon hand over to its next image, with all logs, sockets and clients.
+
+    :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that; then this connection
+        ends.
+    :returns: True once the next image was tried and takes over.
+    """
     return Call("daemon.reexec", _decode_true, {"to_virtlogd": to_virtlogd})
 
 
 def discover() -> Call[dict[str, Any]]:
-    """Ask for the OpenRPC document."""
+    """Return the OpenRPC document of the daemon's methods."""
     return Call("rpc.discover", _decode_document)

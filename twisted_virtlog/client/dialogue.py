@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,9 +98,9 @@ class Dialogue:
         self._calls[number] = call
         return number, text
 
-    def add_descriptor(self, descriptor: int) -> None:
-        """Take a descriptor that arrived, before the bytes that arrived with it."""
-        self._descriptors.append(descriptor)
+    def add_descriptors(self, descriptors: Iterable[int]) -> None:
+        """Take descriptors that arrived, before the bytes that arrived with them."""
+        self._descriptors.extend(descriptors)
 
     def receive(self, data: bytes) -> Iterator[Reply]:
         """Take bytes, in any split, and give the replies that they complete.

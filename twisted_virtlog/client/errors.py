@@ -49,4 +49,7 @@ class Disconnected(ClientError):
 
 
 class TimedOut(Disconnected):
-    """The answer did not come in time; the connection is closed, as its answers have no order."""
+    """The answer did not come in time; the request may have been carried out.
+
+    The blocking client's connection is closed then, the asyncio client's goes on.
+    """

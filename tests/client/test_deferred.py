@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +14,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IFileDescriptorReceiver
-from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.internet.testing import MemoryReactor, MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from twisted_virtlog.client import BadAnswer, BadRequest, Disconnected, Position, RemoteError
-from twisted_virtlog.client.aio import Client, connect
+from tests.client.full_queue import full_queue
+from twisted_virtlog.client import (
+    BadAnswer,
+    BadRequest,
+    Disconnected,
+    Position,
+    RemoteError,
+    Unreachable,
+)
+from twisted_virtlog.client.deferred import Client, connect, connect_endpoint
 
 HERE = {"inode": 5, "offset": 9}
 
@@ -26,7 +37,8 @@ class Wire:
     def __init__(self) -> None:
         reactor = MemoryReactor()
         clients: list[Client] = []
-        connect(UNIXClientEndpoint(reactor, "/run/sock")).addCallback(clients.append)
+        endpoint = UNIXClientEndpoint(reactor, "/run/sock")
+        connect_endpoint(endpoint).addCallback(clients.append)
         assert reactor.unixClients[0][0] == "/run/sock"
         self.protocol: Any = reactor.unixClients[0][1].buildProtocol(None)
         # Twisted's transport asks just this before it hands a descriptor over.
@@ -190,3 +202,47 @@ def test_what_cannot_be_said_fails_alone(wire: Wire) -> None:
     waiting = wire.client.position("/a")
     wire.answer(wire.requests()[0]["id"], result=HERE)
     assert outcome(waiting) == Position(5, 9)
+
+
+class AdoptingReactor(MemoryReactorClock):
+    """A reactor that takes connections over.
+
+    :ivar adopted: the protocols that it has made for them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adopted: list[Any] = []
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
+        assert addressFamily == socket.AF_UNIX
+        assert not os.get_blocking(fileDescriptor)
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        self.adopted.append(protocol)
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+    """A daemon that has not come to accept is no reason to fail before the time is over."""
+    reactor: Any = AdoptingReactor()
+    with full_queue(tmp_path / "sock") as listener:
+        waiting = connect(reactor, str(tmp_path / "sock"), 5)
+        reactor.pump([0.05] * 20)
+        assert not waiting.called
+        listener.accept()[0].close()
+        reactor.pump([0.05] * 2)
+        client = outcome(waiting)
+        client.info()
+        assert b"daemon.info" in reactor.adopted[0].transport.value()
+
+        waiting = connect(reactor, str(tmp_path / "sock"), 5)
+        reactor.pump([0.05] * 110)
+        assert isinstance(outcome(waiting), Unreachable)
+    assert isinstance(outcome(connect(reactor, str(tmp_path / "none"))), Unreachable)
+
+
+def test_the_former_name_is_warned_of() -> None:
+    """Programs that import the client by its old name work for one more release."""
+    with pytest.warns(DeprecationWarning, match=r"import twisted_virtlog\.client\.deferred"):
+        old = importlib.import_module("twisted_virtlog.client.aio")
+    assert (old.Client, old.connect) == (Client, connect_endpoint)

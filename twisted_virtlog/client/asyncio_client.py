@@ -1,0 +1,192 @@
+"""The asyncio client: awaitables out, as many requests at once as you like; without Twisted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, final
+
+from twisted_virtlog.client import admin_calls, calls
+from twisted_virtlog.client.calls import Call, as_method
+from twisted_virtlog.client.connecting import attempt, pauses, receive
+from twisted_virtlog.client.dialogue import Dialogue, Reply
+from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, Disconnected, TimedOut
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def connect(path: str, timeout: float | None = 30.0) -> AsyncioClient:
+    """Connect to the daemon, in the running event loop.
+
+    :param path: of the daemon's JSON-RPC socket.
+    :param timeout: seconds that connecting and each call may take; None: for ever.
+    :raises Unreachable: nobody listens there, or it may not be reached, or the daemon's queue of
+        connections was full all the time.
+    """
+    waits = pauses(path, timeout)
+    while (sock := attempt(path)) is None:
+        await asyncio.sleep(next(waits))
+    return AsyncioClient(sock, timeout)
+
+
+def _asks(ask: Callable[P, Call[R]]) -> Callable[Concatenate[AsyncioClient, P], asyncio.Future[R]]:
+    def method(self: AsyncioClient, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
+        return self._perform(ask(*args, **kwargs))
+
+    as_method(ask, method)
+    return method
+
+
+@final
+class AsyncioClient:
+    """A connection to the daemon; made by :func:`connect`.
+
+    Each call sends its request at once and returns a future to be awaited, so requests may
+    overlap; the daemon carries them out and answers them in the order of the calls. Every future
+    may raise :class:`.RemoteError` for an error that the daemon answers, :class:`.Disconnected`
+    when the connection ends first (at once, if it has ended), :class:`.TimedOut`,
+    :class:`.BadAnswer` for an answer that is none, and :class:`.BadRequest` for what cannot be
+    asked. Neither cancelling a future nor its time-out cancels the request: its answer is dropped,
+    and a descriptor in it is closed; the connection goes on. For use in the thread of its event
+    loop, one with ``add_reader``.
+    """
+
+    def __init__(self, sock: socket.socket, timeout: float | None) -> None:
+        """Take a non-blocking socket that is connected; the client owns it."""
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._timeout = timeout
+        self._dialogue = Dialogue()
+        #: By id, the methods asked and who waits for their answers.
+        self._pending: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._unsent = bytearray()
+        #: Why nothing can be asked any more.
+        self._gone: str | None = None
+        self._loop.add_reader(sock, self._receive)
+
+    open = _asks(calls.open_log)
+    close_log = _asks(calls.close_log)
+    position = _asks(calls.tell_position)
+    read = _asks(calls.read_log)
+    append = _asks(calls.append_message)
+    list = _asks(calls.list_logs)
+    info = _asks(calls.daemon_info)
+    clients = _asks(admin_calls.list_clients)
+    disconnect = _asks(admin_calls.disconnect)
+    set_limits = _asks(admin_calls.set_limits)
+    logging = _asks(admin_calls.get_logging)
+    set_logging = _asks(admin_calls.set_logging)
+    reexec = _asks(calls.reexec)
+    discover = _asks(calls.discover)
+
+    def close(self) -> None:
+        """Close the connection; opened logs stay open, and calls not answered fail."""
+        self._end(Disconnected, "the client was closed")
+
+    async def __aenter__(self) -> AsyncioClient:
+        """Close the connection at the end."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def _perform(self, call: Call[R]) -> asyncio.Future[R]:
+        answered: asyncio.Future[R] = self._loop.create_future()
+        if self._gone is not None:
+            answered.set_exception(Disconnected(f"{call.method} cannot be asked: {self._gone}"))
+            return answered
+        try:
+            number, text = self._dialogue.request(call)
+        except BadRequest as error:
+            answered.set_exception(error)
+            return answered
+        self._pending[number] = (call.method, answered)
+        if self._timeout is not None:
+            timer = self._loop.call_later(self._timeout, self._give_up, call.method, answered)
+            answered.add_done_callback(lambda _answered: timer.cancel())
+        self._send(text)
+        return answered
+
+    def _give_up(self, method: str, answered: asyncio.Future[Any]) -> None:
+        if not answered.done():
+            error = TimedOut(f"no answer to {method} came within {self._timeout:g} seconds")
+            answered.set_exception(error)
+
+    def _send(self, text: bytes) -> None:
+        waiting = bool(self._unsent)
+        self._unsent += text
+        if not waiting:
+            self._loop.add_writer(self._socket, self._write)
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            with contextlib.suppress(BlockingIOError):
+                while self._unsent:
+                    with memoryview(self._unsent) as unsent:
+                        sent = self._socket.send(unsent)
+                    del self._unsent[:sent]
+        except OSError as error:
+            # What the daemon has answered before it went may still be read.
+            self._unsent.clear()
+            self._loop.remove_writer(self._socket)
+            self._gone = self._gone or f"the connection is gone: {error.strerror}"
+            return
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _receive(self) -> None:
+        try:
+            data, descriptors = receive(self._socket)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(Disconnected, f"the connection was lost: {error.strerror}")
+            return
+        self._dialogue.add_descriptors(descriptors)
+        if not data:
+            self._end(Disconnected, "the daemon closed the connection")
+            return
+        try:
+            for reply in self._dialogue.receive(data):
+                self._settle(reply)
+        except BadAnswer as error:
+            self._end(BadAnswer, str(error))
+
+    def _settle(self, reply: Reply) -> None:
+        _method, answered = self._pending.pop(reply.id)
+        # (done already: it was cancelled, or its time is over)
+        if answered.done() or reply.failed:
+            for descriptor in reply.descriptors:
+                os.close(descriptor)
+        if answered.done():
+            return
+        if reply.failed:
+            answered.set_exception(reply.outcome)
+        else:
+            answered.set_result(reply.outcome)
+
+    def _end(self, kind: type[ClientError], reason: str) -> None:
+        self._gone = self._gone or reason
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+        self._unsent.clear()
+        for descriptor in self._dialogue.abandon():
+            os.close(descriptor)
+        pending, self._pending = self._pending, {}
+        for method, answered in pending.values():
+            if not answered.done():
+                answered.set_exception(kind(f"{reason} before {method} was answered"))

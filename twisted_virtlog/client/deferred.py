@@ -1,0 +1,219 @@
+"""The Twisted client: Deferreds out, as many requests at once as you like."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import (
+    IAddress,
+    IFileDescriptorReceiver,
+    IReactorSocket,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.client import admin_calls, calls
+from twisted_virtlog.client.calls import Call, as_method
+from twisted_virtlog.client.connecting import attempt, pauses
+from twisted_virtlog.client.dialogue import Dialogue, Reply
+from twisted_virtlog.client.errors import BadAnswer, BadRequest, Disconnected
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ReactorForClient(IReactorSocket, IReactorTime):
+    """What connecting needs of a reactor; every reactor of Twisted's on Linux has it."""
+
+
+def connect(reactor: ReactorForClient, path: str, timeout: float | None = 30.0) -> Deferred[Client]:
+    """Connect to the daemon.
+
+    :param path: of the daemon's JSON-RPC socket.
+    :param timeout: seconds to wait while the daemon's queue of connections is full; None: for ever.
+    :returns: a Deferred of the client; it fails with :class:`.Unreachable`.
+    """
+    return Deferred.fromCoroutine(_connect(reactor, path, timeout))
+
+
+async def _connect(reactor: ReactorForClient, path: str, timeout: float | None) -> Client:
+    waits = pauses(path, timeout)
+    while (sock := attempt(path)) is None:
+        await deferLater(reactor, next(waits))
+    wire = _Wire()
+    with sock:
+        # (it takes a copy of the descriptor)
+        reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, _Handing(wire))
+    return Client(wire)
+
+
+def connect_endpoint(endpoint: IStreamClientEndpoint) -> Deferred[Client]:
+    """Connect to the daemon by an endpoint, for a way to it that :func:`connect` does not know.
+
+    :param endpoint: whose transports receive descriptors, if logs are to be opened.
+    :returns: a Deferred of the client; it fails as the endpoint does, with
+        :class:`twisted.internet.error.ConnectError`; at once where Twisted meets a full queue.
+    """
+    return endpoint.connect(Factory.forProtocol(_Wire)).addCallback(
+        lambda protocol: Client(cast(_Wire, protocol))
+    )
+
+
+def _asks(ask: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P], Deferred[R]]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
+        return self._wire.perform(ask(*args, **kwargs))
+
+    as_method(ask, method)
+    return method
+
+
+class Client:
+    """A connection to the daemon; made by :func:`connect`.
+
+    Requests may overlap; the daemon carries them out and answers them in the order of the calls.
+    Every Deferred may fail with :class:`RemoteError` for an error that the daemon answers,
+    :class:`Disconnected` when the connection ends first (at once, if it has ended),
+    :class:`BadAnswer` for an answer that is none, and :class:`BadRequest` for what cannot be asked.
+    Cancelling one does not cancel the request: its answer is dropped, and a descriptor in it is
+    closed.
+    """
+
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+
+    open = _asks(calls.open_log)
+    close_log = _asks(calls.close_log)
+    position = _asks(calls.tell_position)
+    read = _asks(calls.read_log)
+    append = _asks(calls.append_message)
+    list = _asks(calls.list_logs)
+    info = _asks(calls.daemon_info)
+    clients = _asks(admin_calls.list_clients)
+    disconnect = _asks(admin_calls.disconnect)
+    set_limits = _asks(admin_calls.set_limits)
+    logging = _asks(admin_calls.get_logging)
+    set_logging = _asks(admin_calls.set_logging)
+    reexec = _asks(calls.reexec)
+    discover = _asks(calls.discover)
+
+    def close(self) -> Deferred[None]:
+        """Close the connection; opened logs stay open.
+
+        :returns: a Deferred that fires when the connection is gone; calls that are not answered by
+            then fail with Disconnected.
+        """
+        self._wire.close()
+        return self.when_gone()
+
+    def when_gone(self) -> Deferred[None]:
+        """Give a Deferred that fires when the connection is gone, whoever ended it."""
+        return self._wire.when_gone()
+
+
+@implementer(IFileDescriptorReceiver)
+class _Wire(Protocol):
+    """The protocol below a :class:`Client`."""
+
+    transport: ITransport
+
+    def __init__(self) -> None:
+        self._dialogue = Dialogue()
+        #: By id, the methods asked and who waits for their answers.
+        self._pending: dict[int, tuple[str, Deferred[Any]]] = {}
+        self._watchers: list[Deferred[None]] = []
+        #: Why nothing can be asked any more; the connection itself may take a while to end.
+        self._gone: str | None = None
+        self._lost = False
+
+    def perform(self, call: Call[R]) -> Deferred[R]:
+        """Send a request; the Deferred fires with its result."""
+        if self._gone is not None:
+            return fail(Disconnected(f"{call.method} cannot be asked: {self._gone}"))
+        try:
+            number, text = self._dialogue.request(call)
+        except BadRequest as error:
+            return fail(error)
+        answered: Deferred[R] = Deferred()
+        self._pending[number] = (call.method, answered)
+        self.transport.write(text)
+        return answered
+
+    def close(self) -> None:
+        """Close the connection, if it is there."""
+        if self._gone is None:
+            self._gone = "the client was closed"
+            self.transport.loseConnection()
+
+    def when_gone(self) -> Deferred[None]:
+        """See Client."""
+        gone: Deferred[None] = Deferred()
+        if self._lost:
+            gone.callback(None)
+        else:
+            self._watchers.append(gone)
+        return gone
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """Keep a descriptor for the answer that promises it."""
+        # Twisted does not ask the kernel to receive it so, and a process that is started now would
+        # keep the log open.
+        os.set_inheritable(descriptor, False)
+        self._dialogue.add_descriptors([descriptor])
+
+    def dataReceived(self, data: bytes) -> None:
+        """Give the answers to those who wait."""
+        try:
+            for reply in self._dialogue.receive(data):
+                self._settle(reply)
+        except BadAnswer as error:
+            self._end(error)
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail what waits, and close descriptors that nobody took."""
+        self._end(None, reason.getErrorMessage())
+        self._lost = True
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.callback(None)
+
+    def _settle(self, reply: Reply) -> None:
+        _method, answered = self._pending.pop(reply.id)
+        # (called already: its caller has cancelled it)
+        if answered.called or reply.failed:
+            for descriptor in reply.descriptors:
+                os.close(descriptor)
+        if reply.failed:
+            answered.errback(reply.outcome)
+        else:
+            answered.callback(reply.outcome)
+
+    def _end(self, error: BadAnswer | None, reason: str = "") -> None:
+        self._gone = self._gone or str(error or f"the connection is gone: {reason}")
+        for descriptor in self._dialogue.abandon():
+            os.close(descriptor)
+        pending, self._pending = self._pending, {}
+        for method, answered in pending.values():
+            answered.errback(
+                error
+                or Disconnected(f"the connection ended before {method} was answered: {reason}")
+            )
+
+
+class _Handing(ServerFactory):
+    """Makes a protocol that is there already the one of a connection."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._protocol
