@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params, Refusal
 from twisted_virtlog.ctl import main
+from twisted_virtlog.ctl.holders import Holder, Holders
 
 Run = Callable[..., Result]
 
@@ -40,7 +41,8 @@ def test_info_and_list_are_tables(daemon: FakeDaemon, run: Run) -> None:
     """People see names, numbers and columns."""
     daemon.answers["log.list"] = lambda _params: [LOG]
     assert "pid              42\n" in output(run("info"))
-    assert output(run("list")).splitlines()[1].split() == [
+    assert f"socket           {daemon.path}\n" in output(run("info"))
+    assert output(run("list")).splitlines()[1].split()[:8] == [
         *("/var/log/web.log", "open", "web", "qemu", "5:1234", "1234", "0", "2024-02-29T12:00:00Z")
     ]
 
@@ -56,9 +58,9 @@ def test_json_is_for_programs(daemon: FakeDaemon, run: Run, before: bool) -> Non
         for command in commands
     )
     assert logs[0]["domain"] == LOG["domain"]
-    assert info["limits"] == {"max_size": 2097152}
+    assert (info["limits"], info["socket"]) == ({"max_size": 2097152}, str(daemon.path))
     assert position == {"inode": INODE, "offset": 5, "birth": ""}
-    assert appended == {"inode": INODE, "offset": 7, "birth": ""}
+    assert appended == {"inode": INODE, "offset": 8, "birth": ""}
 
 
 @pytest.mark.parametrize(
@@ -150,11 +152,118 @@ def test_a_gap_is_told_beside_the_data(daemon: FakeDaemon, run: Run) -> None:
 
 
 def test_append_writes_lines_and_files(daemon: FakeDaemon, run: Run) -> None:
-    """A message is a line; standard input is taken as it is."""
+    """A message is a line, or with -n as it is, and so is standard input."""
     assert output(run("append", "/a", "hello")) == f"{INODE}:6\n"
     assert output(run("append", "/a", "-n", "there")) == f"{INODE}:11\n"
-    assert output(run("append", "/a", "-", stdin="\r\nä".encode())) == f"{INODE}:15\n"
-    assert daemon.logs["/a"] == "hello\nthere\r\nä".encode()
+    assert output(run("append", "/a", "-n", "!")) == f"{INODE}:12\n"
+    assert output(run("append", "/a", "-", stdin="\r\nä".encode())) == f"{INODE}:16\n"
+    assert daemon.logs["/a"] == "hello\nthere!\r\nä".encode()
+
+
+def test_append_begins_a_line(daemon: FakeDaemon, run: Run) -> None:
+    """A note stands by itself, also behind a prompt that has no newline after it."""
+    daemon.logs["/a"] = b"login: "
+    output(run("append", "/a", "shutting down"))
+    output(run("append", "/a", "now"))
+    assert daemon.logs["/a"] == b"login: \nshutting down\nnow\n"
+
+
+def test_close_ends_a_log_by_force(daemon: FakeDaemon, run: Run) -> None:
+    """The daemon closes it, and says what was lost."""
+    daemon.logs["/a"] = b"12"
+    close = daemon.answers["log.close"]
+    daemon.answers["log.close"] = lambda params: {**close(params), "dropped": 7}
+    assert (
+        output(run("close", "/a")) == f"/a is closed at {INODE}:2; 7 bytes could not be written\n"
+    )
+    assert json.loads(output(run("--json", "close", "/a")))["dropped"] == 7
+    assert run("close", "/none").exit_code == 1
+
+
+def test_a_busy_log_is_told_with_those_who_hold_it(
+    daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds a log open learns which processes keep it so, as far as may be seen."""
+    seen = Holders(
+        {4321: [Holder(17, "qemu-system-x86"), Holder(18, "helper\x1b")]}, all_seen=False
+    )
+    monkeypatch.setattr("twisted_virtlog.ctl.outcomes.find_holders", lambda _pipes: seen)
+    pipe = 4321
+
+    def refuse(_params: Params) -> Any:
+        raise Refusal(1001, "/a is open already", {"path": "/a", "pipe": pipe})
+
+    daemon.answers["log.open"] = refuse
+    result = run("exec", "/a", "true")
+    held = "held by 17 (qemu-system-x86), 18 (helper\\x1b)"
+    assert result.exit_code == 1
+    assert result.stderr == f"virtlogctl: /a is open already; its pipe is {held}\n"
+    error = json.loads(run("--json", "exec", "/a", "true").stderr)["error"]
+    assert (error["data"]["holders"][0], error["code"]) == (
+        {"pid": 17, "command": "qemu-system-x86"},
+        1001,
+    )
+    pipe = 5
+    assert run("exec", "/a", "true").stderr.endswith(
+        "; root could see which process holds its pipe\n"
+    )
+    seen = Holders({}, all_seen=True)
+    assert run("exec", "/a", "true").stderr.endswith("; its pipe is held by no process\n")
+
+
+def test_list_shows_the_holders(
+    daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked for by the number of the pipe."""
+    asked: list[object] = []
+
+    def found(pipes: object) -> Holders:
+        asked.append(pipes)
+        return Holders({4321: [Holder(17, "qemu")]}, all_seen=False)
+
+    monkeypatch.setattr("twisted_virtlog.ctl.commands.find_holders", found)
+    daemon.answers["log.list"] = lambda _params: [LOG, {**LOG, "pipe": None}]
+    assert [line.split()[8:] for line in output(run("list")).splitlines()] == [
+        *(["HOLDERS"], ["17", "(qemu)"], ["?"])
+    ]
+    logs = json.loads(output(run("--json", "list")))
+    assert [log["holders"] for log in logs] == [[{"pid": 17, "command": "qemu"}], None]
+    assert asked == [{4321}, {4321}]
+
+
+EVIL = "/a\x1b[31m\x07\n\x9b2J\u202e"
+SHOWN = "/a\\x1b[31m\\x07\\x0a\\x9b2J\\u202e"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["position", EVIL],
+        ["close", EVIL],
+        ["read", EVIL],
+        ["exec", "/a", EVIL],
+        ["disconnect", EVIL, "7"],
+        ["list", "--socket", EVIL],
+        ["read", "/a", "--from", EVIL],
+        ["--" + EVIL],
+        [EVIL],
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_that_is_printed_is_obeyed_by_a_terminal(
+    daemon: FakeDaemon, run: Run, arguments: list[str], as_json: bool
+) -> None:
+    """Names with control characters are escaped, in errors, answers and JSON."""
+    daemon.answers["daemon.disconnect"] = lambda _params: True
+    result = run(*["--json"] * as_json, *arguments)
+    text = result.stdout + result.stderr
+    assert "".join(text.split("\n")).isprintable()
+    if as_json:
+        json.loads(text)
+        assert len(text.splitlines()) == 1
+    else:
+        # (a mistake on the command line is quoted as Python writes it)
+        assert SHOWN in text or repr(EVIL)[1:-1] in text
 
 
 def test_append_says_for_whom(daemon: FakeDaemon, run: Run) -> None:
@@ -211,16 +320,38 @@ def test_a_mistake_on_the_command_line_is_status_2(
     assert daemon.requests == []
 
 
+def test_a_mistake_on_the_command_line_is_told_in_json_too(daemon: FakeDaemon, run: Run) -> None:
+    """A program that asked for JSON need not read prose."""
+    for arguments in (["position", "--json"], ["--json", "position"], ["--json", "--nonsense"]):
+        result = run(*arguments)
+        error = json.loads(result.stderr)["error"]
+        assert (result.exit_code, error["code"], error["data"]) == (2, None, None)
+        assert "PATH" in error["message"] or "--nonsense" in error["message"]
+    error = json.loads(CliRunner().invoke(main, ["--json"]).stderr)["error"]
+    assert error["message"] == "Missing command."
+    # This one is no option.
+    assert run("append", "--", "--json").stderr.startswith("Usage: ")
+    assert daemon.requests == []
+
+
 def test_a_daemon_that_is_not_there_is_status_3(tmp_path: Path) -> None:
     """The message names the socket and a command that starts a daemon there."""
     path = tmp_path / "a:b"
     result = CliRunner().invoke(main, ["list", "--socket", str(path)])
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.startswith(
-        f"virtlogctl: cannot connect to {path}: No such file or directory. "
+        f"virtlogctl: cannot connect to {path}: No such file or directory. This starts a daemon"
     )
-    endpoint = f"unix:{tmp_path}/a\\:b:mode=600"
-    assert result.stderr.endswith(f": twistd -n virtlogd --jsonrpc '{endpoint}'\n")
+    assert result.stderr.endswith(f"twistd -n --pidfile= virtlogd --jsonrpc {path}\n")
+
+
+def test_a_path_that_no_socket_can_have_is_told_at_once(tmp_path: Path) -> None:
+    """With its length, and with what to do; a daemon could not be started there either."""
+    path = f"{tmp_path}/{'x' * 107}"
+    result = CliRunner().invoke(main, ["list", "--socket", path])
+    assert result.exit_code == 3
+    assert f"too long: {len(path)} bytes, where a socket's may have 107; make a" in result.stderr
+    assert "daemon" not in result.stderr
 
 
 def test_a_daemon_that_hangs_up_is_status_3(daemon: FakeDaemon, run: Run) -> None:
@@ -247,6 +378,19 @@ def test_the_default_socket_is_the_users_own(
     assert CliRunner().invoke(main, ["info"]).exit_code == 0
 
 
+def test_the_environment_may_name_the_socket(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """VIRTLOGCTL_SOCKET does where --socket does not, on either side of the command."""
+    monkeypatch.setenv("VIRTLOGCTL_SOCKET", str(daemon.path))
+    assert CliRunner().invoke(main, ["info"]).exit_code == 0
+    none = str(tmp_path / "none")
+    assert CliRunner().invoke(main, ["info", "--socket", none]).exit_code == 3
+    assert CliRunner().invoke(main, ["--socket", none, "info"]).exit_code == 3
+    monkeypatch.setenv("VIRTLOGCTL_SOCKET", none)
+    assert CliRunner().invoke(main, ["--socket", str(daemon.path), "info"]).exit_code == 0
+
+
 def complete(words: str, daemon: FakeDaemon) -> list[str]:
     """Tell what bash would offer."""
     result = CliRunner().invoke(
@@ -266,6 +410,8 @@ def test_the_shell_completes_open_logs(daemon: FakeDaemon) -> None:
     daemon.answers["log.list"] = lambda _params: [LOG]
     assert complete("position /var", daemon) == ["plain,/var/log/web.log"]
     assert complete("position /home", daemon) == ["file,/home"]
+    daemon.answers["log.list"] = lambda _params: [{**LOG, "path": "/var/\x1b"}]
+    assert complete("position /var", daemon) == ["file,/var"]
 
     def refuse(_params: Params) -> Any:
         raise Refusal(1005, "the daemon is stopping")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from twisted_virtlog.client import DaemonInfo, Domain, LogInfo, Position
-from twisted_virtlog.ctl.tables import info_table, logs_table, visible
+from twisted_virtlog.client import Closed, DaemonInfo, Domain, LogInfo, Position
+from twisted_virtlog.ctl.holders import Holder, Holders
+from twisted_virtlog.ctl.tables import closed_text, info_table, logs_table
 
 OPENED = datetime(2024, 2, 29, 13, tzinfo=timezone(timedelta(hours=1)))
 
@@ -33,20 +34,23 @@ def test_logs_stand_in_columns() -> None:
             bytes=2101248,
             rollovers=12,
             state="open",
+            pipe=5,
         ),
     ]
-    assert logs_table(logs).splitlines() == [
-        "PATH        STATE    GUEST  DRIVER  POSITION    BYTES  ROLLOVERS  OPENED",
-        "/l/a.log    failing  -      none    7:10           10          0  2024-02-29T12:00:00Z",
+    holders = Holders({5: [Holder(42, "qemu"), Holder(43, "x\x1b")]}, all_seen=False)
+    o, b, seen = "2024-02-29T12:00:00Z", "  ", "42 (qemu), 43 (x\\x1b)"
+    assert logs_table(logs, holders).splitlines() == [
+        f"PATH        STATE    GUEST  DRIVER  POSITION    BYTES  ROLLOVERS  OPENED{b * 8}HOLDERS",
+        f"/l/a.log    failing  -      none    7:10           10          0  {o}  ?",
         "  No space left on device",
-        "/l/web.log  open     web    qemu    8:4096    2101248         12  2024-02-29T12:00:00Z",
+        f"/l/web.log  open     web    qemu    8:4096    2101248         12  {o}  {seen}",
     ]
 
 
 def test_no_logs_leave_the_headings() -> None:
     """An empty list is seen to be one."""
-    assert logs_table([]).split() == [
-        *("PATH", "STATE", "GUEST", "DRIVER", "POSITION", "BYTES", "ROLLOVERS", "OPENED")
+    assert logs_table([], Holders({}, all_seen=True)).split() == [
+        *("PATH", "STATE", "GUEST", "DRIVER", "POSITION", "BYTES", "ROLLOVERS", "OPENED", "HOLDERS")
     ]
 
 
@@ -61,7 +65,8 @@ def test_the_daemon_is_shown_name_by_name() -> None:
         limits={"max_size": 2097152},
         counts={"open_logs": 1},
     )
-    assert info_table(info).splitlines() == [
+    assert info_table(info, "/run/so\nck").splitlines() == [
+        "socket           /run/so\\x0ack",
         "name             virtlogd",
         "version          1.2",
         "pid              42",
@@ -72,6 +77,11 @@ def test_the_daemon_is_shown_name_by_name() -> None:
     ]
 
 
-def test_a_name_cannot_command_the_terminal() -> None:
-    """Control characters that a guest's name smuggles in are shown, not obeyed."""
-    assert visible("web\x1b[2J\n\u202eä") == "web\\x1b[2J\\n\\u202eä"
+def test_a_closed_log_is_told_with_its_loss() -> None:
+    """Who closes a log by force learns what it has cost."""
+    assert closed_text("/a", Closed(Position(7, 5), 0)) == (
+        "/a is closed at 7:5; 0 bytes could not be written"
+    )
+    assert closed_text("/\x9b", Closed(None, 1)) == (
+        "/\\x9b is closed at an end that cannot be told; 1 byte could not be written"
+    )

@@ -8,6 +8,7 @@ from twisted_virtlog.client import ServerLimits
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.outcomes import print_answer
 from twisted_virtlog.ctl.parameters import Settings, common_options, pass_settings
+from twisted_virtlog.escaping import visible
 
 _UINT32 = 2**32 - 1
 
@@ -38,7 +39,7 @@ def disconnect(settings: Settings, server: str, number: int) -> None:
     """
     with settings.connect() as client:
         answer = client.disconnect(server, number)
-    print_answer(settings, answer, f"client {number} of {server} is disconnected")
+    print_answer(settings, answer, visible(f"client {number} of {server} is disconnected"))
 
 
 @click.command()

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterable
 
 import click
+import msgspec
 
 from twisted_virtlog import __version__
-from twisted_virtlog.client import Chunk, Domain, Position
+from twisted_virtlog.client import BlockingClient, Chunk, DaemonInfo, Domain, Position
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.administration import ADMINISTRATION
-from twisted_virtlog.ctl.outcomes import Program, json_of, print_answer
+from twisted_virtlog.ctl.holders import find_holders
+from twisted_virtlog.ctl.outcomes import Program, json_of, print_answer, warn
 from twisted_virtlog.ctl.parameters import (
     Settings,
     common_options,
@@ -55,10 +57,10 @@ def virtlogctl() -> None:
 @common_options
 @pass_settings
 def info(settings: Settings) -> None:
-    """Tell the daemon's version, limits and totals."""
+    """Show the daemon's socket, version, limits and totals."""
     with settings.connect() as client:
         answer = client.info()
-    print_answer(settings, answer, tables.info_table(answer))
+    _print_info(settings, answer)
 
 
 @virtlogctl.command()
@@ -84,7 +86,7 @@ def reexec(settings: Settings, to_virtlogd: str | None) -> None:
             return
         # Answered by the next image, once it serves.
         answer = client.info()
-    print_answer(settings, answer, tables.info_table(answer))
+    _print_info(settings, answer)
 
 
 @virtlogctl.command("list")
@@ -93,11 +95,14 @@ def reexec(settings: Settings, to_virtlogd: str | None) -> None:
 def list_logs(settings: Settings) -> None:
     """List the open logs.
 
-    POSITION is the end of the log's file, without what is still in its pipe.
+    POSITION is the end of the log's file, without what is still in its pipe. HOLDERS are the
+    processes that can write into the pipe; root sees those of all users.
     """
     with settings.connect() as client:
-        answer = client.list()
-    print_answer(settings, answer, tables.logs_table(answer))
+        logs = client.list()
+    holders = find_holders({log.pipe for log in logs if log.pipe is not None})
+    answer = [{**msgspec.to_builtins(log), "holders": holders.of(log.pipe)} for log in logs]
+    print_answer(settings, answer, tables.logs_table(logs, holders))
 
 
 @virtlogctl.command()
@@ -150,8 +155,25 @@ def read(
 
 @virtlogctl.command()
 @log_path
+@common_options
+@pass_settings
+def close(settings: Settings, path: str) -> None:
+    """Close a log by force, whoever holds its pipe.
+
+    What is in the pipe is written first. Its holders, which "virtlogctl list" shows, get EPIPE for
+    what they write later. It is for a log that a process keeps open which should not.
+    """
+    with settings.connect() as client:
+        answer = client.close_log(path)
+    print_answer(settings, answer, tables.closed_text(path, answer))
+
+
+@virtlogctl.command()
+@log_path
 @click.argument("message")
-@click.option("-n", "no_newline", is_flag=True, help="Write MESSAGE without a newline after it.")
+@click.option(
+    "-n", "as_it_is", is_flag=True, help="Write MESSAGE as it is, without newlines around it."
+)
 @origin_options
 @common_options
 @pass_settings
@@ -160,17 +182,20 @@ def append(
     *,
     path: str,
     message: str,
-    no_newline: bool,
+    as_it_is: bool,
     driver: str,
     domain: Domain | None,
 ) -> None:
     """Write MESSAGE into a log, as a line, and tell the position after it.
 
-    It stands after all that was written to the log before. The log need not be open. With - as
-    MESSAGE, standard input is written as it is.
+    It stands after all that was written to the log before, and begins a line even if that does not
+    end with a newline. The log need not be open. With - as MESSAGE, standard input is written as it
+    is.
     """
-    text = _standard_input() if message == "-" else message + "\n" * (not no_newline)
+    text = _standard_input() if message == "-" else _utf8(message)
     with settings.connect() as client:
+        if message != "-" and not as_it_is:
+            text = f"{_line_end(client, path, driver, domain)}{text}\n"
         answer = client.append(path, text, driver, domain)
     print_answer(settings, answer, tables.position_text(answer))
 
@@ -235,9 +260,7 @@ def _copy(chunks: Iterable[Chunk], path: str, tail: int | None) -> None:
     for chunk in chunks:
         if chunk.gap:
             oldest = tables.position_text(chunk.start)
-            click.echo(
-                f"virtlogctl: {path}: bytes are missing: rotated away before {oldest}", err=True
-            )
+            warn(f"{path}: bytes are missing: rotated away before {oldest}")
         if kept is None:
             output.write(chunk.data)
         else:
@@ -261,6 +284,30 @@ def _excerpt(chunks: list[Chunk], tail: int | None) -> dict[str, object]:
         text, encoding = base64.b64encode(data).decode(), "base64"
     gap = any(chunk.gap for chunk in chunks)
     return {"data": text, "encoding": encoding, **excerpt, "end": chunks[-1].end, "gap": gap}
+
+
+def _print_info(settings: Settings, info: DaemonInfo) -> None:
+    socket = os.path.abspath(settings.socket_path)
+    answer = {"socket": socket, **msgspec.to_builtins(info)}
+    print_answer(settings, answer, tables.info_table(info, socket))
+
+
+def _line_end(client: BlockingClient, path: str, driver: str, domain: Domain | None) -> str:
+    """Return what is missing at the end of a log, so that a line may begin there."""
+    # Appending nothing tells the end of a log that is not open too.
+    end = client.append(path, "", driver, domain)
+    if end.offset == 0:
+        return ""
+    last_byte = msgspec.structs.replace(end, offset=end.offset - 1)
+    return "" if client.read(path, last_byte, 1).data == b"\n" else "\n"
+
+
+def _utf8(message: str) -> str:
+    try:
+        message.encode()
+    except UnicodeEncodeError as error:
+        raise click.UsageError("MESSAGE is no UTF-8, which JSON-RPC demands.") from error
+    return message
 
 
 def _standard_input() -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 import msgspec
 
 from twisted_virtlog.client import BadRequest, ClientError, RemoteError, Unreachable
-from twisted_virtlog.ctl.parameters import Settings, default_socket
+from twisted_virtlog.ctl import tables
+from twisted_virtlog.ctl.advice import advice
+from twisted_virtlog.ctl.holders import find_holders
+from twisted_virtlog.ctl.parameters import Settings
 from twisted_virtlog.ctl.running import CannotRun
+from twisted_virtlog.escaping import visible, visible_json
+
+LOG_BUSY = 1001
 
 REFUSED_STATUS = 1
 USAGE_STATUS = 2
@@ -28,6 +33,31 @@ MAX_EXACT_NUMBER = 2**53
 
 class Program(click.Group):
     """Runs a subcommand and ends as the documentation of the exit statuses says."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the program; see :class:`click.Command`. A wrong command line is told in JSON too."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        try:
+            status = super().main(arguments, prog_name, complete_var, False, **extra)
+        except click.UsageError as error:
+            if not standalone_mode:
+                raise
+            _show(error, _wants_json(arguments))
+            sys.exit(USAGE_STATUS)
+        except click.Abort:
+            if not standalone_mode:
+                raise
+            sys.exit(INTERRUPTED_STATUS)
+        if standalone_mode:
+            sys.exit(status if isinstance(status, int) else 0)
+        return status
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
@@ -46,11 +76,14 @@ class Program(click.Group):
         except CannotRun as error:
             _fail(ctx, error.status, str(error))
         except RemoteError as error:
-            _fail(ctx, REFUSED_STATUS, error.message, error.code, error.data)
+            message, data = _busy(error)
+            _fail(ctx, REFUSED_STATUS, message, error.code, data)
         except BadRequest as error:
             _fail(ctx, USAGE_STATUS, str(error))
         except Unreachable as error:
-            _fail(ctx, UNREACHABLE_STATUS, f"{error}. {_advice(settings.socket, error)}")
+            what_to_do = advice(settings.socket_path, error)
+            message = f"{error}. {what_to_do}" if what_to_do else str(error)
+            _fail(ctx, UNREACHABLE_STATUS, message)
         except ClientError as error:
             _fail(ctx, UNREACHABLE_STATUS, f"{error} (socket {settings.socket_path})")
 
@@ -63,9 +96,17 @@ def print_answer(settings: Settings, answer: Any, text: str) -> None:
     click.echo(json_of(answer) if settings.json else text)
 
 
-def json_of(answer: Any) -> bytes:
-    """Return an answer in JSON; numbers that not every reader takes are strings of digits."""
-    return msgspec.json.encode(_exact(msgspec.to_builtins(answer)))
+def json_of(answer: Any) -> str:
+    """Return an answer in JSON that is harmless on a terminal.
+
+    Numbers that not every reader takes are strings of digits.
+    """
+    return visible_json(msgspec.json.encode(_exact(msgspec.to_builtins(answer))).decode())
+
+
+def warn(message: str) -> None:
+    """Tell people something on standard error."""
+    click.echo(f"virtlogctl: {visible(message)}", err=True)
 
 
 def _exact(value: Any) -> Any:
@@ -81,18 +122,43 @@ def _fail(
 ) -> NoReturn:
     """End with a message, in JSON if that was asked for."""
     if ctx.ensure_object(Settings).json:
-        document = {"error": {"code": code, "message": message, "data": data}}
-        click.echo(msgspec.json.encode(document), err=True)
+        click.echo(_error_json(message, code, data), err=True)
     else:
-        click.echo(f"virtlogctl: {message}", err=True)
+        warn(message)
     ctx.exit(status)
 
 
-def _advice(socket: str | None, error: Unreachable) -> str:
-    if error.errno == errno.EACCES:
-        return "The daemon serves the user that it runs as, and root."
-    command = "twistd -n virtlogd"
-    if socket is not None and os.path.abspath(socket) != default_socket():
-        path = os.path.abspath(socket).replace("\\", "\\\\").replace(":", "\\:")
-        command += " --jsonrpc " + shlex.quote(f"unix:{path}:mode=600")
-    return f"This starts a daemon there: {command}"
+def _show(error: click.UsageError, as_json: bool) -> None:
+    # (click shows the help where there is no command)
+    bare = error.ctx is not None and error.message == error.ctx.get_help()
+    message = "Missing command." if bare else error.format_message()
+    if as_json:
+        click.echo(_error_json(message), err=True)
+    elif bare:
+        error.show()
+    else:
+        # What it quotes of the command line may hold anything.
+        click.UsageError(visible(message), error.ctx).show()
+
+
+def _error_json(message: str, code: int | None = None, data: Any = None) -> str:
+    return json_of({"error": {"code": code, "message": message, "data": data}})
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Return whether a command line that cannot be parsed asks for JSON."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _busy(error: RemoteError) -> tuple[str, Any]:
+    """Return the message and the data of an error, with the holders of the pipe that it names."""
+    pipe = error.data.get("pipe") if isinstance(error.data, dict) else None
+    if error.code != LOG_BUSY or not isinstance(pipe, int):
+        return error.message, error.data
+    holders = find_holders([pipe]).of(pipe)
+    data = {**error.data, "holders": holders}
+    if holders is None:
+        return f"{error.message}; root could see which process holds its pipe", data
+    held = tables.holders_text(holders) if holders else "no process"
+    return f"{error.message}; its pipe is held by {held}", data

@@ -16,12 +16,14 @@ from click.shell_completion import CompletionItem
 
 from twisted_virtlog.client import BlockingClient, ClientError, Domain, Position
 from twisted_virtlog.config.paths import default_paths
+from twisted_virtlog.ctl.presence import connect
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 #: Who presses the tab key waits no longer than this for the daemon.
 COMPLETION_TIMEOUT_SECONDS = 1.0
+SOCKET_VARIABLE = "VIRTLOGCTL_SOCKET"
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Settings:
 
     def connect(self) -> BlockingClient:
         """Connect to the daemon."""
-        return BlockingClient(self.socket_path, self.timeout or None)
+        return connect(self.socket_path, self.timeout or None)
 
 
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
@@ -70,7 +72,9 @@ def common_options(function: F) -> F:
         click.option(
             "--socket",
             type=click.Path(),
-            help="The daemon's JSON-RPC socket.  [default: the socket of this user's daemon]",
+            envvar=SOCKET_VARIABLE,
+            help=f"The daemon's JSON-RPC socket.  [default: ${SOCKET_VARIABLE}, or the socket of"
+            " this user's daemon]",
             expose_value=False,
             callback=_store,
         ),
@@ -122,9 +126,11 @@ def default_socket() -> str:
 
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     # (the subcommand's default is no reason to forget what stood before the subcommand)
-    given = param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
-    if given:
-        setattr(ctx.ensure_object(Settings), param.name, value)
+    settings = ctx.ensure_object(Settings)
+    source = ctx.get_parameter_source(param.name or "")
+    of_environment = source is ParameterSource.ENVIRONMENT and settings.socket is None
+    if param.name and (source is ParameterSource.COMMANDLINE or of_environment):
+        setattr(settings, param.name, value)
 
 
 def _normal_path(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -147,7 +153,9 @@ def _complete_path(
     path = ctx.ensure_object(Settings).socket_path
     try:
         with BlockingClient(path, COMPLETION_TIMEOUT_SECONDS) as client:
-            logs = [log.path for log in client.list() if log.path.startswith(incomplete)]
+            paths = [log.path for log in client.list() if log.path.startswith(incomplete)]
+        # (the shell would take a newline for the end of the path, and the terminal obey the rest)
+        logs = [path for path in paths if path.isprintable()]
     except ClientError:
         logs = []
     return [CompletionItem(log) for log in logs] or [CompletionItem(incomplete, type="file")]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 from twisted_virtlog.client import (
+    Closed,
     DaemonInfo,
     LogInfo,
     OwnLogging,
@@ -13,8 +14,20 @@ from twisted_virtlog.client import (
     ServerClients,
     ServerLimits,
 )
+from twisted_virtlog.ctl.holders import Holder, Holders
+from twisted_virtlog.escaping import visible
 
-_HEADINGS = ("PATH", "STATE", "GUEST", "DRIVER", "POSITION", "BYTES", "ROLLOVERS", "OPENED")
+_HEADINGS = (
+    "PATH",
+    "STATE",
+    "GUEST",
+    "DRIVER",
+    "POSITION",
+    "BYTES",
+    "ROLLOVERS",
+    "OPENED",
+    "HOLDERS",
+)
 _NUMBERS = {"BYTES", "ROLLOVERS", "ID", "PID", "CLIENTS", "MAXIMUM"}
 
 
@@ -59,25 +72,40 @@ def position_text(position: Position) -> str:
     return visible(f"{text}:{position.birth}") if position.birth else text
 
 
-def visible(text: str) -> str:
-    """Escape what is not printable: names come from other programs, and may hold anything."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+def closed_text(path: str, closed: Closed) -> str:
+    """Return how a log was closed by force."""
+    end = position_text(closed.position) if closed.position else "an end that cannot be told"
+    lost = "byte" if closed.dropped == 1 else "bytes"
+    return f"{visible(path)} is closed at {end}; {closed.dropped} {lost} could not be written"
 
 
-def logs_table(logs: Sequence[LogInfo]) -> str:
-    """Draw the open logs, one a line below a line of headings; a failing one tells why below it."""
-    lines = _drawn([_HEADINGS] + [_log_row(log) for log in logs]).split("\n")
+def holders_text(holders: Sequence[Holder] | None) -> str:
+    """Return who holds a pipe, in words; ``?`` where that cannot be seen."""
+    if holders is None:
+        return "?"
+    return ", ".join(f"{one.pid} ({visible(one.command)})" for one in holders) or "-"
+
+
+def logs_table(logs: Sequence[LogInfo], holders: Holders) -> str:
+    """Draw the open logs, one a line below a line of headings; a failing one tells why below it.
+
+    :param holders: of their pipes.
+    """
+    rows = [(*_log_row(log), holders_text(holders.of(log.pipe))) for log in logs]
+    lines = _drawn([_HEADINGS, *rows]).split("\n")
     for index, log in reversed(list(enumerate(logs, start=1))):
         if log.error is not None:
             lines.insert(index + 1, f"  {visible(log.error)}")
     return "\n".join(lines)
 
 
-def info_table(info: DaemonInfo) -> str:
-    """Draw what the daemon tells of itself, one name and value a line."""
+def info_table(info: DaemonInfo, socket: str) -> str:
+    """Draw what the daemon tells of itself, one name and value a line.
+
+    :param socket: where it was asked.
+    """
     rows = {
+        "socket": socket,
         "name": info.name,
         "version": info.version,
         "pid": info.pid,

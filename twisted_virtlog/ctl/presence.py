@@ -1,0 +1,66 @@
+"""Whether a daemon is there, and waiting for one that is coming."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from twisted_virtlog.client import BlockingClient, Unreachable
+
+#: What connecting meets where nobody listens.
+NOBODY = (errno.ENOENT, errno.ECONNREFUSED)
+
+#: How long a daemon takes that replaces its own image, or virtlogd's, on a slow machine.
+COMING_SECONDS = 5.0
+_PAUSE_SECONDS = 0.05
+
+_LISTENS = 0x10000
+
+
+def connect(path: str, timeout: float | None) -> BlockingClient:
+    """Connect to the daemon; wait a little for one that is coming.
+
+    One is, if somebody listens where the daemon of this socket serves libvirt: after virtlogd has
+    handed over, the JSON-RPC socket is there a moment later.
+
+    :param timeout: seconds, for this and for each call; None: for ever.
+    :raises Unreachable: nobody listens there, or it may not be reached.
+    """
+    deadline = time.monotonic() + min(COMING_SECONDS, timeout or COMING_SECONDS)
+    while True:
+        try:
+            return BlockingClient(path, timeout)
+        except Unreachable as error:
+            waits = error.errno in NOBODY and time.monotonic() < deadline
+            if not waits or not listened_on(libvirt_socket(path)):
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def libvirt_socket(jsonrpc_socket: str) -> str:
+    """Return where the daemon of a JSON-RPC socket serves libvirt, if it is beside that."""
+    return os.path.join(os.path.dirname(os.path.abspath(jsonrpc_socket)), "virtlogd-sock")
+
+
+def listened_on(path: str, table: str = "/proc/net/unix") -> bool:
+    """Return whether somebody listens on a UNIX socket.
+
+    Without connecting, which would start a service that is activated by its socket.
+    """
+    wanted = _resolved(path)
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as file:
+            rows = [line.rstrip("\n").split(maxsplit=7) for line in file]
+    except OSError:
+        return False
+    # Num RefCount Protocol Flags Type St Inode Path
+    return any(
+        len(row) == 8 and int(row[3], 16) & _LISTENS and _resolved(row[7]) == wanted
+        for row in rows[1:]
+    )
+
+
+def _resolved(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory), name) if name == "virtlogd-sock" else path

@@ -1,0 +1,50 @@
+"""Makes text that comes from elsewhere harmless: what a terminal obeys is shown, not sent to it.
+
+Escaped is what is not printable as :meth:`str.isprintable` has it: the control characters (C0, DEL,
+C1), those that change the direction of the text or are invisible, line and paragraph separators,
+what no character is assigned to, and the bytes that are no UTF-8 (surrogates).
+"""
+
+from __future__ import annotations
+
+
+class _Escapes(dict[int, str]):
+    """A table for :meth:`str.translate`, filled as characters turn up."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = shown = chr(code) if chr(code).isprintable() else self.escape(code)
+        return shown
+
+    @staticmethod
+    def escape(code: int) -> str:
+        """Return a character as Python writes it, by its number."""
+        if code < 0x100:
+            return f"\\x{code:02x}"
+        return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class _JsonEscapes(_Escapes):
+    @staticmethod
+    def escape(code: int) -> str:
+        """Return a character as JSON has it, those beyond 16 bits as two surrogates."""
+        if code < 0x10000:
+            return f"\\u{code:04x}"
+        high, low = divmod(code - 0x10000, 0x400)
+        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+
+
+_ESCAPES = _Escapes()
+_JSON_ESCAPES = _JsonEscapes()
+
+
+def visible(text: str) -> str:
+    r"""Return a text with ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN`` for what is not printable."""
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def visible_json(text: str) -> str:
+    """Return a JSON text of the same value in which all is printable.
+
+    :param text: in one line: such characters are in its strings only.
+    """
+    return text if text.isprintable() else text.translate(_JSON_ESCAPES)
