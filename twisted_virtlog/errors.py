@@ -33,11 +33,23 @@ class LogBusy(LogError):
     """
 
     def __init__(
-        self, path: str, driver: str, domain: Domain | None, opened_at: datetime, pipe: int
+        self,
+        path: str,
+        driver: str,
+        domain: Domain | None,
+        opened_at: datetime,
+        pipe: int,
+        former: int = 0,
     ) -> None:
+        """:param former: how many former guests' output waits for the log's file."""
         holder = f"driver {driver!r}" + (f", guest {domain.name!r}" if domain else "")
         since = opened_at.isoformat(timespec="seconds")
-        super().__init__(f"{path} is open already, by {holder}, since {since}", path)
+        waiting = (
+            f"; the output of {former} guests before it waits, as the log's file cannot be written"
+            if former
+            else ""
+        )
+        super().__init__(f"{path} is open already, by {holder}, since {since}{waiting}", path)
         self.driver = driver
         self.domain = domain
         self.opened_at = opened_at

@@ -43,7 +43,10 @@ class ILogHandler(Interface):
     def open(path: str, driver: str, domain: Domain | None, truncate: bool) -> Answer[Opened]:
         """Open a log and make the pipe that feeds it.
 
-        :param driver: who asks, as ``qemu``; only stored and shown.
+        Where a guest is gone whose output cannot be written yet, or the same guest opens its log
+        again, what is in the former pipe goes first; see OpenLog.may_be_followed.
+
+        :param driver: who asks, as ``qemu``.
         :param truncate: begin with an empty file, removing it and its backups first.
         :raises LogBusy: the log is open.
         :raises SystemFailure: the file or the pipe cannot be opened.

@@ -48,6 +48,7 @@ from twisted_virtlog.state import (
     DaemonState,
     Details,
     OpenLogState,
+    by_log,
 )
 
 T = TypeVar("T")
@@ -140,6 +141,7 @@ class VirtlogService(Service):
             else:
                 self._take_over(self.keeper.restored(), self.handler.restore)
             self.keeper.begin(self.handler.suspended())
+            self.handler.write_former()
             if state is not None:
                 self._resume(
                     state, [server for endpoint, server in servers if endpoint != NO_ENDPOINT]
@@ -313,16 +315,21 @@ class VirtlogService(Service):
         return settings.admin_max_clients if server == _ADMIN else settings.max_clients
 
     def _take_over(
-        self, logs: Sequence[OpenLogState], take_over: Callable[[OpenLogState], None]
+        self,
+        logs: Sequence[OpenLogState],
+        take_over: Callable[[OpenLogState, Sequence[OpenLogState]], None],
     ) -> None:
         """Go on with open logs, as far as can be."""
-        for log in logs:
-            try:
-                take_over(log)
-            except LogError as error:
-                self._logger.error(
-                    "{path}: this log cannot be taken over: {error}", path=log.path, error=error
-                )
+        for pipes in by_log(logs):
+            while pipes:
+                log = pipes.pop()
+                try:
+                    take_over(log, pipes)
+                    break
+                except LogError as error:
+                    self._logger.error(
+                        "{path}: this log cannot be taken over: {error}", path=log.log, error=error
+                    )
 
     def _resume(self, state: DaemonState, servers: Sequence[Server]) -> None:
         """Go on with all that the former image had, as far as can be; tell of what cannot."""

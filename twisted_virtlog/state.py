@@ -8,6 +8,7 @@ the two can take over from the other. What virtlogd does not know is in members 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,9 @@ from twisted_virtlog.values import Domain
 
 #: Of what is in the members ``twisted_virtlog``. A higher one is refused.
 VERSION = 1
+
+#: A log has at most so many pipes of former guests, whose output waits for its file.
+MOST_FORMER = 16
 
 #: The servers that virtlogd has; others are kept apart, as it would refuse the document.
 OF_VIRTLOGD = ("virtlogd", "admin")
@@ -171,6 +175,11 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     :ivar steps_left: of a rollover that was not finished, 0 if there is none.
     :ivar has_domain: whether a domain was named.
     :ivar gone: the inodes of files that rotation removed lately; see Writer.
+    :ivar order: of the pipes of one log, the one with the lower number goes into the file first.
+    :ivar left: of a former guest's pipe: how many of its bytes are still to be written; None of
+        the pipe of the guest that has the log now.
+    :ivar log: the log's path, where the record has another spelling of it; see
+        :func:`former_path`.
     """
 
     opened_at: datetime
@@ -183,6 +192,9 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     steps_left: int = 0
     has_domain: bool = True
     gone: tuple[int, ...] = ()
+    order: int = 0
+    left: int | None = None
+    log: str | None = None
 
 
 class OpenLogState(Struct, frozen=True):
@@ -205,6 +217,38 @@ class OpenLogState(Struct, frozen=True):
         if self.details is not None and not self.details.has_domain:
             return None
         return Domain(self.domain_uuid, self.domain_name)
+
+    @property
+    def log(self) -> str:
+        """The path of the log, which several pipes may have."""
+        return (self.details and self.details.log) or self.path
+
+    @property
+    def order(self) -> int:
+        """Which pipe of the log is this; see LogDetails."""
+        return self.details.order if self.details else 0
+
+
+def by_log(states: Iterable[OpenLogState]) -> list[list[OpenLogState]]:
+    """Put the pipes of each log together: those of former guests in order, the present one last."""
+    logs: dict[str, list[OpenLogState]] = {}
+    for state in states:
+        logs.setdefault(state.log, []).append(state)
+    for pipes in logs.values():
+        pipes.sort(key=lambda state: state.order)
+    return list(logs.values())
+
+
+def former_path(path: str, order: int) -> str:
+    """Spell a log's path in a way of its own for each of its former guests' pipes.
+
+    Releases whose state is of version 1 know one pipe of a path and close any other, with what is
+    in it. Under another spelling they serve it as a log of its own, which has the same file.
+
+    :param order: of the pipe.
+    """
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/{'/' * (order % (MOST_FORMER + 1) + 1)}{name}"
 
 
 class Totals(Struct, frozen=True):

@@ -23,7 +23,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
 
 class Domain(msgspec.Struct, frozen=True, gc=False):
-    """The guest that a log belongs to; stored and shown, never interpreted.
+    """The guest that a log belongs to; the same one may open its log again.
 
     :ivar uuid: 36 characters, as ``c7a5fdbd-edaf-9455-926a-d65c16db1809``.
     :ivar name: the guest's name.

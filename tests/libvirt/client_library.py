@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _UUID = (ctypes.c_uint8 * 16)(*range(16))
+_OTHER_UUID = (ctypes.c_uint8 * 16)(*range(1, 17))
 _TRUNCATE = 1
 
 
@@ -97,11 +98,11 @@ class _Driver:
             self._library.virLogManagerFree(self._handle)
             self._handle = None
 
-    def open(self, path: str, flags: int = 0) -> tuple[int | None, Any]:
+    def open(self, path: str, flags: int = 0, uuid: Any = _UUID) -> tuple[int | None, Any]:
         """Open a log; give the pipe, and what to print."""
         place = self._place()
         pipe = self._library.virLogManagerDomainOpenLogFile(
-            self._handle, b"qemu", _UUID, b"demo", os.fsencode(path), flags, *place
+            self._handle, b"qemu", uuid, b"demo", os.fsencode(path), flags, *place
         )
         if pipe < 0:
             return None, self._error()
@@ -193,7 +194,8 @@ def _use(driver: _Driver, tell: Callable[[Any], None], directory: str) -> None:
     tell(driver.append(log, "grüße\n".encode()))
     tell(driver.position(log))
     missing = f"{directory}/missing/a.log"
-    tell(driver.open(log)[1])
+    # (the same guest would get it, unlike from virtlogd)
+    tell(driver.open(log, uuid=_OTHER_UUID)[1])
     tell(driver.open(missing)[1])
     tell(driver.open(directory)[1])
     tell(driver.open(directory, _TRUNCATE)[1])

@@ -212,9 +212,9 @@ class Scene:
 
     # Acts.
 
-    def open(self, log: str, flags: int = 0) -> None:
+    def open(self, log: str, flags: int = 0, uuid: bytes = bytes(16)) -> None:
         """Open a log; its guest keeps the pipe."""
-        answer = self._call(OPEN, open_arguments(self.bytes_of(log), flags))
+        answer = self._call(OPEN, open_arguments(self.bytes_of(log), flags, uuid=uuid))
         self._tell(f"open {log} {flags:#x}", answer)
         self._take(log, answer)
 

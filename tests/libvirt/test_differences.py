@@ -199,6 +199,18 @@ def _linked(scene: Scene) -> _Outcomes:
 
 
 @_listed(
+    "The same guest gets its log again",
+    [Place(0, 0), (38, 63, b"Cannot open log file: 'a': Device or resource busy")],
+    [Place(0, 0), Place(0, 0)],
+)
+def _again(scene: Scene) -> _Outcomes:
+    guest = b"u" * 16
+    scene.open("a", uuid=guest)
+    scene.call("again", OPEN, open_arguments(scene.bytes_of("a"), uuid=guest))
+    return _results(scene)
+
+
+@_listed(
     "A log is open no longer than its guest",
     [(38, 63, b"Cannot open log file: 'a': Device or resource busy")],
     [Place(1, 4000)],

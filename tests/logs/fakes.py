@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 DRIVER = "qemu"
 DOMAIN = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
+STRANGER = Domain("11111111-2222-3333-4444-555555555555", "another")
 KIB = 1024
 
 
@@ -192,9 +193,14 @@ class World:
         self._guests: list[Guest] = []
         self._closed = False
 
-    def open(self, path: str | None = None, truncate: bool = False) -> Guest:
+    def open(
+        self,
+        path: str | None = None,
+        truncate: bool = False,
+        domain: Domain | None = DOMAIN,
+    ) -> Guest:
         """Open a log."""
-        guest = Guest(self.handler.open(self._named(path), DRIVER, DOMAIN, truncate))
+        guest = Guest(self.handler.open(self._named(path), DRIVER, domain, truncate))
         self._guests.append(guest)
         return guest
 

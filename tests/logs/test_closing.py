@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import World
+from tests.logs.fakes import STRANGER, World
 from tests.logs.test_failing import files_end_at
 from twisted_virtlog.errors import LogBusy, NoSuchLog
-from twisted_virtlog.values import Domain
-
-OTHER = Domain("11111111-2222-3333-4444-555555555555", "other")
 
 
 def test_the_number_is_what_proc_shows_of_the_holder(world: World) -> None:
@@ -22,7 +19,7 @@ def test_the_number_is_what_proc_shows_of_the_holder(world: World) -> None:
     number = world.status().pipe
     assert os.readlink(f"/proc/self/fd/{guest.write_end}") == f"pipe:[{number}]"
     with pytest.raises(LogBusy) as caught:
-        world.handler.open(world.path, "qemu", OTHER, False)
+        world.open(domain=STRANGER)
     assert caught.value.pipe == number
 
 

@@ -13,7 +13,7 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, DRIVER, World
+from tests.logs.fakes import DOMAIN, DRIVER, STRANGER, World
 from twisted_virtlog.errors import (
     LimitReached,
     LogBusy,
@@ -101,7 +101,7 @@ def test_a_log_that_is_open_is_refused_and_its_holder_named(spelling: str, world
     world.open()
     path = spelling.format(dir=world.directory)
     with pytest.raises(LogBusy) as caught:
-        world.open(path)
+        world.open(path, domain=STRANGER)
     busy = caught.value
     assert (busy.path, busy.driver, busy.domain) == (path, DRIVER, DOMAIN)
     assert busy.opened_at == world.status().opened_at
@@ -127,11 +127,11 @@ def test_other_spellings_are_the_same_log(
         guest = world.open(first)
         begin = guest.position
         with pytest.raises(LogBusy):
-            world.open(second)
+            world.open(second, domain=STRANGER)
         guest.write(b"before a rollover ")
         world.append(b"and after it. ", second)
         with pytest.raises(LogBusy):
-            world.open(second)
+            world.open(second, domain=STRANGER)
         assert world.position(second) == world.position(first)
         assert world.read(begin, path=second).data == b"before a rollover and after it. "
         assert world.read(begin, path=first).data == b"before a rollover and after it. "

@@ -21,7 +21,7 @@ class Notes:
     """A keeper that keeps all; it notes what it was told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, OpenLogState | str]] = []
+        self.told: list[tuple[str, OpenLogState | str | int]] = []
 
     def restored(self) -> Sequence[OpenLogState]:
         return ()
@@ -35,10 +35,10 @@ class Notes:
     def outage(self, log: OpenLogState) -> None:
         self.told.append(("outage", log))
 
-    def closed(self, path: str) -> None:
-        self.told.append(("closed", path))
+    def closed(self, pipe: int) -> None:
+        self.told.append(("closed", pipe))
 
-    def keeps(self, path: str) -> bool:
+    def keeps(self, pipe: int) -> bool:
         return True
 
     def last(self, what: str) -> OpenLogState:
@@ -75,9 +75,10 @@ def test_a_log_is_let_go_when_all_is_written(kept: World, notes: Notes) -> None:
     """Its last byte is in the file by then."""
     guest = kept.open()
     guest.write(b"last")
+    pipe = kept.status().pipe
     guest.end()
     kept.reactor.turn_until_quiet()
-    assert notes.told[-1] == ("closed", kept.path)
+    assert notes.told[-1] == ("closed", pipe)
     assert kept.text() == b"last"
 
 

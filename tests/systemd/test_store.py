@@ -19,7 +19,7 @@ from tests.systemd.fakes import WritersOnly
 from tests.systemd.manager import ServiceManager
 from tests.systemd.values import log
 from twisted_virtlog.binding import ListenError
-from twisted_virtlog.state import Kept, OpenLogState
+from twisted_virtlog.state import Kept, OpenLogState, by_log, former_path
 from twisted_virtlog.systemd import journal
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import Stored, started_environment, stored, take
@@ -69,16 +69,20 @@ class Process:
         self.store.begin(logs)
         return self
 
-    def open(self, path: str) -> OpenLogState:
+    def open(self, path: str, order: int = 0) -> OpenLogState:
         read_end, write_end = os.pipe()
         self.write_ends.append(write_end)
-        self.opened[path] = log(path, read_end)
+        self.opened[path] = log(path, read_end, order=order)
         self.store.opened(self.opened[path])
         return self.opened[path]
 
     def close(self, path: str) -> None:
-        self.store.closed(path)
-        os.close(self.opened.pop(path).pipe)
+        pipe = self.opened.pop(path).pipe
+        self.store.closed(os.fstat(pipe).st_ino)
+        os.close(pipe)
+
+    def keeps(self, path: str) -> bool:
+        return self.store.keeps(os.fstat(self.opened[path].pipe).st_ino)
 
     def names(self) -> list[str]:
         """The names of the open logs' pipes."""
@@ -170,7 +174,7 @@ def test_a_new_process_goes_on_with_what_was_open(manager: ServiceManager) -> No
     assert os.fstat(resumed.pipe).st_ino == pipe_inode(manager.pipes()[0])
     process = Process(manager.address, former=found)
     assert process.store.restored() == found.logs
-    assert process.store.keeps("/b\udcff")
+    assert process.store.keeps(os.fstat(resumed.pipe).st_ino)
     process.begin(found.logs)
     assert settled(manager) == process.names()
     assert len([name for name in manager.names if name in JOURNALS]) == 1
@@ -338,6 +342,39 @@ def test_a_useless_pipe_is_taken_out_of_the_store(manager: ServiceManager) -> No
     process.die()
 
 
+def test_all_pipes_of_one_log_are_kept_and_come_back_in_order(manager: ServiceManager) -> None:
+    """A guest that follows another while the file fails, and is followed itself."""
+    process = Process(manager.address).begin()
+    pipes = [process.open("/a").pipe]
+    for order in (1, 2):
+        former = process.opened.pop("/a")
+        process.opened[f"former {order}"] = former
+        pipes.append(process.open("/a", order=order).pipe)
+        assert former.details is not None
+        details = msgspec.structs.replace(former.details, order=order - 1, left=7, log="/a")
+        path = former_path("/a", order - 1)
+        process.store.outage(msgspec.structs.replace(former, path=path, details=details))
+    assert settled(manager) == process.names()
+    assert len(process.store) == 1
+    numbers = [os.fstat(pipe).st_ino for pipe in pipes]
+    process.die()
+
+    found = stored(handed_over(manager))
+    ((first, second, third),) = by_log(found.logs)
+    assert [os.fstat(one.pipe).st_ino for one in (first, second, third)] == numbers
+    assert (third.path, third.order, third.log) == ("/a", 2, "/a")
+    for one in (first, second):
+        assert one.details is not None
+        assert one.details.left == 7
+    process = Process(manager.address, former=found).begin(found.logs)
+    assert settled(manager) == process.names()
+    process.store.closed(numbers[0])
+    del process.opened[first.path]
+    os.close(first.pipe)
+    assert settled(manager) == process.names()
+    process.die()
+
+
 def test_a_full_store_is_told_of_once_and_filled_again(
     manager: ServiceManager, warnings: Sequence[str]
 ) -> None:
@@ -346,7 +383,7 @@ def test_a_full_store_is_told_of_once_and_filled_again(
     for path in ("/a", "/b", "/c", "/d"):
         process.open(path)
     assert len(settled(manager)) == 2
-    assert [process.store.keeps(path) for path in process.opened] == [True, True, False, False]
+    assert [process.keeps(path) for path in process.opened] == [True, True, False, False]
     assert len(warnings) == 1
     assert "store is full with 2 logs" in warnings[0]
     process.close("/c")
@@ -447,7 +484,7 @@ def test_without_memory_for_the_journal_logs_are_served(
     monkeypatch.setattr(os, "memfd_create", refuse)
     process = Process(manager.address).begin()
     process.open("/a")
-    assert not process.store.keeps("/a")
+    assert not process.keeps("/a")
     process.close("/a")
     assert len(warnings) == 1
     assert "No space left on device" in warnings[0]

@@ -11,10 +11,10 @@ from twisted_virtlog.state import LogDetails, OpenLogState, OutageState
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-def log(path: str, pipe: int = -1, lost: int = 0) -> OpenLogState:
+def log(path: str, pipe: int = -1, lost: int = 0, order: int = 0) -> OpenLogState:
     """Give an open log."""
     outage = OutageState(NOON, lost, "Unable to write", 28) if lost else None
-    details = LogDetails(NOON, path, path, lost_bytes=lost, outage=outage)
+    details = LogDetails(NOON, path, path, lost_bytes=lost, outage=outage, order=order)
     return OpenLogState(pipe, path, "qemu", "web", details=details)
 
 

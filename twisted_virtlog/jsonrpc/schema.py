@@ -25,7 +25,7 @@ LogPath = Annotated[
         extra_json_schema={"pattern": _PATH_PATTERN},
     ),
 ]
-Driver = Annotated[str, Meta(description='name of what writes the log, as "qemu"; only shown')]
+Driver = Annotated[str, Meta(description='name of what writes the log, as "qemu"')]
 NonNegative = Annotated[int, Meta(ge=0)]
 
 #: JSON readers that hold numbers as doubles are exact up to here.
@@ -79,7 +79,7 @@ def _exact(number: int) -> int | str:
 
 
 class Domain(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """The guest that a log belongs to; only shown."""
+    """The guest that a log belongs to."""
 
     uuid: Annotated[
         str,

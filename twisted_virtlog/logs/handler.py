@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
@@ -27,6 +28,7 @@ from twisted_virtlog.errors import (
     UnsupportedBackups,
 )
 from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.outage import CHECK_SECONDS
@@ -122,9 +124,25 @@ class LogHandler:
         real_path = _real_path(path)
         holder = self._find(path, real_path)
         # The last guest may be gone already, and nobody has looked at its pipe since.
-        if holder is not None and not holder.end_if_hung_up():
-            raise LogBusy(path, holder.driver, holder.domain, holder.opened_at, holder.number)
-        most = self._settings.max_open_logs
+        if holder is not None and holder.end_if_hung_up():
+            holder = None
+        if holder is not None and not holder.may_be_followed(path, driver, domain):
+            raise _busy(path, holder)
+        if holder is not None and not truncate:
+            return self._follow(holder, path, real_path, driver, domain)
+        return self._open_anew(path, real_path, driver, domain, truncate, holder)
+
+    def _open_anew(
+        self,
+        path: str,
+        real_path: str,
+        driver: str,
+        domain: Domain | None,
+        truncate: bool,
+        holder: OpenLog | None,
+    ) -> Opened:
+        """Open a log that is not open, or truncate it under its holder."""
+        most = 0 if holder else self._settings.max_open_logs
         if most and len(self._logs) >= most:
             raise LimitReached(
                 f"{most} logs are open, as many as max_open_logs allows", "max_open_logs", path
@@ -143,12 +161,41 @@ class LogHandler:
                 # A user's epoll sets together watch only so many (max_user_watches of epoll(7)).
                 raise _failure(path, error) from error
             undo.pop_all()
-        self._logs[path] = log
-        if real_path != path:
-            self._real[real_path] = log
+        if holder is not None:
+            holder.give_up()
+        self._remember(log)
         self._opened += 1
         self.keeper.opened(log.suspended())
         return opened
+
+    def _follow(
+        self, log: OpenLog, path: str, real_path: str, driver: str, domain: Domain | None
+    ) -> Opened:
+        """Let a guest have a log whose former one has left output that is not written yet."""
+        if not log.writer.is_open:
+            try:
+                log.writer.reopen()
+            except SystemFailure as failure:
+                raise _limit_or(failure) from failure
+        position = log.writer.position()
+        with contextlib.ExitStack() as undo:
+            read_end, write_end = self._make_pipe(path)
+            undo.callback(os.close, write_end)
+            undo.callback(self.pipes.close, read_end)
+            before = (log.writer.written, log.lost, log.writer.rollovers)
+            former = (log.path, log.real_path)
+            try:
+                log.follow(read_end, path, real_path, driver, domain)
+            except OSError as error:
+                raise _failure(path, error) from error
+            undo.pop_all()
+        self._count(*before)
+        self._unlist(log, *former)
+        self._remember(log)
+        self._opened += 1
+        with contextlib.suppress(SystemFailure):
+            position = log.writer.position()
+        return Opened(position, write_end)
 
     def close_log(self, path: str) -> Closed:
         """See ILogHandler."""
@@ -234,7 +281,10 @@ class LogHandler:
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Tell what the daemon's next image needs to go on with the open logs."""
-        return tuple(log.suspended() for log in self._logs.values())
+        found: list[OpenLogState] = []
+        for log in self._logs.values():
+            found += [*log.suspended_former(), log.suspended()]
+        return tuple(found)
 
     def totals(self) -> Totals:
         """Tell what was counted of logs that are closed."""
@@ -247,13 +297,14 @@ class LogHandler:
         self._lost += totals.bytes_lost
         self._rollovers += totals.rollovers
 
-    def adopt(self, state: OpenLogState) -> None:
+    def adopt(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
         """Go on with a log whose pipe was taken over; its file may be one that fails.
 
-        :raises SystemFailure: its descriptor is no pipe, or cannot be watched.
-        :raises UnsupportedBackups: ``max_backups`` is over 32.
+        :param former: those of former guests of the log, oldest first.
+        :raises SystemFailure: its descriptor is no pipe, or cannot be watched; ``former`` is left.
+        :raises UnsupportedBackups: ``max_backups`` is over 32; ditto.
         """
-        pipe, path, details = state.pipe, state.path, state.details
+        pipe, path, details = state.pipe, state.log, state.details
         file = link_target(path) if details is None else details.file
         real_path = _real_path(path) if details is None else details.real_path
         try:
@@ -263,7 +314,7 @@ class LogHandler:
             limits = self._settings.limits
             writer = Writer(file, limits, steps_left=steps_left, remove=self._remove)
             log = OpenLog(self, pipe, writer, path, real_path, state.driver, state.domain)
-            log.resume(details)
+            log.resume(details, self._adopt_former(former, log.opened_at))
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.pipes.close(pipe)
@@ -271,12 +322,32 @@ class LogHandler:
         except UnsupportedBackups:
             self.pipes.close(pipe)
             raise
-        self._logs[path] = log
-        if real_path != path:
-            # virtlogd may have opened one file by two names.
-            self._real.setdefault(real_path, log)
+        self._remember(log)
 
-    def restore(self, state: OpenLogState) -> None:
+    def _adopt_former(
+        self, states: Sequence[OpenLogState], opened_at: datetime
+    ) -> Sequence[FormerPipe]:
+        found: list[FormerPipe] = []
+        for state in states:
+            try:
+                found.append(resumed(state, len(found), opened_at))
+                self.pipes.adopt(state.pipe)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    self.pipes.close(state.pipe)
+                self._logger.error(
+                    "{path}: the pipe of a former guest cannot be taken over: {error}",
+                    path=state.log,
+                    error=error,
+                )
+        return tuple(found)
+
+    def write_former(self) -> None:
+        """Write what former guests of logs that were taken over left in their pipes."""
+        for log in self._logs.values():
+            log.write_former()
+
+    def restore(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
         """Go on with a log of a daemon that was killed, perhaps while it rolled over.
 
         :raises SystemFailure: see :meth:`adopt`, as for the other.
@@ -286,7 +357,7 @@ class LogHandler:
             steps = interrupted_rollover(state.details.file, self._settings.limits)
             details = msgspec.structs.replace(state.details, steps_left=steps)
             state = msgspec.structs.replace(state, details=details)
-        self.adopt(state)
+        self.adopt(state, former)
 
     def refuse_opens(self) -> None:
         """Open no more logs, as the daemon is stopping."""
@@ -300,7 +371,7 @@ class LogHandler:
             self._check_call = None
         for log in list(self._logs.values()):
             try:
-                log.close(kept=self.keeper.keeps(log.path))
+                log.close()
             except Exception:  # noqa: BLE001 (what the others' pipes hold is to be written)
                 self._logger.failure("{path}: the log could not be closed", path=log.path)
             self._forget(log)
@@ -326,18 +397,31 @@ class LogHandler:
 
     def log_ended(self, log: OpenLog) -> None:
         """See Owner."""
-        self.keeper.closed(log.path)
+        for number in log.numbers():
+            self.keeper.closed(number)
         self._forget(log)
 
     def _forget(self, log: OpenLog) -> None:
         self._failing.pop(log, None)
         self._ended_at = self._clock.seconds()
-        del self._logs[log.path]
-        if self._real.get(log.real_path) is log:
-            del self._real[log.real_path]
-        self._written += log.writer.written
-        self._lost += log.lost
-        self._rollovers += log.writer.rollovers
+        self._unlist(log, log.path, log.real_path)
+        self._count(log.writer.written, log.lost, log.writer.rollovers)
+
+    def _remember(self, log: OpenLog) -> None:
+        self._logs[log.path] = log
+        if log.real_path != log.path:
+            # virtlogd may have opened one file by two names.
+            self._real.setdefault(log.real_path, log)
+
+    def _unlist(self, log: OpenLog, path: str, real_path: str) -> None:
+        del self._logs[path]
+        if self._real.get(real_path) is log:
+            del self._real[real_path]
+
+    def _count(self, written: int, lost: int, rollovers: int) -> None:
+        self._written += written
+        self._lost += lost
+        self._rollovers += rollovers
 
     def _check_failing(self) -> None:
         self._check_call = None
@@ -381,6 +465,12 @@ def _real_path(path: str) -> str:
     # No file has a longer name, and resolving one takes time with the square of its length.
     resolved = os.path.realpath(path) if len(path) < _PATH_MAX else path
     return path if resolved == path else resolved
+
+
+def _busy(path: str, holder: OpenLog) -> LogBusy:
+    return LogBusy(
+        path, holder.driver, holder.domain, holder.opened_at, holder.number, holder.former
+    )
 
 
 def _failure(path: str, error: OSError) -> SystemFailure:

@@ -27,13 +27,19 @@ class Keeper(Protocol):
         """Keep a log before its opener hears of it."""
 
     def outage(self, log: OpenLogState) -> None:
-        """Note that bytes of a log were dropped, or that its file now says so."""
+        """Note what is new of a log: bytes were dropped, its file says so, or it has a successor.
 
-    def closed(self, path: str) -> None:
-        """Let go of a log whose last byte is in its file."""
+        The record takes the place of the former one of the same pipe.
+        """
 
-    def keeps(self, path: str) -> bool:
-        """Tell whether a log outlives the process."""
+    def closed(self, pipe: int) -> None:
+        """Let go of a pipe whose last byte is in its log's file.
+
+        :param pipe: its inode number.
+        """
+
+    def keeps(self, pipe: int) -> bool:
+        """Return whether a pipe outlives the process."""
 
 
 class NoKeeper:
@@ -52,10 +58,10 @@ class NoKeeper:
     def outage(self, log: OpenLogState) -> None:
         """See Keeper."""
 
-    def closed(self, path: str) -> None:
+    def closed(self, pipe: int) -> None:
         """See Keeper."""
 
-    def keeps(self, path: str) -> bool:
+    def keeps(self, pipe: int) -> bool:
         """See Keeper."""
         return False
 

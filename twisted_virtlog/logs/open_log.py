@@ -6,12 +6,14 @@ import contextlib
 import errno
 import select
 import sys
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Protocol
 
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.keeper import Keeper
 from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes import Pipes
@@ -19,7 +21,7 @@ from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
 from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity, pipe_number
 from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
 from twisted_virtlog.logs.writer import Writer
-from twisted_virtlog.state import NO_UUID, LogDetails, OpenLogState
+from twisted_virtlog.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, Position
 
 #: A log that is closed by force is drained so often while somebody goes on writing to its pipe.
@@ -63,6 +65,8 @@ class OpenLog:
 
     # There may be ten thousand.
     __slots__ = (
+        "_former",
+        "_order",
         "_owner",
         "_pipe",
         "domain",
@@ -98,6 +102,9 @@ class OpenLog:
         self.opened_at = datetime.now(timezone.utc)
         self.outage: Outage | None = None
         self.lost = 0
+        # Of guests before this one, oldest first; only while the file fails. One object for all.
+        self._former: Sequence[FormerPipe] = ()
+        self._order = 0
         self._owner = owner
         self._pipe = pipe
         self.number = pipe_number(pipe)
@@ -178,6 +185,74 @@ class OpenLog:
                 return True
         return False
 
+    @property
+    def former(self) -> int:
+        """How many pipes of former guests wait for the file."""
+        return len(self._former)
+
+    def numbers(self) -> list[int]:
+        """Return the inode numbers of its pipes, those of former guests first."""
+        return [*(one.number for one in self._former), self.number]
+
+    def may_be_followed(self, path: str, driver: str, domain: Domain | None) -> bool:
+        """Return whether another guest may have the log before this one's output is written.
+
+        It may when this guest is gone, or is the same one, whose former pipe some other process
+        still holds. Who names no guest is never the same.
+
+        :param path: the log's, as the one who asks spells it; so the others.
+        """
+        if len(self._former) >= MOST_FORMER and bytes_waiting(self._pipe):
+            return False
+        if self._ended(waiting=True):
+            return True
+        mine = self.domain
+        return (
+            mine is not None
+            and domain is not None
+            and mine.uuid.lower() == domain.uuid.lower() != NO_UUID
+            and (self.driver, self.path) == (driver, path)
+        )
+
+    def follow(
+        self, pipe: int, path: str, real_path: str, driver: str, domain: Domain | None
+    ) -> None:
+        """Go on with another guest's pipe; what this one's holds now goes into the file first.
+
+        What this one's holders write from now on is lost, and refused once all is written.
+
+        :param pipe: its read end, which does not block.
+        :raises OSError: it cannot be watched; nothing has changed.
+        """
+        owner = self._owner
+        left = bytes_waiting(self._pipe)
+        if self.outage is None:
+            owner.watch.add(pipe, self)
+            owner.watch.remove(self._pipe)
+        former = FormerPipe(
+            self._pipe, self.number, self._order, left, self.driver, self.domain, self.opened_at
+        )
+        if left:
+            self._former = [*self._former, former]
+            self._order += 1
+        self._pipe, self.number = pipe, pipe_number(pipe)
+        self.path, self.real_path = path, real_path
+        self.driver, self.domain = sys.intern(driver), domain
+        self.opened_at = datetime.now(timezone.utc)
+        self.writer.written = self.writer.rollovers = self.lost = 0
+        # A kill between the two leaves two pipes of one path, whose order is known.
+        owner.keeper.opened(self.suspended())
+        if left:
+            owner.keeper.outage(self._suspended_former(former))
+        else:
+            self._let_go(former)
+        self.write_former()
+
+    def give_up(self) -> None:
+        """End without writing what is left, as the log was truncated after all of it."""
+        self._release()
+        self._owner.log_ended(self)
+
     def append(self, message: bytes) -> Position:
         """Drain, then write a message.
 
@@ -214,6 +289,13 @@ class OpenLog:
             pipe=self.number,
         )
 
+    def suspended_former(self) -> list[OpenLogState]:
+        """Tell the same of the pipes of former guests, oldest first."""
+        return [self._suspended_former(one) for one in self._former]
+
+    def _suspended_former(self, former: FormerPipe) -> OpenLogState:
+        return former.suspended(self.path, self.writer.path, self.real_path)
+
     def suspended(self) -> OpenLogState:
         """Tell what the daemon's next image needs to go on with this log."""
         domain = self.domain or Domain(NO_UUID, "")
@@ -234,11 +316,17 @@ class OpenLog:
                 steps_left=self.writer.steps_left,
                 has_domain=self.domain is not None,
                 gone=tuple(self.writer.gone),
+                order=self._order,
             ),
         )
 
-    def resume(self, details: LogDetails | None) -> None:
-        """Go on as the daemon's former image did, in place of :meth:`start`."""
+    def resume(self, details: LogDetails | None, former: Sequence[FormerPipe] = ()) -> None:
+        """Go on as the daemon's former image did, in place of :meth:`start`.
+
+        :param former: pipes of former guests, oldest first, numbered from 0 on.
+        """
+        self._former = former
+        self._order = len(former)
         if details is not None:
             self.opened_at = details.opened_at
             self.lost = details.lost_bytes
@@ -255,15 +343,18 @@ class OpenLog:
         except SystemFailure as failure:
             self._fail(failure)
 
-    def close(self, kept: bool = False) -> int:
-        """Write what is left as far as the file takes it, and close both descriptors.
+    def write_former(self) -> None:
+        """Write what former guests left, once it was taken over and kept."""
+        if self._former and self.outage is None:
+            self._move(0)
 
-        :param kept: the pipe stays, with what is left in it.
-        :returns: bytes that could not be written and are lost.
+    def close(self) -> None:
+        """Write what is left as far as the file takes it, and close all descriptors.
+
+        What the keeper keeps stays in its pipe; the rest is lost.
         """
-        left = self._flush(kept)
+        self._flush(self._owner.keeper.keeps)
         self._release()
-        return left
 
     def end_by_force(self) -> Closed:
         """Write what is left as far as the file takes it, and end, whoever holds a write end."""
@@ -273,7 +364,7 @@ class OpenLog:
                 self.drain()
             if self.outage is not None or not bytes_waiting(self._pipe):
                 break
-        dropped = self._flush(kept=False)
+        dropped = self._flush()
         position = None
         with contextlib.suppress(SystemFailure):
             position = self.writer.position()
@@ -281,15 +372,22 @@ class OpenLog:
         self._owner.log_ended(self)
         return Closed(position, dropped)
 
-    def _flush(self, kept: bool) -> int:
+    def _flush(self, keeps: Callable[[int], bool] = lambda _: False) -> int:
+        """Write what is left, as far as the file takes it.
+
+        :param keeps: whether a pipe stays, with what is left in it.
+        :returns: bytes that could not be written and are lost.
+        """
         outage = self.outage
         if outage is None:
             self._try(bytes_waiting(self._pipe))
         else:
             self._recover(outage)
-        left = 0 if kept else bytes_waiting(self._pipe)
+        kept = keeps(self.number)
+        left = sum(one.left for one in self._former if not keeps(one.number))
+        left += 0 if kept else bytes_waiting(self._pipe)
         self.lost += left
-        unsaid = 0 if kept else left + (outage.lost if outage else 0)
+        unsaid = left + (outage.lost if outage and not kept else 0)
         if unsaid:
             self._logger.error(
                 "{path}: {lost} bytes lost, as the log ends before its file takes them",
@@ -299,6 +397,8 @@ class OpenLog:
         return left
 
     def _release(self) -> None:
+        for former in self._former:
+            self._owner.pipes.close(former.pipe)
         self._owner.watch.remove(self._pipe)
         self._owner.pipes.close(self._pipe)
         self._pipe = -1
@@ -320,6 +420,8 @@ class OpenLog:
                 return
             outage.failure = failure
         if self._owner.drops:
+            if outage.retried:
+                self._drop_former(outage)
             ended = self._ended(waiting=True)
             waiting = bytes_waiting(self._pipe)
             doomed = outage.to_drop(waiting, pipe_capacity(self._pipe), ended)
@@ -345,6 +447,16 @@ class OpenLog:
             return failure
         return self._try(bytes_waiting(self._pipe))
 
+    def _drop_former(self, outage: Outage) -> None:
+        """Drop the output of guests that are gone, as that of one which nobody follows."""
+        former, self._former = self._former, ()
+        for one in former:
+            dropped = discard(one.pipe, self._owner.sink, one.left)
+            outage.lost += dropped
+            self.lost += dropped
+            self._owner.keeper.outage(self.suspended())
+            self._let_go(one)
+
     def _recovered(self) -> SystemFailure | None:
         try:
             self._owner.watch.add_or_poll(self._pipe, self)
@@ -356,7 +468,7 @@ class OpenLog:
         return None
 
     def _not_written(self, failure: SystemFailure) -> NotWritten:
-        waiting = bytes_waiting(self._pipe)
+        waiting = sum(one.left for one in self._former) + bytes_waiting(self._pipe)
         return NotWritten(failure.action, failure.errno, self.path, waiting)
 
     def _move(self, count: int) -> None:
@@ -365,11 +477,30 @@ class OpenLog:
             self._fail(failure)
 
     def _try(self, count: int) -> SystemFailure | None:
-        """Write so many bytes of the pipe; tell why not."""
+        """Write what former guests left and so many bytes of the pipe; return why not."""
+        while self._former:
+            former, *others = self._former
+            written = self.writer.written
+            failure = self._try_pipe(former.pipe, former.left)
+            moved = self.writer.written - written
+            former.left -= moved
+            if failure is not None:
+                if moved:
+                    self._owner.keeper.outage(self._suspended_former(former))
+                return failure
+            self._former = others
+            self._let_go(former)
+        return self._try_pipe(self._pipe, count)
+
+    def _let_go(self, former: FormerPipe) -> None:
+        self._owner.pipes.close(former.pipe)
+        self._owner.keeper.closed(former.number)
+
+    def _try_pipe(self, pipe: int, count: int) -> SystemFailure | None:
         try:
             if count:
                 owner, writer = self._owner, self.writer
-                source = PipeSource(self._pipe, owner.scratch, owner.sink, writer.splices)
+                source = PipeSource(pipe, owner.scratch, owner.sink, writer.splices)
                 writer.write(source, count)
         except SystemFailure as failure:
             return failure
@@ -401,5 +532,6 @@ class OpenLog:
         return bool(event & select.POLLHUP) and (waiting or not event & select.POLLIN)
 
     def _end(self) -> None:
-        self.close()
+        self._flush()
+        self._release()
         self._owner.log_ended(self)

@@ -103,11 +103,10 @@ def stored(activation: Activation) -> Stored:
             close_all([descriptor])
         else:
             pipes[inode] = descriptor
-    # Of two with one path the later one is open, and all of the other's bytes are in its file.
-    inodes = {log.path: inode for inode, log in journal.logs.items() if inode in pipes}
     logs = [
-        msgspec.structs.replace(journal.logs[inode], pipe=pipes.pop(inode))
-        for inode in inodes.values()
+        msgspec.structs.replace(log, pipe=pipes.pop(inode))
+        for inode, log in journal.logs.items()
+        if inode in pipes
     ]
     for inode, descriptor in pipes.items():
         _tell_of_orphan(inode, descriptor)

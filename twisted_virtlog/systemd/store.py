@@ -59,9 +59,9 @@ class DescriptorStore:
         self._journal: int | None = None
         self._journal_name = (former.journal if former else None) or JOURNALS[0]
         self._journal_bytes = 0
-        # Of the open logs: their pipes' inodes by path, and their records.
-        self._inodes: dict[str, int] = {}
+        # By the inodes of pipes; and those of former guests, which are not counted as open logs.
         self._records: dict[int, bytes] = {}
+        self._of_former: set[int] = set()
         self._record_bytes = 0
         # Pipes by inode: those that are stored when the manager takes more, so that no more
         # descriptors than the logs' own are needed; and those for which the store has no room.
@@ -71,7 +71,7 @@ class DescriptorStore:
 
     def __len__(self) -> int:
         """Tell how many logs are open."""
-        return len(self._inodes)
+        return len(self._records) - len(self._of_former)
 
     # Keeper.
 
@@ -113,26 +113,26 @@ class DescriptorStore:
         """See Keeper."""
         self._append(self._records[self._note(log)])
 
-    def closed(self, path: str) -> None:
+    def closed(self, pipe: int) -> None:
         """See Keeper."""
-        inode = self._inodes.pop(path)
-        self._record_bytes -= len(self._records.pop(inode))
-        if self._left_out.pop(inode, None) is None:
-            name = pipe_name(inode)
-            if self._waiting.pop(inode, None) is None:
+        self._record_bytes -= len(self._records.pop(pipe))
+        self._of_former.discard(pipe)
+        if self._left_out.pop(pipe, None) is None:
+            name = pipe_name(pipe)
+            if self._waiting.pop(pipe, None) is None:
                 self._notifier.send(_REMOVE, _NAME + name)
             self._room.remove(name)
-        self._append(closed_record(inode))
+        self._append(closed_record(pipe))
         if self._left_out:
             self._store(*self._left_out.popitem())
         self._changed()
 
-    def keeps(self, path: str) -> bool:
+    def keeps(self, pipe: int) -> bool:
         """See Keeper."""
         if self._former is not None:
             # Not begun: all that was restored is in the store still.
             return True
-        return self._journal is not None and pipe_name(self._inodes[path]) in self._room
+        return self._journal is not None and pipe_name(pipe) in self._room
 
     # A hand-over to the daemon's next image, and the end.
 
@@ -165,7 +165,8 @@ class DescriptorStore:
         record = open_record(inode, log)
         self._record_bytes += len(record) - len(self._records.get(inode, b""))
         self._records[inode] = record
-        self._inodes[log.path] = inode
+        if log.details is not None and log.details.left is not None:
+            self._of_former.add(inode)
         return inode
 
     def _store(self, inode: int, pipe: int) -> None:
