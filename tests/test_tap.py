@@ -201,6 +201,33 @@ def test_mistakes_are_one_line(start: StartDaemon, runner: str, settings: str, r
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("options", [[], ["-n"]], ids=["background", "foreground"])
+@pytest.mark.parametrize("output", ["stderr", "file:own.log"])
+def test_a_start_that_fails_under_twistd_ends_with_the_reason(
+    tmp_path: Path, options: list[str], output: str
+) -> None:
+    """On standard error, with status 1 and without a pid file, also in the background."""
+    config = tmp_path / "virtlogd.conf"
+    config.write_text(f'log_outputs = "1:{output}"\n')
+    missing = tmp_path / ("a-directory-that-does-not-exist" * 5)
+    code = _RUNNERS["twistd"][0]
+    command = [sys.executable, "-c", code, *options, "--pidfile=pid", "virtlogd"]
+    command += ["--config", str(config), "--libvirt=none", "--admin=none"]
+    run = subprocess.run(
+        [*command, f"--jsonrpc=unix:{missing}/sock"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        timeout=PATIENCE,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 1
+    assert f"{missing}/sock: No such file or directory" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "pid").exists()
+
+
 def test_in_the_background_it_goes_on_logging(tmp_path: Path) -> None:
     """twistd without -n starts it, and its log stays open when it has left the terminal."""
     config = tmp_path / "virtlogd.conf"

@@ -33,6 +33,7 @@ from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
 from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, supervision
+from twisted_virtlog.twistd import Twistd
 
 #: The service manager's sockets, as Twisted's endpoints name them.
 _SYSTEMD = "systemd:"
@@ -57,14 +58,17 @@ class DaemonService(VirtlogService):
         successor: Successor,
         state: DaemonState | None = None,
         invocation: Invocation | None = None,
+        runner: Twistd | None = None,
     ) -> None:
         """:param successor: what takes over from this process on SIGUSR1.
 
         :param invocation: how a service manager started the process; None if none did.
+        :param runner: is told how :meth:`startService` went.
         """
         super().__init__(configuration.settings, endpoints, reactor, state)
         self._invocation = invocation or Invocation()
         self._successor = successor
+        self._runner = runner or Twistd({})
         self._configuration = configuration
         self.own_logging = configuration
         self._observer = Once(configuration.own_log)
@@ -86,11 +90,13 @@ class DaemonService(VirtlogService):
             self.begin()
         except (ListenError, OSError) as error:
             self._logger.error("{error}", error=error)
+            self._runner.failed(str(error))
             if self._configuration.own_log_is_on_standard_error:
                 raise SystemExit(1) from error
             # Twisted has put its log in this place.
             sys.stderr = sys.__stderr__
             raise SystemExit(f"virtlogd: {error}") from error
+        self._runner.started()
 
     def begin(self) -> None:
         """Start.

@@ -27,6 +27,7 @@ from twisted_virtlog.successor import Image, Successor
 from twisted_virtlog.systemd.inherited import started_environment
 from twisted_virtlog.systemd.invocation import invocation
 from twisted_virtlog.takeover import handed_over, own
+from twisted_virtlog.twistd import Twistd
 
 #: The options that name the servers' endpoints.
 _ENDPOINTS = {"virtlogd": "libvirt", "admin": "admin", "jsonrpc": "jsonrpc"}
@@ -82,6 +83,7 @@ def makeService(options: Options) -> VirtlogService:
         _successor(options),
         state,
         invoked,
+        Twistd(options.parent or {}),
     )
 
 
