@@ -11,6 +11,7 @@ from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.configuration import Configuration, Source
 from twisted_virtlog.ownlog import outputs
 from twisted_virtlog.ownlog.outputs import OutputError
+from twisted_virtlog.ownlog.spec import Logging
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +103,23 @@ def test_the_own_log_s_file_is_opened_anew(file: Path, tmp_path: Path) -> None:
     assert "after it" in own.read_text()
     assert (tmp_path / "own.log.1").read_text() == ""
     configuration.own_log.close()
+
+
+def test_a_filter_alone_shows_what_it_lets_through(
+    file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default output takes all that passes the level and the filters; a named one its own."""
+    monkeypatch.setattr("twisted_virtlog.ownlog.outputs.JOURNAL_SOCKET", "/no/journal")
+    file.write_text('log_filters = "2:logs.cleaner"')
+    configuration = Configuration(Source(str(file), True, {}))
+    own_log = configuration.own_log
+    cleaner = Logger("twisted_virtlog.logs.cleaner.Cleaner", observer=own_log)
+    cleaner.info("removed one")
+    Logger("twisted_virtlog.service", observer=own_log).info("of no interest")
+    configuration.change_logging(Logging(own_log.level, own_log.filters, own_log.outputs))
+    cleaner.info("removed another")
+    file.write_text('log_filters = "2:logs.cleaner"\nlog_outputs = "3:stderr"')
+    configuration.reread()
+    cleaner.info("not shown")
+    lines = [line.rpartition(" : ")[2] for line in capfd.readouterr().err.splitlines()]
+    assert lines == ["removed one", "removed another"]

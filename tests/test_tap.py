@@ -141,7 +141,7 @@ def test_warnings_of_the_configuration_are_in_the_log(start: StartDaemon) -> Non
     out, err = daemon.said()
     assert out == ""
     (line,) = err.splitlines()
-    assert " : twisted_virtlog.configuration : " in line
+    assert " : configuration : " in line
     assert ": warning :" in line
     assert line.endswith("virtlogd.conf:1: max_cleints: no such key; it has no effect")
 
@@ -164,7 +164,7 @@ def test_why_it_does_not_start_is_told_to_the_user_and_to_the_log(
     assert err.startswith(f"virtlogd: {reason}")
     assert err.count("\n") == 1
     (line,) = (first.directory / "second.log").read_text().splitlines()
-    assert f": error : twisted_virtlog.daemon.DaemonService : {reason}" in line
+    assert f": error : daemon : {reason}" in line
     assert first.end() == 0
 
 

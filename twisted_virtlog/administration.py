@@ -187,7 +187,9 @@ class Administration:
             raise BadSetting(str(error), error.remedy) from error
         if new_outputs is not None:
             try:
-                log.set_outputs(new_outputs or own.default_outputs(new_level))
+                log.set_outputs(
+                    new_outputs or own.default_outputs(new_level), follows_filters=not new_outputs
+                )
             except OutputError as error:
                 raise SystemFailure(error.action, error.errno) from error
             except OSError as error:

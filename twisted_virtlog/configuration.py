@@ -75,6 +75,7 @@ class Configuration:
             self._outputs(self.settings),
             parse_filters(self.settings.log_filters),
             parse_level(self.settings.log_level),
+            follows_filters=_says_nothing_of_outputs(self.settings),
         )
         self._configured = self._logging()
         self._warn(warnings)
@@ -87,7 +88,7 @@ class Configuration:
         :raises ConfigError: see above, as for the others.
         """
         settings, warnings = self._source.read()
-        self.own_log.set_outputs(self._outputs(settings))
+        self.own_log.set_outputs(self._outputs(settings), _says_nothing_of_outputs(settings))
         self.own_log.filters = tuple(parse_filters(settings.log_filters))
         self.own_log.level = parse_level(settings.log_level)
         self.settings = settings
@@ -104,7 +105,8 @@ class Configuration:
 
         :raises OutputError: an output cannot be opened; nothing has changed.
         """
-        self.own_log.set_outputs(logging.outputs)
+        default = tuple(self.default_outputs(logging.level))
+        self.own_log.set_outputs(logging.outputs, follows_filters=logging.outputs == default)
         self.own_log.filters = logging.filters
         self.own_log.level = logging.level
 
@@ -137,3 +139,7 @@ class Configuration:
         logger = Logger(observer=self.own_log)
         for warning in warnings:
             logger.warn("{warning}", warning=warning)
+
+
+def _says_nothing_of_outputs(settings: Settings) -> bool:
+    return not parse_outputs(settings.log_outputs)

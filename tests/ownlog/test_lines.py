@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from twisted_virtlog.ownlog.lines import line_of, message_of, part_of, priority_of
 from twisted_virtlog.ownlog.spec import Priority
+from twisted_virtlog.ownlog.visible import visible
 
 
 def _event(**more: Any) -> LogEvent:
@@ -45,7 +46,7 @@ def test_a_line_has_libvirt_s_form(zone: str, set_zone: Callable[[str], None]) -
     """The time in UTC wherever the host is, with milliseconds."""
     set_zone(zone)
     assert line_of(_event(), 4711) == (
-        "2023-11-14 22:13:20.062+0000: 4711: warning : twisted_virtlog.logs.handler : it happened\n"
+        "2023-11-14 22:13:20.062+0000: 4711: warning : logs : it happened\n"
     )
 
 
@@ -92,8 +93,46 @@ def test_a_failure_brings_its_traceback() -> None:
         failure = Failure()
     lines = message_of(_event(log_failure=failure)).splitlines()
     assert lines[0] == "it happened"
-    assert lines[1].startswith("Traceback")
+    assert lines[1].startswith("    Traceback")
     assert lines[-1].endswith("ValueError: the reason")
+
+
+def test_what_a_client_names_forges_no_line() -> None:
+    """Nor does it reach a terminal as more than text; a backslash stays what it is."""
+    path = (
+        "/a\\b\n2023-11-14 22:13:20.062+0000: 1: error : logs : forged\x1b]0;x\x07\u202e\x9b\udcff"
+    )
+    line = line_of(_event(log_format="{path}: cannot be read", path=path), 1)
+    assert line.isascii()
+    assert line.count("\n") == 1
+    assert line.endswith(
+        r" : /a\b\n2023-11-14 22:13:20.062+0000: 1: error : logs : forged"
+        r"\x1b]0;x\x07\u202e\x9b\udcff: cannot be read" + "\n"
+    )
+
+
+def test_a_traceback_forges_no_line() -> None:
+    """What an exception says may be a client's."""
+    try:
+        raise ValueError("/x\n2023-11-14 22:13:20.062+0000: 1: error : logs : forged\x1b[2J")
+    except ValueError:
+        failure = Failure()
+    first, *rest = message_of(_event(log_failure=failure)).splitlines()
+    assert first == "it happened"
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+
+
+def test_printable_text_of_any_script_is_as_it_was() -> None:
+    """Only what is not printable is escaped."""
+    text = "/var/log/štěně 🐧 日本.log"
+    assert visible(text) == text
+
+
+@given(st.text())
+def test_whatever_is_made_visible_is_one_printable_line(text: str) -> None:
+    """And never empty, unless it was."""
+    assert visible(text).isprintable()
+    assert bool(visible(text)) == bool(text)
 
 
 @given(

@@ -70,7 +70,7 @@ def test_it_observes_twisted_s_loggers(tmp_path: Path) -> None:
     Logger("twisted_virtlog.connection", observer=own_log).info("nothing")
     own_log.close()
     (line,) = (tmp_path / "log").read_text().splitlines()
-    assert line.endswith(": debug : twisted_virtlog.logs.handler : opened /x")
+    assert line.endswith(": debug : logs : opened /x")
 
 
 def test_what_twisted_tells_again_is_told_once(event: MakeEvent) -> None:

@@ -21,6 +21,7 @@ from twisted_virtlog.ownlog.outputs import (
     open_output,
 )
 from twisted_virtlog.ownlog.spec import Destination, Output, Priority
+from twisted_virtlog.ownlog.visible import visible
 
 _LINE = re.compile(r"2023-11-14 22:13:20\.500\+0000: (\d+): warning : [\w.]+ : (.*)\n", re.DOTALL)
 
@@ -47,7 +48,7 @@ def test_a_line_arrives_at_once(event: MakeEvent, text: str) -> None:
     match = _LINE.fullmatch(line.decode())
     assert match
     assert int(match[1]) == os.getpid()
-    assert match[2] == text.replace("\udcff", "\\udcff")
+    assert match[2] == visible(text)
     sink.close()
     assert os.read(read_end, 1) == b""
     os.close(read_end)
@@ -58,7 +59,7 @@ def test_a_traceback_arrives_whole(event: MakeEvent) -> None:
     read_end, write_end = os.pipe()
     FileSink(write_end, owned=False).write(event(log_failure=_failure()))
     text = os.read(read_end, 65536).decode()
-    assert " : hello\nTraceback" in text
+    assert " : hello\n    Traceback" in text
     assert text.rstrip().endswith("ValueError: the reason")
     os.close(read_end)
     os.close(write_end)
@@ -177,7 +178,7 @@ def test_syslog_gets_facility_severity_and_name(
     """A message is one datagram."""
     sink = SyslogSink("virtlogd-test", str(receiver.path))
     sink.write(event("two\nlines", level=level))
-    expected = f"<{number}>virtlogd-test[{os.getpid()}]: two\nlines".encode()
+    expected = f"<{number}>virtlogd-test[{os.getpid()}]: two\\nlines".encode()
     assert receiver.received() == [expected]
     sink.close()
 
@@ -192,11 +193,11 @@ def test_the_journal_gets_its_fields(event: MakeEvent, receiver: Receiver, text:
     sink.write(event(text))
     (datagram,) = receiver.received()
     assert journal_fields(datagram) == [
-        ("MESSAGE", text.replace("\udcff", "\\udcff").encode()),
+        ("MESSAGE", visible(text).encode()),
         ("PRIORITY", b"4"),
         ("SYSLOG_IDENTIFIER", b"virtlogd"),
         ("SYSLOG_PID", str(os.getpid()).encode()),
-        ("LIBVIRT_SOURCE", b"twisted_virtlog.logs.handler"),
+        ("LIBVIRT_SOURCE", b"logs"),
     ]
     sink.close()
 
@@ -207,7 +208,7 @@ def test_the_journal_gets_tracebacks_in_one_message(event: MakeEvent, receiver: 
     sink.write(event(log_failure=_failure()))
     (datagram,) = receiver.received()
     message = dict(journal_fields(datagram))["MESSAGE"].decode()
-    assert message.startswith("hello\nTraceback")
+    assert message.startswith("hello\n    Traceback")
     assert "ValueError: the reason" in message
     sink.close()
 

@@ -176,13 +176,13 @@ def test_any_text_gives_a_list_or_a_mistake(text: str, part: str) -> None:
     filters: list[Filter] = []
     with suppress(SpecError):
         filters = parse_filters(text)
-    assert wanted(filters, Priority.INFO, part) in Priority
+    assert wanted(filters, Priority.INFO, [part]) in Priority
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_no_pattern_fails(match: str, part: str) -> None:
     """A pattern that makes no sense matches nothing, or itself."""
-    assert wanted([Filter(Priority.ERROR, f"*{match}*")], Priority.INFO, part) in {
+    assert wanted([Filter(Priority.ERROR, f"*{match}*")], Priority.INFO, [part]) in {
         Priority.ERROR,
         Priority.INFO,
     }
@@ -206,10 +206,10 @@ def test_no_pattern_fails(match: str, part: str) -> None:
 )
 def test_the_first_filter_that_matches_decides(filters: str, part: str, priority: int) -> None:
     """Otherwise the level does."""
-    assert wanted(parse_filters(filters), Priority.WARNING, part) == priority
+    assert wanted(parse_filters(filters), Priority.WARNING, [part]) == priority
 
 
 def test_a_pattern_of_many_stars_is_not_slow() -> None:
     """A filter cannot hold the daemon up, whatever messages come."""
     filters = parse_filters("1:" + "a*" * 40 + "b")
-    assert wanted(filters, Priority.INFO, "a" * 1000) is Priority.INFO
+    assert wanted(filters, Priority.INFO, ["a" * 1000]) is Priority.INFO

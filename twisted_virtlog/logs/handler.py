@@ -103,6 +103,7 @@ class LogHandler:
         self._failing: dict[OpenLog, None] = {}
         self._check_call: IDelayedCall | None = None
         self._stopping = False
+        self._at_limit = False
         self._ended_at = clock.seconds()
         # The totals of logs that are closed.
         self._opened = 0
@@ -119,6 +120,18 @@ class LogHandler:
 
     def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
         """See ILogHandler."""
+        try:
+            opened = self._open(path, driver, domain, truncate)
+        except LimitReached as error:
+            # Once, until there is room again: clients may try as often as they like.
+            if not self._at_limit:
+                self._at_limit = True
+                self._logger.warn("{path}: not opened: {error}", path=path, error=error)
+            raise
+        self._at_limit = False
+        return opened
+
+    def _open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
         real_path = _real_path(path)

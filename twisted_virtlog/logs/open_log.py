@@ -464,7 +464,8 @@ class OpenLog:
             return SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
         self.outage = None
         self._owner.log_recovered(self)
-        self._logger.info("{path}: the file is written again", path=self.path)
+        # (shown by default, so that whoever learned of the beginning learns of the end)
+        self._logger.warn("{path}: the file is written again", path=self.path)
         return None
 
     def _not_written(self, failure: SystemFailure) -> NotWritten:

@@ -1,4 +1,8 @@
-"""Words an event of twisted.logger as a line, in the form of libvirt's logs."""
+"""Words an event of twisted.logger as a line, in the form of libvirt's logs.
+
+What a client or a guest named, as a path, is part of many messages. It is escaped here, the one
+place that all outputs share: nobody can forge a line, or send a terminal what is more than text.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,14 @@ from datetime import datetime, timezone
 
 from twisted.logger import LogEvent, LogLevel, eventAsText
 
+from twisted_virtlog.ownlog.parts import part_of_namespace
 from twisted_virtlog.ownlog.spec import PRIORITY_OF_LEVEL, Priority
+from twisted_virtlog.ownlog.visible import visible
 
 _NO_NAMESPACE = "-"
+
+#: Before the lines of a traceback, so that none looks like a message.
+_INDENT = "    "
 
 
 def priority_of(event: LogEvent) -> Priority:
@@ -16,14 +25,25 @@ def priority_of(event: LogEvent) -> Priority:
     return PRIORITY_OF_LEVEL[event.get("log_level") or LogLevel.info]
 
 
-def part_of(event: LogEvent) -> str:
-    """Tell which part of the daemon an event comes from, as a module's or class's name."""
+def namespace_of(event: LogEvent) -> str:
+    """Return the namespace of the logger that an event comes from."""
     return event.get("log_namespace") or _NO_NAMESPACE
 
 
+def part_of(event: LogEvent) -> str:
+    """Return the name of the part of the daemon that an event comes from."""
+    return visible(str(part_of_namespace(str(namespace_of(event)))))
+
+
 def message_of(event: LogEvent) -> str:
-    """Give an event's words, with its traceback on lines of their own."""
-    return eventAsText(event, includeTimestamp=False, includeSystem=False)
+    """Return an event's words, escaped, with its traceback on lines of their own."""
+    words = eventAsText(event, includeTraceback=False, includeTimestamp=False, includeSystem=False)
+    message = visible(words)
+    if "log_failure" not in event:
+        return message
+    whole = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    traceback = whole[len(words) :].strip("\n").split("\n")
+    return "\n".join([message, *(_INDENT + visible(line) for line in traceback)])
 
 
 def line_of(event: LogEvent, thread: int) -> str:

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
-from twisted_virtlog.ownlog.lines import part_of, priority_of
+from twisted_virtlog.ownlog.lines import namespace_of, priority_of
 from twisted_virtlog.ownlog.outputs import Sink, open_output
+from twisted_virtlog.ownlog.parts import names_of
 from twisted_virtlog.ownlog.spec import DEFAULT_PRIORITY, Filter, Output, Priority, wanted
 
 
@@ -20,6 +21,8 @@ class OwnLog:
     :ivar level: for events that no filter matches; may be set.
     :ivar filters: those in force; may be set.
     :ivar outputs: those in force; see :meth:`set_outputs`.
+    :ivar follows_filters: the outputs take all that the level and the filters let through, as
+        nobody has said which level they are to have.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class OwnLog:
         outputs: Sequence[Output],
         filters: Sequence[Filter],
         level: Priority = DEFAULT_PRIORITY,
+        follows_filters: bool = False,
     ) -> None:
         """Open the outputs.
 
@@ -35,28 +39,36 @@ class OwnLog:
         self.level = level
         self.filters = tuple(filters)
         self.outputs = tuple(outputs)
+        self.follows_filters = follows_filters
         self._sinks = _open_all(self.outputs)
 
     def __call__(self, event: LogEvent) -> None:
         """See ILogObserver."""
         priority = priority_of(event)
-        if priority < wanted(self.filters, self.level, part_of(event)):
+        if priority < self._wanted(event):
             return
         for output, sink in zip(self.outputs, self._sinks, strict=True):
-            if priority >= output.priority:
+            if self.follows_filters or priority >= output.priority:
                 sink.write(event)
 
-    def set_outputs(self, outputs: Sequence[Output]) -> None:
+    def set_outputs(self, outputs: Sequence[Output], follows_filters: bool = False) -> None:
         """Write to other outputs from now on, which are opened anew even when they are the same.
 
+        :param follows_filters: see above.
         :raises OutputError: one of them cannot be opened; the present ones stay then.
         """
         sinks = _open_all(outputs)
         before = self._sinks
         self.outputs = tuple(outputs)
+        self.follows_filters = follows_filters
         self._sinks = sinks
         for sink in before:
             sink.close()
+
+    def _wanted(self, event: LogEvent) -> Priority:
+        if not self.filters:
+            return self.level
+        return wanted(self.filters, self.level, names_of(namespace_of(event)))
 
     def close(self) -> None:
         """Close the outputs."""

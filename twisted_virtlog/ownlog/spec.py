@@ -156,17 +156,17 @@ def format_outputs(outputs: Sequence[Output]) -> str:
     return " ".join(map(str, outputs))
 
 
-def wanted(filters: Sequence[Filter], level: Priority, part: str) -> Priority:
-    """Tell the least priority with which messages of a part go to the outputs.
+def wanted(filters: Sequence[Filter], level: Priority, names: Sequence[str]) -> Priority:
+    """Return the least priority with which messages of a part go to the outputs.
 
     The first filter that matches decides. An output whose own priority is higher does not take them
     all the same, as in libvirt 9.0.0.
 
     :param level: for what no filter matches.
-    :param part: a module's name, as ``twisted_virtlog.logs.handler``.
+    :param names: those of the part, as ``logs`` and ``twisted_virtlog.logs.handler``.
     """
     for one in filters:
-        if fnmatch.fnmatchcase(part, one.match):
+        if any(fnmatch.fnmatchcase(name, one.match) for name in names):
             return one.priority
     return level
 
