@@ -20,11 +20,11 @@ from twisted.python.failure import Failure
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.state import (
-    VERSION,
     ClientState,
     ConnectionState,
     DaemonState,
     Details,
+    LogDetails,
     OpenLogState,
     Queued,
     ServerState,
@@ -54,6 +54,7 @@ class FakeService:
         self.requests = 0
         self.server = ServerState(max_clients=1)
         self.path = "/a.log"
+        self.former: OpenLogState | None = None
         self._pipe = pipe
 
     def hold(self) -> None:
@@ -70,8 +71,8 @@ class FakeService:
         return DaemonState(
             os.getpid(),
             {"virtlogd": self.server},
-            (OpenLogState(self._pipe, self.path, "qemu"),),
-            Details(VERSION, now, 1.0),
+            (*([self.former] if self.former else []), OpenLogState(self._pipe, self.path, "qemu")),
+            Details(1, now, 1.0),
         )
 
     def prepare_for_virtlogd(self) -> None:
@@ -117,11 +118,20 @@ class World:
         fields = {"arguments": (name, "-x"), "trial": (name, "--try"), **more}
         return Image(program=name, directory=str(self.directory), **fields)
 
-    def begin(self, image: Image, for_client: bool = False) -> list[Any]:
+    def begin(
+        self, image: Image, for_client: bool = False, state_version: int | None = None
+    ) -> list[Any]:
         """Begin; give what comes of it."""
         outcome: list[Any] = []
-        self.hand_over.begin(image, for_client).addBoth(outcome.append)
+        self.hand_over.begin(image, for_client, state_version).addBoth(outcome.append)
         return outcome
+
+    def former(self) -> OpenLogState:
+        """Return a pipe of a former guest of the log."""
+        details = LogDetails(
+            datetime.now(timezone.utc), "/a.log", "/a.log", left=7, log=self.service.path
+        )
+        return OpenLogState(self.pipe, "//a.log", "qemu", details=details)
 
     def close(self) -> None:
         """Close what is open."""
@@ -335,6 +345,56 @@ def test_threads_of_the_pool_take_no_signal() -> None:
     thread.start()
     thread.join()
     assert seen[0] >= SIGNALS
+
+
+# To older releases.
+
+
+@pytest.mark.parametrize(("former", "version"), [(False, 1), (True, 2)])
+def test_the_state_is_of_no_higher_version_than_it_needs(
+    world: World, former: bool, version: int
+) -> None:
+    """So that an older release can take over as long as nothing speaks against it."""
+    world.service.former = world.former() if former else None
+    image = world.image(
+        f"#!/bin/sh\ngrep -q '\"version\": {version},' /proc/self/fd/$TWISTED_VIRTLOG_HANDOVER\n"
+    )
+    with capturedLogs():
+        assert world.begin(image) == [None]
+        assert world.begin(image, state_version=version) == [None]
+    assert len(world.executed) == 2
+
+
+def test_what_a_version_cannot_say_prevents_it(world: World) -> None:
+    """Nothing has changed then, and the next image was not even tried."""
+    world.service.former = world.former()
+    with capturedLogs():
+        told = reason(world.begin(world.image("#!/bin/sh\nexit 3\n"), state_version=1))
+    assert told.startswith("a state of version 1 cannot say all that there is: /a.log has output")
+    assert (world.executed, world.service.told) == ([], [])
+
+
+@pytest.mark.parametrize("kind", [Kind.OURS, Kind.VIRTLOGD])
+def test_what_came_up_since_it_was_tried_prevents_it(world: World, kind: Kind) -> None:
+    """The image that was tried would not come up with the state as it is now."""
+    image = world.image(VIRTLOGD if kind is Kind.VIRTLOGD else "#!/bin/sh\n", kind=kind)
+    world.asked = lambda: setattr(world.service, "former", world.former())
+    with capturedLogs():
+        outcome = world.begin(image)
+    assert "/a.log has output of a guest before the present one" in reason(outcome)
+    assert world.executed == []
+    assert world.service.told[-1] == "release"
+    assert not world.state_file.exists()
+
+
+def test_virtlogd_has_one_pipe_of_a_log(world: World) -> None:
+    """It is handed over to when the former guests' are empty."""
+    world.service.former = world.former()
+    image = world.image(VIRTLOGD, kind=Kind.VIRTLOGD)
+    with capturedLogs():
+        assert reason(world.begin(image)).startswith("virtlogd knows one pipe of a log, but /a.log")
+        world.service.former = None
+        assert world.begin(image) == [None]
 
 
 # To and from virtlogd.

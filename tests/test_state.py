@@ -33,6 +33,7 @@ from twisted_virtlog.state import (
     Totals,
     decode,
     encode,
+    needed_version,
 )
 from twisted_virtlog.values import Domain
 
@@ -115,7 +116,7 @@ BUSY = DaemonState(
         ),
     ),
     details=Details(
-        version=VERSION,
+        version=1,
         started_at=NOW,
         started=1234.5,
         totals=Totals(5, 1 << 41, 7, 8),
@@ -195,7 +196,7 @@ _LOGS = st.builds(
 @given(
     st.dictionaries(st.sampled_from(["virtlogd", "admin", "jsonrpc", "later"]), _SERVERS),
     st.lists(_LOGS, max_size=3).map(tuple),
-    st.builds(Details, st.just(VERSION), _TIMES, st.floats(0, 1e12)),
+    st.builds(Details, st.just(1), _TIMES, st.floats(0, 1e12)),
 )
 def test_any_daemon_is_read_as_it_was_written(
     servers: dict[str, ServerState], logs: tuple[OpenLogState, ...], details: Details
@@ -292,6 +293,27 @@ def test_a_newer_document_is_refused() -> None:
     raw["twisted_virtlog"]["started"] = "of another type by then"
     with pytest.raises(StateError, match=f"version {VERSION + 1}.*up to {VERSION}"):
         decode(json.dumps(raw).encode("utf-8", "surrogateescape"))
+
+
+def test_a_pipe_of_a_former_guest_needs_a_newer_version() -> None:
+    """A release that reads version 1 would close it, with what is in it."""
+    (first, second) = BUSY.logs
+    assert first.details is not None
+    details = msgspec.structs.replace(first.details, order=1, left=7, log=second.path)
+    former = msgspec.structs.replace(first, details=details)
+    state = msgspec.structs.replace(BUSY, logs=(second, former))
+    assert (needed_version(BUSY), needed_version(state)) == (1, 2)
+    assert _version_of(encode(BUSY)) == 1
+    assert _version_of(encode(BUSY, 2)) == 2
+    assert _version_of(encode(state)) == 2
+    assert decode(encode(state)).logs == state.logs
+    with pytest.raises(StateError, match="version 1 cannot say all") as caught:
+        encode(state, 1)
+    assert second.path in str(caught.value)
+
+
+def _version_of(text: bytes) -> object:
+    return json.loads(text.decode("utf-8", "surrogateescape"))["twisted_virtlog"]["version"]
 
 
 def test_members_that_are_added_later_do_not_hurt() -> None:

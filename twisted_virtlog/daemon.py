@@ -153,11 +153,11 @@ class DaemonService(VirtlogService):
         """See handover.Suspendable."""
         self._supervision.go_on()
 
-    def reexec(self, to_virtlogd: str | None) -> Deferred[None]:
+    def reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
         """See VirtlogService."""
         successor = self._successor
         image = successor.virtlogd(to_virtlogd) if to_virtlogd else successor.image()
-        return self._hand_over.begin(image, for_client=True)
+        return self._hand_over.begin(image, for_client=True, state_version=state_version)
 
     def reload_configuration(self) -> None:
         """Read the configuration again, and go by it; if it cannot be used, all stays as it was."""

@@ -21,7 +21,16 @@ from twisted_virtlog.clock import Clock
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.logs.handler import InThread
 from twisted_virtlog.state import OF_VIRTLOGD, DaemonState, encode
-from twisted_virtlog.successor import VARIABLE, Image, directory_of, document_of, try_image
+from twisted_virtlog.successor import (
+    VARIABLE,
+    Image,
+    Tried,
+    check_for_virtlogd,
+    directory_of,
+    document_of,
+    try_image,
+    version_of,
+)
 
 #: These wait, so that none ends the next image before it handles them.
 SIGNALS = {signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
@@ -82,34 +91,42 @@ class HandOver:
         self._state_file = state_file
         self._under_way = False
 
-    def begin(self, image: Image, for_client: bool) -> Deferred[None]:
+    def begin(
+        self, image: Image, for_client: bool, state_version: int | None = None
+    ) -> Deferred[None]:
         """Hand over, unless something speaks against it, and then go on as before.
 
         :param for_client: a client's request waits for this, and is answered just before.
+        :param state_version: of the document that the image is to read; None for the lowest that
+            says all.
         :returns: fires just before this image ends.
         :raises HandOverFailed: through the Deferred.
         """
         answer: Deferred[None] = Deferred()
         # What fails after the answer is in the daemon's log.
-        Deferred.fromCoroutine(self._hand_over(image, int(for_client), answer)).addErrback(
-            lambda failure: None if answer.called else answer.errback(failure)
-        )
+        Deferred.fromCoroutine(
+            self._hand_over(image, int(for_client), state_version, answer)
+        ).addErrback(lambda failure: None if answer.called else answer.errback(failure))
         return answer
 
-    async def _hand_over(self, image: Image, asking: int, answer: Deferred[None]) -> None:
+    async def _hand_over(
+        self, image: Image, asking: int, state_version: int | None, answer: Deferred[None]
+    ) -> None:
         if self._under_way:
             raise HandOverFailed("a hand-over is under way already")
         self._under_way = True
         try:
             self._logger.info("handing over to {program}", program=image.program)
             state = self._service.suspended()
-            to_virtlogd = await self._in_thread(lambda: try_image(image, state))
+            tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
-                await self._stand_still(asking, to_virtlogd)
+                await self._stand_still(asking, tried.is_virtlogd)
                 with _signals_waiting():
                     await self._obey_signals()
+                    # What came up since it was tried must not be what it cannot read.
+                    _check(self._service.suspended(), tried)
                     answer.callback(None)
-                    self._execute(image, to_virtlogd)
+                    self._execute(image, tried)
             finally:
                 self._service.release()
         except (HandOverFailed, OSError) as error:
@@ -153,16 +170,17 @@ class HandOver:
         if self._service.stopping:
             raise HandOverFailed("the daemon is stopping")
 
-    def _execute(self, image: Image, to_virtlogd: bool) -> None:
+    def _execute(self, image: Image, tried: Tried) -> None:
         """Become the next image.
 
         :raises HandOverFailed: a signal came that virtlogd would not get; all is as it was.
         :raises OSError: the system refuses; ditto.
         """
         state = self._service.suspended()
+        to_virtlogd = tried.is_virtlogd
         if to_virtlogd:
             state = state.for_virtlogd()
-        text = encode(state)
+        text = encode(state, tried.version)
         with ExitStack() as undo:
             environment = dict(os.environ)
             if to_virtlogd:
@@ -183,6 +201,16 @@ class HandOver:
                 # virtlogd would never unblock them.
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             os.execve(image.program, image.arguments, environment)
+
+
+def _check(state: DaemonState, tried: Tried) -> None:
+    """See whether an image that was tried can still take over.
+
+    :raises HandOverFailed: it cannot.
+    """
+    if tried.is_virtlogd:
+        check_for_virtlogd(state)
+    version_of(state, tried.version)
 
 
 def _is_unfinished(state: DaemonState) -> bool:

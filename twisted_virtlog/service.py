@@ -176,10 +176,12 @@ class VirtlogService(Service):
         """The clients of each protocol, while the service runs."""
         return self._reception.servers
 
-    def reexec(self, to_virtlogd: str | None) -> Deferred[None]:
+    def reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
         """Hand over to the daemon's next image; a daemon that is a process of its own can.
 
         :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that.
+        :param state_version: of the document that our own next image is to read, as an older
+            release reads no higher one; None for the lowest that says all.
         :raises HandOverFailed: nothing has changed.
         """
         raise HandOverFailed("this daemon runs inside another application, which has to hand over")

@@ -17,8 +17,9 @@ from msgspec import Struct, field
 
 from twisted_virtlog.values import Domain
 
-#: Of what is in the members ``twisted_virtlog``. A higher one is refused.
-VERSION = 1
+#: Of what is in the members ``twisted_virtlog``. A higher one is refused; members that are not
+#: known are ignored. A document says no higher version than what is in it needs.
+VERSION = 2
 
 #: A log has at most so many pipes of former guests, whose output waits for its file.
 MOST_FORMER = 16
@@ -289,6 +290,7 @@ class LoggingState(Struct, frozen=True):
 class Details(Struct, frozen=True):
     """What virtlogd does not know of the daemon.
 
+    :ivar version: see :data:`VERSION`; :func:`encode` chooses it.
     :ivar started_at: an aware time.
     :ivar started: the same in seconds of CLOCK_MONOTONIC.
     :ivar servers: those that virtlogd does not have.
@@ -335,6 +337,22 @@ class DaemonState(Struct, frozen=True):
         return found
 
 
+def beyond_version_1(state: DaemonState) -> str | None:
+    """Return what a release that reads version 1 would misread, and so lose; None if nothing."""
+    for log in state.logs:
+        if log.details is not None and log.details.left is not None:
+            return (
+                f"{log.log} has output of a guest before the present one in a pipe of its own, as"
+                " its file cannot be written"
+            )
+    return None
+
+
+def needed_version(state: DaemonState) -> int:
+    """Return the lowest version of a document that says all of a state."""
+    return 1 if beyond_version_1(state) is None else VERSION
+
+
 class _Daemon(Struct):
     servers: dict[str, ServerState]
 
@@ -350,16 +368,37 @@ class _Document(Struct):
     details: Details | None = field(name=_OWN, default=None)
 
 
-def encode(state: DaemonState) -> bytes:
-    """Make the document; paths that are no UTF-8 are in it as they are, as in virtlogd's."""
+def encode(state: DaemonState, version: int | None = None) -> bytes:
+    """Make the document; paths that are no UTF-8 are in it as they are, as in virtlogd's.
+
+    :param version: what it is to say of itself; None for the lowest that it can be.
+    :raises StateError: it cannot be of that version.
+    """
+    version = check_version(state, version)
     theirs = {name: server for name, server in state.servers.items() if name in OF_VIRTLOGD}
     ours = {name: server for name, server in state.servers.items() if name not in theirs}
     details = state.details
     if details is not None:
-        details = msgspec.structs.replace(details, servers=ours)
+        details = msgspec.structs.replace(details, servers=ours, version=version)
     document = _Document(str(state.pid), _Daemon(theirs), _Handler(state.logs), details)
     text = json.dumps(msgspec.to_builtins(document), ensure_ascii=False)
     return text.encode("utf-8", "surrogateescape")
+
+
+def check_version(state: DaemonState, version: int | None) -> int:
+    """Choose the version of a state's document.
+
+    :param version: the one that is asked for; None for the lowest possible.
+    :raises StateError: it cannot be of that version.
+    """
+    needed = needed_version(state)
+    if version is None:
+        return needed
+    if version < needed:
+        raise StateError(
+            f"a state of version {version} cannot say all that there is: {beyond_version_1(state)}"
+        )
+    return version
 
 
 # (msgspec's errors are ValueErrors only in its newer releases)
@@ -395,7 +434,8 @@ def _check_version(raw: dict[str, Any]) -> None:
     if isinstance(version, int) and version > VERSION:
         raise StateError(
             f"the hand-over document is of version {version}, made by a newer release;"
-            f" this one reads versions up to {VERSION}"
+            f" this one reads versions up to {VERSION}: hand over to a release that reads it, or"
+            f" have it written for this one, with virtlogctl reexec --state-version {VERSION}"
         )
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from twisted_virtlog.errors import HandOverFailed
-from twisted_virtlog.state import DaemonState, encode
+from twisted_virtlog.state import DaemonState, StateError, beyond_version_1, check_version, encode
 
 #: Tells the next image the number of the descriptor that it reads the state from.
 VARIABLE = "TWISTED_VIRTLOG_HANDOVER"
@@ -69,20 +69,33 @@ class Successor:
         return Image(path, (path, *self.virtlogd_options), (), self.directory, None, Kind.VIRTLOGD)
 
 
-def try_image(image: Image, state: DaemonState) -> bool:
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is known of an image that can take over.
+
+    :ivar is_virtlogd: it is libvirt's, which cannot be tried, and gets the state in a file.
+    :ivar version: of the state's document that it can read.
+    """
+
+    is_virtlogd: bool
+    version: int
+
+
+def try_image(image: Image, state: DaemonState, version: int | None = None) -> Tried:
     """Find out whether an image can take over, without starting it; may block.
 
-    :returns: whether it is virtlogd, which cannot be tried, and gets the state in a file.
+    :param version: of the state's document; None for the lowest that says all.
     :raises HandOverFailed: it cannot.
     """
     if not os.access(image.program, os.X_OK):
         raise HandOverFailed(f"{image.program} is no program that can be executed")
     if image.kind is not Kind.OURS and _is_virtlogd(image):
-        _check_for_virtlogd(state)
-        return True
+        check_for_virtlogd(state)
+        return Tried(True, 1)
     if image.kind is Kind.VIRTLOGD:
         raise HandOverFailed(f"{image.program} is not libvirt's virtlogd; {image.program} -V tells")
-    with document_of(encode(state)) as document:
+    version = version_of(state, version)
+    with document_of(encode(state, version)) as document:
         environment = {**os.environ, VARIABLE: str(document)}
         tried = _run(image, image.trial, environment, (document,))
     if tried.returncode:
@@ -90,7 +103,18 @@ def try_image(image: Image, state: DaemonState) -> bool:
         raise HandOverFailed(
             f"{image.program} ended with status {tried.returncode} when it was tried: {last[0]}"
         )
-    return False
+    return Tried(False, version)
+
+
+def version_of(state: DaemonState, version: int | None) -> int:
+    """Choose the version of a state's document.
+
+    :raises HandOverFailed: it cannot be of the version that is asked for.
+    """
+    try:
+        return check_version(state, version)
+    except StateError as error:
+        raise HandOverFailed(f"{error}; a newer release can take over now") from error
 
 
 def _is_virtlogd(image: Image) -> bool:
@@ -116,9 +140,15 @@ def document_of(text: bytes) -> Iterator[int]:
         os.close(document)
 
 
-def _check_for_virtlogd(state: DaemonState) -> None:
+def check_for_virtlogd(state: DaemonState) -> None:
+    """See whether libvirt's virtlogd would lose nothing of a state.
+
+    :raises HandOverFailed: it would.
+    """
     if "virtlogd" not in state.servers:
         raise HandOverFailed("virtlogd needs a socket for libvirt's drivers, and there is none")
+    if (more := beyond_version_1(state)) is not None:
+        raise HandOverFailed(f"virtlogd knows one pipe of a log, but {more}")
     for log in state.logs:
         try:
             log.path.encode()

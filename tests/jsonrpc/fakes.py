@@ -188,7 +188,7 @@ class Client:
         self.handler = FakeHandler(**answers)
         self.turns = FakeReactorTurns()
         self.daemon = daemon or FakeDaemon()
-        self.reexecs: list[str | None] = []
+        self.reexecs: list[tuple[str | None, int | None]] = []
         self.services = Services(
             handler=self.handler,
             administration=self.daemon.administration,
@@ -200,8 +200,8 @@ class Client:
         self.connection = FakeConnection(congest_at)
         self.conversation.connection_made(self.connection)
 
-    def _reexec(self, to_virtlogd: str | None) -> Deferred[None]:
-        self.reexecs.append(to_virtlogd)
+    def _reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
+        self.reexecs.append((to_virtlogd, state_version))
         return succeed(None)
 
     def send(self, data: bytes | str) -> None:

@@ -240,3 +240,14 @@ def test_other_methods_are_not_found(method: str) -> None:
     assert error["code"] == -32601
     assert repr(method) in error["message"]
     assert "rpc.discover" in error["message"]
+
+
+def test_a_hand_over_is_to_our_own_next_image_or_to_virtlogd() -> None:
+    """An older release may need an older state; virtlogd has none of ours."""
+    client = Client()
+    assert result(client, "daemon.reexec", {"state_version": 1}) is True
+    assert result(client, "daemon.reexec", ["/usr/sbin/virtlogd"]) is True
+    assert client.reexecs == [(None, 1), ("/usr/sbin/virtlogd", None)]
+    for params in ({"state_version": 0}, {"state_version": 3}, ["/a", 1]):
+        assert client.call("daemon.reexec", params)["error"]["code"] == -32602
+    assert len(client.reexecs) == 2

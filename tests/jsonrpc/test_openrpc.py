@@ -56,7 +56,7 @@ def test_every_method_is_in_it(document: Any) -> None:
         "log.append": ["path", "message", "driver", "domain"],
         "log.list": [],
         "daemon.info": [],
-        "daemon.reexec": ["to_virtlogd"],
+        "daemon.reexec": ["to_virtlogd", "state_version"],
         "daemon.clients": ["server"],
         "daemon.disconnect": ["server", "id"],
         "daemon.set_limits": ["server", "max_clients"],

@@ -229,14 +229,20 @@ def daemon_info() -> Call[DaemonInfo]:
     return Call("daemon.info", _decode_info)
 
 
-def reexec(to_virtlogd: str | None = None) -> Call[bool]:
+def reexec(to_virtlogd: str | None = None, state_version: int | None = None) -> Call[bool]:
     """Let the daemon hand over to its next image, with all logs, sockets and clients.
 
     :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that; then this connection
         ends.
+    :param state_version: of the state that the next image reads, where it is an older release;
+        None for the lowest that says all.
     :returns: True once the next image was tried and takes over.
     """
-    return Call("daemon.reexec", _decode_true, {"to_virtlogd": to_virtlogd})
+    params: dict[str, object] = {"to_virtlogd": to_virtlogd}
+    if state_version is not None:
+        # Older daemons refuse members that they do not know.
+        params["state_version"] = state_version
+    return Call("daemon.reexec", _decode_true, params)
 
 
 def discover() -> Call[dict[str, Any]]:

@@ -69,9 +69,15 @@ def info(settings: Settings) -> None:
     metavar="PATH",
     help="Hand over to libvirt's virtlogd at this path instead.",
 )
+@click.option(
+    "--state-version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Write the state so that an older release can take over; 1 for the first one.",
+)
 @common_options
 @pass_settings
-def reexec(settings: Settings, to_virtlogd: str | None) -> None:
+def reexec(settings: Settings, to_virtlogd: str | None, state_version: int | None) -> None:
     """Let the daemon execute itself anew, as after an upgrade.
 
     Its next image takes over all logs, sockets and clients; no guest and no client notices. If it
@@ -79,7 +85,7 @@ def reexec(settings: Settings, to_virtlogd: str | None) -> None:
     everything but the JSON-RPC socket and its clients.
     """
     with settings.connect() as client:
-        client.reexec(os.path.abspath(to_virtlogd) if to_virtlogd else None)
+        client.reexec(os.path.abspath(to_virtlogd) if to_virtlogd else None, state_version)
         if to_virtlogd:
             if settings.json:
                 click.echo("null")

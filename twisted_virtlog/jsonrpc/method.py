@@ -32,7 +32,7 @@ class Services:
     handler: ILogHandler
     administration: IAdministration
     info: Callable[[], DaemonInfo]
-    reexec: Callable[[str | None], Answer[None]]
+    reexec: Callable[[str | None, int | None], Answer[None]]
     call_soon: Callable[[Callable[[], None]], object]
 
 

@@ -120,7 +120,7 @@ def _info(services: Services, _params: schema.NoParams) -> schema.DaemonInfo:
 
 
 def _reexec(services: Services, params: schema.ReexecParams) -> Answer[None]:
-    return services.reexec(params.to_virtlogd)
+    return services.reexec(params.to_virtlogd, params.state_version)
 
 
 def _true(_value: object, _params: object) -> bool:

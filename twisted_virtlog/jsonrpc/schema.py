@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from twisted_virtlog import values
 from twisted_virtlog.jsonrpc.text import Encoding, printable
+from twisted_virtlog.state import VERSION as STATE_VERSION
 
 MAX_READ_BYTES = 4 * 1024 * 1024
 DEFAULT_READ_BYTES = 1024 * 1024
@@ -114,11 +115,24 @@ class ReexecParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Who takes over."""
 
     to_virtlogd: LogPath | None = None
+    state_version: Annotated[
+        Annotated[int, Meta(ge=1, le=STATE_VERSION)] | None,
+        Meta(
+            description=(
+                "version of the state that the next image is to read, for an older release; null:"
+                " the lowest that says all"
+            )
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse what names no program in one way; the message says why."""
-        if self.to_virtlogd is not None and not _is_normal_path(self.to_virtlogd):
+        if self.to_virtlogd is None:
+            return
+        if not _is_normal_path(self.to_virtlogd):
             raise ValueError(_path_fault(self.to_virtlogd))
+        if self.state_version is not None:
+            raise ValueError("state_version is of our own next image, not of virtlogd")
 
 
 class PathParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
