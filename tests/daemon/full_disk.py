@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.daemon import running
-from twisted_virtlog.client import RemoteError
+from twisted_virtlog.client import BlockingClient, RemoteError
+from twisted_virtlog.logs.syscalls import set_pipe_capacity
 
 
 def check(policy: str, small: Path, tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def check(policy: str, small: Path, tmp_path: Path) -> None:
 
         written = b"before\n" + b"x" * 9_999 + b"\n"
         if policy == "drop":
+            _flood_small_pipes(client, small)
             # More than the pipe holds: this ends only if bytes are dropped.
             for _ in range(40):
                 os.write(pipe, b"d" * 65_535 + b"\n")
@@ -71,6 +73,19 @@ def check(policy: str, small: Path, tmp_path: Path) -> None:
         everything = len(written) + 40 * 65_536 + len(b"after\n")
         # (a newline may stand before the notice that nobody wrote)
         assert kept + int(notice) in (everything, everything - 1)
+
+
+def _flood_small_pipes(client: BlockingClient, directory: Path) -> None:
+    """Write what fills a pipe with less than half of its bytes, and what fills it many times."""
+    for name, pipe_size, data, times in [
+        ("lines", 16 * 1024, b"n" * 2_099 + b"\n", 40),
+        ("block", 4 * 1024, b"n" * 65_535 + b"\n", 2),
+    ]:
+        pipe = client.open(str(directory / f"{name}.log")).write_end
+        set_pipe_capacity(pipe, pipe_size)
+        for _ in range(times):
+            os.write(pipe, data)
+        os.close(pipe)
 
 
 def _fill(path: Path) -> None:

@@ -27,22 +27,28 @@ def test_the_file_is_tried_once_a_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("retried", "waiting", "ended", "dropped"),
+    ("retried", "full", "ended", "dropped"),
     [
-        pytest.param(False, 1000, False, 0, id="the pipe is the buffer until a retry failed"),
-        pytest.param(False, 1000, True, 0, id="also when the guest is gone"),
-        pytest.param(True, 500, False, 0, id="there is room in the pipe"),
-        pytest.param(True, 501, False, 501, id="more than half full"),
-        pytest.param(True, 1, True, 1, id="the guest is gone for good"),
-        pytest.param(True, 0, True, 0, id="nothing waits"),
+        pytest.param(False, True, False, 0, id="the pipe is the buffer until a retry failed"),
+        pytest.param(False, True, True, 0, id="also when the guest is gone"),
+        pytest.param(True, False, False, 0, id="there is room in the pipe"),
+        pytest.param(True, True, False, 500, id="the guest would be blocked"),
+        pytest.param(True, False, True, 500, id="the guest is gone for good"),
     ],
 )
-def test_bytes_are_dropped_late(retried: bool, waiting: int, ended: bool, dropped: int) -> None:
-    """Only after a retry failed, and only when the pipe is about to block its guest."""
+def test_bytes_are_dropped_late(retried: bool, full: bool, ended: bool, dropped: int) -> None:
+    """Only after a retry failed, and only when the pipe blocks its guest."""
     outage = Outage(FULL, SINCE, 0.0)
     if retried:
         outage.failed_again(FULL, 1.0)
-    assert outage.to_drop(waiting, 1000, ended) == dropped
+    assert outage.to_drop(500, full, ended) == dropped
+
+
+def test_a_file_that_fails_again_at_once_blocks_its_guest_no_second_time() -> None:
+    """Its bytes are dropped without a retry; what a guest that is gone left has its second."""
+    outage = Outage(FULL, SINCE, 0.0, repeated=True)
+    assert outage.to_drop(500, full=True, ended=False) == 500
+    assert outage.to_drop(500, full=False, ended=True) == 0
 
 
 def test_the_notice_tells_how_much_when_and_why() -> None:

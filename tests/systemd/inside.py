@@ -20,6 +20,7 @@ from twisted_virtlog.cli.outcome import Status
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.descriptors import raise_limit
+from twisted_virtlog.logs.syscalls import set_pipe_capacity
 
 PREFIX = Path("/opt/twisted-virtlog")
 UNITS = Path("/etc/systemd/system")
@@ -301,6 +302,30 @@ def full() -> None:
     # One of those left out takes its place.
     wait_for(lambda: show("StatusText") == "3 logs open" and stored() == 3)
     complete(guests)
+
+
+def dropped() -> None:
+    """Within its unit's bounds the daemon finds out whether a pipe is full, on a disk that is."""
+    installed()
+    small = LOGS / "small"
+    small.mkdir()
+    command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small)
+    with client() as connected:
+        pipe = connected.open(str(small / "guest.log"), "test").write_end
+        set_pipe_capacity(pipe, 16 * 1024)
+        for _ in range(100):
+            # (a page each: full, this pipe holds half of its bytes)
+            os.write(pipe, b"n" * 2099 + b"\n")
+        lost = 0
+        wait_for(lambda: connected.info().counts["bytes_lost"] > 0)
+        while lost != connected.info().counts["bytes_lost"]:
+            lost = connected.info().counts["bytes_lost"]
+            time.sleep(0.1)
+        # As long as there is room, nothing is dropped, however long the guest is silent.
+        os.write(pipe, b"n" * 1000)
+        time.sleep(0.5)
+        assert connected.info().counts["bytes_lost"] == lost
+    os.close(pipe)
 
 
 def many() -> None:

@@ -13,7 +13,6 @@ from typing import Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -28,10 +27,10 @@ from twisted_virtlog.errors import (
     UnsupportedBackups,
 )
 from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.logs.outage import CHECK_SECONDS
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.reader import Reading, WouldBlock
 from twisted_virtlog.logs.removal import Remover
@@ -100,8 +99,7 @@ class LogHandler:
         # By the caller's spelling and, if that is another, by the name of the real file.
         self._logs: dict[str, OpenLog] = {}
         self._real: dict[str, OpenLog] = {}
-        self._failing: dict[OpenLog, None] = {}
-        self._check_call: IDelayedCall | None = None
+        self._failing = FailingLogs(clock)
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
@@ -379,9 +377,7 @@ class LogHandler:
     def close(self) -> None:
         """Write what is in the pipes and close all logs and what the handler itself holds."""
         self.refuse_opens()
-        if self._check_call is not None:
-            self._check_call.cancel()
-            self._check_call = None
+        self._failing.close()
         for log in list(self._logs.values()):
             try:
                 log.close()
@@ -400,13 +396,11 @@ class LogHandler:
 
     def log_failing(self, log: OpenLog) -> None:
         """See Owner."""
-        self._failing[log] = None
-        if self._check_call is None:
-            self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
+        self._failing.add(log)
 
     def log_recovered(self, log: OpenLog) -> None:
         """See Owner."""
-        self._failing.pop(log, None)
+        self._failing.discard(log)
 
     def log_ended(self, log: OpenLog) -> None:
         """See Owner."""
@@ -415,7 +409,7 @@ class LogHandler:
         self._forget(log)
 
     def _forget(self, log: OpenLog) -> None:
-        self._failing.pop(log, None)
+        self._failing.discard(log)
         self._ended_at = self._clock.seconds()
         self._unlist(log, log.path, log.real_path)
         self._count(log.writer.written, log.lost, log.writer.rollovers)
@@ -435,16 +429,6 @@ class LogHandler:
         self._written += written
         self._lost += lost
         self._rollovers += rollovers
-
-    def _check_failing(self) -> None:
-        self._check_call = None
-        for log in list(self._failing):
-            try:
-                log.check()
-            except Exception:  # noqa: BLE001 (no other log may suffer)
-                self._logger.failure("{path}: a look at the failing log failed", path=log.path)
-        if self._failing:
-            self._check_call = self._clock.callLater(CHECK_SECONDS, self._check_failing)
 
     def _find(self, path: str, real_path: str | None = None) -> OpenLog | None:
         log = self._logs.get(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
+import os
 import select
 import sys
 from collections.abc import Callable, Sequence
@@ -15,10 +17,10 @@ from twisted.logger import Logger
 from twisted_virtlog.errors import NotWritten, SystemFailure
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.keeper import Keeper
-from twisted_virtlog.logs.outage import Outage
+from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
-from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_capacity, pipe_number
+from twisted_virtlog.logs.syscalls import bytes_waiting, is_full, pipe_capacity, pipe_number
 from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
 from twisted_virtlog.logs.writer import Writer
 from twisted_virtlog.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
@@ -26,6 +28,11 @@ from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, Position
 
 #: A log that is closed by force is drained so often while somebody goes on writing to its pipe.
 _LAST_LOOKS = 8
+
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+
+# One object for all logs.
+_NEVER = -math.inf
 
 
 class Owner(Protocol):
@@ -69,6 +76,7 @@ class OpenLog:
         "_order",
         "_owner",
         "_pipe",
+        "_recovered_at",
         "domain",
         "driver",
         "lost",
@@ -107,6 +115,7 @@ class OpenLog:
         self._order = 0
         self._owner = owner
         self._pipe = pipe
+        self._recovered_at = _NEVER
         self.number = pipe_number(pipe)
 
     # The reader's side.
@@ -406,32 +415,53 @@ class OpenLog:
 
     # The file's failures.
 
-    def check(self) -> None:
-        """See to a failing log: try its file again, or keep its guest from being blocked."""
+    def check(self) -> bool:
+        """See failing.FailingLog."""
         outage = self.outage
         if outage is None:
-            return
+            return False
         now = self._owner.seconds()
         if outage.due(now):
             # Whatever happens now, the log is tried again in a second.
             outage.failed_again(outage.failure, now)
             failure = self._recover(outage) or self._recovered()
             if failure is None:
-                return
+                return False
             outage.failure = failure
-        if self._owner.drops:
-            if outage.retried:
-                self._drop_former(outage)
-            ended = self._ended(waiting=True)
-            waiting = bytes_waiting(self._pipe)
-            doomed = outage.to_drop(waiting, pipe_capacity(self._pipe), ended)
-            if doomed:
-                dropped = discard(self._pipe, self._owner.sink, doomed)
-                outage.lost += dropped
-                self.lost += dropped
-                self._owner.keeper.outage(self.suspended())
-            if ended and outage.retried:
-                self._end()
+        if not (self._owner.drops and outage.is_lasting):
+            return False
+        if outage.retried:
+            self._drop_former(outage)
+        return self._drop(outage)
+
+    def _drop(self, outage: Outage) -> bool:
+        """Keep the guest from being blocked, and end when it is gone.
+
+        :returns: whether the pipe was full.
+        """
+        ended = self._ended(waiting=True)
+        waiting = bytes_waiting(self._pipe)
+        full = self._is_full(waiting, outage)
+        doomed = outage.to_drop(waiting, full, ended)
+        if doomed:
+            dropped = discard(self._pipe, self._owner.sink, doomed)
+            outage.lost += dropped
+            self.lost += dropped
+            self._owner.keeper.outage(self.suspended())
+        if ended and outage.retried:
+            self._end()
+            return False
+        return full
+
+    def _is_full(self, waiting: int, outage: Outage) -> bool:
+        if waiting * _PAGE_BYTES < pipe_capacity(self._pipe):
+            # There are more pages than bytes.
+            return False
+        try:
+            return is_full(self._pipe)
+        except OSError:
+            # Nobody knows. Rather lose the output of a guest that is silent than block one.
+            return outage.stands_still(waiting)
 
     def _recover(self, outage: Outage) -> SystemFailure | None:
         try:
@@ -463,6 +493,7 @@ class OpenLog:
         except OSError as error:
             return SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
         self.outage = None
+        self._recovered_at = self._owner.seconds()
         self._owner.log_recovered(self)
         # (shown by default, so that whoever learned of the beginning learns of the end)
         self._logger.warn("{path}: the file is written again", path=self.path)
@@ -516,7 +547,9 @@ class OpenLog:
             path=self.path,
             failure=failure,
         )
-        self.outage = Outage(failure, datetime.now(timezone.utc), self._owner.seconds())
+        now = self._owner.seconds()
+        repeated = now - self._recovered_at < RETRY_SECONDS
+        self.outage = Outage(failure, datetime.now(timezone.utc), now, repeated=repeated)
         self._owner.watch.remove(self._pipe)
         self._owner.log_failing(self)
 

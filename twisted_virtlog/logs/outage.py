@@ -1,7 +1,7 @@
 """Decides what happens while a log's file cannot be written: when to try again, what to drop.
 
-The pipe is the buffer. Only when it runs full while the file still fails, and the guest would be
-blocked, bytes are dropped and counted (``on_write_error = "drop"``) or the guest waits ("block").
+The pipe is the buffer. Only when it is full while the file still fails, and the guest is blocked,
+bytes are dropped and counted (``on_write_error = "drop"``) or the guest waits ("block").
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from twisted_virtlog.state import OutageState
 #: A failing file is tried again so often at most.
 RETRY_SECONDS = 1.0
 
-#: So often the pipes of failing logs are looked at, and a guest is blocked no longer.
+#: How often the pipes of failing logs are looked at; a guest whose pipe is full waits no longer.
 CHECK_SECONDS = 0.05
+
+#: How often a pipe is looked at that was full: one write of its guest may fill it many times over.
+FULL_CHECK_SECONDS = 0.005
 
 
 @dataclass(slots=True)
@@ -28,7 +31,10 @@ class Outage:
     :ivar since: when it began, an aware time.
     :ivar tried_at: when the file was tried last, in seconds of a clock that never steps.
     :ivar retried: whether it was tried again since it began.
+    :ivar repeated: whether the file was written again only within the second before: a guest does
+        not wait once more.
     :ivar lost: bytes dropped.
+    :ivar seen: bytes that were in the pipe when :meth:`stands_still` was asked last.
     """
 
     failure: SystemFailure
@@ -36,6 +42,8 @@ class Outage:
     tried_at: float
     retried: bool = False
     lost: int = 0
+    repeated: bool = False
+    seen: int = -1
 
     def due(self, now: float) -> bool:
         """Tell whether the file may be tried again."""
@@ -47,16 +55,25 @@ class Outage:
         self.tried_at = now
         self.retried = True
 
-    def to_drop(self, waiting: int, capacity: int, ended: bool) -> int:
-        """Tell how many bytes to take out of the pipe so that its guest is not blocked.
+    @property
+    def is_lasting(self) -> bool:
+        """Whether a full pipe is to be emptied; a first failure may pass within a second."""
+        return self.retried or self.repeated
+
+    def to_drop(self, waiting: int, full: bool, ended: bool) -> int:
+        """Return how many bytes to take out of the pipe so that its guest is not blocked.
 
         :param waiting: bytes in the pipe.
-        :param capacity: bytes that fit into it.
+        :param full: the next write to the pipe would block.
         :param ended: the guest is gone, and the log is to be closed.
         """
-        if not self.retried:
-            return 0
-        return waiting if ended or waiting > capacity // 2 else 0
+        drop = (full and self.is_lasting) or (ended and self.retried)
+        return waiting if drop else 0
+
+    def stands_still(self, waiting: int) -> bool:
+        """Return whether the pipe holds as many bytes as at the look before."""
+        before, self.seen = self.seen, waiting
+        return waiting == before
 
     def suspended(self) -> OutageState:
         """Tell what the daemon's next image needs to know."""

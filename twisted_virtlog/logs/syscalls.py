@@ -6,6 +6,7 @@ import array
 import ctypes
 import fcntl
 import os
+import select
 import termios
 
 # Python 3.10 and later know these by name.
@@ -62,6 +63,29 @@ def pipe_number(pipe: int) -> int:
 def pipe_capacity(pipe: int) -> int:
     """Tell how many bytes fit into a pipe."""
     return fcntl.fcntl(pipe, F_GETPIPE_SZ)
+
+
+def is_full(pipe: int) -> bool:
+    """Return whether a pipe has no room, so that a write to it waits: the word of poll(2).
+
+    The number of bytes does not tell. A pipe holds a number of pages, each of them the bytes of
+    one write or of some small ones, and is full when all are in use, with one byte in each or 4096.
+    Only a write end knows; it is opened for this one question, and closed before anybody could miss
+    the pipe's end.
+
+    The opening waits for the pipe's lock, as FIONREAD and splice(2) do.
+
+    :param pipe: a descriptor of the read end.
+    :raises OSError: there is no /proc, or no descriptor is left.
+    """
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    write_end = os.open(f"/proc/self/fd/{pipe}", flags)
+    try:
+        room = select.poll()
+        room.register(write_end, select.POLLOUT)
+        return not room.poll(0)
+    finally:
+        os.close(write_end)
 
 
 def set_pipe_capacity(pipe: int, size: int) -> int:
