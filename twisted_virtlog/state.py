@@ -267,11 +267,16 @@ class Kept(Struct, frozen=True):
     :ivar journal: the name of the journal of open logs.
     :ivar unstored: the names of pipes that it does not have yet.
     :ivar unremoved: the names of pipes that it has still, though their logs are closed.
+    :ivar left: the names of pipes of a newer release, which stay there.
+    :ivar left_journal: the name of their journal, and ``left_generation`` what that says of itself.
     """
 
     journal: str
     unstored: tuple[str, ...] = ()
     unremoved: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    left_journal: str | None = None
+    left_generation: int | None = None
 
 
 class LoggingState(Struct, frozen=True):
@@ -345,6 +350,9 @@ def beyond_version_1(state: DaemonState) -> str | None:
                 f"{log.log} has output of a guest before the present one in a pipe of its own, as"
                 " its file cannot be written"
             )
+    kept = state.details.kept if state.details else None
+    if kept is not None and kept.left_journal is not None:
+        return "a newer release has left pipes in the service manager's store"
     return None
 
 

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from tests.systemd.values import log, logs
 from twisted_virtlog.state import OpenLogState
 from twisted_virtlog.systemd.journal import (
+    Choice,
+    Journal,
+    Left,
+    choose,
     closed_record,
     header,
-    newest,
     open_record,
     read,
     worth_replacing,
@@ -83,16 +86,42 @@ def test_the_newest_journal_counts() -> None:
     old = header(1) + open_record(3, log("/old"))
     new = header(2) + open_record(4, log("/new"))
     for contents in ([("a", old), ("b", new)], [("b", new), ("x", b"torn"), ("a", old)]):
-        name, journal = newest(contents)
-        assert name == "b"
-        assert list(journal.logs) == [4]
+        choice = choose(contents)
+        assert (choice.name, choice.useless, choice.left) == ("b", ("a",), None)
+        assert list(choice.journal.logs) == [4]
 
 
 def test_without_a_journal_nothing_is_open() -> None:
     """As at the first start."""
-    name, journal = newest([])
-    assert name is None
-    assert not journal.logs
+    choice = choose([])
+    assert (choice.name, choice.useless) == (None, ())
+    assert not choice.journal.logs
+
+
+NEWER = b'{"journal":2,"generation":5}\nwhatever there is by then'
+
+
+def test_of_a_newer_journal_nothing_is_guessed() -> None:
+    """It stays where it is; a journal from before it is not needed."""
+    choice = choose([("a", header(4) + open_record(3, log("/old"))), ("b", NEWER)])
+    assert choice == Choice(None, Journal(-1), Left("b", 5, 2), ("a",))
+
+
+def test_a_journal_beside_a_newer_one_counts() -> None:
+    """Until the newer release comes, which reads both."""
+    own = header(6, beside=5) + open_record(4, log("/own"))
+    choice = choose([("a", NEWER), ("b", header(4)), ("c", own)])
+    assert (choice.name, choice.left, choice.useless) == ("c", Left("a", 5, 2), ("b",))
+    assert list(choice.journal.logs) == [4]
+
+
+def test_a_journal_that_is_read_again_counts_with_the_one_beside_it() -> None:
+    """As the newer release does, for which it was left."""
+    left = header(5) + open_record(3, log("/left"))
+    own = header(6, beside=5) + open_record(4, log("/own"))
+    choice = choose([("a", left), ("c", own)])
+    assert (choice.name, choice.left, choice.useless) == ("c", None, ("a",))
+    assert list(choice.journal.logs) == [3, 4]
 
 
 def test_a_journal_is_replaced_when_it_is_mostly_history() -> None:

@@ -16,7 +16,7 @@ from twisted_virtlog.logs.syscalls import bytes_waiting
 from twisted_virtlog.outgoing import close_all
 from twisted_virtlog.state import OpenLogState
 from twisted_virtlog.systemd.activation import Activation
-from twisted_virtlog.systemd.journal import newest
+from twisted_virtlog.systemd.journal import VERSION, Left, choose
 from twisted_virtlog.systemd.names import pipe_name
 
 _PROCESS_ENVIRONMENT = "/proc/self/environ"
@@ -29,13 +29,17 @@ class Stored:
     """What was in the store.
 
     :ivar logs: those to go on with, each with its pipe.
-    :ivar useless: the names of pipes that no log needs; they are closed.
+    :ivar useless: the names of pipes and journals that are not needed; they are closed.
     :ivar journal: the name of the journal that counts; None if there is none.
+    :ivar left: the names of pipes of a newer release, which stay in the store.
+    :ivar left_journal: theirs.
     """
 
     logs: tuple[OpenLogState, ...] = ()
     useless: tuple[str, ...] = ()
     journal: str | None = None
+    left: tuple[str, ...] = ()
+    left_journal: Left | None = None
 
 
 def started_environment() -> dict[str, str]:
@@ -90,13 +94,14 @@ def stored(activation: Activation) -> Stored:
         with suppress(OSError), open(descriptor, "rb") as file:
             file.seek(0)
             contents.append((name, file.read()))
-    name_of_journal, journal = newest(contents)
+    choice = choose(contents)
+    journal = choice.journal
     if journal.unreadable:
         _logger.error(
             "{lines} lines of the journal of open logs cannot be read", lines=journal.unreadable
         )
     pipes: dict[int, int] = {}
-    useless = []
+    useless = list(choice.useless)
     for descriptor, inode in activation.pipes.items():
         if inode in pipes or not _is_pipe(descriptor, inode):
             useless.append(pipe_name(inode))
@@ -108,11 +113,24 @@ def stored(activation: Activation) -> Stored:
         for inode, log in journal.logs.items()
         if inode in pipes
     ]
-    for inode, descriptor in pipes.items():
-        _tell_of_orphan(inode, descriptor)
-        useless.append(pipe_name(inode))
-        close_all([descriptor])
-    return Stored(tuple(logs), tuple(useless), name_of_journal)
+    rest = [pipe_name(inode) for inode in pipes]
+    if choice.left is None:
+        for inode, descriptor in pipes.items():
+            _tell_of_orphan(inode, descriptor)
+        useless += rest
+    else:
+        _logger.error(
+            "{pipes} pipes are left in the service manager's store: their journal is of version"
+            " {version}, made by a newer release, and this one reads versions up to {known}; the"
+            " newer release goes on with them when it is started again, and their guests wait when"
+            " they are full",
+            pipes=len(rest),
+            version=choice.left.version,
+            known=VERSION,
+        )
+    close_all(list(pipes.values()))
+    left = tuple(rest) if choice.left else ()
+    return Stored(tuple(logs), tuple(useless), choice.name, left, choice.left)
 
 
 def _is_pipe(descriptor: int, inode: int) -> bool:

@@ -4,20 +4,24 @@ It is a file in memory that lives in the service manager's store beside the pipe
 older than they are. Each record is a line of JSON, written at once; a line that was torn by a
 crash is ignored. The first line names the generation: of two journals the newer one counts. A
 record of a log replaces what an earlier one said of the same pipe.
+
+The first line is the same in all versions. A journal of a version that is not known is left where
+it is, with its pipes, and the daemon's own names its generation in ``beside``: who reads the own
+one reads that one too, if it can.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from twisted_virtlog.state import OpenLogState
 
-#: Of the records; a higher one is read as far as it is understood.
+#: Of the records; nothing is read of a journal with a higher one.
 VERSION = 1
 
 #: A smaller journal is not worth replacing.
@@ -32,16 +36,53 @@ class Journal:
     :ivar logs: those that are open, by the inode number of their pipes; the descriptors in them
         mean nothing.
     :ivar unreadable: lines that could not be understood.
+    :ivar version: with a higher one than :data:`VERSION` nothing else is known of it.
+    :ivar beside: the generation of a journal whose logs are open too.
     """
 
     generation: int
-    logs: Mapping[int, OpenLogState]
+    logs: Mapping[int, OpenLogState] = field(default_factory=dict)
     unreadable: int = 0
+    version: int = VERSION
+    beside: int | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this release knows its version."""
+        return self.version <= VERSION
 
 
-def header(generation: int) -> bytes:
-    """Make the first line."""
-    return _line({"journal": VERSION, "generation": generation})
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A journal of a newer release, which stays in the store with its pipes.
+
+    :ivar name: in the store.
+    """
+
+    name: str
+    generation: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which journal of a store counts.
+
+    :ivar name: None if there is none.
+    :ivar journal: what it says, with the one that it is beside.
+    :ivar useless: the names of those that are not needed any more.
+    """
+
+    name: str | None
+    journal: Journal
+    left: Left | None = None
+    useless: tuple[str, ...] = ()
+
+
+def header(generation: int, beside: int | None = None) -> bytes:
+    """Make the first line; see :class:`Journal`."""
+    more = {} if beside is None else {"beside": beside}
+    return _line({"journal": VERSION, "generation": generation, **more})
 
 
 def open_record(inode: int, log: OpenLogState) -> bytes:
@@ -62,9 +103,14 @@ def read(content: bytes) -> Journal | None:
     """
     first, *lines = content.split(b"\n")[:-1] or [b""]
     beginning = _record(first)
-    generation = beginning.get("generation")
-    if "journal" not in beginning or not isinstance(generation, int):
+    version, generation = beginning.get("journal"), beginning.get("generation")
+    if not isinstance(version, int) or not isinstance(generation, int):
         return None
+    beside = beginning.get("beside")
+    if not isinstance(beside, int):
+        beside = None
+    if version > VERSION:
+        return Journal(generation, version=version, beside=beside)
     logs: dict[int, OpenLogState] = {}
     unreadable = 0
     for line in lines:
@@ -78,20 +124,34 @@ def read(content: bytes) -> Journal | None:
             unreadable += 1
         else:
             logs[log.pipe] = log
-    return Journal(generation, logs, unreadable)
+    return Journal(generation, logs, unreadable, beside=beside)
 
 
-def newest(contents: Iterable[tuple[str, bytes]]) -> tuple[str | None, Journal]:
-    """Give the journal that counts and its name; an empty one, and None, if there is none.
+def choose(contents: Iterable[tuple[str, bytes]]) -> Choice:
+    """Find the journal that counts.
 
     :param contents: of each journal, with its name.
     """
-    best: tuple[str | None, Journal] = (None, Journal(-1, {}))
-    for name, content in contents:
-        journal = read(content)
-        if journal is not None and journal.generation > best[1].generation:
-            best = (name, journal)
-    return best
+    journals = [(name, journal) for name, text in contents if (journal := read(text)) is not None]
+    if not journals:
+        return Choice(None, Journal(-1))
+    name, own = max(journals, key=lambda one: one[1].generation)
+    others = [(other, journal) for other, journal in journals if journal is not own]
+    if not own.is_readable:
+        useless = tuple(other for other, _ in others)
+        return Choice(None, Journal(-1), Left(name, own.generation, own.version), useless)
+    left: Left | None = None
+    for other, journal in others:
+        if journal.generation != own.beside:
+            continue
+        if journal.is_readable:
+            unreadable = journal.unreadable + own.unreadable
+            own = Journal(own.generation, {**journal.logs, **own.logs}, unreadable)
+        else:
+            left = Left(other, journal.generation, journal.version)
+        break
+    useless = tuple(other for other, _ in others if left is None or other != left.name)
+    return Choice(name, own, left, useless)
 
 
 def worth_replacing(size: int, live: int) -> bool:

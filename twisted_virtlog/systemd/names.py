@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import string
 
-#: The journal is under one of them, and while it is replaced under both. No pipe's name has a
-#: hyphen.
-JOURNALS = ("journal-a", "journal-b")
+#: The journal is under one of the first two, and while it is replaced under both. Where a journal
+#: of a newer release has one of them, the third takes its place. No pipe's name has a hyphen.
+JOURNALS = ("journal-a", "journal-b", "journal-c")
 
 #: So many bytes of names are stored, each with its separator; MAX_ARG_STRLEN of execve(2), without
 #: room for the variable's own name and for those of sockets and journals.
@@ -44,6 +44,15 @@ def pipe_inode(name: str) -> int | None:
             return None
         inode = inode * len(_DIGITS) + _VALUES[digit]
     return inode
+
+
+def next_journal(former: str | None, left: str | None) -> str:
+    """Choose the name of a journal that replaces another.
+
+    :param former: the other's name.
+    :param left: the name of a journal of a newer release.
+    """
+    return next(name for name in JOURNALS if name not in (former, left))
 
 
 class Room:

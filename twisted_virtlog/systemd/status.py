@@ -13,16 +13,29 @@ from twisted_virtlog.systemd.notify import Notifier
 _PERIOD_SECONDS = 1.0
 
 
-def status(logs: int) -> str:
-    """Say how many logs are open."""
-    return f"STATUS={logs} {'log' if logs == 1 else 'logs'} open"
+def status(logs: int, left: int = 0) -> str:
+    """Say how many logs are open, and how many pipes are left for a newer release."""
+    said = f"STATUS={logs} {'log' if logs == 1 else 'logs'} open"
+    if left:
+        said += f"; {left} {'pipe' if left == 1 else 'pipes'} left for a newer release"
+    return said
 
 
 class StatusLine:
     """What ``systemctl status`` shows."""
 
-    def __init__(self, clock: Clock, notifier: Notifier, count: Callable[[], int]) -> None:
-        """:param count: tells how many logs are open."""
+    def __init__(
+        self,
+        clock: Clock,
+        notifier: Notifier,
+        count: Callable[[], int],
+        left: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """:param count: returns how many logs are open.
+
+        :param left: returns how many pipes are left for a newer release.
+        """
+        self._left = left
         self._clock = clock
         self._notifier = notifier
         self._count = count
@@ -36,7 +49,7 @@ class StatusLine:
 
     def text(self) -> str:
         """Give the assignment for a message that says more, and takes the place of the next."""
-        self._said = status(self._count())
+        self._said = status(self._count(), self._left())
         return self._said
 
     def stop(self) -> None:
@@ -47,5 +60,5 @@ class StatusLine:
 
     def _due(self) -> None:
         self._call = None
-        if status(self._count()) != self._said:
+        if status(self._count(), self._left()) != self._said:
             self._notifier.send(self.text())

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted_virtlog.state import Kept, OpenLogState
 from twisted_virtlog.systemd.inherited import Stored
 from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
-from twisted_virtlog.systemd.names import JOURNALS, Room, pipe_name
+from twisted_virtlog.systemd.names import Room, next_journal, pipe_name
 from twisted_virtlog.systemd.notify import Notifier
 
 _STORE = "FDSTORE=1"
@@ -57,7 +57,15 @@ class DescriptorStore:
         self._restored = {pipe_name(os.fstat(log.pipe).st_ino) for log in self.restored()}
         self._changed = changed
         self._journal: int | None = None
-        self._journal_name = (former.journal if former else None) or JOURNALS[0]
+        # Of a newer release.
+        self._left: tuple[str, ...] = former.left if former else ()
+        self._left_journal, self._left_generation = _left_journal(former)
+        for name in self._left:
+            self._room.add(name)
+        # (if nothing is known of a former one, it is removed in case it is there)
+        self._journal_name = (former.journal if former else None) or next_journal(
+            None, self._left_journal
+        )
         self._journal_bytes = 0
         # By the inodes of pipes; and those of former guests, which are not counted as open logs.
         self._records: dict[int, bytes] = {}
@@ -72,6 +80,11 @@ class DescriptorStore:
     def __len__(self) -> int:
         """Tell how many logs are open."""
         return len(self._records) - len(self._of_former)
+
+    @property
+    def left(self) -> int:
+        """The number of pipes that are left in the store for a newer release."""
+        return len(self._left)
 
     # Keeper.
 
@@ -94,7 +107,8 @@ class DescriptorStore:
             kept, useless = set(), set()
         # A new journal: a crash may have torn the last line of the former one.
         self._replace_journal()
-        for name in useless - kept:
+        # (the new journal may have taken the name of a useless one)
+        for name in useless - kept - {self._journal_name}:
             self._notifier.send(_REMOVE, _NAME + name)
         for name in kept:
             self._room.add(name)
@@ -147,7 +161,14 @@ class DescriptorStore:
                 unstored.append(name)
             elif what == _REMOVE:
                 unremoved.append(name)
-        return Kept(self._journal_name, tuple(unstored), tuple(unremoved))
+        return Kept(
+            self._journal_name,
+            tuple(unstored),
+            tuple(unremoved),
+            self._left,
+            self._left_journal,
+            self._left_generation,
+        )
 
     def stopping(self) -> None:
         """Store all that waits, as the pipes are about to be closed."""
@@ -212,9 +233,10 @@ class DescriptorStore:
     def _replace_journal(self) -> None:
         """Write a complete journal and store it; only then remove the former one."""
         former = self._journal_name
-        name = JOURNALS[1 - JOURNALS.index(former)]
+        name = next_journal(former, self._left_journal)
         # Higher than any before it, as the store does not outlive the system.
-        content = header(time.monotonic_ns()) + b"".join(self._records.values())
+        content = header(time.monotonic_ns(), self._left_generation)
+        content += b"".join(self._records.values())
         self._drop_journal()
         try:
             journal = os.memfd_create("journal", os.MFD_CLOEXEC)
@@ -240,3 +262,12 @@ class DescriptorStore:
         if self._journal is not None:
             os.close(self._journal)
             self._journal = None
+
+
+def _left_journal(former: Stored | Kept | None) -> tuple[str | None, int | None]:
+    """Return the name and the generation of a newer release's journal."""
+    if isinstance(former, Kept):
+        return former.left_journal, former.left_generation
+    if former is None or former.left_journal is None:
+        return None, None
+    return former.left_journal.name, former.left_journal.generation

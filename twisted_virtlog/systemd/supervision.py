@@ -39,7 +39,9 @@ class Supervision:
         """
         self._clock = MonotonicClock(reactor)
         self._notifier = Notifier(reactor, self._clock, address)
-        self._status = StatusLine(self._clock, self._notifier, lambda: len(self._store))
+        self._status = StatusLine(
+            self._clock, self._notifier, lambda: len(self._store), lambda: self._store.left
+        )
         self._store = DescriptorStore(
             self._notifier, _store_size(environment), former, self._status.changed
         )
