@@ -16,6 +16,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "values": (),
     "births": (),
     "errors": (),
+    "endpoint_strings": (),
+    "escaping": (),
     "socket_paths": (),
     "state": (),
     "cli.getopt_long": (),

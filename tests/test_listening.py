@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -29,6 +30,7 @@ from zope.interface.verify import verifyObject
 from tests.socket_fakes import PATIENCE, FakeReactor, descriptors_open, fill, receive_to_end
 from twisted_virtlog.binding import ListenError, bind
 from twisted_virtlog.conversation import Conversation
+from twisted_virtlog.endpoint_strings import quoted
 from twisted_virtlog.endpoints import listen
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.servers import Server
@@ -435,7 +437,10 @@ def test_stopping_leaves_a_successors_socket(host: Host) -> None:
         "unix:/a:mode=999",
         "unix:/a:colour=red",
         "unix:/a:600:5:0:x",
-        "/run/libvirt/virtlogd-sock",
+        "unix:",
+        "unix:/a:mode=9",
+        "/a:mode=9",
+        "unix:/" + "x" * 107,
         "nonsense",
         "nonsense:1",
         "8080",
@@ -455,7 +460,37 @@ def test_an_endpoint_that_cannot_be_served(host: Host, endpoint: str) -> None:
     assert message.startswith("a server: ")
     assert repr(endpoint) in message
     assert "unix:/" in message
+    # (no word of Twisted's, or of Python's)
+    assert not re.search(r"_parse|argument|literal|invalid|AF_UNIX", message)
     assert not host.reactor.readers
+
+
+def test_a_bare_path_is_an_endpoint(host: Host) -> None:
+    """Who writes just the path of a socket means that, with options behind it too."""
+    odd = host.path.with_name("a:b=c\\")
+    for endpoint, path in (
+        (str(host.path), host.path),
+        (f"{host.path}:mode=700", host.path),
+        (quoted(str(odd)), odd),
+    ):
+        listener = listen(host.reactor, host.clock, endpoint, host.server())
+        assert path.is_socket()
+        host.stop(listener)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "complaint"),
+    [
+        ("unix:", "it has no path"),
+        ("unix:/x:mod=600", "there is no option 'mod'"),
+        ("unix:/x:b", "'b' is no mode in octal, as 600; a ':' in a path is written"),
+        ("unix:/" + "x" * 107, "the path is too long: 108 bytes, where a socket's may have 107"),
+    ],
+)
+def test_an_endpoint_is_refused_in_plain_words(host: Host, endpoint: str, complaint: str) -> None:
+    """The message names what is wrong, and what to write."""
+    with pytest.raises(ListenError, match=re.escape(complaint)):
+        host.listen(endpoint)
 
 
 def test_an_endpoint_that_was_not_handed_over(host: Host) -> None:

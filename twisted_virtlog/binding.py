@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from twisted_virtlog.connection import PeerCredentials, peer_credentials
+from twisted_virtlog.socket_paths import too_long
 
 #: As virtlogd's; Debian's libvirtd opens a connection for each operation on a guest.
 BACKLOG = 30
@@ -25,6 +26,8 @@ def bind(path: str, mode: int) -> socket.socket:
     :param mode: of the socket's file.
     :raises ListenError: a live process has it, or it cannot be made.
     """
+    if fault := too_long(path):
+        raise ListenError(f"cannot listen on {path}: {fault}")
     try:
         with _locked(f"{path}.lock"):
             _remove_stale(path)

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from twisted_virtlog.binding import BACKLOG, ListenError, bind
 from twisted_virtlog.clock import Clock
+from twisted_virtlog.endpoint_strings import fault, with_scheme
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.servers import Server
 
@@ -73,11 +74,17 @@ def adopt(reactor: IReactorFDSet, clock: Clock, descriptor: int, server: Server)
 def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) -> Listener:
     """Listen where a server endpoint string says.
 
-    :param endpoint: as ``unix:/run/libvirt/virtlogd-sock:mode=600`` or ``systemd:...``.
+    :param endpoint: as ``unix:/run/libvirt/virtlogd-sock:mode=600`` or ``systemd:...``; a path
+        without ``unix:`` is taken as if that stood before it.
     :raises ListenError: it is no such string, or the socket cannot be had.
     """
+    if wrong := fault(with_scheme(endpoint)):
+        raise ListenError(
+            f"{server.name}: cannot listen on {endpoint!r}: {wrong}; write unix:/path or"
+            " unix:/path:mode=600"
+        )
     try:
-        parsed = serverFromString(_UnixSockets(reactor, clock, server), endpoint)
+        parsed = serverFromString(_UnixSockets(reactor, clock, server), with_scheme(endpoint))
         outcome: list[Listener | Failure] = []
         parsed.listen(Factory()).addBoth(outcome.append)
     except LookupError as error:
@@ -86,10 +93,9 @@ def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) 
             " LISTEN_FDNAMES tell which were. Or write unix:/path"
         ) from error
     except Exception as error:
-        # Twisted's parsers, and those of its plugins, raise what they like.
-        reason = f" ({error})" if isinstance(error, ValueError | TypeError) else ""
+        # Twisted's parsers, and those of its plugins, raise what they like, in words of their own.
         raise ListenError(
-            f"{server.name}: {endpoint!r} is no UNIX socket's endpoint{reason}; write"
+            f"{server.name}: {endpoint!r} is no UNIX socket's endpoint; write"
             " unix:/path:mode=600 or systemd:domain=UNIX:name=..."
         ) from error
     result = outcome[0]

@@ -39,10 +39,10 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Writes what guests print into size-rotated files, in the place of libvirt's virtlogd. An"
-        " ENDPOINT is a Twisted server endpoint of a UNIX socket, as unix:/path:mode=600 or"
-        " systemd:domain=UNIX:name=virtlogd.socket, or none. By default the configuration is"
-        " /etc/libvirt/virtlogd.conf and the sockets are in /run/libvirt for root; for other users"
-        " $XDG_CONFIG_HOME/libvirt/virtlogd.conf and $XDG_RUNTIME_DIR/libvirt."
+        " ENDPOINT is the path of a UNIX socket, or a Twisted server endpoint of one, as"
+        " unix:/path:mode=600 or systemd:domain=UNIX:name=virtlogd.socket, or none. By default the"
+        " configuration is /etc/libvirt/virtlogd.conf and the sockets are in /run/libvirt for root;"
+        " for other users $XDG_CONFIG_HOME/libvirt/virtlogd.conf and $XDG_RUNTIME_DIR/libvirt."
     )
     optParameters: ClassVar = [
         ["config", None, None, "Configuration file, instead of libvirt's virtlogd.conf."],

@@ -48,7 +48,7 @@ def test_a_command_that_is_on_the_path_is_named_shortly(install: Install) -> Non
     install("twistd", "twisted-virtlogd", on_path=True)
     short = "This starts a daemon there: twistd -n --pidfile= virtlogd"
     assert advice(default_socket(), NOBODY) == short
-    assert advice("/x/a b:c", NOBODY) == f"{short} --jsonrpc '/x/a b:c'"
+    assert advice("/x/a b:c", NOBODY) == f"{short} --jsonrpc '/x/a b\\:c'"
 
 
 def test_a_command_that_is_not_on_the_path_is_named_by_its_own(

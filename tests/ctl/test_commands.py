@@ -342,7 +342,7 @@ def test_a_daemon_that_is_not_there_is_status_3(tmp_path: Path) -> None:
     assert result.stderr.startswith(
         f"virtlogctl: cannot connect to {path}: No such file or directory. This starts a daemon"
     )
-    assert result.stderr.endswith(f"twistd -n --pidfile= virtlogd --jsonrpc {path}\n")
+    assert result.stderr.endswith(f"twistd -n --pidfile= virtlogd --jsonrpc '{tmp_path}/a\\:b'\n")
 
 
 def test_a_path_that_no_socket_can_have_is_told_at_once(tmp_path: Path) -> None:

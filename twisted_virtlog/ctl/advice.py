@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from twisted_virtlog.client import Unreachable
 from twisted_virtlog.ctl.parameters import default_socket
 from twisted_virtlog.ctl.presence import NOBODY, libvirt_socket, listened_on
+from twisted_virtlog.endpoint_strings import quoted
 
 _UNIT = "virtlogd-jsonrpc.socket"
 _SYSTEMD_RUNS = "/run/systemd/system"
@@ -46,7 +47,7 @@ def _start_command(socket: str) -> str | None:
     twistd = _command("twistd")
     if not is_default:
         # (twisted-virtlogd has no such option, as virtlogd has none)
-        listening = f" --jsonrpc {shlex.quote(socket)}"
+        listening = f" --jsonrpc {shlex.quote(quoted(socket))}"
         return f"{twistd} -n --pidfile= virtlogd{listening}" if twistd else None
     if twistd and os.sep not in twistd:
         return f"{twistd} -n --pidfile= virtlogd"
