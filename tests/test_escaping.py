@@ -15,7 +15,7 @@ from twisted_virtlog.escaping import visible, visible_json
     ("text", "shown"),
     [
         ("web, ä, 日本語, 😀, a\\b", "web, ä, 日本語, 😀, a\\b"),
-        ("\x00\x07\x1b[2J\r\n\t", "\\x00\\x07\\x1b[2J\\x0d\\x0a\\x09"),
+        ("\x00\x07\x1b[2J\r\n\t", "\\x00\\x07\\x1b[2J\\r\\n\\t"),
         ("\x7f\x80\x9b31m", "\\x7f\\x80\\x9b31m"),
         ("\u202egol.\u2066\u200f\u2028\ufeff", "\\u202egol.\\u2066\\u200f\\u2028\\ufeff"),
         ("\U000e0041\udcff", "\\U000e0041\\udcff"),

@@ -223,7 +223,7 @@ def test_a_start_that_fails_under_twistd_ends_with_the_reason(
         cwd=tmp_path,
     )
     assert run.returncode == 1
-    assert f"{missing}/sock: No such file or directory" in run.stderr
+    assert f"cannot listen on 'unix:{missing}/sock': the path is too long" in run.stderr
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "pid").exists()
 

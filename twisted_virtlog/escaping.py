@@ -18,9 +18,7 @@ class _Escapes(dict[int, str]):
     @staticmethod
     def escape(code: int) -> str:
         """Return a character as Python writes it, by its number."""
-        if code < 0x100:
-            return f"\\x{code:02x}"
-        return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+        return chr(code).encode("unicode_escape").decode("ascii")
 
 
 class _JsonEscapes(_Escapes):
@@ -38,7 +36,10 @@ _JSON_ESCAPES = _JsonEscapes()
 
 
 def visible(text: str) -> str:
-    r"""Return a text with ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN`` for what is not printable."""
+    r"""Return a text with ``\n``, ``\xNN``, ``\uNNNN`` and the like for what is not printable.
+
+    A backslash stays as it is, so that ordinary paths do.
+    """
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 

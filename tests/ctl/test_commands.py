@@ -232,7 +232,7 @@ def test_list_shows_the_holders(
 
 
 EVIL = "/a\x1b[31m\x07\n\x9b2J\u202e"
-SHOWN = "/a\\x1b[31m\\x07\\x0a\\x9b2J\\u202e"
+SHOWN = "/a\\x1b[31m\\x07\\n\\x9b2J\\u202e"
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_the_daemon_is_shown_name_by_name() -> None:
         counts={"open_logs": 1},
     )
     assert info_table(info, "/run/so\nck").splitlines() == [
-        "socket           /run/so\\x0ack",
+        "socket           /run/so\\nck",
         "name             virtlogd",
         "version          1.2",
         "pid              42",

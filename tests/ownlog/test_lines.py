@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.logger import LogEvent, LogLevel
 from twisted.python.failure import Failure
 
+from twisted_virtlog.escaping import visible
 from twisted_virtlog.ownlog.lines import line_of, message_of, part_of, priority_of
 from twisted_virtlog.ownlog.spec import Priority
-from twisted_virtlog.ownlog.visible import visible
 
 
 def _event(**more: Any) -> LogEvent:

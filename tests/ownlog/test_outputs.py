@@ -11,6 +11,7 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from tests.ownlog.conftest import MakeEvent, Receiver, journal_fields
+from twisted_virtlog.escaping import visible
 from twisted_virtlog.ownlog import outputs
 from twisted_virtlog.ownlog.outputs import (
     FileSink,
@@ -21,7 +22,6 @@ from twisted_virtlog.ownlog.outputs import (
     open_output,
 )
 from twisted_virtlog.ownlog.spec import Destination, Output, Priority
-from twisted_virtlog.ownlog.visible import visible
 
 _LINE = re.compile(r"2023-11-14 22:13:20\.500\+0000: (\d+): warning : [\w.]+ : (.*)\n", re.DOTALL)
 

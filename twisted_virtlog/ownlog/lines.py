@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 
 from twisted.logger import LogEvent, LogLevel, eventAsText
 
+from twisted_virtlog.escaping import visible
 from twisted_virtlog.ownlog.parts import part_of_namespace
 from twisted_virtlog.ownlog.spec import PRIORITY_OF_LEVEL, Priority
-from twisted_virtlog.ownlog.visible import visible
 
 _NO_NAMESPACE = "-"
 
