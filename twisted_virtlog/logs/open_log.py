@@ -465,6 +465,7 @@ class OpenLog:
 
     def _recover(self, outage: Outage) -> SystemFailure | None:
         try:
+            self.writer.renew(outage.failure.errno)
             # Also where nothing waits: a file that cannot be opened is not written again.
             self.writer.ready()
             if outage.lost:

@@ -50,6 +50,27 @@ _REMEMBERED_INODES = 16
 #: costs some 25 microseconds on ext4.
 _CALM_SECONDS = 1.0
 
+#: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
+#: the server or the process behind the file system is gone, or has forgotten the file.
+_OF_DESCRIPTOR = frozenset(
+    {
+        errno.EIO,
+        errno.EREMOTEIO,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENOMEDIUM,
+        errno.EROFS,
+        errno.EUCLEAN,
+        errno.ESTALE,
+        errno.EBADF,
+        errno.ENOTCONN,
+        errno.ECONNABORTED,
+        errno.ESHUTDOWN,
+        errno.EHOSTDOWN,
+        errno.ETIMEDOUT,
+    }
+)
+
 # One object for all logs.
 _LONG_AGO = -_CALM_SECONDS
 
@@ -67,6 +88,7 @@ class Writer:
     """
 
     __slots__ = (
+        "_device",
         "_file",
         "_gone",
         "_inode",
@@ -109,6 +131,8 @@ class Writer:
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
         self._replaced_at = _LONG_AGO
+        # The file system on which the file was opened; 0 until then.
+        self._device = 0
         if steps_left is not None:
             self._steps = unfinished_steps(path, limits.max_backups, steps_left)
             self._file = -1
@@ -125,6 +149,28 @@ class Writer:
         :raises SystemFailure: it cannot be opened; the next write tries again.
         """
         self._use(self._open())
+
+    def renew(self, error: int) -> None:
+        """Prepare a retry: let go of a descriptor that may be dead, and look where the path leads.
+
+        The file is then opened by its path, as a daemon that is started again does. Until that
+        succeeds no descriptor of it is open, so that its file system can be unmounted. Of a file
+        system that is full or forbids something, the descriptor is kept: its file may have been
+        moved away, and is to be written to its end.
+
+        :param error: why the file failed, an errno.
+        """
+        device = _device_of(self.path)
+        moved = bool(self._device) and device not in (None, self._device)
+        if moved or error in _OF_DESCRIPTOR:
+            _close(self._file)
+            self._file = -1
+        if moved and device:
+            self._device = device
+            self.splices = True
+            # A rollover that had begun elsewhere is none of the files that stand here.
+            left = interrupted_rollover(self.path, self.limits)
+            self._steps = unfinished_steps(self.path, self.limits.max_backups, left)
 
     @property
     def is_open(self) -> bool:
@@ -355,7 +401,8 @@ class Writer:
 
     def _use(self, file: int) -> None:
         self._file = file
-        self._inode = self._status().st_ino
+        status = self._status()
+        self._inode, self._device = status.st_ino, status.st_dev
 
     def _open_sparing(self, held: list[int]) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.
@@ -420,6 +467,18 @@ def _close(file: int) -> None:
     # Linux closes a descriptor even when it reports an error of a write that was put off (NFS).
     with contextlib.suppress(OSError):
         os.close(file)
+
+
+def _device_of(path: str) -> int | None:
+    """Return the number of the file system that a path leads to; None if it leads nowhere."""
+    for name in (path, os.path.dirname(path)):
+        try:
+            return os.stat(name).st_dev
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
+    return None
 
 
 def _size(path: str) -> int | None:
