@@ -60,6 +60,10 @@ class NoSuchLog(LogError):
     """The log is not open (position, close), or no file of it exists (read)."""
 
 
+class NotAllowed(LogError):
+    """The log must not be asked for by this client."""
+
+
 class SystemFailure(LogError):
     """An operation of the system failed.
 

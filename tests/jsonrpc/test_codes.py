@@ -41,6 +41,7 @@ CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
     (errors.LimitReached("too many", "open_logs"), 1004, {"limit": "open_logs"}),
     (errors.LimitReached("all", "x", "/a"), 1004, {"limit": "x", "path": "/a"}),
     (errors.ShuttingDown("stopping"), 1005, None),
+    (errors.NotAllowed("unknown", "/a"), 1011, {"path": "/a"}),
     (
         errors.NotWritten("write", errno.ENOSPC, "/a", 17),
         1006,

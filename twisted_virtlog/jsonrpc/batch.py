@@ -12,16 +12,21 @@ from twisted_virtlog.jsonrpc.messages import Batch
 _PIECE_BYTES = 65536
 _PIECE_DESCRIPTORS = 64
 
+#: Where an array must be sent whole, an entry is refused when its answers have so many bytes.
+MAX_GATHERED_BYTES = 16 * 1024 * 1024
+
 
 class Reply(NamedTuple):
     """Bytes to send and the descriptors to send with them, which whoever holds it owns.
 
     :ivar rest: makes the pieces that follow; only a reply without descriptors has such.
+    :ivar size: bytes of ``text`` and all pieces, if there is a ``rest``.
     """
 
     text: bytes
     descriptors: Sequence[int] = ()
     rest: Iterator[bytes] | None = None
+    size: int = 0
 
 
 #: What becomes of a notification.
@@ -32,12 +37,13 @@ class BatchReply:
     """Gathers the replies to a batch's entries and gives them back as pieces of one array.
 
     :ivar entries: the batch; whoever carries it out takes its entries from here.
-    :ivar begun: the array has an entry, which may have been sent.
+    :ivar begun: the array has an entry.
+    :ivar sent: a piece of the array was sent; whoever does so sets it.
     """
 
     def __init__(self, entries: Batch, begun: bool = False) -> None:
         self.entries = entries
-        self.begun = begun
+        self.begun = self.sent = begun
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._descriptors: list[int] = []
@@ -57,6 +63,22 @@ class BatchReply:
         """Whether enough was gathered to send it."""
         return self._gathered_bytes >= _PIECE_BYTES or len(self._descriptors) >= _PIECE_DESCRIPTORS
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no more can be gathered where the array must be sent whole."""
+        return self._gathered_bytes >= MAX_GATHERED_BYTES
+
+    def gathered(self) -> Reply:
+        """Return what was gathered and leave it here, too."""
+        return Reply(b"".join(self._gathered), tuple(self._descriptors))
+
+    def put_back(self, piece: Reply) -> None:
+        """Gather again what another one had gathered; nothing was sent, then."""
+        self.sent = False
+        self._gathered.append(piece.text)
+        self._gathered_bytes += len(piece.text)
+        self._descriptors += piece.descriptors
+
     def take(self) -> Reply:
         """Take out what was gathered, NO_REPLY if that is nothing."""
         if not self._gathered:
@@ -68,5 +90,5 @@ class BatchReply:
     def take_last(self) -> Reply:
         """Take out what was gathered, with the array's end, NO_REPLY if there is no array."""
         if self.begun:
-            self._gathered.append(b"]\n")
+            self._gathered.append(b"]")
         return self.take()

@@ -33,6 +33,8 @@ class Code(enum.IntEnum):
     NO_SUCH_SERVER = 1008
     NO_SUCH_CLIENT = 1009
     NO_OWN_LOG = 1010
+    NOT_ALLOWED = 1011
+    NOT_ON_THIS_CONNECTION = 1012
 
     @property
     def meaning(self) -> str:
@@ -61,6 +63,10 @@ _MEANINGS = {
     Code.NO_SUCH_SERVER: "the daemon has no such server; data.server names it",
     Code.NO_SUCH_CLIENT: "the server has no such client, or no longer; data has server and id",
     Code.NO_OWN_LOG: "the daemon runs inside another application, which does the logging",
+    Code.NOT_ALLOWED: "on the read-only socket: the path is no log that the daemon knows",
+    Code.NOT_ON_THIS_CONNECTION: (
+        "the method is not served on the read-only socket, or needs the stream and came over HTTP"
+    ),
 }
 
 
@@ -94,6 +100,8 @@ def _code_and_data(error: errors.DaemonError) -> tuple[Code, dict[str, Any]]:
             code, data = Code.LIMIT, {"limit": error.limit}
         case errors.ShuttingDown():
             code = Code.SHUTTING_DOWN
+        case errors.NotAllowed():
+            code = Code.NOT_ALLOWED
         case errors.HandOverFailed():
             code = Code.HAND_OVER_FAILED
         case errors.AdministrationError():

@@ -1,8 +1,12 @@
-"""Cuts a stream of bytes into JSON texts: limits, and going on after what is no JSON."""
+"""What a framing is, and the plain one: JSON texts one after another.
+
+It cuts a stream of bytes into texts, keeps their limits, and goes on after what is no JSON.
+"""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,7 +17,11 @@ from twisted_virtlog.state import Suspended
 #: newline is looked for after a text that was refused.
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 
+#: The longest text that is a batch.
+MAX_BATCH_BYTES = 1024 * 1024
+
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
+_BATCH_START = ord("[")
 _CONTAINER_STARTS = b"{["
 _LAST_BYTES_OF_LINE = b"}] \t\r\n"
 
@@ -24,8 +32,103 @@ class NotJSON(ValueError):
     """A text that is no JSON, no UTF-8, or too long; the message says which and where."""
 
 
-class TextStream(Generic[T]):
-    """Is fed bytes in any split and gives one parsed text after another.
+class Interjection(Exception):
+    """What the framing itself answers, as HTTP does to a method that it does not serve.
+
+    :ivar data: the bytes to send.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+class Framing(ABC, Generic[T]):
+    """How texts are told apart on a connection, in both directions.
+
+    Fed with bytes in any split, it gives one parsed text after another. For each, the answer is put
+    into its frame by :meth:`whole`, :meth:`refusal` or :meth:`nothing`; or in parts, by
+    :meth:`begin`, :meth:`part` and :meth:`last`. The bytes that these return are to be sent.
+
+    :cvar streams: the daemon may send descriptors and texts that nobody asked for.
+    :cvar needs_size: an answer's size must be known before its first byte is sent.
+    :ivar lost: nothing that comes can be understood; the connection is of no more use.
+    """
+
+    streams = True
+    needs_size = False
+    lost = False
+
+    @abstractmethod
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the client."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Take note that no more bytes will come."""
+
+    @abstractmethod
+    def next_text(self) -> T | None:
+        """Parse the next text; the one before must have been answered.
+
+        :returns: None if no complete one is there.
+        :raises NotJSON: the text is refused; it is answered, and this may be called again.
+        :raises Interjection: its data is to be sent, and this may be called again.
+        """
+
+    @abstractmethod
+    def suspended(self) -> Suspended:
+        """Return what a framing in another process needs to go on."""
+
+    @abstractmethod
+    def resume(self, state: Suspended) -> None:
+        """Go on where another framing of this kind stopped."""
+
+    @abstractmethod
+    def whole(self, text: bytes) -> bytes:
+        """Frame an answer."""
+
+    def refusal(self, text: bytes) -> bytes:
+        """Frame the answer to what is no JSON."""
+        return self.whole(text)
+
+    def nothing(self) -> bytes:
+        """Frame the absence of an answer, where a client expects even that; empty elsewhere."""
+        return b""
+
+    def begin(self, size: int | None) -> bytes:
+        """Begin an answer that is sent in parts.
+
+        :param size: of all its parts in bytes; None, if ``needs_size`` allows it, for an unknown
+            one.
+        """
+        return b""
+
+    def part(self, data: bytes) -> bytes:
+        """Frame a part that is not the last one."""
+        return data
+
+    @abstractmethod
+    def last(self, data: bytes) -> bytes:
+        """Frame the last part, which may be empty."""
+
+
+def limit_of(text: Buffer, max_text_bytes: int = MAX_TEXT_BYTES) -> int:
+    """Return how long a text may be that begins with some bytes."""
+    found = _WHITE_SPACE.match(text)
+    start = found.end() if found else 0
+    is_batch = start < len(text) and text[start] == _BATCH_START
+    return min(MAX_BATCH_BYTES, max_text_bytes) if is_batch else max_text_bytes
+
+
+def too_long(max_bytes: int) -> NotJSON:
+    """Return the refusal of a text."""
+    kind = "a batch" if max_bytes == MAX_BATCH_BYTES else "a text"
+    return NotJSON(f"Parse error: {kind} is longer than {max_bytes} bytes")
+
+
+class TextStream(Framing[T]):
+    """Texts one after another; each of the daemon's ends with a newline.
 
     Texts are separated by white space or nothing. After one that is refused, the stream goes on
     after the next newline, so that one bad line costs a client nothing but that line.
@@ -43,11 +146,18 @@ class TextStream(Generic[T]):
         self._line_tried_to = 0
         self._skipped: int | None = None
         self._ended = False
-        #: No newline was found to go on from; the connection is of no more use.
         self.lost = False
 
+    def whole(self, text: bytes) -> bytes:
+        """See Framing."""
+        return text + b"\n"
+
+    def last(self, data: bytes) -> bytes:
+        """See Framing."""
+        return data + b"\n"
+
     def feed(self, data: bytes) -> None:
-        """Take bytes from the client."""
+        """See Framing."""
         if self.lost:
             return
         if self._start == len(self._buffer):
@@ -63,27 +173,23 @@ class TextStream(Generic[T]):
         self._start = 0
 
     def end(self) -> None:
-        """Take note that no more bytes will come."""
+        """See Framing."""
         self._ended = True
 
     def suspended(self) -> Suspended:
-        """Tell what a stream in another process needs to go on."""
+        """See Framing."""
         received = bytes(memoryview(self._buffer)[self._start :])
         return Suspended(received, skipping=self._skipped, lost=self.lost)
 
     def resume(self, state: Suspended) -> None:
-        """Go on where another stream stopped."""
+        """See Framing."""
         self._buffer = state.received
         self._skipped = state.skipping
         self._ended = state.input_ended
         self.lost = state.lost
 
     def next_text(self) -> T | None:
-        """Parse the next text.
-
-        :returns: None if no complete one is there.
-        :raises NotJSON: the text is refused; it is answered, and this may be called again.
-        """
+        """See Framing."""
         if self._skipped is not None and not self._skip_line():
             return None
         if self._scanner is None:
@@ -118,7 +224,7 @@ class TextStream(Generic[T]):
         newline = buffer.find(b"\n", start)
         stop = newline + 1 if newline >= 0 else len(buffer)
         self._line_tried_to = stop
-        if stop - start > self._max_text_bytes or buffer[stop - 1] not in _LAST_BYTES_OF_LINE:
+        if stop - start > self._limit_at(start) or buffer[stop - 1] not in _LAST_BYTES_OF_LINE:
             return None
         # (a whole bytes object is sliced without a copy)
         line = bytes(buffer[start:stop])
@@ -133,7 +239,8 @@ class TextStream(Generic[T]):
         return text
 
     def _scan(self, scanner: Scanner) -> T | None:
-        limit = min(len(self._buffer), scanner.start + self._max_text_bytes)
+        most = self._limit_at(scanner.start)
+        limit = min(len(self._buffer), scanner.start + most)
         try:
             end = scanner.find_end(self._buffer, limit, self._ended)
         except Broken as error:
@@ -142,7 +249,7 @@ class TextStream(Generic[T]):
         if end is None:
             if len(self._buffer) > limit:
                 self._refuse(limit)
-                raise NotJSON(f"Parse error: a text is longer than {self._max_text_bytes} bytes")
+                raise too_long(most)
             if self._ended:
                 self._refuse(limit)
                 raise NotJSON("Parse error: the input ended within a text")
@@ -154,6 +261,12 @@ class TextStream(Generic[T]):
         except NotJSON:
             self._skipped = 0
             raise
+
+    def _limit_at(self, start: int) -> int:
+        """Return the limit of a text by its first byte."""
+        if self._buffer[start] == _BATCH_START:
+            return min(MAX_BATCH_BYTES, self._max_text_bytes)
+        return self._max_text_bytes
 
     def _go_on_at(self, index: int) -> None:
         self._scanner = None

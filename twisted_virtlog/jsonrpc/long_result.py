@@ -31,6 +31,11 @@ class LongResult(NamedTuple):
         """Whether it is worth while to send it in pieces."""
         return len(self.data) > PIECE_BYTES
 
+    @property
+    def size(self) -> int:
+        """Bytes of the JSON."""
+        return len(self.before) + (len(self.data) + 2) // 3 * 4 + len(self.after)
+
     def pieces(self) -> Iterator[bytes]:
         """Give the JSON in pieces, at least one."""
         data = memoryview(self.data)

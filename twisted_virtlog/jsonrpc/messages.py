@@ -186,6 +186,12 @@ def encode_result(request_id: Raw, result: object) -> bytes:
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', _encode(result), b"}"))
 
 
+def long_result_size(request_id: Raw, result: LongResult) -> int:
+    """Return how many bytes :func:`encode_long_result` makes."""
+    frame = b'{"jsonrpc":"2.0","id":,"result":}'
+    return len(frame) + len(bytes(request_id)) + result.size
+
+
 def encode_long_result(request_id: Raw, result: LongResult) -> Iterator[bytes]:
     """Make the same in pieces, at least one."""
     pieces = result.pieces()

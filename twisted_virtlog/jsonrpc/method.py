@@ -46,6 +46,9 @@ class Method(Generic[P, V]):
     :ivar present: makes the result of what the daemon answered.
     :ivar errors: codes that it may answer besides JSON-RPC's own.
     :ivar descriptors: the descriptors that go with an answer. Whoever calls this owns them.
+    :ivar read_only: it is served on the read-only socket.
+    :ivar needs_stream: it sends descriptors, or texts that nobody asked for, and so is not served
+        over HTTP.
     """
 
     name: str
@@ -56,3 +59,10 @@ class Method(Generic[P, V]):
     present: Callable[[V, P], object]
     errors: tuple[Code, ...] = ()
     descriptors: Callable[[V], Sequence[int]] | None = None
+    read_only: bool = False
+    needs_stream: bool = False
+
+    @property
+    def alias(self) -> str:
+        """Its other name, for programs in whose names there can be no dots."""
+        return self.name.replace(".", "_")

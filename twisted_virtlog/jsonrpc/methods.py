@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -150,6 +150,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         present=_opened,
         descriptors=_opened_descriptors,
         errors=(Code.LOG_BUSY, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+        needs_stream=True,
     ),
     Method(
         name="log.close",
@@ -173,7 +174,14 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.Position,
         ask=_position,
         present=_point,
-        errors=(Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
+        errors=(
+            Code.NO_SUCH_LOG,
+            Code.SYSTEM_ERROR,
+            Code.SHUTTING_DOWN,
+            Code.NOT_WRITTEN,
+            Code.NOT_ALLOWED,
+        ),
+        read_only=True,
     ),
     Method(
         name="log.read",
@@ -186,7 +194,14 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.ReadResult,
         ask=_read,
         present=_excerpt,
-        errors=(Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+        errors=(
+            Code.NO_SUCH_LOG,
+            Code.SYSTEM_ERROR,
+            Code.LIMIT,
+            Code.SHUTTING_DOWN,
+            Code.NOT_ALLOWED,
+        ),
+        read_only=True,
     ),
     Method(
         name="log.append",
@@ -207,6 +222,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=list[schema.LogEntry],
         ask=_list,
         present=_entries,
+        read_only=True,
     ),
     Method(
         name="daemon.info",
@@ -215,6 +231,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.DaemonInfo,
         ask=_info,
         present=_as_it_is,
+        read_only=True,
     ),
     Method(
         name="daemon.reexec",
@@ -237,8 +254,27 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=DOCUMENT_SCHEMA)],
         ask=_discover,
         present=_as_it_is,
+        read_only=True,
     ),
 )
 
 #: The table of methods, by name.
 METHODS = {method.name: method for method in _TABLE}
+
+
+def methods_served(read_only: bool, streams: bool) -> Mapping[str, Method[Any, Any]]:
+    """Return the methods that a connection serves, by each of their names.
+
+    :param read_only: it came by the read-only socket.
+    :param streams: it can carry descriptors, and texts that nobody asked for.
+    """
+    served = [
+        method
+        for method in _TABLE
+        if (method.read_only or not read_only) and (streams or not method.needs_stream)
+    ]
+    return {name: method for method in served for name in (method.alias, method.name)}
+
+
+#: The methods by each of their names, wherever they are served.
+BY_ANY_NAME = methods_served(read_only=False, streams=True)

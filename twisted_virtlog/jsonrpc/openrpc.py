@@ -55,7 +55,9 @@ def openrpc_document(
 def _method(
     method: Method[Any, Any], params: dict[str, Any], result: dict[str, Any]
 ) -> dict[str, Any]:
-    codes = (Code.INVALID_PARAMS, Code.INTERNAL_ERROR, *method.errors)
+    codes = [Code.INVALID_PARAMS, Code.INTERNAL_ERROR, *method.errors]
+    if method.needs_stream or not method.read_only:
+        codes.append(Code.NOT_ON_THIS_CONNECTION)
     return {
         "name": method.name,
         "summary": method.summary,

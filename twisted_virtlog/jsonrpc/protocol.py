@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.errors import DaemonError
-from twisted_virtlog.jsonrpc.batch import NO_REPLY, BatchReply, Reply
+from twisted_virtlog.jsonrpc.batch import MAX_GATHERED_BYTES, NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
-from twisted_virtlog.jsonrpc.framing import NotJSON, TextStream
+from twisted_virtlog.jsonrpc.framing import Framing, Interjection, NotJSON
 from twisted_virtlog.jsonrpc.long_result import LongResult
 from twisted_virtlog.jsonrpc.messages import (
     ABSENT,
@@ -29,12 +29,14 @@ from twisted_virtlog.jsonrpc.messages import (
     encode_error,
     encode_long_result,
     encode_result,
+    long_result_size,
     parse,
 )
 from twisted_virtlog.jsonrpc.method import Method, Services
-from twisted_virtlog.jsonrpc.methods import METHODS
+from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
 from twisted_virtlog.jsonrpc.params import InvalidParams
-from twisted_virtlog.state import Suspended
+from twisted_virtlog.jsonrpc.sniffing import TEXTS, framing_named, told_by
+from twisted_virtlog.state import Queued, Suspended
 
 #: From this size on an answer is not copied for its newline.
 _LARGE_BYTES = 256 * 1024
@@ -48,26 +50,48 @@ class JSONRPCConversation(Conversation):
     """Answers one client's requests.
 
     :param services: what the methods need of the daemon.
+    :param read_only: serve only the methods that change nothing.
     """
 
     _log = Logger()
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, read_only: bool = False) -> None:
         super().__init__()
         self._services = services
-        self._texts: TextStream[Message] = TextStream(parse)
+        self._read_only = read_only
+        #: The first bytes, while they have not told the framing.
+        self._undecided: bytes | None = b""
+        self._speak(TEXTS)
         self._batch: BatchReply | None = None
         #: Of an answer whose beginning was sent.
         self._rest: Iterator[bytes] | None = None
 
     def feed(self, data: bytes) -> None:
         """See Conversation."""
-        self._texts.feed(data)
+        if self._undecided is not None:
+            data = self._undecided + data
+            name = told_by(data)
+            if name is None:
+                self._undecided = data
+                return
+            self._undecided = None
+            self._speak(name)
+        self._framing.feed(data)
 
     def input_ended(self) -> None:
         """See IConversation."""
-        self._texts.end()
+        if self._undecided:
+            # So few bytes are no header and no request of HTTP.
+            self._framing.feed(self._undecided)
+            self._undecided = None
+        self._framing.end()
         super().input_ended()
+
+    def _speak(self, name: str) -> None:
+        """Let the framing be another one, for good."""
+        self._framing_name = name
+        self._framing: Framing[Message] = framing_named(name, parse)
+        self._methods = _SERVED[self._read_only, self._framing.streams]
 
     def finish(self) -> None:
         """See IConversation; the answer to a batch that is not carried out yet ends early."""
@@ -79,21 +103,51 @@ class JSONRPCConversation(Conversation):
     def suspended(self) -> Suspended:
         """See IConversation."""
         self._send_rest()
+        if self._undecided is not None:
+            return Suspended(self._undecided, input_ended=self._input_ended, closed=self._closed)
         state = msgspec.structs.replace(
-            self._texts.suspended(), input_ended=self._input_ended, closed=self._closed
+            self._framing.suspended(),
+            input_ended=self._input_ended,
+            closed=self._closed,
+            framing=self._framing_name,
         )
+        if self._framing_name != TEXTS:
+            state = msgspec.structs.replace(state, lost=True, framing_lost=state.lost)
         batch = self._batch
         if batch is None:
             return state
-        self._send_piece(batch.take())
-        return msgspec.structs.replace(state, batch=batch.entries.rest(), batch_begun=batch.begun)
+        gathered = None
+        if self._framing.needs_size:
+            piece = batch.gathered()
+            gathered = Queued(piece.text, tuple(piece.descriptors))
+        else:
+            self._send_piece(batch)
+        return msgspec.structs.replace(
+            state, batch=batch.entries.rest(), batch_begun=batch.begun, gathered=gathered
+        )
 
     def resume(self, state: Suspended) -> None:
         """See IConversation."""
         super().resume(state)
-        self._texts.resume(state)
+        if state.framing is not None:
+            self._undecided = None
+            self._speak(state.framing)
+            if state.framing != TEXTS:
+                state = msgspec.structs.replace(state, lost=state.framing_lost)
+            self._framing.resume(state)
+        elif state.skipping is not None or state.lost or state.batch is not None:
+            # Of a daemon that knew no other framing.
+            self._undecided = None
+            self._framing.resume(state)
+        elif state.input_ended:
+            self._framing.resume(state)
+            self._undecided = None
+        else:
+            self.feed(state.received)
         if state.batch is not None:
             self._batch = BatchReply(Batch(state.batch), state.batch_begun)
+            if state.gathered is not None:
+                self._batch.put_back(Reply(state.gathered.data, state.gathered.descriptors))
 
     def connection_lost(self) -> None:
         """See IConversation."""
@@ -114,12 +168,16 @@ class JSONRPCConversation(Conversation):
     def _handle_text(self) -> bool | Deferred[None]:
         """Take the next text that the client sent, and carry it out or begin to."""
         try:
-            message = self._texts.next_text()
+            message = self._framing.next_text()
         except NotJSON as error:
-            self._send(Reply(encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))))
+            text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
+            self.connection.send(self._framing.refusal(text))
+            return True
+        except Interjection as interjection:
+            self.connection.send(interjection.data)
             return True
         if message is None:
-            if self._texts.lost:
+            if self._framing.lost:
                 self.close()
             return False
         if isinstance(message, Batch):
@@ -132,18 +190,30 @@ class JSONRPCConversation(Conversation):
         return reply.addCallback(self._send)
 
     def _send(self, reply: Reply) -> None:
+        framing = self._framing
         if reply is NO_REPLY:
-            return
-        if reply.rest is not None:
+            nothing = framing.nothing()
+            if nothing:
+                self.connection.send(nothing)
+        elif reply.rest is not None:
             self._rest = reply.rest
-            self.connection.send(reply.text)
+            self.connection.send(framing.begin(reply.size) + framing.part(reply.text))
             if self._closed:
                 self._send_rest()
         elif len(reply.text) < _LARGE_BYTES:
-            self.connection.send(reply.text + b"\n", reply.descriptors)
+            self.connection.send(framing.whole(reply.text), reply.descriptors)
         else:
-            self.connection.send(reply.text, reply.descriptors)
-            self.connection.send(b"\n")
+            self._send_large(reply)
+
+    def _send_large(self, reply: Reply) -> None:
+        """Send an answer without a copy of it."""
+        beginning = self._framing.begin(len(reply.text))
+        if beginning:
+            self.connection.send(beginning)
+        self.connection.send(self._framing.part(reply.text), reply.descriptors)
+        end = self._framing.last(b"")
+        if end:
+            self.connection.send(end)
 
     def _send_rest(self) -> None:
         """Send all that is left of an answer, whether the client takes it or not."""
@@ -152,9 +222,13 @@ class JSONRPCConversation(Conversation):
 
     def _send_next(self, rest: Iterator[bytes]) -> None:
         piece = next(rest, None)
-        if piece is None:
-            self._rest = None
-        self.connection.send(b"\n" if piece is None else piece)
+        if piece is not None:
+            self.connection.send(self._framing.part(piece))
+            return
+        self._rest = None
+        end = self._framing.last(b"")
+        if end:
+            self.connection.send(end)
 
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
         """Carry out entries until there is a piece to send, one waits, or others have a turn."""
@@ -163,12 +237,15 @@ class JSONRPCConversation(Conversation):
             if entry is None:
                 self._end_batch(batch)
                 return True
+            if self._framing.needs_size and batch.is_full:
+                batch.add(_too_much(entry))
+                continue
             reply = self._carry_out(entry)
             if not isinstance(reply, Reply):
                 return reply.addCallback(self._add_to_batch, batch)
             batch.add(reply)
-            if batch.is_piece_full:
-                self._send_piece(batch.take())
+            if batch.is_piece_full and not self._framing.needs_size:
+                self._send_piece(batch)
                 return True
         later: Deferred[Reply] = Deferred()
         self._services.call_soon(lambda: later.callback(NO_REPLY))
@@ -179,25 +256,34 @@ class JSONRPCConversation(Conversation):
         batch.add(reply)
         if self._closed:
             self._end_batch(batch)
-        elif batch.is_piece_full:
-            self._send_piece(batch.take())
+        elif batch.is_piece_full and not self._framing.needs_size:
+            self._send_piece(batch)
 
     def _end_batch(self, batch: BatchReply) -> None:
         self._batch = None
-        self._send_piece(batch.take_last())
+        piece = batch.take_last()
+        if batch.sent:
+            self.connection.send(self._framing.last(piece.text), piece.descriptors)
+        else:
+            self._send(piece)
 
-    def _send_piece(self, piece: Reply) -> None:
-        if piece is not NO_REPLY:
-            self.connection.send(piece.text, piece.descriptors)
+    def _send_piece(self, batch: BatchReply) -> None:
+        """Send what was gathered, and later the rest."""
+        piece = batch.take()
+        if piece is NO_REPLY:
+            return
+        beginning = b"" if batch.sent else self._framing.begin(None)
+        batch.sent = True
+        self.connection.send(beginning + self._framing.part(piece.text), piece.descriptors)
 
     def _carry_out(self, request: Request | InvalidRequest) -> Reply | Deferred[Reply]:
         """Carry out one request; all that can go wrong becomes its answer."""
         if isinstance(request, InvalidRequest):
             refused = ErrorObject(Code.INVALID_REQUEST, request.reason)
             return Reply(encode_error(request.id, refused))
-        method = METHODS.get(request.method)
+        method = self._methods.get(request.method)
         if method is None:
-            return _refuse(request, _no_such_method(request.method))
+            return _refuse(request, self._not_served(request.method))
         params = None
         try:
             params = method.params.decode(request.params)
@@ -208,6 +294,16 @@ class JSONRPCConversation(Conversation):
             return self._fail(request, params, error)
         later: Deferred[Reply] = value.addCallback(lambda v: _succeed(request, method, params, v))
         return later.addErrback(lambda f: self._fail(request, params, f.value, f))
+
+    def _not_served(self, name: str) -> ErrorObject:
+        method = BY_ANY_NAME.get(name)
+        if method is None:
+            return _no_such_method(name)
+        if self._read_only and not method.read_only:
+            message = f"{method.name} is not served on the read-only socket"
+        else:
+            message = f"{method.name} needs the stream, so that it is not served over HTTP"
+        return ErrorObject(Code.NOT_ON_THIS_CONNECTION, message)
 
     def _fail(
         self,
@@ -232,10 +328,30 @@ class JSONRPCConversation(Conversation):
         return _refuse(request, ErrorObject(Code.INTERNAL_ERROR, message, data))
 
 
+#: The methods by whether the socket is read-only, and whether the framing streams.
+_SERVED = {
+    (read_only, streams): methods_served(read_only, streams)
+    for read_only in (False, True)
+    for streams in (False, True)
+}
+
+
 def _no_such_method(name: str) -> ErrorObject:
     shown = name if len(name) <= _MAX_SHOWN_NAME else name[:_MAX_SHOWN_NAME] + "..."
     message = f"no method {shown!r}; rpc.discover tells which there are"
     return ErrorObject(Code.METHOD_NOT_FOUND, message)
+
+
+def _too_much(request: Request | InvalidRequest) -> Reply:
+    """Refuse an entry of a batch whose answers are too many already."""
+    text = (
+        f"not carried out: the answers to this batch have {MAX_GATHERED_BYTES} bytes already; ask"
+        " for it in another one"
+    )
+    error = ErrorObject(Code.LIMIT, text, {"limit": "batch_answers"})
+    if isinstance(request, InvalidRequest):
+        return Reply(encode_error(request.id, error))
+    return _refuse(request, error)
 
 
 def _refuse(request: Request, error: ErrorObject) -> Reply:
@@ -253,7 +369,8 @@ def _succeed(request: Request, method: Method[Any, Any], params: object, value: 
             if isinstance(result, LongResult):
                 pieces = encode_long_result(request.id, result)
                 if result.is_long:
-                    return Reply(next(pieces), rest=pieces)
+                    size = long_result_size(request.id, result)
+                    return Reply(next(pieces), rest=pieces, size=size)
                 return Reply(b"".join(pieces))
             return Reply(encode_result(request.id, result), descriptors)
     except Exception:

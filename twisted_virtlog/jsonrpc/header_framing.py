@@ -1,0 +1,165 @@
+"""Texts behind headers, as the Language Server Protocol has them: ``Content-Length: N``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from twisted_virtlog.jsonrpc.framing import MAX_TEXT_BYTES, Framing, NotJSON, limit_of, too_long
+from twisted_virtlog.state import Suspended
+
+T = TypeVar("T")
+
+#: The longest block of headers before one text.
+MAX_HEADERS_BYTES = 8192
+
+#: Of a text, in which its first byte is looked for.
+_LOOKED_AT_BYTES = 1024
+
+# (a bare newline is what people and simple programs write)
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+_HEADER = re.compile(rb"([A-Za-z0-9-]+)[ \t]*:[ \t]*([\x20-\x7e\t]*?)[ \t]*")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_OTHER_CHARSET = re.compile(rb"""charset\s*=\s*"?(?!utf-?8\b)([^";\s]*)""", re.IGNORECASE)
+
+
+class HeaderFraming(Framing[T]):
+    """Headers, an empty line, and as many bytes of a text as they say; then the next.
+
+    A text that is refused costs only itself, as its length is known. After headers that do not say
+    a length nothing can be understood.
+
+    :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises NotJSON.
+    :param max_text_bytes: the limit for one text.
+    """
+
+    # An answer's length comes before it.
+    needs_size = True
+
+    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
+        self._parse = parse
+        self._max_text_bytes = max_text_bytes
+        #: From the first byte of the headers of the text that comes next.
+        self._buffer = bytearray()
+        #: Where its headers end, and where it ends; 0 while that is not known.
+        self._text_start = self._text_end = 0
+        #: What its headers say against it.
+        self._fault: NotJSON | None = None
+        #: Bytes of a refused text that are still to come.
+        self._skipping = 0
+        self._ended = False
+        self.lost = False
+
+    def feed(self, data: bytes) -> None:
+        """See Framing."""
+        if self.lost:
+            return
+        skipped = min(self._skipping, len(data))
+        self._skipping -= skipped
+        self._buffer += data[skipped:] if skipped else data
+
+    def end(self) -> None:
+        """See Framing."""
+        self._ended = True
+
+    def suspended(self) -> Suspended:
+        """See Framing."""
+        return Suspended(bytes(self._buffer), skipping=self._skipping or None, lost=self.lost)
+
+    def resume(self, state: Suspended) -> None:
+        """See Framing."""
+        self._buffer += state.received
+        self._skipping = state.skipping or 0
+        self._ended = state.input_ended
+        self.lost = state.lost
+
+    def next_text(self) -> T | None:
+        """See Framing."""
+        if self.lost:
+            return None
+        if not self._text_end and not self._take_headers():
+            return self._wait()
+        missing = max(0, self._text_end - len(self._buffer))
+        refused = self._fault or self._too_long()
+        if refused is not None:
+            self._skipping = missing
+            self._drop()
+            raise refused
+        if missing:
+            return self._wait()
+        text = bytes(memoryview(self._buffer)[self._text_start : self._text_end])
+        self._drop()
+        return self._parse(text)
+
+    def whole(self, text: bytes) -> bytes:
+        """See Framing."""
+        return b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
+
+    def begin(self, size: int | None) -> bytes:
+        """See Framing."""
+        return b"Content-Length: %d\r\n\r\n" % (size or 0)
+
+    def last(self, data: bytes) -> bytes:
+        """See Framing."""
+        return data
+
+    def _take_headers(self) -> bool:
+        """Learn where the next text is; return whether its headers are complete.
+
+        :raises NotJSON: they do not say it.
+        """
+        end = _END_OF_HEADERS.search(self._buffer, 0, MAX_HEADERS_BYTES)
+        if end is None:
+            if len(self._buffer) >= MAX_HEADERS_BYTES:
+                self._lose(f"more than {MAX_HEADERS_BYTES} bytes without an empty line")
+            return False
+        lengths = []
+        for line in bytes(self._buffer[: end.start()]).split(b"\n"):
+            header = _HEADER.fullmatch(line.removesuffix(b"\r"))
+            if header is None:
+                self._lose(f"{line[:60]!r} is no header")
+            name, value = header[1].lower(), header[2]
+            charset = _OTHER_CHARSET.search(value) if name == b"content-type" else None
+            if charset is not None:
+                self._fault = NotJSON(f"Parse error: a text in {charset[1].decode()}, not in UTF-8")
+            if name == b"content-length":
+                lengths.append(value)
+        if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+            self._lose("no header Content-Length, or none with a number of bytes")
+        self._text_start = end.end()
+        self._text_end = self._text_start + int(lengths[0])
+        return True
+
+    def _too_long(self) -> NotJSON | None:
+        """Return the refusal of the text if it is too long, which its first byte may tell."""
+        stop = min(self._text_end, self._text_start + _LOOKED_AT_BYTES)
+        most = limit_of(self._buffer[self._text_start : stop], self._max_text_bytes)
+        return too_long(most) if self._text_end - self._text_start > most else None
+
+    def _wait(self) -> T | None:
+        """Return None, if more can come.
+
+        :raises NotJSON: the input ended within a text or its headers.
+        """
+        if self._ended and self._buffer:
+            self._drop(everything=True)
+            raise NotJSON("Parse error: the input ended within a text")
+        return None
+
+    def _drop(self, everything: bool = False) -> None:
+        if everything:
+            self._buffer.clear()
+        else:
+            del self._buffer[: self._text_end]
+        self._text_start = self._text_end = 0
+        self._fault = None
+
+    def _lose(self, reason: str) -> NoReturn:
+        """Understand nothing any more.
+
+        :raises NotJSON: always.
+        """
+        self.lost = True
+        self._drop(everything=True)
+        raise NotJSON(f"Parse error: {reason}")
