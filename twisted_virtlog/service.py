@@ -332,6 +332,8 @@ class VirtlogService(Service):
                     self._logger.error(
                         "{path}: this log cannot be taken over: {error}", path=log.log, error=error
                     )
+                except Exception:  # noqa: BLE001 (no other log may suffer)
+                    self._logger.failure("{path}: this log cannot be taken over", path=log.log)
 
     def _resume(self, state: DaemonState, servers: Sequence[Server]) -> None:
         """Go on with all that the former image had, as far as can be; tell of what cannot."""

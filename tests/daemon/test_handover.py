@@ -150,6 +150,39 @@ def test_a_failing_log_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> N
         os.close(opened.write_end)
 
 
+def test_a_log_whose_directory_is_gone_fails_until_it_is_back(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """Though nothing waits to be written; a position is refused with the reason."""
+    logs = [tmp_path / name / "guest.log" for name in ("missed", "restored")]
+    for log in logs:
+        log.parent.mkdir()
+    missed, restored = logs
+    with daemon.client() as client:
+        pipes = [client.open(str(log)).write_end for log in logs]
+        for log in logs:
+            log.unlink()
+            log.parent.rmdir()
+        assert client.reexec()
+        restored.parent.mkdir()
+        # Both are tried at about the same time.
+        until(lambda: {log.state for log in client.list()} == {"failing", "open"})
+        assert client.position(str(restored)).offset == 0
+        assert [log.error for log in client.list()] == [
+            f"Unable to open file: {missed}: No such file or directory",
+            None,
+        ]
+        with pytest.raises(RemoteError) as refused:
+            client.position(str(missed))
+        assert refused.value.code == 1006
+        assert refused.value.data["errno"] == "ENOENT"
+        missed.parent.mkdir()
+        until(lambda: {log.state for log in client.list()} == {"open"})
+        assert client.position(str(missed)).inode == missed.stat().st_ino
+        for pipe in pipes:
+            os.close(pipe)
+
+
 @pytest.mark.slow
 def test_what_was_administered_goes_over(tmp_path: Path) -> None:
     """Limits, threads, the own log, the timeout, and who is connected since when."""

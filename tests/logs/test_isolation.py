@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import Guest, World
+from tests.logs.fakes import Guest, TurnedReactor, World
 from tests.logs.test_failing import files_end_at, pass_time
+from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.service import Endpoints, VirtlogService
+from twisted_virtlog.state import DaemonState, OpenLogState
 from twisted_virtlog.values import LogState
 
 
@@ -214,3 +217,33 @@ def test_a_mistake_in_closing_one_log(
     assert [Path(path).read_bytes() for path in others] == [b"last words"] * 2
     os.close(pipe)
     log.writer.close()
+
+
+def test_a_mistake_in_taking_over_one_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_failures: list[str]
+) -> None:
+    """The daemon starts with all others."""
+    expected_failures.append("ZeroDivisionError")
+    pipes = [os.pipe() for _ in range(3)]
+    paths = [str(tmp_path / f"{number}.log") for number in range(3)]
+    logs = [OpenLogState(pipe[0], path, "qemu") for pipe, path in zip(pipes, paths, strict=True)]
+    reactor = TurnedReactor()
+    # (never called)
+    for name in ("getThreadPool", "callFromThread"):
+        setattr(reactor, name, None)
+    service = VirtlogService(
+        Settings(),
+        Endpoints(),
+        reactor,  # type: ignore[arg-type]
+        DaemonState(os.getpid(), {}, tuple(logs)),
+    )
+    with one_breaks("resume", paths[0], monkeypatch):
+        service.startService()
+    assert [log.path for log in service.handler.logs()] == paths[1:]
+    for _, write_end in pipes:
+        os.write(write_end, b"line")
+    service.stopService()
+    assert [Path(path).read_bytes() for path in paths[1:]] == [b"line"] * 2
+    for _, write_end in pipes:
+        os.close(write_end)
+    os.close(pipes[0][0])

@@ -307,6 +307,8 @@ def full() -> None:
 def dropped() -> None:
     """Within its unit's bounds the daemon finds out whether a pipe is full, on a disk that is."""
     installed()
+    # (so that services see what is mounted later; systemd does so where it is in no container)
+    command("mount", "--make-rshared", "/")
     small = LOGS / "small"
     small.mkdir()
     command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small)
@@ -325,7 +327,11 @@ def dropped() -> None:
         os.write(pipe, b"n" * 1000)
         time.sleep(0.5)
         assert connected.info().counts["bytes_lost"] == lost
+        # A larger disk in its place is found.
+        command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small)
+        wait_for(lambda: connected.list()[0].state == "open")
     os.close(pipe)
+    assert (small / "guest.log").read_bytes().endswith(b"\n" + b"n" * 1000)
 
 
 def many() -> None:
