@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_virtlog.births import differ, with_cut
+from twisted_virtlog.births import differ, name_other_file, with_cut
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,14 @@ from twisted_virtlog.births import differ, with_cut
 def test_only_what_is_known_is_different(of_position: str, of_file: str, expected: bool) -> None:
     """Births of one kind are compared, and cuts as far as the file's is known."""
     assert differ(of_position, of_file) is expected
+
+
+def test_a_cut_makes_no_other_file() -> None:
+    """What is in the file was written after the position."""
+    assert not name_other_file("h1.a", "h1.a+5")
+    assert name_other_file("h1.a+5", "h1.b+5")
+    assert not name_other_file("", "h1.a")
+    assert not name_other_file("t.a", "h1.a")
 
 
 def test_a_cut_is_a_second_part() -> None:

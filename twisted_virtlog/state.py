@@ -202,6 +202,30 @@ class OutageState(Struct, frozen=True):
     errno: int
 
 
+class EndedFile(Struct, frozen=True, gc=False):
+    """A file that rotation moved away from the log's path, for readers that come from its end.
+
+    :ivar size: its bytes then.
+    :ivar birth: see Position.
+    """
+
+    inode: int
+    size: int
+    birth: str
+
+
+class FilesState(Struct, frozen=True, omit_defaults=True):
+    """What is known of the order of a log's files; see Lineage.
+
+    :ivar current: the current file as it was left; None if there is none.
+    """
+
+    cuts: dict[str, str] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
+    ended: tuple[EndedFile, ...] = ()
+    current: EndedFile | None = None
+
+
 class LogDetails(Struct, frozen=True, omit_defaults=True):
     """What virtlogd does not know of a log.
 
@@ -215,6 +239,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
         the pipe of the guest that has the log now.
     :ivar log: the log's path, where the record has another spelling of it; see
         :func:`former_path`.
+    :ivar files: None if there is nothing to be known.
     """
 
     opened_at: datetime
@@ -230,6 +255,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     order: int = 0
     left: int | None = None
     log: str | None = None
+    files: FilesState | None = None
 
 
 class OpenLogState(Struct, frozen=True):

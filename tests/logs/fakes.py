@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.logs import identity
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import PipeLimits, Pipes
 from twisted_virtlog.logs.rotation import Limits, oldest_first
@@ -257,6 +258,15 @@ class World:
         self._closed = True
         for guest in self._guests:
             guest.end()
+
+
+def place(path: str, offset: int) -> Position:
+    """Return the position at an offset of a file, as the daemon says it."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return Position(os.fstat(file).st_ino, offset, identity.birth(file))
+    finally:
+        os.close(file)
 
 
 def descriptors() -> dict[str, str]:

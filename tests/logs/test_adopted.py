@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, World, descriptors
+from tests.logs.fakes import DOMAIN, World, descriptors, place
 from tests.logs.test_failing import fail, files_end_at, pass_time
 from twisted_virtlog.errors import NotWritten, SystemFailure
 from twisted_virtlog.logs.rotation import Limits, roll_over_steps, unfinished_steps
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_opened_is_not_recovered_by_writing_nothing(
     directory.mkdir()
     pass_time(next_world, 1.1)
     assert next_world.status(path).state is LogState.OPEN
-    assert next_world.position(path) == Position(os.stat(path).st_ino, 0)
+    assert next_world.position(path) == place(path, 0)
 
 
 def test_a_log_of_virtlogd_is_opened_at_its_end(make_world: MakeWorld) -> None:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, TurnedReactor, World
+from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, TurnedReactor, World, place
 from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes import PipeLimits, Pipes
@@ -46,7 +46,7 @@ def test_a_position_covers_what_was_written_before_it_was_asked_for(world: World
     guest = world.open()
     guest.write(b"written before")
     position = world.reactor.turn(first=world.position)
-    assert position == Position(os.stat(world.path).st_ino, 14)
+    assert position == place(world.path, 14)
     # In the same turn the pipe's readiness was dispatched after that, and was stale.
     assert world.text() == b"written before"
     guest.write(b", and after")
@@ -80,7 +80,7 @@ def test_a_position_covers_rollovers(make_world: MakeWorld) -> None:
     world = make_world(100, 2)
     guest = world.open()
     guest.write(b"x" * 250)
-    assert world.position() == Position(os.stat(world.path).st_ino, 50)
+    assert world.position() == place(world.path, 50)
     assert world.status().rollovers == 2
 
 
@@ -302,7 +302,7 @@ def test_the_promise_with_twisteds_reactor(first: str, epoll: EPollReactor, tmp_
         step()
     epoll.doIteration(0)
     assert order == ["request"]
-    assert request.answer == Position(os.stat(path).st_ino, 14)
+    assert request.answer == place(path, 14)
     epoll.doIteration(0)
     assert Path(path).read_bytes() == b"written before"
     guest.end()

@@ -14,24 +14,24 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import World
+from tests.logs.fakes import World, place
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.values import Excerpt, Position
 
 
-def inode(path: str) -> int:
-    """Tell the inode number of a file."""
-    return os.stat(path).st_ino
-
-
-def write_files(world: World, **sizes: int) -> dict[str, int]:
-    """Make files of a log, ``current`` and ``old0`` and so on; tell their inode numbers."""
-    inodes = {}
+def write_files(world: World, **sizes: int) -> dict[str, Position]:
+    """Make files of a log, ``current`` and ``old0`` and so on; return where they begin."""
+    starts = {}
     for name, size in sizes.items():
         path = world.path + name.replace("current", "").replace("old", ".")
         Path(path).write_bytes(name[-1:].encode() * size)
-        inodes[name] = inode(path)
-    return inodes
+        starts[name] = place(path, 0)
+    return starts
+
+
+def at(start: Position, offset: int) -> Position:
+    """Return a position in a file."""
+    return Position(start.inode, offset, start.birth)
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,46 @@ def write_files(world: World, **sizes: int) -> dict[str, int]:
 def test_reading_goes_on_in_newer_files(max_bytes: int, data: bytes, make_world: MakeWorld) -> None:
     """From the oldest byte kept, as much as asked for."""
     world = make_world(1000, 2)
-    inodes = write_files(world, old1=256, old0=256, current=256)
+    starts = write_files(world, old1=256, old0=256, current=256)
     excerpt = world.read(max_bytes=max_bytes)
     assert excerpt.data == data
-    assert excerpt.start == Position(inodes["old1"], 0)
+    assert excerpt.start == starts["old1"]
     assert not excerpt.gap
     rest = world.read(excerpt.end)
     assert excerpt.data + rest.data == b"1" * 256 + b"0" * 256 + b"t" * 256
-    assert rest.end == Position(inodes["current"], 256)
+    assert rest.end == at(starts["current"], 256)
 
 
 def test_reading_begins_within_a_backup(make_world: MakeWorld) -> None:
     """A position names its file by inode, whatever the file's name is now."""
     world = make_world(1000, 2)
-    inodes = write_files(world, old1=256, old0=256, current=256)
-    start = Position(inodes["old0"], 100)
+    starts = write_files(world, old1=256, old0=256, current=256)
+    start = at(starts["old0"], 100)
     excerpt = world.read(start)
     assert excerpt.data == b"0" * 156 + b"t" * 256
     assert (excerpt.start, excerpt.gap) == (start, False)
 
 
-def test_backups_may_be_missing(make_world: MakeWorld) -> None:
-    """A backup that somebody removed is passed over, and the newest may be all there is."""
+def test_files_beyond_one_that_is_missing_are_not_read(make_world: MakeWorld) -> None:
+    """They would be taken for what came just before; the newest may be missing, though."""
     world = make_world(1000, 3)
-    write_files(world, old2=5, old0=5)
-    assert world.read().data == b"2" * 5 + b"0" * 5
+    starts = write_files(world, old2=5, old0=5)
+    assert world.read().data == b"0" * 5
+    beyond = world.read(starts["old2"])
+    assert (beyond.gap, beyond.start) == (True, starts["old0"])
+
+
+@pytest.mark.parametrize("current", [999, 1000 - 80])
+def test_what_may_be_an_interrupted_rollover_is_read(current: int, make_world: MakeWorld) -> None:
+    """It leaves out one name, and the current file is full still; but nobody knows."""
+    world = make_world(1000, 4)
+    starts = write_files(world, old2=5, old1=5, current=current)
+    excerpt = world.read(starts["old2"])
+    assert (excerpt.data, excerpt.gap) == (b"2" * 5 + b"1" * 5, False)
+    rest = world.read(excerpt.end)
+    assert (rest.data, rest.gap, rest.start) == (b"t" * current, True, starts["current"])
+    write_files(world, current=1000 - 81)
+    assert world.read(starts["old2"]).gap
 
 
 def test_backups_beyond_the_limit_are_not_read(make_world: MakeWorld) -> None:
@@ -83,10 +98,10 @@ def test_backups_beyond_the_limit_are_not_read(make_world: MakeWorld) -> None:
 def test_a_position_that_was_rotated_away_is_a_gap(make_world: MakeWorld) -> None:
     """Reading begins with the oldest byte kept, and says so."""
     world = make_world(1000, 2)
-    inodes = write_files(world, old0=5, current=5)
-    excerpt = world.read(Position(max(inodes.values()) + 1000, 3))
+    starts = write_files(world, old0=5, current=5)
+    excerpt = world.read(Position(max(start.inode for start in starts.values()) + 1000, 3))
     assert excerpt.gap
-    assert excerpt.start == Position(inodes["old0"], 0)
+    assert excerpt.start == starts["old0"]
     assert excerpt.data == b"0" * 5 + b"t" * 5
 
 
@@ -94,10 +109,10 @@ def test_a_position_that_was_rotated_away_is_a_gap(make_world: MakeWorld) -> Non
 def test_a_position_beyond_the_end_is_a_gap(offset: int, make_world: MakeWorld) -> None:
     """A file cut from outside has newer bytes from its beginning on."""
     world = make_world(1000, 2)
-    inodes = write_files(world, old0=5, current=5)
-    excerpt = world.read(Position(inodes["current"], offset))
+    starts = write_files(world, old0=5, current=5)
+    excerpt = world.read(at(starts["current"], offset))
     assert excerpt.gap
-    assert excerpt.start == Position(inodes["current"], 0)
+    assert excerpt.start == starts["current"]
     assert excerpt.data == b"t" * 5
 
 

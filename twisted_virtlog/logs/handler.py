@@ -38,7 +38,7 @@ from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.sources import Scratch
 from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.logs.writer import Writer, interrupted_rollover, link_target
-from twisted_virtlog.state import OpenLogState, Totals
+from twisted_virtlog.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")
@@ -225,7 +225,8 @@ class LogHandler:
                 log.drain()
         target = link_target(path) if log is None else log.writer.path
         try:
-            reading = Reading(target, self._settings.limits.max_backups, position, log is None)
+            writer = None if log is None else log.writer
+            reading = Reading(target, self._settings.limits, position, writer)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
         try:
@@ -366,7 +367,11 @@ class LogHandler:
         """
         if state.details is not None:
             steps = interrupted_rollover(state.details.file, self._settings.limits)
-            details = msgspec.structs.replace(state.details, steps_left=steps)
+            files = state.details.files
+            if files is not None:
+                # The rest may be from before the last rollovers.
+                files = FilesState(files.cuts, files.gaps)
+            details = msgspec.structs.replace(state.details, steps_left=steps, files=files)
             state = msgspec.structs.replace(state, details=details)
         self.adopt(state, former)
 

@@ -116,6 +116,7 @@ class OpenLog:
         self._owner = owner
         self._pipe = pipe
         self._recovered_at = _NEVER
+        writer.note = self._note
         self.number = pipe_number(pipe)
 
     # The reader's side.
@@ -326,6 +327,7 @@ class OpenLog:
                 has_domain=self.domain is not None,
                 gone=tuple(self.writer.gone),
                 order=self._order,
+                files=self.writer.known_files,
             ),
         )
 
@@ -342,6 +344,7 @@ class OpenLog:
             self.writer.written = details.bytes_written
             self.writer.rollovers = details.rollovers
             self.writer.gone = details.gone
+            self.writer.known_files = details.files
             if details.outage is not None:
                 self.outage = Outage.resumed(details.outage, self.path)
                 self._owner.log_failing(self)
@@ -412,6 +415,10 @@ class OpenLog:
         self._owner.pipes.close(self._pipe)
         self._pipe = -1
         self.writer.close()
+
+    def _note(self) -> None:
+        """Have kept what a crash must not undo."""
+        self._owner.keeper.outage(self.suspended())
 
     # The file's failures.
 

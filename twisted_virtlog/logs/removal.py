@@ -18,8 +18,8 @@ LARGE_BYTES_ALONE = 4 * 1024 * 1024
 #: sake of the next one is to find the room that it had.
 AMPLE_BYTES = 256 * 1024 * 1024
 
-# Of O_PATH: it needs no right to read, and keeps the data all the same.
-_HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Of O_PATH: it needs no right to read, and keeps the data all the same.
+HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 #: Calls what it is given, in another thread or later.
 Later = Callable[[Callable[[], None]], object]
@@ -45,7 +45,7 @@ class Remover:
             status = os.lstat(path)
             inode = status.st_ino
             if stat.S_ISREG(status.st_mode) and status.st_size >= self._large:
-                held = os.open(path, _HOLD_FLAGS)
+                held = os.open(path, HOLD_FLAGS)
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -56,7 +56,7 @@ class Remover:
         return inode
 
     def _let_go(self, held: int) -> None:
-        if _has_ample_room(held):
+        if has_ample_room(held):
             self._later(partial(os.close, held))
         else:
             os.close(held)
@@ -66,8 +66,8 @@ class Remover:
 AT_ONCE = Remover(lambda call: call(), 1)
 
 
-def _has_ample_room(file: int) -> bool:
-    """Tell whether a file's file system does; False if it cannot be asked."""
+def has_ample_room(file: int) -> bool:
+    """Return whether an open file's file system has; False if it cannot be asked."""
     with contextlib.suppress(OSError):
         room = os.fstatvfs(file)
         return room.f_bavail * room.f_frsize >= AMPLE_BYTES

@@ -154,11 +154,19 @@ def interrupted_steps(sizes: Sequence[int | None], max_size: int) -> int:
     if None not in sizes or not any(size is not None for size in sizes[sizes.index(None) :]):
         # Nothing was moved: whether the rollover had begun does not matter.
         return 0
-    current = sizes[0]
-    if current is not None and (not max_size or current < max_size - LOOK_BACK_BYTES):
+    if not is_full(sizes[0], max_size):
         return 0
     # The renames of the files below the gap, and the new file.
     return sizes.index(None) + 1
+
+
+def is_full(size: int | None, max_size: int) -> bool:
+    """Return whether a rollover may have begun when the current file had a size.
+
+    :param size: bytes; None if the file is missing, as it was moved already.
+    :param max_size: see :class:`Limits`.
+    """
+    return size is None or (max_size > 0 and size >= max_size - LOOK_BACK_BYTES)
 
 
 def check_backups(path: str, max_backups: int) -> None:

@@ -15,8 +15,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.logs import identity
+from twisted_virtlog.logs.lineage import Lineage
+from twisted_virtlog.logs.placeholders import PLACEHOLDERS, SMALL_BYTES
 from twisted_virtlog.logs.removal import AT_ONCE, Remover
 from twisted_virtlog.logs.rotation import (
+    MAX_BACKUPS,
     PIPE_CHUNK_BYTES,
     Create,
     Limits,
@@ -36,6 +40,7 @@ from twisted_virtlog.logs.rotation import (
     unfinished_steps,
 )
 from twisted_virtlog.logs.sources import MessageSource, Source
+from twisted_virtlog.state import EndedFile, FilesState
 from twisted_virtlog.values import Position
 
 # O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
@@ -43,11 +48,12 @@ _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBL
 
 _FILE_MODE = 0o600
 
-#: A position in a file that was removed more files ago than these may be taken for another's.
-_REMEMBERED_INODES = 16
+#: A position without a birth, in a file that was removed more files ago than these, may be taken
+#: for one in another file.
+_REMEMBERED_INODES = MAX_BACKUPS + 8
 
-#: A log that rolls over more often is flooded: its readers see gaps anyhow, and each file held back
-#: costs some 25 microseconds on ext4.
+#: A log that rolls over more often is flooded. To make one file more costs some 50 microseconds on
+#: ext4, which it does only once for a new file.
 _CALM_SECONDS = 1.0
 
 #: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
@@ -85,18 +91,25 @@ class Writer:
     :ivar written: bytes written since the log was opened.
     :ivar rollovers: files begun anew since then.
     :ivar splices: whether the file takes splice(2); false once it refused.
+    :ivar lineage: where bytes are missing among the log's files.
+    :ivar note: called after a change of ``lineage`` that a crash must not undo.
     """
 
     __slots__ = (
+        "_birth",
         "_device",
+        "_end",
         "_file",
         "_gone",
         "_inode",
+        "_left",
         "_remove",
         "_replaced_at",
         "_rotates",
         "_steps",
         "limits",
+        "lineage",
+        "note",
         "path",
         "rollovers",
         "splices",
@@ -126,10 +139,18 @@ class Writer:
         self.written = 0
         self.rollovers = 0
         self.splices = True
+        self.lineage = Lineage()
+        self.note: Callable[[], object] = _nobody
         self._remove = remove
         self._steps: Sequence[RollOverStep] = ()
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
+        self._inode = 0
+        # Asked when it is wanted; and the size that the file had when it was looked at last.
+        self._birth: str | None = None
+        self._end = 0
+        # The current file as another process left it, until it is opened.
+        self._left: EndedFile | None = None
         self._replaced_at = _LONG_AGO
         # The file system on which the file was opened; 0 until then.
         self._device = 0
@@ -138,10 +159,12 @@ class Writer:
             self._file = -1
             self._rotates = False
             return
+        self._file = -1
         if truncate:
             for name in truncated_paths(path, limits.max_backups):
-                self._attempt(f"Unable to delete file {name}", remove, name)
-        self._use(self._open())
+                self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
+            self._mark_gap_after(f"{path}.{limits.max_backups}")
+        self._begin()
 
     def reopen(self) -> None:
         """Open the file of a log that was taken over.
@@ -163,6 +186,9 @@ class Writer:
         device = _device_of(self.path)
         moved = bool(self._device) and device not in (None, self._device)
         if moved or error in _OF_DESCRIPTOR:
+            if self.file >= 0:
+                # (an inode of another file system is another file's)
+                self._left = EndedFile(0 if moved else self._inode, self._end, "")
             _close(self._file)
             self._file = -1
         if moved and device:
@@ -199,7 +225,11 @@ class Writer:
         try:
             if self._rotates:
                 # Half of what fstat(2) takes here: the end of a regular file is its size.
-                return Position(self._inode, os.lseek(self._file, 0, os.SEEK_END))
+                end = os.lseek(self._file, 0, os.SEEK_END)
+                if end < self._end:
+                    self.see_size(end)
+                birth = self._birth
+                return Position(self._inode, end, self.birth if birth is None else birth)
             status = os.fstat(self._file)
             return Position(status.st_ino, status.st_size)
         except OSError as error:
@@ -257,12 +287,15 @@ class Writer:
             max_size = self.limits.max_size if self._rotates else 0
             if not status.st_nlink or not fits(size, most, max_size):
                 return 0
+            if size < self._end:
+                self.see_size(size)
             moved = os.splice(pipe, file, most, None, size, os.SPLICE_F_NONBLOCK)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 self.splices = False
             return 0
         self.written += moved
+        self._end = size + moved
         return moved
 
     def append(self, message: bytes) -> None:
@@ -297,8 +330,76 @@ class Writer:
         except (OSError, SystemFailure):
             return False
 
+    @property
+    def file(self) -> int:
+        """A descriptor of the current file, to be written only; -1 if there is none."""
+        return self._file if self._rotates else -1
+
+    def writes(self, status: os.stat_result) -> bool:
+        """Return whether a status is that of the current file."""
+        return status.st_ino == self._inode and status.st_dev == self._device and self.file >= 0
+
+    @property
+    def hole(self) -> int | None:
+        """Which name of the log's files is missing in the middle of a rollover; 0 is its path."""
+        return len(self._steps) - 1 if self._steps else None
+
+    @property
+    def birth(self) -> str:
+        """See Position; that of the current file."""
+        if self._birth is None:
+            self._birth = self.lineage.full(self._own_birth())
+        return self._birth
+
+    def see_size(self, size: int) -> None:
+        """Notice whether another program has cut the current file.
+
+        :param size: of the file, in bytes.
+        """
+        if size < self._end:
+            self._birth = self.lineage.note_cut(self._own_birth())
+            self._end = size
+            self._part()
+            self.note()
+
+    def _see_outside(self) -> None:
+        """Notice what another program did to the current file since the last write."""
+        if self._rotates and self._file >= 0 and not self._steps:
+            with contextlib.suppress(OSError):
+                self.see_size(os.fstat(self._file).st_size)
+            if self._is_elsewhere():
+                self._part()
+
+    @property
+    def known_files(self) -> FilesState | None:
+        """What the writer of the daemon's next image should know of the files."""
+        lineage, current = self.lineage, None
+        if self.file >= 0:
+            current = EndedFile(self._inode, self._end, "")
+        return FilesState(lineage.cuts, lineage.gaps, lineage.ended, current)
+
+    @known_files.setter
+    def known_files(self, files: FilesState | None) -> None:
+        if files is not None:
+            self.lineage = Lineage(files.cuts, files.gaps, files.ended)
+            self._left = files.current
+
+    def _go_on_from(self, left: EndedFile) -> None:
+        """Notice what another program did to the file since the daemon's former image left it."""
+        if left.inode != self._inode:
+            self._part()
+        else:
+            self._end = max(left.size, self._end)
+            self._see_outside()
+
+    def _own_birth(self) -> str:
+        return identity.birth(self._file) if self._rotates and self._file >= 0 else ""
+
     def close(self) -> None:
         """Close the current file."""
+        self._see_outside()
+        self.note = _nobody
+        PLACEHOLDERS.release(self)
         _close(self._file)
 
     def ready(self) -> int:
@@ -315,8 +416,13 @@ class Writer:
         if not status.st_nlink:
             # Somebody removed the file; what is written to it would be lost with it.
             self._replace()
+            self._part()
             status = self._status()
-        return status.st_size
+        size = status.st_size
+        if size < self._end:
+            self.see_size(size)
+        self._end = size
+        return size
 
     def _status(self) -> os.stat_result:
         try:
@@ -338,12 +444,13 @@ class Writer:
         except OSError as error:
             raise self._failure(f"Unable to write to file {self.path}", error) from error
         self.written += done
+        self._end = offset + done
         return done
 
     def _roll_over(self) -> None:
         """Begin a new file, or go on with doing so."""
         if not self._steps:
-            self._steps = roll_over_steps(self.path, self.limits.max_backups)
+            self._begin_to_roll_over()
         while self._steps:
             step = self._steps[0]
             if isinstance(step, Rename):
@@ -356,6 +463,36 @@ class Writer:
             self._steps = self._steps[1:]
         self.rollovers += 1
 
+    def _begin_to_roll_over(self) -> None:
+        most = self.limits.max_backups
+        # What an earlier configuration left there is not continued by what comes to stand below it.
+        self._mark_gap_after(f"{self.path}.{most}")
+        if self._is_elsewhere():
+            # Nor is the newest backup, nor what stands in the place of the file that is missing.
+            self._part()
+            self._mark_gap_after(self.path)
+        else:
+            # (nobody has a position in a file whose birth was not asked)
+            self.lineage.note_end(self._inode, self._end, self._birth or "")
+        self._steps = roll_over_steps(self.path, most)
+
+    def _part(self) -> None:
+        """Remember that bytes are missing between the newest backup and what comes now."""
+        self.lineage.forget_ends()
+        self._mark_gap_after(f"{self.path}.0")
+
+    def _mark_gap_after(self, path: str) -> None:
+        """Have readers of a log's file told that what follows it is missing, if there is one."""
+        if self.lineage.mark_gap_after(path):
+            self.note()
+
+    def _is_elsewhere(self) -> bool:
+        """Return whether somebody has moved the current file away from its name."""
+        try:
+            return os.stat(self.path).st_ino != self._inode
+        except OSError:
+            return True
+
     def _rename(self, source: str, target: str) -> int:
         if os.path.lexists(source):
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
@@ -363,11 +500,22 @@ class Writer:
             with contextlib.suppress(OSError):
                 self._rotate_away(target)
             os.rename(source, target)
+        else:
+            # What stands above a hole is not continued by what comes to stand below it.
+            self._mark_gap_after(target)
         return 0
 
     def _rotate_away(self, path: str) -> int:
         """Remove a file, and note its inode."""
-        inode = self._remove(path)
+        held = PLACEHOLDERS.open_small(path) if 0 < self.limits.max_size <= SMALL_BYTES else -1
+        inode = 0
+        try:
+            inode = self._remove(path)
+        finally:
+            if inode and held >= 0:
+                PLACEHOLDERS.hold(self, held)
+            else:
+                _close(held)
         if inode:
             if self._gone is None:
                 self._gone = deque(maxlen=_REMEMBERED_INODES)
@@ -380,31 +528,40 @@ class Writer:
         ext4 gives the inode of a removed file to the next one. A reader with a position in the
         removed file would go on in the new one, and not be told of the gap.
         """
-        now = time.monotonic()
-        calm = now - self._replaced_at >= _CALM_SECONDS
-        self._replaced_at = now
-        held: list[int] = []
-        try:
-            file = self._open_sparing(held)
-            while calm and self._gone and len(held) < _REMEMBERED_INODES and self._file >= 0:
-                status = os.fstat(file)
-                if status.st_size or status.st_ino not in self._gone:
-                    break
-                held.append(file)
-                self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
-                file = self._open_sparing(held)
-        finally:
-            for other in held:
-                _close(other)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Open the file, or a new one; see :meth:`_replace`."""
+        tries = 0
+        if self._gone:
+            now = time.monotonic()
+            tries = _REMEMBERED_INODES if now - self._replaced_at >= _CALM_SECONDS else 1
+            self._replaced_at = now
+        file = self._open_sparing()
+        while tries and self._is_taken_for_removed(file):
+            PLACEHOLDERS.hold(self, file)
+            self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
+            file = self._open_sparing()
+            tries -= 1
         _close(self._file)
         self._use(file)
 
+    def _is_taken_for_removed(self, file: int) -> bool:
+        status = os.fstat(file)
+        return status.st_size == 0 and status.st_ino in self.gone
+
     def _use(self, file: int) -> None:
         self._file = file
+        self._birth = None
         status = self._status()
-        self._inode, self._device = status.st_ino, status.st_dev
+        self._inode = status.st_ino
+        self._device = status.st_dev
+        self._end = status.st_size
+        left, self._left = self._left, None
+        if left is not None and self._rotates and not self._steps:
+            self._go_on_from(left)
 
-    def _open_sparing(self, held: list[int]) -> int:
+    def _open_sparing(self) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.
 
         A log goes on rotating, as it needs no more descriptors than it has.
@@ -414,10 +571,9 @@ class Writer:
         except SystemFailure as failure:
             if failure.errno not in {errno.EMFILE, errno.ENFILE}:
                 raise
-        for file in (self._file, *held):
-            _close(file)
+        PLACEHOLDERS.release_all()
+        _close(self._file)
         self._file = -1
-        held.clear()
         return self._open()
 
     def _open(self) -> int:
@@ -446,6 +602,7 @@ class Writer:
         """Take back the part of a message that was written."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, size)
+            self._end = size
 
 
 def interrupted_rollover(path: str, limits: Limits) -> int:
@@ -461,6 +618,10 @@ def link_target(path: str) -> str:
     lead to its backup.
     """
     return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _nobody() -> None:
+    """Take no note."""
 
 
 def _close(file: int) -> None:
