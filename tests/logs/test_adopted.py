@@ -117,6 +117,72 @@ def test_a_position_in_a_removed_file_means_none_in_a_new_one(
     assert len(set(inodes)) == world.status().rollovers + 1
 
 
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_what_was_cut_is_known_to_the_next_image(
+    when: str, make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """And so is a cut that comes between the two."""
+    world = make_world(max_size=100, max_backups=2)
+    guest = world.open()
+    guest.write(b"0" * 100 + b"1" * 50)
+    before = world.position()
+    os.truncate(world.path, 0)
+    if when == "before":
+        guest.write(b"2" * 60)
+        assert world.read(before).gap
+    world = successor(world, max_size=100, max_backups=2)
+    guest.write(b"3" * 20)
+    excerpt = world.read(before)
+    assert (excerpt.gap, excerpt.start) == (True, place_cut(world, world.position(), 0))
+    oldest = world.read()
+    assert oldest.data == b"0" * 100
+    assert world.read(oldest.end).gap
+
+
+def place_cut(world: World, here: Position, offset: int) -> Position:
+    """Return a position in a log's current file, which was cut."""
+    own = place(world.path, offset)
+    assert here.birth.startswith(own.birth + "+")
+    return Position(own.inode, offset, here.birth)
+
+
+@pytest.mark.parametrize("how", ["removed", "moved away"])
+def test_a_file_that_is_gone_at_a_hand_over_is_a_gap(
+    how: str, make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """The next image makes a new one, which does not follow the newest backup."""
+    world = make_world(max_size=100, max_backups=2)
+    guest = world.open()
+    guest.write(b"0" * 100 + b"1" * 50)
+    world.position()
+    if how == "removed":
+        os.unlink(world.path)
+    else:
+        os.rename(world.path, world.path + ".bak")
+    world = successor(world, max_size=100, max_backups=2)
+    guest.write(b"2")
+    world.position()
+    oldest = world.read()
+    assert (oldest.data, oldest.gap) == (b"0" * 100, False)
+    rest = world.read(oldest.end)
+    assert (rest.data, rest.gap) == (b"2", True)
+
+
+def test_an_end_that_was_rotated_away_is_known_to_the_next_image(
+    make_world: MakeWorld, successor: Callable[..., World]
+) -> None:
+    """Nothing lies between it and the file that is kept."""
+    world = make_world(max_size=100, max_backups=0)
+    guest = world.open()
+    guest.write(b"0" * 100)
+    end = world.position()
+    guest.write(b"1")
+    world.position()
+    world = successor(world, max_size=100, max_backups=0)
+    excerpt = world.read(end)
+    assert (excerpt.data, excerpt.gap) == (b"1", False)
+
+
 @pytest.mark.parametrize("handed_over", [False, True])
 def test_the_line_that_tells_of_missing_bytes_is_one_line(
     make_world: MakeWorld, successor: Callable[..., World], handed_over: bool

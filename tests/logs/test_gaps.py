@@ -236,6 +236,21 @@ def test_a_flood_gives_no_position_another_meaning(with_birth: bool, make_world:
     assert excerpt.data.startswith(b"%022d\n" % (400 - len(excerpt.data) // 23))
 
 
+def test_without_a_birth_all_files_are_one_text(make_world: MakeWorld) -> None:
+    """libvirt's clients cannot be told of gaps; they read as with virtlogd."""
+    world = make_world(100, 4)
+    guest = world.open()
+    guest.write(lines(0, 35))
+    start = world.read().start
+    os.truncate(world.path, 0)
+    guest.write(line(35))
+    world.position()
+    os.unlink(world.path + ".1")
+    without = Position(start.inode, start.offset)
+    assert read_on(world, without) == [(False, lines(0, 10) + lines(20, 30) + line(35))]
+    assert read_on(world, start) == [(True, lines(20, 30)), (True, line(35))]
+
+
 @dataclass
 class Known:
     """A position, and the index of its byte in all that was written."""

@@ -13,8 +13,11 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, World
 from tests.logs.test_failing import FULL_PIPE, fail, files_end_at, pass_time
 from twisted_virtlog.errors import UnsupportedBackups
+from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.keeper import NO_KEEPER
+from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.values import Position
 
 
 class Notes:
@@ -194,3 +197,59 @@ def test_without_a_keeper_nothing_is_kept(world: World) -> None:
     guest.end()
     world.reactor.turn_until_quiet()
     assert not world.is_open()
+
+
+def test_a_cut_is_known_to_whoever_restores_the_log(
+    kept: World, notes: Notes, make_world: MakeWorld
+) -> None:
+    """A position from before it is not taken for one after it, though the daemon was killed."""
+    guest = kept.open()
+    guest.write(b"before the cut")
+    before = kept.position()
+    os.truncate(kept.path, 0)
+    guest.write(b"after the cut, which is longer")
+    after = kept.position()
+    log = notes.last("outage")
+    state = msgspec.structs.replace(log, pipe=os.dup(log.pipe))
+    kept.handler.close()
+    kept._closed = True
+    following = make_world()
+    following.handler.restore(state)
+    assert following.position() == after
+    assert following.read(before).gap
+    assert (
+        following.read(Position(after.inode, 3, after.birth)).data == b"er the cut, which is longer"
+    )
+
+
+def test_a_restored_log_does_not_trust_what_it_knew_of_ends(
+    kept: World, notes: Notes, make_world: MakeWorld
+) -> None:
+    """Files may have been rotated away since the last record, and with them bytes."""
+    kept.handler.reload(LogSettings(Limits(10, 0)), 64 * KIB)
+    guest = kept.open()
+    guest.write(b"a" * 10)
+    end = kept.position()
+    guest.write(b"b" * 10)
+    kept.position()
+    log = kept.handler.suspended()[0]
+    assert kept.read(end).gap is False
+    state = msgspec.structs.replace(log, pipe=os.dup(log.pipe))
+    guest.write(b"c" * 10)
+    kept.position()
+    kept.handler.close()
+    kept._closed = True
+    following = make_world(10, 0)
+    following.handler.restore(state)
+    assert following.read(end).gap
+
+
+def test_a_cut_that_nobody_saw_ends_a_log_well(kept: World) -> None:
+    """Whoever keeps the log is told of nothing more when its guest is gone."""
+    guest = kept.open()
+    guest.write(b"x")
+    kept.position()
+    os.truncate(kept.path, 0)
+    guest.end()
+    kept.reactor.turn_until_quiet()
+    assert not kept.is_open()

@@ -162,7 +162,10 @@ def _open_files(
     Newest first in time, as virtlogd, so that one that is renamed meanwhile is not missed. What
     stands beyond a missing name is no part of the log: an earlier configuration left it behind, or
     somebody removed what came after it. Only an interrupted rollover leaves out one name.
+
+    To a reader with a position without a birth, as libvirt's, all is one text, as with virtlogd.
     """
+    as_one = position is not None and not position.birth
     files: list[_File] = []
     name = path
     try:
@@ -170,12 +173,12 @@ def _open_files(
         for number, name in enumerate([path, *backup_paths(path, limits.max_backups)]):
             file = _open_file(name, writer, number == 0)
             if file is not None:
-                if files:
+                if files and not as_one:
                     files[-1].parted |= file.has_gap_after()
                 files.append(file)
                 if position is not None and file.has(position):
                     break
-            elif files and number != hole:
+            elif files and number != hole and not as_one:
                 if not _may_lack(number, files, limits, writer):
                     break
                 # Perhaps; nobody knows.

@@ -397,8 +397,8 @@ class Writer:
 
     def close(self) -> None:
         """Close the current file."""
-        self._see_outside()
         self.note = _nobody
+        self._see_outside()
         PLACEHOLDERS.release(self)
         _close(self._file)
 
