@@ -222,3 +222,24 @@ def test_the_embedding_example_runs(tmp_path: Path) -> None:
     assert "reaches to 19" in run.stdout
     assert (tmp_path / "greeting.log").read_bytes() == b"hello from a guest\n"
     assert not (tmp_path / "virtlogd-jsonrpc-sock").exists()
+
+
+def test_a_position_outlives_the_daemon(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """Its birth is the same after a restart and a rename, and another's after a truncating open."""
+    log = tmp_path / "guest.log"
+    first = start_daemon()
+    with first.client() as client:
+        here = client.append(str(log), "before\n")
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(30) == 0
+    assert here.birth
+    with start_daemon().client() as client:
+        client.append(str(log), "after\n")
+        chunk = client.read(str(log), here)
+        assert (chunk.data, chunk.gap, chunk.end.birth) == (b"after\n", False, here.birth)
+        opened = client.open(str(log), truncate=True)
+        os.write(opened.write_end, b"something else\n")
+        os.close(opened.write_end)
+        chunk = client.read(str(log), here)
+        assert (chunk.data, chunk.gap) == (b"something else\n", True)
+        assert chunk.start.birth not in ("", here.birth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import tempfile
@@ -18,7 +19,7 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World, place
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import LogState, Position
 
 
 def set_backups(world: World, max_backups: int, max_size: int = 100) -> None:
@@ -234,6 +235,47 @@ def test_a_flood_gives_no_position_another_meaning(with_birth: bool, make_world:
     excerpt = world.read(first if with_birth else Position(first.inode, first.offset))
     assert excerpt.gap
     assert excerpt.data.startswith(b"%022d\n" % (400 - len(excerpt.data) // 23))
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_rollover_that_stands_still_is_no_gap(
+    failing: int, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its steps fails, all files are read, and each of them once."""
+    world = make_world(100, 2)
+    guest = world.open()
+    guest.write(lines(0, 30))
+    start = world.read().start
+    rename, open_file, calls = os.rename, os.open, itertools.count()
+
+    def refused(*_: object, **_named: object) -> int:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(
+        os, "rename", lambda *names: refused() if next(calls) >= failing else rename(*names)
+    )
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda path, flags, *more, **named: (
+            refused()
+            if flags & os.O_CREAT and path == world.path
+            else open_file(path, flags, *more, **named)
+        ),
+    )
+    guest.write(lines(30, 35))
+    assert world.status().state is LogState.OPEN
+    # (a rollover that has begun has let go of the oldest)
+    kept = read_on(world, None)
+    assert world.status().state is LogState.FAILING
+    assert [gap for gap, _ in kept] == [False]
+    assert lines(10, 30) in kept[0][1]
+    assert b"".join(data for _, data in kept).count(line(29)) == 1
+    monkeypatch.undo()
+    world.clock.pump([0.5] * 5)
+    assert world.status().state is LogState.OPEN
+    assert read_on(world, None) == [(False, lines(10, 35))]
+    assert read_on(world, start)[0][0]
 
 
 def test_without_a_birth_all_files_are_one_text(make_world: MakeWorld) -> None:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from twisted_virtlog.births import with_cut, without_cut
 from twisted_virtlog.logs import identity
@@ -26,6 +28,10 @@ from twisted_virtlog.values import Position
 
 #: The mark, whatever its value.
 GAP_ATTRIBUTE = "user.twisted_virtlog.gap"
+
+V = TypeVar("V")
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 #: The current file and its backups.
 _MOST_FILES = MAX_BACKUPS + 1
@@ -42,15 +48,16 @@ class Lineage:
     def __init__(
         self,
         cuts: Mapping[str, str] | None = None,
-        gaps: Iterable[str] = (),
-        ended: Iterable[EndedFile] = (),
+        gaps: Sequence[str] = (),
+        ended: Sequence[EndedFile] = (),
     ) -> None:
         """Go on with what another process remembered."""
-        self.cuts: dict[str, str] = dict(cuts or {})
+        # One object for all logs to which nothing has happened; there may be ten thousand.
+        self.cuts: Mapping[str, str] = cuts or _NONE
         # By birth; in a dict as that keeps the order.
-        self._gaps: dict[str, None] = dict.fromkeys(gaps)
+        self._gaps: Mapping[str, None] = dict.fromkeys(gaps) if gaps else _NONE
         # The newest first.
-        self._ended: deque[EndedFile] | None = deque(ended, _MOST_FILES) or None
+        self._ended: deque[EndedFile] | None = deque(ended, _MOST_FILES) if ended else None
 
     @property
     def ended(self) -> tuple[EndedFile, ...]:
@@ -77,10 +84,9 @@ class Lineage:
         """
         self._ended = None
         if birth:
-            self.cuts.pop(birth, None)
             # The boot clock: it goes on while the machine sleeps, and nobody sets it.
-            self.cuts[birth] = f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME):x}"
-            _keep_newest(self.cuts)
+            now = f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME):x}"
+            self.cuts = _with_newest(self.cuts, birth, now)
         return self.full(birth)
 
     def note_end(self, inode: int, size: int, birth: str) -> None:
@@ -117,9 +123,13 @@ class Lineage:
         :returns: whether it was not to be marked, and is remembered here from now on.
         """
         try:
-            if not os.path.lexists(path) or is_marked(path):
+            if not stat.S_ISREG(os.lstat(path).st_mode):
                 return False
-            os.setxattr(path, GAP_ATTRIBUTE, b"1", follow_symlinks=False)
+        except OSError:
+            return False
+        try:
+            if not is_marked(path):
+                os.setxattr(path, GAP_ATTRIBUTE, b"1", follow_symlinks=False)
             return False
         except OSError:
             return self._remember_gap(path)
@@ -132,8 +142,7 @@ class Lineage:
             finally:
                 os.close(file)
             if birth and birth not in self._gaps:
-                self._gaps[birth] = None
-                _keep_newest(self._gaps)
+                self._gaps = _with_newest(self._gaps, birth, None)
                 return True
         return False
 
@@ -159,6 +168,6 @@ def is_marked(file: str | int) -> bool:
     return True
 
 
-def _keep_newest(files: dict[str, Any]) -> None:
-    while len(files) > _MOST_FILES:
-        del files[next(iter(files))]
+def _with_newest(files: Mapping[str, V], birth: str, value: V) -> Mapping[str, V]:
+    others = [(other, of_it) for other, of_it in files.items() if other != birth]
+    return dict([*others, (birth, value)][-_MOST_FILES:])

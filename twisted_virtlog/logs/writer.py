@@ -376,7 +376,7 @@ class Writer:
         lineage, current = self.lineage, None
         if self.file >= 0:
             current = EndedFile(self._inode, self._end, "")
-        return FilesState(lineage.cuts, lineage.gaps, lineage.ended, current)
+        return FilesState(dict(lineage.cuts), lineage.gaps, lineage.ended, current)
 
     @known_files.setter
     def known_files(self, files: FilesState | None) -> None:
