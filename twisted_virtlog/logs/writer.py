@@ -13,6 +13,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.logs import identity
@@ -77,6 +78,10 @@ _OF_DESCRIPTOR = frozenset(
     }
 )
 
+#: Its device, and what the file system says of itself: another disk may come to have the device's
+#: number.
+FileSystem: TypeAlias = "tuple[int, int]"
+
 # One object for all logs.
 _LONG_AGO = -_CALM_SECONDS
 
@@ -100,6 +105,7 @@ class Writer:
         "_device",
         "_end",
         "_file",
+        "_given_up",
         "_gone",
         "_inode",
         "_left",
@@ -152,6 +158,8 @@ class Writer:
         # The current file as another process left it, until it is opened.
         self._left: EndedFile | None = None
         self._replaced_at = _LONG_AGO
+        # The file system of a file that is to be opened by its path, whatever stands there.
+        self._given_up: FileSystem | None = None
         # The file system on which the file was opened; 0 until then.
         self._device = 0
         if steps_left is not None:
@@ -183,20 +191,29 @@ class Writer:
 
         :param error: why the file failed, an errno.
         """
-        device = _device_of(self.path)
-        moved = bool(self._device) and device not in (None, self._device)
-        if moved or error in _OF_DESCRIPTOR:
-            if self.file >= 0:
-                # (an inode of another file system is another file's)
-                self._left = EndedFile(0 if moved else self._inode, self._end, "")
-            _close(self._file)
-            self._file = -1
-        if moved and device:
-            self._device = device
+        here = _file_system(self.path)
+        if self._file >= 0:
+            moved = here is not None and here[0] != self._device
+            if moved or error in _OF_DESCRIPTOR:
+                self._give_up()
+        if self._given_up and here and here != self._given_up:
+            # The files that stand here are others, and none of them is in the middle of the
+            # rollover that had begun.
+            self._given_up = here
             self.splices = True
-            # A rollover that had begun elsewhere is none of the files that stand here.
+            if self._left is not None:
+                # (an inode of another file system is another file's)
+                self._left = EndedFile(0, self._left.size, "")
             left = interrupted_rollover(self.path, self.limits)
             self._steps = unfinished_steps(self.path, self.limits.max_backups, left)
+
+    def _give_up(self) -> None:
+        if self.file >= 0:
+            self._left = EndedFile(self._inode, self._end, "")
+        self._given_up = _file_system_of(self._file)
+        PLACEHOLDERS.release(self)
+        _close(self._file)
+        self._file = -1
 
     @property
     def is_open(self) -> bool:
@@ -552,6 +569,7 @@ class Writer:
 
     def _use(self, file: int) -> None:
         self._file = file
+        self._given_up = None
         self._birth = None
         status = self._status()
         self._inode = status.st_ino
@@ -630,16 +648,24 @@ def _close(file: int) -> None:
         os.close(file)
 
 
-def _device_of(path: str) -> int | None:
-    """Return the number of the file system that a path leads to; None if it leads nowhere."""
+def _file_system(path: str) -> FileSystem | None:
+    """Return the file system that a path leads to; None if it leads nowhere."""
     for name in (path, os.path.dirname(path)):
         try:
-            return os.stat(name).st_dev
+            return os.stat(name).st_dev, os.statvfs(name).f_fsid
         except FileNotFoundError:
             continue
         except OSError:
             break
     return None
+
+
+def _file_system_of(file: int) -> FileSystem:
+    """Return the file system of an open file, or one that is none if it cannot be asked."""
+    try:
+        return os.fstat(file).st_dev, os.fstatvfs(file).f_fsid
+    except OSError:
+        return -1, -1
 
 
 def _size(path: str) -> int | None:
