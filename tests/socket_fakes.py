@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,20 +30,24 @@ class FakeReactor:
     """Keeps who reads and writes, and serves those that are ready, as Twisted's reactors do.
 
     :ivar additions: how often a reader was added.
+    :ivar refuses: addReader and addWriter fail, as at the limit max_user_watches of epoll(7).
     """
 
     def __init__(self) -> None:
+        self.refuses = False
         self.readers: dict[Any, None] = {}
         self.writers: dict[Any, None] = {}
         self.additions = 0
 
     def addReader(self, reader: IReadDescriptor) -> None:
         assert reader.fileno() != -1
+        self._refuse()
         self.additions += 1
         self.readers[reader] = None
 
     def addWriter(self, writer: IWriteDescriptor) -> None:
         assert writer.fileno() != -1
+        self._refuse()
         self.writers[writer] = None
 
     def removeReader(self, reader: IReadDescriptor) -> None:
@@ -76,6 +82,10 @@ class FakeReactor:
         for descriptor, event in events:
             self._serve(watched[descriptor], event)
         return bool(events)
+
+    def _refuse(self) -> None:
+        if self.refuses:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def run(self) -> None:
         """Turn until nobody is ready."""
@@ -136,6 +146,54 @@ class FakeConnection:
         self.closing = "aborted"
         self.reading = False
         self._conversation.connection_lost()
+
+
+class MeteredSocket:
+    """A socket whose peer makes room for as many bytes as a test says; it is not in the kernel.
+
+    :ivar room: bytes that it takes from now on; then it is full.
+    :ivar sent: what it took.
+    :ivar incoming: what recv gives, one item at a time; b"" is the end, and an error is raised.
+    """
+
+    def __init__(self, number: int = 1000, room: int = 0) -> None:
+        self.room = room
+        self.sent = b""
+        self.incoming: deque[bytes | OSError] = deque()
+        self._number = number
+
+    def setblocking(self, flag: bool) -> None:
+        assert not flag
+
+    def fileno(self) -> int:
+        return self._number
+
+    def close(self) -> None:
+        self._number = -1
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_PEERCRED)
+        return struct.pack("iII", os.getpid(), os.geteuid(), os.getegid())[:size]
+
+    def send(self, data: bytes | memoryview) -> int:
+        return self.sendmsg([data])
+
+    def sendmsg(self, buffers: Sequence[bytes | memoryview], ancillary: object = ()) -> int:
+        if not self.room:
+            raise BlockingIOError
+        taken = b"".join(buffers)[: self.room]
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+    def recv(self, size: int) -> bytes:
+        if not self.incoming:
+            raise BlockingIOError
+        item = self.incoming.popleft()
+        if isinstance(item, OSError):
+            raise item
+        assert len(item) <= size
+        return item
 
 
 def descriptors_open() -> int:

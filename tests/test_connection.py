@@ -80,6 +80,7 @@ class Recorder:
         self._tell("finish")
 
     waiting = False
+    held_bytes = 0
 
     def hold(self) -> None:
         self._tell("hold")
@@ -102,6 +103,13 @@ class Requests(Conversation):
         self.handled = 0
         self.later: Deferred[list[int]] = Deferred()
         self._text = text
+        self._buffer = b""
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._buffer)
+
+    def discard(self) -> None:
         self._buffer = b""
 
     def feed(self, data: bytes) -> None:

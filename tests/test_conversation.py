@@ -29,6 +29,13 @@ class Echo(Conversation):
         self.pending: list[Deferred[None]] = []
         self._buffer = b""
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self._buffer)
+
+    def discard(self) -> None:
+        self._buffer = b""
+
     def feed(self, data: bytes) -> None:
         self._buffer += data
 

@@ -44,6 +44,7 @@ class End:
 
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor."""
+        self.told.append("lost")
 
 
 class Room:
@@ -183,7 +184,11 @@ def test_one_that_fails_does_not_keep_others_from_their_turn(
     other.send(b"x")
     another.send(b"x")
     room.reactor.turn()
-    assert (bad.told, good.told) == (["read"], ["read"])
+    assert (bad.told, good.told) == (["read", "lost"], ["read"])
+    # It would fail again at once, for ever.
+    assert room.events.getReaders() == [good]
+    room.reactor.turn()
+    assert bad.told == ["read", "lost"]
 
 
 def test_all_can_be_removed_at_once(room: Room) -> None:

@@ -32,6 +32,7 @@ from twisted_virtlog.binding import ListenError, bind
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.endpoint_strings import quoted
 from twisted_virtlog.endpoints import listen
+from twisted_virtlog.event_set import EventSet
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.servers import Server
 
@@ -47,6 +48,13 @@ class Echo(Conversation):
     def __init__(self) -> None:
         super().__init__()
         self.later: Deferred[None] = Deferred()
+        self._data = b""
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._data)
+
+    def discard(self) -> None:
         self._data = b""
 
     def feed(self, data: bytes) -> None:
@@ -753,6 +761,47 @@ def test_without_descriptors_accepting_rests_and_goes_on(host: Host) -> None:
     host.clock.advance(1)
     host.reactor.run()
     assert waiting.recv(100) == b"hello"
+
+
+def test_a_listener_that_cannot_be_watched_tries_again(host: Host) -> None:
+    """When a client leaves and the kernel refuses to watch the socket, others come in later."""
+    listener = host.listen(max_clients=1)
+    first, second = host.connect(b"first"), host.connect(b"second")
+    host.reactor.run()
+    host.reactor.refuses = True
+    with capturedLogs() as logged:
+        first.close()
+        host.reactor.run()
+        host.clock.advance(1)
+    assert [event["log_level"] for event in logged] == [LogLevel.error] * 2
+    assert not listener.server.clients
+    host.reactor.refuses = False
+    host.clock.advance(1)
+    host.reactor.run()
+    assert second.recv(100) == b"second"
+
+
+def test_a_listener_that_failed_goes_on(host: Host, expected_failures: list[str]) -> None:
+    """What nobody foresaw in accepting does not end it, while the reactor gives up who raises."""
+    expected_failures.append("ZeroDivisionError")
+    listener = host.listen()
+    events = EventSet(host.reactor)
+    listener._reactor = events
+    host.reactor.removeReader(listener)
+    events.addReader(listener)
+    waiting = host.connect(b"hello")
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(listener.server, "admit", lambda *_: 1 / 0)
+        host.reactor.run()
+    again = host.connect(b"again")
+    host.reactor.run()
+    assert not has_answer(again)
+    host.clock.advance(1)
+    host.reactor.run()
+    assert again.recv(100) == b"again"
+    assert not has_answer(waiting)
+    host.stop(listener)
+    events.close()
 
 
 def test_a_rest_ends_with_listening(host: Host) -> None:

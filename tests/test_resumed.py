@@ -54,6 +54,13 @@ class Times(Conversation):
         super().__init__()
         self._buffer = b""
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self._buffer)
+
+    def discard(self) -> None:
+        self._buffer = b""
+
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
@@ -255,6 +262,7 @@ def test_a_client_that_reads_all_in_the_pause_is_served_on(
 ) -> None:
     """Its answers leave at once then, and nothing that waits would tell of room."""
     monkeypatch.setattr(connection, "CONGESTED_BYTES", 10_000)
+    monkeypatch.setattr(connection, "_GATHERED_BYTES", 1000)
     client = host.connect()
     (one,) = host.server.clients.values()
     filled = fill(one.connection._socket)

@@ -9,14 +9,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from twisted.logger import capturedLogs
 
-from tests.socket_fakes import FakeReactor
+from tests.socket_fakes import FakeReactor, descriptors_open
+from twisted_virtlog import servers
+from twisted_virtlog.connection import Connection
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.servers import Server
 
 
 class Silent(Conversation):
     """Takes everything and says nothing."""
+
+    held_bytes = 0
+
+    def discard(self) -> None:
+        pass
 
     def feed(self, data: bytes) -> None:
         pass
@@ -89,6 +97,53 @@ def test_who_is_turned_away_has_a_number_too(host: Host) -> None:
     assert host.admit(server).recv(1) == b""
     assert not server.clients
     assert server.next_client_id == 2
+
+
+def test_a_client_that_cannot_be_watched_costs_nobody_anything(host: Host) -> None:
+    """It is disconnected and not counted, so that the next one has its place."""
+    server = host.server(max_clients=1)
+    before = descriptors_open()
+    for _ in range(3):
+        host.reactor.refuses = True
+        with capturedLogs() as logged:
+            refused = host.admit(server)
+        assert refused.recv(1) == b""
+        assert not server.clients
+        assert host.entrance.open
+        text = logged[-1]["log_format"].format(**logged[-1])
+        assert "cannot be served and is disconnected: [Errno 28]" in text
+    host.reactor.refuses = False
+    host.admit(server)
+    assert len(server.clients) == 1
+    assert not host.entrance.open
+    # (three refused clients' own ends, and both ends of the last one)
+    assert descriptors_open() == before + 5
+
+
+@pytest.mark.parametrize("step", ["peer_credentials", "Connection"])
+def test_a_client_that_fails_while_it_is_let_in_is_closed(
+    host: Host, monkeypatch: pytest.MonkeyPatch, expected_failures: list[str], step: str
+) -> None:
+    """Whatever fails, nothing is raised to who accepts, and others are let in."""
+    expected_failures.append("ZeroDivisionError")
+    server = host.server()
+    with monkeypatch.context() as broken:
+        broken.setattr(servers, step, lambda *_: 1 / 0)
+        assert host.admit(server).recv(1) == b""
+    assert not server.clients
+    host.admit(server)
+    assert list(server.clients) == [2]
+
+
+def test_a_client_that_fails_as_it_starts_is_not_counted(
+    host: Host, monkeypatch: pytest.MonkeyPatch, expected_failures: list[str]
+) -> None:
+    """What fails after it was counted is taken back."""
+    expected_failures.append("ZeroDivisionError")
+    server = host.server()
+    monkeypatch.setattr(Connection, "start", lambda _: 1 / 0)
+    assert host.admit(server).recv(1) == b""
+    assert not server.clients
 
 
 def test_a_limit_holds_at_once(host: Host) -> None:

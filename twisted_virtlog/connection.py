@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.outgoing import Outgoing, close_all
+from twisted_virtlog.request_budget import SMALL_BYTES, RequestBudget
 from twisted_virtlog.state import ConnectionState
 
 P = ParamSpec("P")
@@ -51,7 +52,15 @@ def peer_credentials(sock: socket.socket) -> PeerCredentials:
 
 @implementer(IConnection, IReadDescriptor, IWriteDescriptor)
 class Connection:
-    """See IConnection."""
+    """See IConnection.
+
+    What only another event clears again is changed in one place each, together with what makes
+    that event come. Data waits, or the client is congested: the reactor calls when the socket has
+    room (:meth:`_watch_output`). Nothing is read: the conversation, the budget or the client says
+    when to read again (:meth:`_watch_input`).
+
+    :ivar congested: only :meth:`doWrite` ends it, so that the conversation is always told.
+    """
 
     _logger = Logger()
 
@@ -62,10 +71,12 @@ class Connection:
         peer: PeerCredentials,
         conversation: IConversation,
         closed: Callable[[Connection], None],
+        budget: RequestBudget | None = None,
     ) -> None:
         """Take over a connected socket.
 
         :param closed: called once, when the socket is closed.
+        :param budget: what the unfinished requests of all connections may hold; None for no limit.
         """
         self.peer = peer
         self.congested = False
@@ -74,7 +85,12 @@ class Connection:
         self._socket = sock
         self._closed_call = closed
         self._outgoing = Outgoing()
+        self._budget = budget
+        self._is_counted = False
+        self._wants_input = False
+        self._has_room = True
         self._reading = False
+        self._writing = False
         self._input_ended = False
         self._closing = False
         self._closed = False
@@ -101,10 +117,13 @@ class Connection:
         self._tell(self.conversation.connection_made, self)
         if not self._closed and (self._outgoing or self._closing):
             self._send_queued()
-            self._note_congestion()
         if not (self._closed or self._closing):
             self.resume_reading()
-            self._tell(self.conversation.release)
+            self.release()
+
+    def release(self) -> None:
+        """Let the conversation go on after its :meth:`IConversation.hold`."""
+        self._tell(self.conversation.release)
 
     def finish(self) -> None:
         """Let the conversation end: the daemon stops."""
@@ -118,13 +137,7 @@ class Connection:
         if self._closed:
             close_all(descriptors)
             return
-        if self._gathering:
-            self._outgoing.add(data, descriptors)
-            if self._outgoing.size >= _GATHERED_BYTES:
-                self._send_queued()
-            self._note_congestion()
-            return
-        if not descriptors and not self._outgoing:
+        if not (descriptors or self._outgoing or self._gathering):
             try:
                 sent = self._socket.send(data)
             except BlockingIOError:
@@ -136,11 +149,14 @@ class Connection:
                 return
             # (what may be megabytes is not copied)
             data = memoryview(data)[sent:]
-        waited = bool(self._outgoing)
         self._outgoing.add(data, descriptors)
-        if not waited:
+        if self._gathering:
+            if self._outgoing.size >= _GATHERED_BYTES:
+                self._send_queued()
+        elif self._writing:
+            self._watch_output()
+        else:
             self._send_queued()
-        self._note_congestion()
 
     def gather(self) -> None:
         """See IConnection."""
@@ -149,21 +165,23 @@ class Connection:
     def flush(self) -> None:
         """See IConnection."""
         self._gathering = False
-        # While the client has much to read, the reactor tells when there is room, and goes on then.
-        if self._outgoing and not self.congested:
+        if self._outgoing and not self._writing:
             self._send_queued()
 
     def pause_reading(self) -> None:
         """See IConnection."""
-        if self._reading:
-            self._reading = False
-            self._reactor.removeReader(self)
+        self._wants_input = False
+        self._watch_input()
 
     def resume_reading(self) -> None:
         """See IConnection."""
-        if not (self._reading or self._closing or self._closed or self._input_ended):
-            self._reading = True
-            self._reactor.addReader(self)
+        self._wants_input = True
+        if self._budget is not None and not self._closed:
+            held = self.conversation.held_bytes
+            if self._is_counted or held > SMALL_BYTES:
+                self._is_counted = held > SMALL_BYTES
+                self._has_room = self._budget.update(self, held)
+        self._watch_input()
 
     def close_when_sent(self) -> None:
         """See IConnection."""
@@ -178,12 +196,36 @@ class Connection:
             return
         self._closed = True
         self.congested = False
-        self.pause_reading()
-        self._reactor.removeWriter(self)
         self._outgoing.close()
+        self._watch_output()
+        self._watch_input()
         self._socket.close()
         self._tell(self.conversation.connection_lost)
+        if self._budget is not None:
+            self._budget.remove(self)
         self._closed_call(self)
+
+    # Holder.
+
+    @property
+    def waits_for_client(self) -> bool:
+        """See Holder."""
+        return not self.conversation.waiting
+
+    def room_made(self) -> None:
+        """See Holder."""
+        self._has_room = True
+        self._watch_input()
+
+    def disconnect(self, reason: str) -> None:
+        """See Holder."""
+        self._logger.warn(
+            "the client with pid {pid}, uid {uid} is disconnected: {reason}",
+            pid=self.peer.pid,
+            uid=self.peer.uid,
+            reason=reason,
+        )
+        self.abort()
 
     # The reactor's side.
 
@@ -209,7 +251,7 @@ class Connection:
         else:
             # A half-close: the client may still read what it asked for.
             self._input_ended = True
-            self.pause_reading()
+            self._watch_input()
             self._tell(self.conversation.input_ended)
 
     def doWrite(self) -> None:
@@ -217,16 +259,12 @@ class Connection:
         self._send_queued()
         if self.congested and self._outgoing.size < CONGESTED_BYTES // 2:
             self.congested = False
+            self._watch_output()
             self._tell(self.conversation.output_drained)
 
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor: the reactor saw that the client is gone."""
         self.abort()
-
-    def _note_congestion(self) -> None:
-        # Here, not when the socket takes more: a client that never reads may let it stay full.
-        if self._outgoing.size >= CONGESTED_BYTES:
-            self.congested = True
 
     def _send_queued(self) -> None:
         try:
@@ -234,12 +272,46 @@ class Connection:
         except OSError:
             self.abort()
             return
-        if all_sent:
-            self._reactor.removeWriter(self)
-            if self._closing:
-                self.abort()
+        if all_sent and self._closing:
+            self.abort()
         else:
-            self._reactor.addWriter(self)
+            self._watch_output()
+
+    def _watch_output(self) -> None:
+        """Let the reactor say when the socket has room, as long as anything depends on that."""
+        # Noted here, not when the socket takes more: a client that never reads may let it stay
+        # full. A client that has read all since is congested until the reactor's next turn.
+        if self._outgoing.size >= CONGESTED_BYTES:
+            self.congested = True
+        wanted = self.congested or bool(self._outgoing)
+        if wanted != self._writing:
+            change = self._reactor.addWriter if wanted else self._reactor.removeWriter
+            self._writing = self._changed(change, wanted)
+
+    def _watch_input(self) -> None:
+        """Let the reactor say when the client sent something, unless somebody is against it."""
+        wanted = self._wants_input and self._has_room
+        wanted = wanted and not (self._closing or self._closed or self._input_ended)
+        if wanted != self._reading:
+            change = self._reactor.addReader if wanted else self._reactor.removeReader
+            self._reading = self._changed(change, wanted)
+
+    def _changed(self, change: Callable[[Connection], None], wanted: bool) -> bool:
+        """Change what the reactor watches; where it refuses, this connection is closed."""
+        try:
+            change(self)
+        except OSError as error:
+            # As at the limit max_user_watches of epoll(7).
+            self._logger.error(
+                "the client with pid {pid}, uid {uid} cannot be served and is disconnected:"
+                " {error}",
+                pid=self.peer.pid,
+                uid=self.peer.uid,
+                error=error,
+            )
+            self.abort()
+            return False
+        return wanted
 
     def _tell(self, event: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell the conversation of an event; if it fails, this connection is closed."""

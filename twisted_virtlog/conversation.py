@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -10,7 +11,31 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.outgoing import close_all
 from twisted_virtlog.state import Suspended
+
+
+@implementer(IConnection)
+class _Gone:
+    """In the place of a connection that is gone, which an answer that comes late is given to.
+
+    A conversation that kept the connection would be kept by it in turn, with all that the client
+    sent, until Python looks for such circles.
+    """
+
+    congested = False
+
+    def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
+        """See IConnection."""
+        close_all(descriptors)
+
+    def _do_nothing(self) -> None:
+        """See IConnection."""
+
+    gather = flush = pause_reading = resume_reading = close_when_sent = abort = _do_nothing
+
+
+_GONE = _Gone()
 
 
 @implementer(IConversation)
@@ -37,6 +62,15 @@ class Conversation(ABC):
     def waiting(self) -> bool:
         """See IConversation."""
         return self._waiting
+
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """See IConversation; the memory that the decoder takes, and what it is the decoder of."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Drop what the decoder holds."""
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -72,6 +106,8 @@ class Conversation(ABC):
     def connection_lost(self) -> None:
         """See IConversation."""
         self._closed = True
+        self.connection = _GONE
+        self.discard()
 
     def finish(self) -> None:
         """See IConversation."""

@@ -145,6 +145,12 @@ class EventSet:
 
     def doRead(self) -> None:
         """See to those that are ready, and to what they ask next."""
+        try:
+            self._see_to_clients()
+        except Exception:  # noqa: BLE001 (Twisted never asks a reader again that raised)
+            self._logger.failure("watching the clients failed")
+
+    def _see_to_clients(self) -> None:
         soon = self._seconds() - self._served_at < _SOON_SECONDS
         served = self.serve_ready()
         self._served_at = now = self._seconds()
@@ -173,8 +179,24 @@ class EventSet:
                 if writer is not None and event & _WRITABLE:
                     writer.doWrite()
             except Exception:  # noqa: BLE001 (nobody else's connection may suffer)
-                self._logger.failure("a descriptor failed")
+                self._give_up(descriptor)
         return len(events)
+
+    def _give_up(self, descriptor: int) -> None:
+        """Watch no longer what failed, as it would fail again at once, and tell it so."""
+        self._logger.failure("a descriptor failed")
+        failure = Failure()
+        try:
+            reader, writer = self._readers.get(descriptor), self._writers.get(descriptor)
+            if reader is not None:
+                self.removeReader(reader)
+            if writer is not None:
+                self.removeWriter(writer)
+            failed = reader or writer
+            if failed is not None:
+                failed.connectionLost(failure)
+        except Exception:  # noqa: BLE001 (as above)
+            self._logger.failure("a descriptor that failed cannot be closed")
 
     def _serve_next(self, now: float) -> None:
         """See to what is asked from now on, until nobody asks for a while or others have a turn."""

@@ -221,7 +221,7 @@ class IConversation(Interface):
         """The connection is no longer congested: go on with requests that wait."""
 
     def connection_lost() -> None:
-        """The connection is gone; called once, last."""
+        """The connection is gone; called once, last. Keep neither it nor what the client sent."""
 
     def finish() -> None:
         """The daemon stops: answer the request in progress, take no more, close."""
@@ -230,6 +230,8 @@ class IConversation(Interface):
     # nothing. There, resume before connection_made.
 
     waiting = Attribute("bool: a request is in progress, and its answer comes later.")
+
+    held_bytes = Attribute("int: memory that requests take which are not carried out yet.")
 
     def hold() -> None:
         """Carry out no more requests; one in progress goes on."""

@@ -85,8 +85,8 @@ class Listener:
 
     def startListening(self) -> None:
         """See IListeningPort."""
-        self._accepting = True
         self._reactor.addReader(self)
+        self._accepting = True
 
     def stopListening(self) -> Deferred[None]:
         """See IListeningPort: accept no more and remove the socket, unless it was handed over."""
@@ -113,7 +113,11 @@ class Listener:
         if self.server.full:
             self._stop_accepting()
         elif not self._accepting:
-            self.startListening()
+            try:
+                self.startListening()
+            except OSError as error:
+                # As at the limit max_user_watches of epoll(7).
+                self._rest(error)
 
     # The reactor's side.
 
@@ -142,9 +146,14 @@ class Listener:
                 self.server.admit(self._reactor, sock)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor; the reactor has ended."""
+        """See IReadDescriptor: reading failed in a way that nobody foresaw, or the reactor ended.
 
-    def _rest(self, error: OSError) -> None:
+        Were this socket given up, nobody could connect any more.
+        """
+        if self._socket.fileno() != -1 and self._pause is None:
+            self._rest(reason.value)
+
+    def _rest(self, error: BaseException | None) -> None:
         """Wait for descriptors; without a rest the reactor would call again at once, for ever."""
         self._logger.error("{server}: cannot accept: {error}", server=self.server.name, error=error)
         self._stop_accepting()

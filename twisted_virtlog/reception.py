@@ -12,9 +12,9 @@ from twisted.logger import Logger
 
 from twisted_virtlog.binding import ListenError
 from twisted_virtlog.clock import Clock
+from twisted_virtlog.connection import Connection
 from twisted_virtlog.endpoints import adopt, listen
 from twisted_virtlog.event_set import EventSet
-from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.outgoing import close_all
 from twisted_virtlog.servers import Server
@@ -113,18 +113,18 @@ class Reception:
     def hold(self) -> None:
         """Take no more requests and clients; requests in progress go on."""
         self._events.hold()
-        for conversation in self._conversations():
-            conversation.hold()
+        for connection in self._connections():
+            connection.conversation.hold()
 
     def release(self) -> None:
         """Go on after :meth:`hold`."""
         self._events.release()
-        for conversation in self._conversations():
-            conversation.release()
+        for connection in self._connections():
+            connection.release()
 
     def waiting(self) -> int:
         """Tell how many requests are in progress, whose answers come later."""
-        return sum(conversation.waiting for conversation in self._conversations())
+        return sum(connection.conversation.waiting for connection in self._connections())
 
     def suspended(self) -> dict[str, ServerState]:
         """Tell what the next image needs of each server."""
@@ -162,9 +162,5 @@ class Reception:
         sockets = tuple(one.suspended() for one in self._listeners if one.server is server)
         return msgspec.structs.replace(server.suspended(), services=(ServiceState(sockets),))
 
-    def _conversations(self) -> list[IConversation]:
-        return [
-            client.connection.conversation
-            for server in self.servers
-            for client in server.clients.values()
-        ]
+    def _connections(self) -> list[Connection]:
+        return [client.connection for server in self.servers for client in server.clients.values()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from twisted_virtlog.clock import Clock
 from twisted_virtlog.connection import Connection, PeerCredentials, peer_credentials
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.outgoing import close_all
+from twisted_virtlog.request_budget import RequestBudget
 from twisted_virtlog.state import ClientState, ConnectionState, ServerState, SocketState
 
 #: When the daemon stops, clients have so long to read the answers that they asked for.
@@ -65,11 +67,13 @@ class Server:
         uids: Container[int],
         max_clients: int,
         converse: Callable[[], IConversation],
+        budget: RequestBudget | None = None,
     ) -> None:
         """Serve nobody before a listening socket is added.
 
         :param uids: the users who are served.
         :param converse: makes the protocol of one connection.
+        :param budget: what the clients' unfinished requests may hold; None for no limit.
         """
         self.name = name
         self.max_clients = max_clients
@@ -78,6 +82,7 @@ class Server:
         self.clients: dict[int, Client] = {}
         self.next_client_id = 1
         self.converse = converse
+        self._budget = budget
         self._uids = uids
         self._entrances: list[Entrance] = []
         self._finished: Deferred[None] | None = None
@@ -109,10 +114,29 @@ class Server:
         self._open_or_shut()
 
     def admit(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
-        """Take over the socket of somebody who connected, and serve or close it."""
-        peer = peer_credentials(sock)
+        """Take over the socket of somebody who connected, and serve or close it.
+
+        What fails in this costs that client alone; it raises nothing.
+        """
         number = self.next_client_id
         self.next_client_id += 1
+        with self._guarded(sock, number):
+            self._admit(reactor, sock, number)
+
+    @contextmanager
+    def _guarded(self, sock: socket.socket, number: int) -> Iterator[None]:
+        """Let what fails with one client cost that one, and close its socket."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001 (the next client may fare better)
+            self._logger.failure("a client of {server} cannot be served", server=self.name)
+            client = self.clients.get(number)
+            if client is not None:
+                client.connection.abort()
+            sock.close()
+
+    def _admit(self, reactor: IReactorFDSet, sock: socket.socket, number: int) -> None:
+        peer = peer_credentials(sock)
         if peer.uid not in self._uids:
             self._logger.error(
                 "operation forbidden: Disallowing client {pid} with uid {uid} on {server}",
@@ -122,13 +146,7 @@ class Server:
             )
             sock.close()
             return
-        try:
-            conversation = self.converse()
-        except Exception:  # noqa: BLE001 (the next client may fare better)
-            self._logger.failure("a client of {server} cannot be served", server=self.name)
-            sock.close()
-            return
-        connection = self.add(reactor, sock, conversation, number, int(time.time()))
+        connection = self.add(reactor, sock, self.converse(), number, int(time.time()))
         if self.full:
             self._logger.warn(
                 "{server}: {count} clients are connected; no more are accepted until one leaves",
@@ -148,7 +166,9 @@ class Server:
     ) -> Connection:
         """Count somebody among the clients; the connection is still to be started."""
         peer = peer_credentials(sock)
-        connection = Connection(reactor, sock, peer, conversation, lambda _: self._left(number))
+        connection = Connection(
+            reactor, sock, peer, conversation, lambda _: self._left(number), self._budget
+        )
         self.clients[number] = Client(number, connected_at, peer, connection)
         return connection
 
@@ -193,8 +213,11 @@ class Server:
                 )
                 close_all(client.descriptors())
                 continue
-            connection = self.add(reactor, sock, self.converse(), client.id, client.connected_at)
-            connection.resume(client.connection or ConnectionState())
+            with self._guarded(sock, client.id):
+                connection = self.add(
+                    reactor, sock, self.converse(), client.id, client.connected_at
+                )
+                connection.resume(client.connection or ConnectionState())
         self._open_or_shut()
 
     def finish(self, clock: Clock) -> Deferred[None]:

@@ -38,6 +38,7 @@ from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.ownlog.spec import Destination
 from twisted_virtlog.reception import Reception
+from twisted_virtlog.request_budget import RequestBudget
 from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.rpc.log_program import LOG_PROGRAM
 from twisted_virtlog.rpc.program import Served, serving
@@ -122,6 +123,7 @@ class VirtlogService(Service):
         self._started_at = former.started_at if former else datetime.now(timezone.utc)
         self._started = former.started if former else time.monotonic()
         self._clock = MonotonicClock(self._reactor)
+        self._budget = RequestBudget(self._clock)
         self._reception = Reception(self._reactor, self._clock, lambda: watch.is_calm)
         watch = PipeWatch(self._reactor, between=self._reception.serve_ready)
         self._timeout = IdleTimeout(self._clock, self._idle_since, self.timed_out)
@@ -304,7 +306,7 @@ class VirtlogService(Service):
         own = os.geteuid()
 
         def server(name: str, uids: set[int], converse: Callable[[], IConversation]) -> Server:
-            return Server(name, uids, self._max_clients(name), converse)
+            return Server(name, uids, self._max_clients(name), converse, self._budget)
 
         return [
             (self._endpoints.libvirt, server("virtlogd", {own}, libvirt)),
@@ -370,6 +372,7 @@ class VirtlogService(Service):
     def _close(self) -> None:
         self.handler.close()
         self._reception.close()
+        self._budget.close()
         self._clock.close()
 
 

@@ -108,6 +108,21 @@ def test_an_urgent_message_goes_first(wire: Line) -> None:
     assert wire.all_heard()[sent] == "WATCHDOG=1"
 
 
+def test_messages_that_wait_are_sent_to_a_new_manager(wire: Line) -> None:
+    """An urgent message finds that the manager was started anew; those that wait follow it."""
+    wire.fill()
+    wire.ear.close()
+    os.unlink(wire.address)
+    waiting = wire.notifier.unsent
+    wire.notifier.send("WATCHDOG=1", urgent=True)
+    wire.ear = Ear(wire.address)
+    wire.notifier.send("WATCHDOG=1", urgent=True)
+    wire.notifier.send("READY=1")
+    wire.time.advance(1)
+    assert wire.all_heard() == ["WATCHDOG=1", *waiting, "READY=1"]
+    assert not wire.notifier.busy
+
+
 def test_messages_that_wait_are_sent_at_the_end(wire: Line) -> None:
     """A daemon that is told to stop has stored all its pipes when it ends."""
     wire.fill()

@@ -59,6 +59,11 @@ class BatchReply:
         self.begun = True
 
     @property
+    def held_bytes(self) -> int:
+        """Memory that the requests and the gathered replies take."""
+        return self.entries.held_bytes + self._gathered_bytes
+
+    @property
     def is_piece_full(self) -> bool:
         """Whether enough was gathered to send it."""
         return self._gathered_bytes >= _PIECE_BYTES or len(self._descriptors) >= _PIECE_DESCRIPTORS

@@ -67,6 +67,15 @@ class Framing(ABC, Generic[T]):
     def end(self) -> None:
         """Take note that no more bytes will come."""
 
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """Memory that texts take which were not taken out yet."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Give that memory back: the client is gone. An answer may still be framed."""
+
     @abstractmethod
     def next_text(self) -> T | None:
         """Parse the next text; the one before must have been answered.
@@ -156,21 +165,28 @@ class TextStream(Framing[T]):
         """See Framing."""
         return data + b"\n"
 
+    @property
+    def held_bytes(self) -> int:
+        """See Framing."""
+        return len(self._buffer)
+
+    def discard(self) -> None:
+        """See Framing."""
+        self._scanner = None
+        self._drop_buffer()
+
     def feed(self, data: bytes) -> None:
         """See Framing."""
         if self.lost:
             return
         if self._start == len(self._buffer):
+            self._drop_buffer()
             self._buffer = data
         else:
+            self._forget_former()
             if isinstance(self._buffer, bytes):
                 self._buffer = bytearray(self._buffer)
-            del self._buffer[: self._start]
             self._buffer += data
-        if self._scanner is not None:
-            self._scanner.moved(self._start)
-        self._line_tried_to = max(0, self._line_tried_to - self._start)
-        self._start = 0
 
     def end(self) -> None:
         """See Framing."""
@@ -253,6 +269,7 @@ class TextStream(Framing[T]):
             if self._ended:
                 self._refuse(limit)
                 raise NotJSON("Parse error: the input ended within a text")
+            self._forget_former()
             return None
         text = bytes(memoryview(self._buffer)[scanner.start : end])
         self._go_on_at(end)
@@ -273,6 +290,21 @@ class TextStream(Framing[T]):
         self._start = index
         if index == len(self._buffer):
             self._drop_buffer()
+
+    def _forget_former(self) -> None:
+        """Give back the memory of texts that were taken out, which may be long."""
+        start = self._start
+        if not start:
+            return
+        if isinstance(self._buffer, bytearray):
+            # (which moves the beginning of a bytearray, not its bytes)
+            del self._buffer[:start]
+        else:
+            self._buffer = self._buffer[start:]
+        if self._scanner is not None:
+            self._scanner.moved(start)
+        self._line_tried_to = max(0, self._line_tried_to - start)
+        self._start = 0
 
     def _drop_buffer(self) -> None:
         self._buffer = b""

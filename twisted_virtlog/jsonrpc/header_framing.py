@@ -51,6 +51,15 @@ class HeaderFraming(Framing[T]):
         self._ended = False
         self.lost = False
 
+    @property
+    def held_bytes(self) -> int:
+        """See Framing."""
+        return len(self._buffer)
+
+    def discard(self) -> None:
+        """See Framing."""
+        self._buffer.clear()
+
     def feed(self, data: bytes) -> None:
         """See Framing."""
         if self.lost:

@@ -66,6 +66,16 @@ class HTTPFraming(Framing[T]):
         self._ended = False
         self.lost = False
 
+    @property
+    def held_bytes(self) -> int:
+        """See Framing."""
+        return len(self._buffer) + len(self._body)
+
+    def discard(self) -> None:
+        """See Framing."""
+        self._buffer.clear()
+        self._body.clear()
+
     def feed(self, data: bytes) -> None:
         """See Framing."""
         if not self.lost:

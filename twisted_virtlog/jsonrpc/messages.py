@@ -67,6 +67,11 @@ class Batch:
         self._text = text
         self._position = text.index(_ARRAY_START) + 1
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that is held."""
+        return len(self._text)
+
     def rest(self) -> bytes:
         """Give the batch without the entries that were taken out."""
         return b"[" + self._text[self._position :]

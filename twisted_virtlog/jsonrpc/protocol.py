@@ -66,6 +66,17 @@ class JSONRPCConversation(Conversation):
         #: Of an answer whose beginning was sent.
         self._rest: Iterator[bytes] | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """See IConversation."""
+        batch = 0 if self._batch is None else self._batch.held_bytes
+        return self._framing.held_bytes + batch
+
+    def discard(self) -> None:
+        """See Conversation."""
+        self._framing.discard()
+        self._rest = None
+
     def feed(self, data: bytes) -> None:
         """See Conversation."""
         if self._undecided is not None:

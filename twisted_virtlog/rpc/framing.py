@@ -35,6 +35,11 @@ class FrameStream:
         self._data: bytes | bytearray = b""
         self._at = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that is held."""
+        return len(self._data)
+
     def feed(self, data: bytes) -> None:
         """Take bytes."""
         held = self._data
@@ -42,12 +47,11 @@ class FrameStream:
             self._data = data
             return
         if isinstance(held, bytearray):
-            # Cheap: CPython moves the beginning of a bytearray, not its bytes.
-            del held[: self._at]
+            self._forget_former(held)
         else:
             held = self._data = bytearray(memoryview(held)[self._at :])
+            self._at = 0
         held += data
-        self._at = 0
 
     def next_frame(self) -> bytes | None:
         """Take out the next frame, with its length word.
@@ -60,11 +64,13 @@ class FrameStream:
         data, at = self._data, self._at
         left = len(data) - at
         if left < LENGTH_BYTES:
+            self._forget_former(data)
             return None
         (length,) = _LENGTH.unpack_from(data, at)
         if length > MAX_FRAME_BYTES:
             raise FrameTooLong(f"a frame of {length} bytes, at most {MAX_FRAME_BYTES} are allowed")
         if left < length:
+            self._forget_former(data)
             return None
         if length < HEADER_BYTES:
             raise FrameTooShort(f"a frame of {length} bytes, {HEADER_BYTES} are the least")
@@ -87,6 +93,13 @@ class FrameStream:
     def rest(self) -> bytes:
         """Give what was fed and not taken out."""
         return bytes(memoryview(self._data)[self._at :])
+
+    def _forget_former(self, data: bytes | bytearray) -> None:
+        """Give back the memory of frames that were taken out, which may be long."""
+        if self._at and isinstance(data, bytearray):
+            # Cheap: CPython moves the beginning of a bytearray, not its bytes.
+            del data[: self._at]
+            self._at = 0
 
     def _drop(self, end: int) -> None:
         if end == len(self._data):

@@ -77,6 +77,17 @@ class LibvirtConversation(Conversation):
         # A message of which bytes for descriptors are still to come.
         self._incomplete: _Message | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """See IConversation."""
+        begun = 0 if self._incomplete is None else len(self._incomplete.frame)
+        return begun + self._frames.held_bytes
+
+    def discard(self) -> None:
+        """See Conversation."""
+        self._frames = FrameStream()
+        self._incomplete = None
+
     def feed(self, data: bytes) -> None:
         """See Conversation."""
         self._frames.feed(data)

@@ -110,6 +110,9 @@ class Notifier:
         if urgent or not self._queue:
             outcome = self._attempt(_Message(text, descriptor))
             if outcome is _Outcome.DONE:
+                if self._queue:
+                    # If that found the manager gone, nothing else would call for those that wait.
+                    self._wait(_Outcome.REFUSED)
                 return
             self._wait(outcome)
         try:
