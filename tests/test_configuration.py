@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from twisted.logger import Logger
 
+from twisted_virtlog.check import check
 from twisted_virtlog.config.settings import ConfigError, Settings
-from twisted_virtlog.configuration import Configuration, Source
+from twisted_virtlog.configuration import Configuration, LastGood, Source
 from twisted_virtlog.ownlog import outputs
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.ownlog.spec import Logging
@@ -123,3 +125,85 @@ def test_a_filter_alone_shows_what_it_lets_through(
     cleaner.info("not shown")
     lines = [line.rpartition(" : ")[2] for line in capfd.readouterr().err.splitlines()]
     assert lines == ["removed one", "removed another"]
+
+
+_MISTAKES = """\
+max_size = 2M
+max_clients = 7; max_backups = 'x'
+max_age_days = 5
+none = 1
+log_outputs = "3:stderr
+on_write_error = "wait"
+"""
+
+
+def test_all_mistakes_are_found_at_once(file: Path) -> None:
+    """Those of the text, of the keys and of the environment; what is right is there."""
+    file.write_text(_MISTAKES)
+    examined = Source(str(file), True, {"LIBVIRT_DEBUG": "loud"}).examine()
+    assert sorted((one.line or 0, one.key) for one in examined.errors) == [
+        (0, None),
+        (1, None),
+        (2, "max_backups"),
+        (5, None),
+        (6, "on_write_error"),
+    ]
+    assert examined.settings == Settings(max_clients=7, max_age_days=5)
+    assert [f"{file}:4: none: no such key; it has no effect"] == list(examined.warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        ("max_size = 5", 0, "no mistakes"),
+        (None, 0, "there is no such file, and the defaults hold"),
+        ("max_size = 5M\nmax_size = 'x'\n\x1b = 1", 1, ""),
+    ],
+)
+def test_the_check_says_all_and_starts_nothing(
+    file: Path, capfd: pytest.CaptureFixture[str], text: str | None, status: int, said: str
+) -> None:
+    """Mistakes on standard error, one a line; that there are none on standard output."""
+    if text is not None:
+        file.write_text(text)
+    assert check("virtlogd", Source(str(file), False, {})) == status
+    out, err = capfd.readouterr()
+    assert out == (f"{file}: {said}\n" if said else "")
+    lines = [line.removeprefix(f"virtlogd: {file}:")[:2] for line in err.splitlines()]
+    assert lines == (["1:", "2:", "3:"] if status else [])
+
+
+@pytest.mark.parametrize("good", [None, b"max_size = 9\nmax_age_days = 3\nmax_clients = 1\n"])
+@pytest.mark.parametrize("text", [_MISTAKES, None])
+def test_a_daemon_that_must_serve_serves_whatever_the_file_says(
+    file: Path, capfd: pytest.CaptureFixture[str], text: str | None, good: bytes | None
+) -> None:
+    """By the last good text, or by what is right in the present one; it says so in the own log."""
+    if text is not None:
+        file.write_text(text)
+    environment = {"LIBVIRT_LOG_OUTPUTS": "3:stderr"}
+    configuration = Configuration(Source(str(file), True, environment), last_good=LastGood(good))
+    assert configuration.problem is not None
+    assert str(file) in configuration.problem
+    assert configuration.problem in capfd.readouterr().err
+    settings = replace(configuration.settings, log_outputs="")
+    if good is not None:
+        assert configuration.text == good
+        assert settings == Settings(max_size=9, max_age_days=3, max_clients=1)
+    else:
+        assert configuration.text is None
+        # (no old logs are removed by what may be half of what was meant)
+        assert settings == Settings(max_clients=7 if text else 1024)
+    file.write_text("max_size = 1")
+    configuration.reread()
+    assert (configuration.problem, configuration.text) == (None, b"max_size = 1")
+
+
+def test_a_daemon_that_must_serve_logs_to_standard_error_if_nowhere_else(
+    file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An output that cannot be opened is no reason to end."""
+    file.write_text('max_size = 5\nlog_outputs = "1:file:/no/dir/x"')
+    configuration = Configuration(Source(str(file), True, {}), last_good=LastGood(None))
+    assert configuration.settings.max_size == 5
+    assert "failed to open /no/dir/x" in capfd.readouterr().err

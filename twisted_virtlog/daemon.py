@@ -117,6 +117,7 @@ class DaemonService(VirtlogService):
         except BaseException:
             self._supervision.close()
             raise
+        self._keep_configuration()
         self._reactor.callWhenRunning(self._supervision.ready)
         self._hand_over = HandOver(
             self,
@@ -166,7 +167,9 @@ class DaemonService(VirtlogService):
             self._configuration.reread()
         except (ConfigError, OutputError, OSError) as error:
             self._logger.error("{error}; the settings stay as they were", error=error)
+            self._supervision.note(f"{error}; the settings stay as they were")
         else:
+            self._keep_configuration()
             self.reload(self._configuration.settings)
             self._logger.info("the configuration was read again")
         self._supervision.ready()
@@ -182,6 +185,12 @@ class DaemonService(VirtlogService):
         self._logger.info("an administrator shut the daemon down")
         self.ended_on_purpose = True
         self._stop()
+
+    def _keep_configuration(self) -> None:
+        """Let the service manager know and keep what holds, for the next start."""
+        self._supervision.note(self._configuration.problem or "")
+        if self._configuration.text is not None:
+            self._supervision.keep_configuration(self._configuration.text)
 
     def _resume_logging(self, state: LoggingState | None) -> None:
         if state is None:

@@ -15,6 +15,7 @@ from typing import ClassVar, cast
 
 from twisted.python import usage
 
+from twisted_virtlog.check import check
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration, Source
@@ -44,6 +45,9 @@ class Options(usage.Options):
         " configuration is /etc/libvirt/virtlogd.conf and the sockets are in /run/libvirt for root;"
         " for other users $XDG_CONFIG_HOME/libvirt/virtlogd.conf and $XDG_RUNTIME_DIR/libvirt."
     )
+    optFlags: ClassVar = [
+        ["check", None, "Report all mistakes in the configuration, and end."],
+    ]
     optParameters: ClassVar = [
         ["config", None, None, "Configuration file, instead of libvirt's virtlogd.conf."],
         ["jsonrpc", None, None, "Endpoint for JSON-RPC, instead of virtlogd-jsonrpc-sock."],
@@ -61,6 +65,8 @@ def makeService(options: Options) -> VirtlogService:
     from twisted.internet import reactor  # noqa: PLC0415
 
     try:
+        if options["check"]:
+            raise SystemExit(check("virtlogd", _source(options, os.environ, os.geteuid())))
         state = handed_over(os.environ)
         configuration, endpoints = prepare(
             options, os.environ, os.geteuid(), leaves_terminal=_leaves_terminal(options)
@@ -102,9 +108,7 @@ def prepare(
     :raises RuntimeError: the user has no home directory.
     """
     paths = default_paths(uid, str(Path.home()), environment)
-    named = options["config"]
-    # (twistd leaves the directory in which a relative path has its meaning)
-    source = Source(os.path.abspath(named or paths.config), bool(named), environment)
+    source = _source(options, environment, uid)
     configuration = Configuration(source, paths.own_log if leaves_terminal else None)
     if not (options["jsonrpc"] and options["libvirt"] and options["admin"]):
         make_run_directory(paths)
@@ -115,6 +119,17 @@ def prepare(
         admin=options["admin"] or default.admin,
     )
     return configuration, endpoints
+
+
+def _source(options: Mapping[str, str | None], environment: Mapping[str, str], uid: int) -> Source:
+    """Say where the configuration is.
+
+    :raises RuntimeError: the user has no home directory.
+    """
+    named = options["config"]
+    default = default_paths(uid, str(Path.home()), environment).config
+    # (twistd leaves the directory in which a relative path has its meaning)
+    return Source(os.path.abspath(named or default), bool(named), environment)
 
 
 def _successor(options: Options) -> Successor:

@@ -22,7 +22,8 @@ def _section(name: str) -> str:
 
 def test_all_options_are_explained() -> None:
     """In both forms, with the name of their value, in the order of the help."""
-    found = re.findall(r'^\.BR -(\w) ", " --([a-z-]+)(?: " \\fI([A-Z]+)")?$', PAGE, re.MULTILINE)
+    pattern = r'^\.TP\n\.BR? (?:-(\w) ", " )?--([a-z-]+)(?: " \\fI([A-Z]+)")?$'
+    found = re.findall(pattern, _section("OPTIONS"), re.MULTILINE)
     assert found == [(option.short, option.long, option.value) for option in OPTIONS]
 
 

@@ -26,6 +26,9 @@ from twisted_virtlog.cli.options import (
         ("-f a -p b", Arguments(config="a", pid_file="b")),
         ("--config=a --pid-file b", Arguments(config="a", pid_file="b")),
         ("--pid= --conf=", Arguments(config="", pid_file="")),
+        ("--check -f x", Arguments(check=True, config="x")),
+        # As in virtlogd, where no other option begins so.
+        ("--c x", Arguments(config="x")),
         ("-t5 --timeout=7", Arguments(timeout=7)),
         ("-t 5 here and there", Arguments(timeout=5)),
         ("-- -t 5", Arguments()),
@@ -75,5 +78,6 @@ def test_the_help_tells_all_options() -> None:
     text = usage("virtlogd")
     assert text.startswith("Usage: virtlogd [OPTION]...\n")
     for option in OPTIONS:
-        assert f"  -{option.short}, --{option.long} {option.value}" in text
+        short = f"-{option.short}," if option.short else "   "
+        assert f"  {short} --{option.long} {option.value}" in text
     assert max(map(len, text.splitlines())) <= 88

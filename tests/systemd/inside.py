@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import struct
@@ -143,10 +144,10 @@ def activation() -> None:
     assert show("StatusText") == "0 logs open"
     first = guest("first.log")
     wait_for(lambda: show("StatusText") == "1 log open")
-    assert stored() == 2
+    assert stored() == 3
     complete([first])
     wait_for(lambda: show("StatusText") == "0 logs open")
-    assert stored() == 1
+    assert stored() == 2
     for path in (PATHS.log_socket, PATHS.admin_socket, PATHS.jsonrpc_socket):
         assert os.stat(path).st_mode & 0o777 == 0o600
     command("systemctl", "stop", SERVICE)
@@ -185,7 +186,7 @@ def kills() -> None:
         # (always as many write)
         guests[number].stop()
     complete(guests)
-    assert stored() == 1
+    assert stored() == 2
 
 
 def restart() -> None:
@@ -230,6 +231,58 @@ def ended() -> None:
     complete([again])
 
 
+def names() -> None:
+    """Tools find the daemon by virtlogd's name, also after it has executed itself anew."""
+    installed("Environment=VIRTLOGD_ARGS=-v")
+    for _ in range(2):
+        with client() as connected:
+            pid = str(connected.info().pid)
+            assert command("ps", "-C", "virtlogd", "-o", "pid=").split() == [pid]
+            assert command("pgrep", "-x", "virtlogd").split() == [pid]
+            if shutil.which("pidof"):
+                assert command("pidof", "virtlogd").split() == [pid]
+            shown = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
+            assert [one for one in shown if one] == [b"virtlogd", b"-v"]
+            assert connected.reexec()
+
+
+def wrong_file() -> None:
+    """A mistake in the file ends no daemon whose store has logs; else the unit fails at once."""
+    installed()
+    config = Path(PATHS.config)
+    good = config.read_text()
+    kept = guest("kept.log")
+    config.write_text(f"{good}\nmax_clients = many\n")
+    kill()
+    problem = f"{config}:4: configuration file syntax error: expecting a value"
+    wait_for(lambda: problem in show("StatusText"))
+    with client() as connected:
+        assert connected.info().limits["max_size"] == MAX_SIZE
+    kill()
+    with client() as connected:
+        assert connected.info().limits["max_size"] == MAX_SIZE
+    config.write_text(good)
+    command("systemctl", "reload", SERVICE)
+    wait_for(lambda: show("StatusText") == "1 log open")
+    complete([kept])
+    command("systemctl", "stop", SERVICE)
+    config.write_text("max_clients = many\n")
+    command("systemctl", "start", SERVICE, status=1)
+    assert show("ActiveState") == "failed"
+    assert show("ExecMainStatus") == str(Status.BAD_CONFIGURATION.value)
+    assert "expecting a value" in command("journalctl", "-b", "-u", SERVICE, "--no-pager")
+    # Clients who wait are no reason to try as fast as it can.
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(PATHS.log_socket)
+        wait_for(lambda: show("ActiveState") == "activating")
+        first = show("ExecMainStartTimestampMonotonic")
+        time.sleep(2)
+        assert show("ExecMainStartTimestampMonotonic") == first
+    config.write_text(good)
+    wait_for(lambda: show("ActiveState") != "activating")
+    command("systemctl", "start", SERVICE)
+
+
 def watchdog() -> None:
     """A daemon that hangs is ended and started anew, and its logs go on."""
     installed("WatchdogSec=1s")
@@ -253,12 +306,12 @@ def successor() -> None:
             assert connected.reexec()
             assert connected.info().pid == former.pid
         guests.append(guest(f"{len(guests)}.log"))
-    wait_for(lambda: stored() == len(guests) + 1)
+    wait_for(lambda: stored() == len(guests) + 2)
     guests.pop(0).stop()
-    wait_for(lambda: stored() == len(guests) + 1)
+    wait_for(lambda: stored() == len(guests) + 2)
     kill()
     complete(guests)
-    assert stored() == 1
+    assert stored() == 2
 
 
 def to_virtlogd() -> None:
@@ -277,7 +330,7 @@ def to_virtlogd() -> None:
         one.stop()
     for one in guests:
         assert one.failure is None
-    wait_for(lambda: stored() == 1)
+    wait_for(lambda: stored() == 2)
 
 
 def reload() -> None:
@@ -293,14 +346,14 @@ def reload() -> None:
 
 def full() -> None:
     """A log for which the store has no room is served, and a warning says what that means."""
-    installed("FileDescriptorStoreMax=4", "Environment=FDSTORE=4")
+    installed("FileDescriptorStoreMax=5", "Environment=FDSTORE=5")
     guests = [guest(f"{number}.log") for number in range(4)]
-    assert stored() == 3
+    assert stored() == 4
     journal = command("journalctl", "-b", "-u", SERVICE, "--no-pager")
     assert journal.count("store is full") == 1, journal
     guests.pop(0).stop()
     # One of those left out takes its place.
-    wait_for(lambda: show("StatusText") == "3 logs open" and stored() == 3)
+    wait_for(lambda: show("StatusText") == "3 logs open" and stored() == 4)
     complete(guests)
 
 
@@ -343,12 +396,12 @@ def many() -> None:
         write_ends = [
             connected.open(str(LOGS / f"{number}.log"), "test").write_end for number in range(count)
         ]
-    wait_for(lambda: stored() == count + 1)
+    wait_for(lambda: stored() == count + 2)
     kill()
     for number, write_end in enumerate(write_ends):
         os.write(write_end, b"%d\n" % number)
         os.close(write_end)
-    wait_for(lambda: stored() == 1)
+    wait_for(lambda: stored() == 2)
     assert all((LOGS / f"{n}.log").read_bytes() == b"%d\n" % n for n in range(count))
 
 

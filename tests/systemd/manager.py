@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from twisted_virtlog.systemd.names import pipe_inode
+
 _SECONDS = 60.0
 
 #: So often a daemon that says nothing is looked at.
@@ -123,7 +125,7 @@ class ServiceManager:
 
     def pipes(self) -> list[str]:
         """The names of the stored pipes."""
-        return [name for name in self.names if not name.startswith("journal")]
+        return [name for name in self.names if pipe_inode(name) is not None]
 
     @property
     def names(self) -> list[str]:

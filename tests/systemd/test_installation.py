@@ -54,10 +54,11 @@ def test_the_units_have_the_names_that_libvirt_depends_on() -> None:
 
 
 def test_the_service_tells_the_daemon_how_much_is_stored() -> None:
-    """Room for 16384 logs and two journals, and descriptors for them."""
+    """Room for 16384 logs, two journals and the configuration, and descriptors for them."""
     service = unit(units(Path("/d"))["virtlogd.service"])["Service"]
-    assert int(service["FileDescriptorStoreMax"]) == 16384 + 2
-    assert service["Environment"] == f"FDSTORE={service['FileDescriptorStoreMax']}"
+    assert int(service["FileDescriptorStoreMax"]) == 16384 + 3
+    text = units(Path("/d"))["virtlogd.service"]
+    assert f"\nEnvironment=FDSTORE={service['FileDescriptorStoreMax']}\n" in text
     assert int(service["LimitNOFILE"]) > 2 * 16384
 
 

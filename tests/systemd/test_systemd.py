@@ -32,6 +32,8 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.narrowed.__name__,
         inside.restart.__name__,
         inside.ended.__name__,
+        inside.names.__name__,
+        inside.wrong_file.__name__,
         inside.watchdog.__name__,
         inside.successor.__name__,
         inside.reload.__name__,

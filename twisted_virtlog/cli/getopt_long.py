@@ -19,15 +19,17 @@ class Option:
     """An option in its two forms.
 
     :ivar long: without the two dashes.
-    :ivar short: one letter.
+    :ivar short: one letter; empty if there is none.
     :ivar value: what its value is called; empty if it takes none.
     :ivar meaning: for the help.
+    :ivar exact: the long form must not be shortened.
     """
 
     long: str
     short: str
     value: str
     meaning: str
+    exact: bool = False
 
 
 def options_in(
@@ -52,7 +54,7 @@ def options_in(
 def _long_option(text: str, rest: list[str], table: Sequence[Option]) -> tuple[Option, str | None]:
     name, equals, value = text.partition("=")
     found = [option for option in table if option.long == name] or [
-        option for option in table if option.long.startswith(name)
+        option for option in table if option.long.startswith(name) and not option.exact
     ]
     if not found:
         raise UsageError(f"unrecognized option '--{text}'")

@@ -10,6 +10,8 @@ from typing import Any
 from twisted_virtlog.cli.getopt_long import Option, options_in
 
 _HELP = Option("help", "h", "", "Show this help.")
+#: virtlogd has no such option, so that what it takes for a short form of others stays one.
+_CHECK = Option("check", "", "", "Report all mistakes in the configuration, and end.", exact=True)
 _VERSION = Option("version", "V", "", "Show the version.")
 
 #: In the order in which virtlogd knows them, which is that of a message about an ambiguous one.
@@ -19,6 +21,7 @@ OPTIONS = (
     Option("config", "f", "FILE", "Configuration file, which must exist."),
     Option("timeout", "t", "SECONDS", "End after so long without clients and open logs; 0: never."),
     Option("pid-file", "p", "FILE", "Where to write the process id."),
+    _CHECK,
     _VERSION,
     _HELP,
 )
@@ -37,6 +40,7 @@ class Arguments:
     :ivar timeout: seconds without clients and open logs after which the daemon ends; 0: never.
     :ivar config: None for the default file, which may be missing.
     :ivar pid_file: None for the default path; empty for no file.
+    :ivar check: only look for mistakes in the configuration.
     """
 
     verbose: bool = False
@@ -44,6 +48,7 @@ class Arguments:
     timeout: int = 0
     config: str | None = None
     pid_file: str | None = None
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +94,7 @@ def usage(name: str) -> str:
 
     :param name: the program's.
     """
-    lines = [
-        f"  -{option.short}, --{option.long + (' ' + option.value if option.value else ''):<18}"
-        f" {option.meaning}"
-        for option in OPTIONS
-    ]
+    lines = [_explained(option) for option in OPTIONS]
     return "\n".join(
         [
             f"Usage: {name} [OPTION]...",
@@ -108,6 +109,12 @@ def usage(name: str) -> str:
             "",
         ]
     )
+
+
+def _explained(option: Option) -> str:
+    short = f"-{option.short}," if option.short else "   "
+    long = f"{option.long} {option.value}" if option.value else option.long
+    return f"  {short} --{long:<18} {option.meaning}"
 
 
 def _seconds(text: str) -> int:

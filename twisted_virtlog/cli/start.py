@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import sys
 from collections.abc import Mapping
@@ -17,22 +18,33 @@ from typing import cast
 from twisted.logger import Logger, globalLogBeginner
 
 from twisted_virtlog.binding import ListenError
+from twisted_virtlog.check import check
 from twisted_virtlog.cli.background import Outcome, Starter, go_to_background
 from twisted_virtlog.cli.options import Arguments
 from twisted_virtlog.cli.outcome import UNIT_VARIABLE, Status, say
 from twisted_virtlog.cli.pid_file import PidFileError, acquire
+from twisted_virtlog.cli.process_name import name_process
 from twisted_virtlog.config.paths import Paths, default_paths
-from twisted_virtlog.config.settings import ConfigError
-from twisted_virtlog.configuration import Configuration, Source
+from twisted_virtlog.config.settings import ConfigError, UnreadableConfig
+from twisted_virtlog.configuration import Configuration, LastGood, Source
 from twisted_virtlog.daemon import DaemonService, activated, default_endpoints
+from twisted_virtlog.escaping import visible
 from twisted_virtlog.handover import SIGNALS
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.run_directory import make_run_directory
 from twisted_virtlog.service import IDaemonReactor
 from twisted_virtlog.state import DaemonState, StateError
-from twisted_virtlog.successor import Image, Kind, Successor
+from twisted_virtlog.successor import VARIABLE, Image, Kind, Successor
+from twisted_virtlog.systemd.activation import Activation, read
+from twisted_virtlog.systemd.inherited import last_configuration
 from twisted_virtlog.systemd.invocation import invocation
 from twisted_virtlog.takeover import from_virtlogd, handed_over, own
+
+#: Of the process under the daemon's own unit, which has the name of virtlogd's too.
+_NAME = "virtlogd"
+
+#: A start that fails takes so long at least under the daemon's own unit.
+_BACK_OFF_SECONDS = 5
 
 
 def start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Status:
@@ -41,15 +53,72 @@ def start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Status
     :param name: the program's, for messages.
     :param environment: as the process got it.
     """
+    status = _start(name, asked, environment)
+    if _is_failure(status) and UNIT_VARIABLE in environment and VARIABLE not in environment:
+        _back_off(read(environment, os.getpid()), status)
+    return status
+
+
+def _start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Status:
     try:
         paths = default_paths(os.geteuid(), str(Path.home()), environment)
         source = _source(asked, paths, environment)
-        configuration = Configuration(source, paths.own_log if asked.daemon else None)
+        if asked.check:
+            return Status(check(name, source))
+        former = _Former(environment, paths)
+        background = paths.own_log if asked.daemon else None
+        configuration = Configuration(source, background, former.last_good())
     # Without a home directory there is a RuntimeError.
     except (ConfigError, OutputError, OSError, RuntimeError) as error:
-        say(f"{name}: {error}\n")
+        say(f"{name}: {visible(str(error))}\n")
+        is_file = isinstance(error, ConfigError) and not isinstance(error, UnreadableConfig)
+        if is_file and UNIT_VARIABLE in environment:
+            return Status.BAD_CONFIGURATION
         return Status.REFUSED
-    return _Start(name, asked, paths, configuration, environment).run()
+    return _Start(name, asked, paths, configuration, environment, former).run()
+
+
+def _is_failure(status: Status) -> bool:
+    return status not in {Status.DONE, Status.NOT_NEEDED}
+
+
+def _back_off(activation: Activation, status: Status) -> None:
+    """Keep the service manager from starting the daemon again in vain as fast as it can.
+
+    Where the manager does not start it again (a configuration that is wrong), clients do who wait
+    for it to accept them.
+    """
+    poller = select.poll()
+    for descriptors in activation.sockets.values():
+        for descriptor in descriptors:
+            poller.register(descriptor, select.POLLIN)
+    if status is not Status.BAD_CONFIGURATION or poller.poll(0):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signal.sigtimedwait(SIGNALS, _BACK_OFF_SECONDS)
+
+
+class _Former:
+    """What this process was before, or what a former one left in the service manager's store."""
+
+    def __init__(self, environment: Mapping[str, str], paths: Paths) -> None:
+        self.state: DaemonState | None = None
+        self.error: StateError | None = None
+        try:
+            self.state = handed_over(os.environ) or from_virtlogd(paths.restart_state, os.getpid())
+        except StateError as error:
+            self.error = error
+        self.is_tried = self.state is not None and self.state.pid != os.getpid()
+        resumed = self.state is not None or self.error is not None
+        self.invocation = invocation(environment, os.getpid(), resumed)
+
+    def last_good(self) -> LastGood | None:
+        """Return what to go by if the configuration is wrong; None if no log depends on it."""
+        activation = self.invocation.activation
+        if activation.pipes:
+            return LastGood(last_configuration(activation))
+        if self.state is not None and self.state.logs and not self.is_tried:
+            return LastGood(None)
+        return None
 
 
 def _source(asked: Arguments, paths: Paths, environment: Mapping[str, str]) -> Source:
@@ -70,9 +139,11 @@ class _Start:
         paths: Paths,
         configuration: Configuration,
         environment: Mapping[str, str],
+        former: _Former,
     ) -> None:
         self._name = name
         self._environment = environment
+        self._former = former
         self._asked = asked
         self._paths = paths
         self._configuration = configuration
@@ -89,14 +160,12 @@ class _Start:
         except OSError as error:
             reason = f"unable to create rundir {self._paths.run_directory}: {error.strerror}"
             return self._refused(reason, Status.NO_RUN_DIRECTORY)
-        try:
-            state = handed_over(os.environ) or from_virtlogd(self._paths.restart_state, os.getpid())
-        except StateError as error:
-            return self._refused(str(error), Status.FAILED)
+        if self._former.error is not None:
+            return self._refused(str(self._former.error), Status.FAILED)
+        if self._former.is_tried:
+            return Status.DONE
+        state = self._former.state
         if state is not None:
-            if state.pid != os.getpid():
-                # Only tried.
-                return Status.DONE
             own(state)
             self._state = state
         if self._asked.daemon and state is not None:
@@ -136,9 +205,11 @@ class _Start:
     def _serve(self) -> Status:
         from twisted.internet import reactor  # noqa: PLC0415 (see the module)
 
+        if UNIT_VARIABLE in self._environment:
+            name_process(_NAME, sys.argv[1:])
         running = cast(IDaemonReactor, reactor)
         globalLogBeginner.beginLoggingTo([self._configuration.own_log], redirectStandardIO=False)
-        invoked = invocation(self._environment, os.getpid(), resumed=self._state is not None)
+        invoked = self._former.invocation
         service = DaemonService(
             self._configuration,
             activated(default_endpoints(self._paths), invoked.activation, named=()),
@@ -171,7 +242,7 @@ class _Start:
         if self._starter is not None:
             self._starter.failed(reason)
         elif not self._configuration.own_log_is_on_standard_error:
-            say(f"{self._name}: {reason}\n")
+            say(f"{self._name}: {visible(reason)}\n")
         return status
 
 

@@ -81,11 +81,23 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
 def parse(text: bytes) -> list[Statement]:
-    """Give the statements in their order.
+    """Return the statements in their order.
 
     :raises GrammarError: the text is no configuration.
     """
-    return _Parser(text).statements()
+    statements, errors = parse_all(text)
+    if errors:
+        raise errors[0]
+    return statements
+
+
+def parse_all(text: bytes) -> tuple[list[Statement], list[GrammarError]]:
+    """Return the statements in their order, and the mistakes, of which libvirt reports the first.
+
+    After a mistake, reading goes on in the next line.
+    """
+    parser = _Parser(text)
+    return parser.statements(), parser.errors
 
 
 class _Parser:
@@ -94,15 +106,25 @@ class _Parser:
         self._at = 0
         self._line = 1
         self._counted_to = 0
+        self.errors: list[GrammarError] = []
 
     def statements(self) -> list[Statement]:
         found: list[Statement] = []
         while self._at < len(self._text):
-            statement = self._statement()
-            if statement is not None:
-                found.append(statement)
-            self._separator()
+            try:
+                statement = self._statement()
+                self._separator()
+            except GrammarError as error:
+                self.errors.append(error)
+                self._skip_line()
+            else:
+                if statement is not None:
+                    found.append(statement)
         return found
+
+    def _skip_line(self) -> None:
+        ends = [self._text.find(end, self._at) for end in (b"\r", b"\n")]
+        self._at = 1 + min((end for end in ends if end >= 0), default=len(self._text))
 
     def _statement(self) -> Statement | None:
         self._skip(_BLANKS_AND_LINE_ENDS)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from twisted_virtlog.config.grammar import GrammarError, Integer, Statement, String, parse
+from twisted_virtlog.config.grammar import Integer, Statement, String, parse_all
 from twisted_virtlog.logs.rotation import MAX_BACKUPS
 from twisted_virtlog.ownlog.spec import SpecError, parse_filters, parse_level, parse_outputs
 
@@ -45,6 +45,10 @@ class ConfigError(Exception):
         self.key = key
         self.problem = problem
         self.remedy = remedy
+
+
+class UnreadableConfig(ConfigError):
+    """The file cannot be read, which is not for its text to say."""
 
 
 Check = Callable[[Any], str]
@@ -132,6 +136,60 @@ class Settings:
 _KEYS = {one.name: one for one in fields(Settings)}
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What a configuration file's text comes to.
+
+    :ivar settings: those of the keys that are right; the others have their defaults.
+    :ivar errors: why the text as a whole cannot be used, beginning with the one that libvirt finds.
+    :ivar warnings: about what has no effect or will fail.
+    """
+
+    settings: Settings
+    errors: tuple[ConfigError, ...]
+    warnings: tuple[str, ...]
+
+
+def examine(file: str, text: bytes) -> Examined:
+    """Find all that is right and all that is wrong in a configuration file's text.
+
+    :param file: its name, for messages.
+    """
+    statements, mistakes = parse_all(text)
+    errors = [
+        ConfigError(
+            file,
+            f"configuration file syntax error: {error.problem}",
+            'write lines as max_size = 2097152 or log_outputs = "3:stderr"',
+            error.line,
+        )
+        for error in mistakes
+    ]
+    values: dict[str, Any] = {}
+    warnings = []
+    seen = set()
+    for statement in statements:
+        name = statement.name
+        if name not in _KEYS:
+            warnings.append(f"{file}:{statement.line}: {name}: no such key; it has no effect")
+        elif name in seen:
+            # As in libvirt.
+            warnings.append(f"{file}:{statement.line}: {name}: set before; the first value holds")
+        else:
+            seen.add(name)
+            try:
+                value = values[name] = _checked(file, statement)
+            except ConfigError as error:
+                errors.append(error)
+                continue
+            if name == "max_backups" and value > MAX_BACKUPS:
+                warnings.append(
+                    f"{file}:{statement.line}: max_backups: {value} is more than {MAX_BACKUPS};"
+                    " every open, read and append will be refused"
+                )
+    return Examined(Settings(**values), tuple(errors), tuple(warnings))
+
+
 def load(file: str, text: bytes) -> tuple[Settings, list[str]]:
     """Make settings of a configuration file's text.
 
@@ -139,32 +197,33 @@ def load(file: str, text: bytes) -> tuple[Settings, list[str]]:
     :returns: the settings, and warnings about what has no effect or will fail.
     :raises ConfigError: it cannot be used.
     """
+    examined = examine(file, text)
+    if examined.errors:
+        raise examined.errors[0]
+    return examined.settings, list(examined.warnings)
+
+
+def read_text(file: str, required: bool) -> bytes:
+    """Read a configuration file.
+
+    :param required: whether it must exist; one that does not is empty otherwise.
+    :raises UnreadableConfig: it cannot be read.
+    """
     try:
-        statements = parse(text)
-    except GrammarError as error:
-        raise ConfigError(
-            file,
-            f"configuration file syntax error: {error.problem}",
-            'write lines as max_size = 2097152 or log_outputs = "3:stderr"',
-            error.line,
-        ) from error
-    values: dict[str, Any] = {}
-    warnings = []
-    for statement in statements:
-        name = statement.name
-        if name not in _KEYS:
-            warnings.append(f"{file}:{statement.line}: {name}: no such key; it has no effect")
-        elif name in values:
-            # As in libvirt.
-            warnings.append(f"{file}:{statement.line}: {name}: set before; the first value holds")
-        else:
-            value = values[name] = _checked(file, statement)
-            if name == "max_backups" and value > MAX_BACKUPS:
-                warnings.append(
-                    f"{file}:{statement.line}: max_backups: {value} is more than {MAX_BACKUPS};"
-                    " every open, read and append will be refused"
-                )
-    return Settings(**values), warnings
+        with open(file, "rb") as opened:
+            text = opened.read(_MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        if not required:
+            return b""
+        problem = f"Failed to open file '{file}': {error.strerror}"
+        raise UnreadableConfig(file, problem, "name a file that exists") from error
+    except OSError as error:
+        problem = f"Failed to read file '{file}': {error.strerror}"
+        raise UnreadableConfig(file, problem, "name a file that can be read") from error
+    if len(text) > _MAX_FILE_BYTES:
+        problem = f"Failed to read file '{file}': Value too large for defined data type"
+        raise UnreadableConfig(file, problem, f"write at most {_MAX_FILE_BYTES} bytes")
+    return text
 
 
 def read(file: str, required: bool) -> tuple[Settings, list[str]]:
@@ -174,21 +233,7 @@ def read(file: str, required: bool) -> tuple[Settings, list[str]]:
     :returns: see :func:`load`.
     :raises ConfigError: it cannot be read or used.
     """
-    try:
-        with open(file, "rb") as opened:
-            text = opened.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        if not required:
-            return Settings(), []
-        problem = f"Failed to open file '{file}': {error.strerror}"
-        raise ConfigError(file, problem, "name a file that exists") from error
-    except OSError as error:
-        problem = f"Failed to read file '{file}': {error.strerror}"
-        raise ConfigError(file, problem, "name a file that can be read") from error
-    if len(text) > _MAX_FILE_BYTES:
-        problem = f"Failed to read file '{file}': Value too large for defined data type"
-        raise ConfigError(file, problem, f"write at most {_MAX_FILE_BYTES} bytes")
-    return load(file, text)
+    return load(file, read_text(file, required))
 
 
 def with_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from twisted_virtlog.systemd.names import JOURNALS, pipe_inode
+from twisted_virtlog.systemd.names import CONFIGURATION, JOURNALS, pipe_inode
 
 #: The first descriptor handed over; SD_LISTEN_FDS_START of sd_listen_fds(3).
 FIRST = 3
@@ -33,6 +33,7 @@ class Activation:
     :ivar sockets: by the name of the server that is to listen on them.
     :ivar pipes: the inode number that each stored pipe should have.
     :ivar journals: the names of the stored journals.
+    :ivar configurations: those of the text of the last configuration that was right; one, or none.
     :ivar unclaimed: the names of those that nobody knows.
     :ivar mistake: why the variables say nothing, if they should.
     """
@@ -40,6 +41,7 @@ class Activation:
     sockets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     pipes: Mapping[int, int] = field(default_factory=dict)
     journals: Mapping[int, str] = field(default_factory=dict)
+    configurations: tuple[int, ...] = ()
     unclaimed: Mapping[int, str] = field(default_factory=dict)
     mistake: str | None = None
 
@@ -47,7 +49,7 @@ class Activation:
     def descriptors(self) -> list[int]:
         """All of them."""
         sockets = [one for group in self.sockets.values() for one in group]
-        return [*sockets, *self.pipes, *self.journals, *self.unclaimed]
+        return [*sockets, *self.pipes, *self.journals, *self.configurations, *self.unclaimed]
 
 
 NOTHING = Activation()
@@ -81,6 +83,7 @@ def _sorted(names: Mapping[int, str]) -> Activation:
     sockets: dict[str, tuple[int, ...]] = {}
     pipes: dict[int, int] = {}
     journals: dict[int, str] = {}
+    configurations: list[int] = []
     unclaimed: dict[int, str] = {}
     for descriptor, name in names.items():
         inode = pipe_inode(name)
@@ -89,8 +92,10 @@ def _sorted(names: Mapping[int, str]) -> Activation:
             sockets[server] = (*sockets.get(server, ()), descriptor)
         elif name in JOURNALS:
             journals[descriptor] = name
+        elif name == CONFIGURATION:
+            configurations.append(descriptor)
         elif inode is not None:
             pipes[descriptor] = inode
         else:
             unclaimed[descriptor] = name
-    return Activation(sockets, pipes, journals, unclaimed)
+    return Activation(sockets, pipes, journals, tuple(configurations), unclaimed)

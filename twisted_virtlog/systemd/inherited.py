@@ -70,6 +70,8 @@ def take(activation: Activation, strictly: bool) -> None:
                 f"descriptor {descriptor} should have been handed over, as LISTEN_FDS says, and"
                 f" cannot be used: {error.strerror}"
             ) from error
+    # (read before, if at all)
+    close_all(activation.configurations)
     named = {descriptor: pipe_name(inode) for descriptor, inode in activation.pipes.items()}
     for descriptor, name in {**named, **activation.unclaimed}.items():
         if strictly and _is_socket(descriptor):
@@ -85,6 +87,14 @@ def take(activation: Activation, strictly: bool) -> None:
             "descriptor {name} of the service manager's store is closed: nobody knows it", name=name
         )
         close_all([descriptor])
+
+
+def last_configuration(activation: Activation) -> bytes | None:
+    """Return the text of the last configuration that was right; None if it is not in the store."""
+    for descriptor in activation.configurations:
+        with suppress(OSError):
+            return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    return None
 
 
 def stored(activation: Activation) -> Stored:

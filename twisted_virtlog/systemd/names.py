@@ -13,6 +13,9 @@ import string
 #: of a newer release has one of them, the third takes its place. No pipe's name has a hyphen.
 JOURNALS = ("journal-a", "journal-b", "journal-c")
 
+#: The text of the last configuration that was right.
+CONFIGURATION = "last-configuration"
+
 #: So many bytes of names are stored, each with its separator; MAX_ARG_STRLEN of execve(2), without
 #: room for the variable's own name and for those of sockets and journals.
 MOST_BYTES = 128 * 1024 - 1024

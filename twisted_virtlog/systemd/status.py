@@ -7,22 +7,34 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_virtlog.clock import Clock
+from twisted_virtlog.escaping import visible
 from twisted_virtlog.systemd.notify import Notifier
 
 #: One status in so many seconds at most.
 _PERIOD_SECONDS = 1.0
 
+#: Characters of a note; the manager takes datagrams of 4096 bytes.
+_LONGEST_NOTE = 900
 
-def status(logs: int, left: int = 0) -> str:
-    """Say how many logs are open, and how many pipes are left for a newer release."""
+
+def status(logs: int, left: int = 0, note: str = "") -> str:
+    """Say in one line how many logs are open, and what else there is to say.
+
+    :param left: how many pipes are left for a newer release.
+    """
     said = f"STATUS={logs} {'log' if logs == 1 else 'logs'} open"
     if left:
         said += f"; {left} {'pipe' if left == 1 else 'pipes'} left for a newer release"
-    return said
+    return f"{said}; {visible(note)[:_LONGEST_NOTE]}" if note else said
 
 
 class StatusLine:
-    """What ``systemctl status`` shows."""
+    """What ``systemctl status`` shows.
+
+    :ivar note: shown besides the number of logs; may be set, before :meth:`changed`.
+    """
+
+    note = ""
 
     def __init__(
         self,
@@ -49,7 +61,7 @@ class StatusLine:
 
     def text(self) -> str:
         """Give the assignment for a message that says more, and takes the place of the next."""
-        self._said = status(self._count(), self._left())
+        self._said = status(self._count(), self._left(), self.note)
         return self._said
 
     def stop(self) -> None:
@@ -60,5 +72,5 @@ class StatusLine:
 
     def _due(self) -> None:
         self._call = None
-        if status(self._count(), self._left()) != self._said:
+        if status(self._count(), self._left(), self.note) != self._said:
             self._notifier.send(self.text())

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted_virtlog.state import Kept, OpenLogState
 from twisted_virtlog.systemd.inherited import Stored
 from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
-from twisted_virtlog.systemd.names import Room, next_journal, pipe_name
+from twisted_virtlog.systemd.names import CONFIGURATION, Room, next_journal, pipe_name
 from twisted_virtlog.systemd.notify import Notifier
 
 _STORE = "FDSTORE=1"
@@ -30,6 +30,11 @@ _NO_POLL = "FDPOLL=0"
 
 #: The journal's own, two of them while it is replaced.
 _JOURNAL_DESCRIPTORS = 2
+
+#: The text of the configuration.
+_CONFIGURATION_DESCRIPTORS = 1
+
+_OTHERS = _JOURNAL_DESCRIPTORS + _CONFIGURATION_DESCRIPTORS
 
 
 class DescriptorStore:
@@ -52,7 +57,7 @@ class DescriptorStore:
         :param changed: called when a log was opened or closed.
         """
         self._notifier = notifier
-        self._room = Room(None if most is None else max(0, most - _JOURNAL_DESCRIPTORS))
+        self._room = Room(None if most is None else max(0, most - _OTHERS))
         self._former = former
         self._restored = {pipe_name(os.fstat(log.pipe).st_ino) for log in self.restored()}
         self._changed = changed
@@ -147,6 +152,19 @@ class DescriptorStore:
             # Not begun: all that was restored is in the store still.
             return True
         return self._journal is not None and pipe_name(pipe) in self._room
+
+    def keep_configuration(self, text: bytes) -> None:
+        """Store the text of the configuration that holds, in the place of a former one."""
+        try:
+            with open(os.memfd_create("configuration", os.MFD_CLOEXEC), "wb") as file:
+                file.write(text)
+                file.flush()
+                self._notifier.send(_REMOVE, _NAME + CONFIGURATION)
+                self._notifier.send(
+                    _STORE, _NAME + CONFIGURATION, _NO_POLL, descriptor=file.fileno()
+                )
+        except OSError as error:
+            self._logger.warn("the configuration's text cannot be kept: {error}", error=error)
 
     # A hand-over to the daemon's next image, and the end.
 

@@ -56,6 +56,18 @@ class Supervision:
         """Say that the daemon serves, at its start or after it read its configuration again."""
         self._notifier.send("READY=1", self._status.text())
 
+    def note(self, text: str) -> None:
+        """Say something in the status besides the number of logs, until another note comes.
+
+        :param text: empty for nothing.
+        """
+        self._status.note = text
+        self._status.changed()
+
+    def keep_configuration(self, text: bytes) -> None:
+        """Keep the text of the configuration that holds, for a start at which the file is wrong."""
+        self._store.keep_configuration(text)
+
     def reloading(self) -> None:
         """Say that the daemon reads its configuration again."""
         now = round(self._clock.seconds() * _MICROSECONDS)
@@ -96,6 +108,12 @@ class Unsupervised:
     keeper: Keeper = NO_KEEPER
 
     def ready(self) -> None:
+        """See Supervision."""
+
+    def note(self, text: str) -> None:
+        """See Supervision."""
+
+    def keep_configuration(self, text: bytes) -> None:
         """See Supervision."""
 
     def reloading(self) -> None:
