@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import pytest
 from tests.systemd.conftest import StartManager
 from tests.systemd.manager import ServiceManager
 from tests.systemd.writers import Guest
-from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client import BlockingClient, RemoteError
 
 SECONDS = 60.0
 
@@ -21,6 +23,9 @@ SECONDS = 60.0
 PAUSE_SECONDS = 0.001
 
 MAX_BACKUPS = 32
+
+#: What a file takes while the disk is full.
+FULL_BYTES = 100_000
 
 
 def listening(manager: ServiceManager, directory: Path) -> None:
@@ -99,3 +104,41 @@ def test_a_hundred_kills_cost_no_byte(tmp_path: Path, supervised: StartManager) 
     """The same at 100 moments."""
     settings = ("max_size = 2000000", f"max_backups = {MAX_BACKUPS}")
     endure(tmp_path, supervised(*settings), 100, seed=3)
+
+
+def test_guests_that_followed_one_another_on_a_full_disk_outlive_kills(
+    tmp_path: Path, supervised: StartManager
+) -> None:
+    """All pipes of the log come back, and their output goes into the file in order."""
+    manager = supervised('on_write_error = "block"')
+    listening(manager, tmp_path)
+    manager.start()
+    log = str(tmp_path / "guest.log")
+    expected = b""
+    with client(tmp_path) as connected:
+        for number in range(4):
+            write_end = connected.open(log, "test").write_end
+            # (the journal is a file too, and must fit)
+            resource.prlimit(manager.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, -1))
+            written = b"%d" % number * (FULL_BYTES + 1000)
+            os.write(write_end, written)
+            expected += written
+            with pytest.raises(RemoteError, match="File too large"):
+                connected.position(log)
+            if number < 3:
+                os.close(write_end)
+    manager.settle()
+    assert len(manager.pipes()) == 4
+    for wait in (False, True):
+        manager.kill()
+        manager.start(wait=wait)
+    with client(tmp_path) as connected:
+        # The file counts as failing until it is tried again.
+        while connected.list()[0].state != "open":
+            pass
+        assert connected.position(log).offset == len(expected)
+        assert Path(log).read_bytes() == expected
+        os.close(write_end)
+        while connected.list():
+            pass
+    manager.wait_for(lambda: manager.pipes() == [])
