@@ -226,6 +226,22 @@ class FilesState(Struct, frozen=True, omit_defaults=True):
     current: EndedFile | None = None
 
 
+class Stranded(Struct, frozen=True):
+    """Bytes that left a log's pipe and are to be written before all others.
+
+    Another program cut the file while they were written, so that they stood behind a hole.
+
+    :ivar inode: the inode number of that file.
+    :ivar offset: the size that the file was cut to, which is where they belong.
+    :ivar end: the size of the file while they are behind the hole.
+    """
+
+    inode: int
+    offset: int
+    end: int
+    data: bytes
+
+
 class LogDetails(Struct, frozen=True, omit_defaults=True):
     """What virtlogd does not know of a log.
 
@@ -240,6 +256,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     :ivar log: the log's path, where the record has another spelling of it; see
         :func:`former_path`.
     :ivar files: None if there is nothing to be known.
+    :ivar stranded: see Writer.
     """
 
     opened_at: datetime
@@ -256,6 +273,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     left: int | None = None
     log: str | None = None
     files: FilesState | None = None
+    stranded: Stranded | None = None
 
 
 class OpenLogState(Struct, frozen=True):

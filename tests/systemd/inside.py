@@ -35,8 +35,12 @@ MAX_SIZE = 2_000_000
 MAX_BACKUPS = 32
 PAUSE_SECONDS = 0.001
 
+#: An access control list, and the place of a user or group where there is none.
+ACL = "system.posix_acl_access"
+ANY = 0xFFFFFFFF
+
 #: The highest that systemd-analyze may say, times 10.
-MOST_EXPOSED = 15
+MOST_EXPOSED = 17
 
 _SECONDS = 30.0
 _LOOK_SECONDS = 0.01
@@ -163,6 +167,34 @@ def analysis() -> None:
     assert command("systemd-analyze", "verify", *names) == ""
     threshold = f"--threshold={MOST_EXPOSED}"
     command("systemd-analyze", "security", "--no-pager", threshold, SERVICE)
+
+
+def attributes() -> None:
+    """What an administrator set on a log's file is kept when it is rotated."""
+    installed()
+    config = Path(PATHS.config)
+    config.write_text("max_size = 1000\nmax_backups = 1\n")
+    path = LOGS / "kept.log"
+    acl = struct.pack(
+        "<IHHIHHIHHIHHIHHI", 2, 1, 6, ANY, 2, 4, 1234, 4, 4, ANY, 16, 4, ANY, 32, 0, ANY
+    )
+    with client() as connected:
+        os.close(connected.open(str(path), "test").write_end)
+        connected.append(str(path), "x" * 1000)
+        os.chown(path, 12, 34)
+        os.chmod(path, 0o640)
+        supported = True
+        try:
+            os.setxattr(path, ACL, acl)
+        except OSError:
+            supported = False
+        connected.append(str(path), "next")
+    status = path.stat()
+    assert status.st_size == 4
+    assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, 12, 34)
+    assert not supported or os.getxattr(path, ACL) == acl
+    journal = command("journalctl", "-b", "-u", SERVICE, "--no-pager")
+    assert "does not have" not in journal, journal
 
 
 def narrowed() -> None:

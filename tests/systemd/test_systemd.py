@@ -29,6 +29,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
     [
         inside.activation.__name__,
         inside.analysis.__name__,
+        inside.attributes.__name__,
         inside.narrowed.__name__,
         inside.restart.__name__,
         inside.ended.__name__,

@@ -27,6 +27,7 @@ from twisted_virtlog.errors import (
     UnsupportedBackups,
 )
 from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.logs.attributes import Attributes
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
@@ -94,6 +95,7 @@ class LogHandler:
         self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._clock = clock
         self._in_thread = in_thread
+        self._keep_attributes = Attributes()
         self._remove = Remover(in_thread, len(os.sched_getaffinity(0)))
         self._settings = settings
         # By the caller's spelling and, if that is another, by the name of the real file.
@@ -324,7 +326,13 @@ class LogHandler:
             self.pipes.adopt(pipe)
             steps_left = details.steps_left if details else 0
             limits = self._settings.limits
-            writer = Writer(file, limits, steps_left=steps_left, remove=self._remove)
+            writer = Writer(
+                file,
+                limits,
+                steps_left=steps_left,
+                remove=self._remove,
+                keep_attributes=self._keep_attributes,
+            )
             log = OpenLog(self, pipe, writer, path, real_path, state.driver, state.domain)
             log.resume(details, self._adopt_former(former, log.opened_at))
         except OSError as error:
@@ -457,7 +465,13 @@ class LogHandler:
     def _make_writer(self, path: str, truncate: bool) -> Writer:
         try:
             limits = self._settings.limits
-            return Writer(link_target(path), limits, truncate, remove=self._remove)
+            return Writer(
+                link_target(path),
+                limits,
+                truncate,
+                remove=self._remove,
+                keep_attributes=self._keep_attributes,
+            )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
 

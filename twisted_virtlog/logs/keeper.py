@@ -27,7 +27,9 @@ class Keeper(Protocol):
         """Keep a log before its opener hears of it."""
 
     def outage(self, log: OpenLogState) -> None:
-        """Note what is new of a log: bytes were dropped, its file says so, or it has a successor.
+        """Note what is new of a log.
+
+        Bytes were dropped, its file says so, bytes are stranded, or it has a successor.
 
         The record takes the place of the former one of the same pipe.
         """

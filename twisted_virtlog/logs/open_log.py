@@ -139,8 +139,8 @@ class OpenLog:
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
         pipe. Then nothing is left to do, unless the guest is gone.
         """
-        moved = self.writer.take(self._pipe, PIECE_BYTES)
-        if moved:
+        moved = self._take(PIECE_BYTES)
+        if moved or self.outage is not None:
             return moved
         waiting = bytes_waiting(self._pipe)
         if waiting:
@@ -164,8 +164,8 @@ class OpenLog:
         if self.outage is None:
             waiting = bytes_waiting(self._pipe)
             if waiting:
-                left = waiting - self.writer.take(self._pipe, waiting)
-                if left:
+                left = waiting - self._take(waiting)
+                if left and self.outage is None:
                     self._move(left)
         if self.outage is not None:
             failure = self.outage.failure
@@ -328,6 +328,7 @@ class OpenLog:
                 gone=tuple(self.writer.gone),
                 order=self._order,
                 files=self.writer.known_files,
+                stranded=self.writer.stranded,
             ),
         )
 
@@ -345,6 +346,7 @@ class OpenLog:
             self.writer.rollovers = details.rollovers
             self.writer.gone = details.gone
             self.writer.known_files = details.files
+            self.writer.stranded = details.stranded
             if details.outage is not None:
                 self.outage = Outage.resumed(details.outage, self.path)
                 self._owner.log_failing(self)
@@ -352,6 +354,8 @@ class OpenLog:
         self._owner.watch.add_or_poll(self._pipe, self)
         try:
             self.writer.reopen()
+            if self.writer.stranded is not None:
+                self.writer.ready()
         except SystemFailure as failure:
             self._fail(failure)
 
@@ -397,7 +401,7 @@ class OpenLog:
             self._recover(outage)
         kept = keeps(self.number)
         left = sum(one.left for one in self._former if not keeps(one.number))
-        left += 0 if kept else bytes_waiting(self._pipe)
+        left += 0 if kept else bytes_waiting(self._pipe) + self._stranded
         self.lost += left
         unsaid = left + (outage.lost if outage and not kept else 0)
         if unsaid:
@@ -509,7 +513,20 @@ class OpenLog:
 
     def _not_written(self, failure: SystemFailure) -> NotWritten:
         waiting = sum(one.left for one in self._former) + bytes_waiting(self._pipe)
-        return NotWritten(failure.action, failure.errno, self.path, waiting)
+        return NotWritten(failure.action, failure.errno, self.path, waiting + self._stranded)
+
+    @property
+    def _stranded(self) -> int:
+        """How many bytes have left the pipe, and are not in the file."""
+        stranded = self.writer.stranded
+        return len(stranded.data) if stranded else 0
+
+    def _take(self, most: int) -> int:
+        try:
+            return self.writer.take(self._pipe, most)
+        except SystemFailure as failure:
+            self._fail(failure)
+            return 0
 
     def _move(self, count: int) -> None:
         failure = self._try(count)
@@ -538,7 +555,7 @@ class OpenLog:
 
     def _try_pipe(self, pipe: int, count: int) -> SystemFailure | None:
         try:
-            if count:
+            if count or self.writer.stranded is not None:
                 owner, writer = self._owner, self.writer
                 source = PipeSource(pipe, owner.scratch, owner.sink, writer.splices)
                 writer.write(source, count)

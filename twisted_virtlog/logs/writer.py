@@ -1,22 +1,25 @@
 """Writes one log's files: carries out the steps of rotation.py and owns the current file.
 
 The file is not opened for append, as splice(2) refuses that. So before each write the writer asks
-the file for its size, and goes on at its end when someone cut it or wrote to it meanwhile.
+the file for its size, and goes on at its end when someone cut it or wrote to it meanwhile. If it is
+cut between the two, see tail.py, the write is taken back and made once more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.logs import identity
+from twisted_virtlog.logs.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.lineage import Lineage
 from twisted_virtlog.logs.placeholders import PLACEHOLDERS, SMALL_BYTES
 from twisted_virtlog.logs.removal import AT_ONCE, Remover
@@ -30,6 +33,7 @@ from twisted_virtlog.logs.rotation import (
     Remove,
     Rename,
     RollOverStep,
+    backup_paths,
     check_backups,
     fits,
     interrupted_steps,
@@ -41,11 +45,15 @@ from twisted_virtlog.logs.rotation import (
     unfinished_steps,
 )
 from twisted_virtlog.logs.sources import MessageSource, Source
-from twisted_virtlog.state import EndedFile, FilesState
+from twisted_virtlog.logs.stranded import put_back, take_back
+from twisted_virtlog.logs.tail import Tail
+from twisted_virtlog.state import EndedFile, FilesState, Stranded
 from twisted_virtlog.values import Position
 
+T = TypeVar("T")
+
 # O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
-_OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 _FILE_MODE = 0o600
 
@@ -97,7 +105,10 @@ class Writer:
     :ivar rollovers: files begun anew since then.
     :ivar splices: whether the file takes splice(2); false once it refused.
     :ivar lineage: where bytes are missing among the log's files.
-    :ivar note: called after a change of ``lineage`` that a crash must not undo.
+    :ivar stranded: bytes that are counted as written and are not in the file, because another
+        program cut it; the next write begins with them. None nearly always.
+    :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
+        of ``stranded``, before the file is touched.
     """
 
     __slots__ = (
@@ -108,17 +119,21 @@ class Writer:
         "_given_up",
         "_gone",
         "_inode",
+        "_keep_attributes",
         "_left",
+        "_made",
         "_remove",
         "_replaced_at",
         "_rotates",
         "_steps",
+        "_tail",
         "limits",
         "lineage",
         "note",
         "path",
         "rollovers",
         "splices",
+        "stranded",
         "written",
     )
 
@@ -129,6 +144,7 @@ class Writer:
         truncate: bool = False,
         steps_left: int | None = None,
         remove: Remover = AT_ONCE,
+        keep_attributes: Attributes | None = None,
     ) -> None:
         """Open the file at its end, creating it with mode 0600.
 
@@ -136,6 +152,7 @@ class Writer:
         :param steps_left: go on where the writer of another process stopped, see
             :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
         :param remove: removes old files.
+        :param keep_attributes: gives a new file those of the former one; None keeps none.
         :raises SystemFailure: it cannot be opened or removed.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
@@ -146,8 +163,13 @@ class Writer:
         self.rollovers = 0
         self.splices = True
         self.lineage = Lineage()
+        self.stranded: Stranded | None = None
         self.note: Callable[[], object] = _nobody
+        self._tail: Tail | None = None
         self._remove = remove
+        self._keep_attributes = keep_attributes
+        # Whether the current file was made, and not found.
+        self._made = False
         self._steps: Sequence[RollOverStep] = ()
         # The inodes of files that rotation removed lately.
         self._gone: deque[int] | None = None
@@ -179,7 +201,11 @@ class Writer:
 
         :raises SystemFailure: it cannot be opened; the next write tries again.
         """
-        self._use(self._open())
+        file = self._open()
+        if self._steps:
+            # Another process began this rollover.
+            self._keep(self._attributes(), file)
+        self._use(file)
 
     def renew(self, error: int) -> None:
         """Prepare a retry: let go of a descriptor that may be dead, and look where the path leads.
@@ -261,12 +287,11 @@ class Writer:
         """
         size = self.ready()
         max_size = self.limits.max_size if self._rotates else 0
-        if fits(size, count, max_size):
+        moved = 0
+        if count and fits(size, count, max_size):
             # As nearly always; the steps below would come to the same.
             moved = self._move(source, size, count)
-            size += moved
-        else:
-            moved = 0
+            size = self._settled(size, moved)
         while moved < count:
             step = next_step(size, count - moved, moved % chunk, chunk, max_size)
             full = False
@@ -283,7 +308,7 @@ class Writer:
             # A look is never moved in part: at most 80 bytes, and they end the file.
             done = self._move(source, size, length)
             moved += done
-            size += done
+            size = self._settled(size, done)
             if full and done == length:
                 self._roll_over()
                 size = self.ready()
@@ -294,10 +319,12 @@ class Writer:
         :param most: bytes; a multiple of a chunk.
         :returns: bytes that were written; 0 if none wait, or if it is for :meth:`write` to see to
             a rollover, or to a file that fails.
+        :raises SystemFailure: see the class; the bytes are stranded, and count as written.
         """
-        if self._steps or not self.splices:
+        if self._steps or self.stranded is not None or not self.splices:
             return 0
         file = self._file
+        tail = self._tail
         try:
             status = os.fstat(file)
             size = status.st_size
@@ -306,6 +333,8 @@ class Writer:
                 return 0
             if size < self._end:
                 self.see_size(size)
+            if tail is not None and size != tail.end:
+                size = tail.look(file, size)
             moved = os.splice(pipe, file, most, None, size, os.SPLICE_F_NONBLOCK)
         except OSError as error:
             if error.errno == errno.EINVAL:
@@ -313,6 +342,8 @@ class Writer:
             return 0
         self.written += moved
         self._end = size + moved
+        if moved and tail is not None and tail.is_cut(file, size, moved):
+            self._take_back(tail, size)
         return moved
 
     def append(self, message: bytes) -> None:
@@ -329,6 +360,9 @@ class Writer:
         except SystemFailure:
             # What a rollover has moved away cannot be taken back.
             if self.rollovers == rollovers and not self._steps:
+                if self.stranded is not None:
+                    begin = min(begin, self.stranded.offset)
+                    self._strand(None)
                 self._cut(begin)
                 self.written = written
             raise
@@ -438,8 +472,54 @@ class Writer:
         size = status.st_size
         if size < self._end:
             self.see_size(size)
+        if self.stranded is not None:
+            self._put_back()
+            size = self._status().st_size
+        if self._tail is not None and size != self._tail.end:
+            size = self._tail.look(self._file, size)
         self._end = size
         return size
+
+    def _settled(self, offset: int, count: int) -> int:
+        """See that what was written is at the file's end; return the file's size.
+
+        :param offset: where the write began, and ``count`` how many bytes it wrote.
+        :raises SystemFailure: see the class.
+        """
+        tail = self._tail
+        if count and tail is not None and tail.is_cut(self._file, offset, count):
+            self._take_back(tail, offset)
+            return self.ready()
+        return offset + count
+
+    def _take_back(self, tail: Tail, offset: int) -> None:
+        """Write once more, where the file ends, what was written behind a hole.
+
+        :param offset: where the write began that made the hole.
+        :raises SystemFailure: see the class.
+        """
+        try:
+            if take_back(self._file, self._inode, offset, tail, self._strand):
+                self._put_back()
+        except OSError as error:
+            raise self._failure(f"Unable to write to file {self.path}", error) from error
+
+    def _put_back(self) -> None:
+        stranded = self.stranded
+        if stranded is None:
+            return
+        if stranded.inode == self._inode:
+            self.see_size(stranded.offset)
+        try:
+            put_back(stranded, self._file, self._inode, self._tail, self._strand)
+            self._end = os.fstat(self._file).st_size
+        except OSError as error:
+            raise self._failure(f"Unable to write to file {self.path}", error) from error
+        self._strand(None)
+
+    def _strand(self, stranded: Stranded | None) -> None:
+        self.stranded = stranded
+        self.note()
 
     def _status(self) -> os.stat_result:
         try:
@@ -549,6 +629,7 @@ class Writer:
 
     def _begin(self) -> None:
         """Open the file, or a new one; see :meth:`_replace`."""
+        former = self._attributes()
         tries = 0
         if self._gone:
             now = time.monotonic()
@@ -560,12 +641,28 @@ class Writer:
             self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
             file = self._open_sparing()
             tries -= 1
+        self._keep(former, file)
         _close(self._file)
         self._use(file)
 
     def _is_taken_for_removed(self, file: int) -> bool:
         status = os.fstat(file)
         return status.st_size == 0 and status.st_ino in self.gone
+
+    def _attributes(self) -> Held | None:
+        """Return what the file has that a new one is to have, too."""
+        if self._keep_attributes is None:
+            return None
+        if self._file >= 0:
+            return held_by(self._file)
+        # (a rollover that another process began)
+        return held_by_path(backup_paths(self.path, 1)[0]) if self._steps else None
+
+    def _keep(self, former: Held | None, file: int) -> None:
+        """Give a new file what the former one had."""
+        # (one that somebody put there may be a link to a file of others)
+        if self._keep_attributes is not None and former is not None and self._made:
+            self._keep_attributes(former, file, self.path)
 
     def _use(self, file: int) -> None:
         self._file = file
@@ -575,6 +672,7 @@ class Writer:
         self._inode = status.st_ino
         self._device = status.st_dev
         self._end = status.st_size
+        self._tail = Tail() if self._rotates and _is_readable(file) else None
         left, self._left = self._left, None
         if left is not None and self._rotates and not self._steps:
             self._go_on_from(left)
@@ -595,9 +693,7 @@ class Writer:
         return self._open()
 
     def _open(self) -> int:
-        file: int = self._attempt(
-            f"Unable to open file: {self.path}", os.open, self.path, _OPEN_FLAGS, _FILE_MODE
-        )
+        file, self._made = self._attempt(f"Unable to open file: {self.path}", _open, self.path)
         try:
             os.lseek(file, 0, os.SEEK_END)
             self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
@@ -607,7 +703,7 @@ class Writer:
             raise self._failure(action, error) from error
         return file
 
-    def _attempt(self, action: str, call: Callable[..., int], *args: object) -> int:
+    def _attempt(self, action: str, call: Callable[..., T], *args: object) -> T:
         try:
             return call(*args)
         except OSError as error:
@@ -619,8 +715,10 @@ class Writer:
     def _cut(self, size: int) -> None:
         """Take back the part of a message that was written."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._file, size)
-            self._end = size
+            # (another program may have cut more)
+            if os.fstat(self._file).st_size > size:
+                os.ftruncate(self._file, size)
+                self._end = size
 
 
 def interrupted_rollover(path: str, limits: Limits) -> int:
@@ -636,6 +734,26 @@ def link_target(path: str) -> str:
     lead to its backup.
     """
     return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _open(path: str) -> tuple[int, bool]:
+    """Open a log's file to write to it, and, as :class:`Tail` wants, to read it if that is allowed.
+
+    :returns: its descriptor, and whether it was made, which no link led to then.
+    :raises OSError: it cannot be opened.
+    """
+    if not os.path.lexists(path):
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
+    # A FIFO or a device is opened to write only: who has it open at its other end sees a reader.
+    if os.path.isfile(path):
+        with contextlib.suppress(PermissionError):
+            return os.open(path, _OPEN_FLAGS | os.O_RDWR, _FILE_MODE), False
+    return os.open(path, _OPEN_FLAGS | os.O_WRONLY, _FILE_MODE), False
+
+
+def _is_readable(file: int) -> bool:
+    return fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
 
 
 def _nobody() -> None:

@@ -1,0 +1,138 @@
+"""Keeps what an administrator set on a log's file: mode, owner, access control list, SELinux label.
+
+A rollover makes a new file, which has the daemon's defaults. What the former one had otherwise is
+set by the descriptor of the new one, so that nobody can put another file in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from twisted.logger import Logger
+
+#: Of all extended attributes, as others mean the file's content or how it came to be.
+_ACL = "system.posix_acl_access"
+_NOUNS = {_ACL: "access control list", "security.selinux": "SELinux label"}
+
+#: Of a mode. A file that runs with its owner's rights is never made.
+_MODE_BITS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
+
+#: Of so many logs it is told that something could not be kept.
+_MOST_TOLD = 1000
+
+
+class Held(NamedTuple):
+    """The attributes of a file.
+
+    :ivar extended: those extended attributes that are kept, by name.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    extended: Mapping[str, bytes]
+
+
+def held_by(file: int) -> Held | None:
+    """Return the attributes of an open file; None if they cannot be told, or are a device's."""
+    try:
+        status = os.fstat(file)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Held(status.st_mode & _MODE_BITS, status.st_uid, status.st_gid, _extended(file))
+
+
+def held_by_path(path: str) -> Held | None:
+    """Return the same of a file that is not open."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return held_by(file)
+    finally:
+        os.close(file)
+
+
+class Attributes:
+    """Gives files attributes, and says once for each log what cannot be set."""
+
+    _logger = Logger()
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, wanted: Held, file: int, path: str) -> None:
+        """Give a new file the attributes of the one whose place it takes.
+
+        :param file: open, and nothing is in it yet.
+        :param path: of the file, to be told.
+        """
+        problem = ", ".join(_set(wanted, file))
+        if problem and path not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(path)
+            self._logger.warn(
+                "{path}: the new file does not have the former one's {problem}; this is not said"
+                " again of this log",
+                path=path,
+                problem=problem,
+            )
+
+
+def _set(wanted: Held, file: int) -> Sequence[str]:
+    """Set what differs; return what cannot be set, and why."""
+    found = held_by(file)
+    if found is None or found == wanted:
+        return ()
+    problems: list[str] = []
+    mode = wanted.mode
+    in_group = True
+    if (wanted.uid, wanted.gid) != (found.uid, found.gid):
+        in_group = _own(file, wanted, problems)
+        if not in_group:
+            # What the former file's group may is not for another group.
+            mode &= ~stat.S_IRWXG
+    if mode != found.mode:
+        _try(lambda: os.fchmod(file, mode), "mode", problems)
+    for name, value in wanted.extended.items():
+        if value != found.extended.get(name) and (in_group or name != _ACL):
+            _try(partial(os.setxattr, file, name, value), _NOUNS[name], problems)
+    if _ACL in found.extended and _ACL not in wanted.extended:
+        # From the directory's default, and the former file's was taken away.
+        _try(lambda: os.removexattr(file, _ACL), _NOUNS[_ACL], problems)
+    return problems
+
+
+def _own(file: int, wanted: Held, problems: list[str]) -> bool:
+    """Set owner and group, or the group alone; return whether the group is right."""
+    try:
+        os.fchown(file, wanted.uid, wanted.gid)
+    except OSError as error:
+        problems.append(f"owner ({error.strerror})")
+    else:
+        return True
+    return _try(lambda: os.fchown(file, -1, wanted.gid), "group", problems)
+
+
+def _extended(file: int) -> dict[str, bytes]:
+    """Return those extended attributes that are copied; none where there can be none."""
+    try:
+        names = os.listxattr(file)
+        return {name: os.getxattr(file, name) for name in names if name in _NOUNS}
+    except OSError:
+        return {}
+
+
+def _try(call: Callable[[], object], noun: str, problems: list[str]) -> bool:
+    try:
+        call()
+    except OSError as error:
+        problems.append(f"{noun} ({error.strerror})")
+        return False
+    return True
