@@ -54,6 +54,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "rpc.messages": (),
     "rpc.compound": (),
     "rpc.errors": (),
+    "rpc.libvirt_texts": (),
     "rpc.program": ("twisted_virtlog.interfaces",),
     "rpc.log_program": ("twisted_virtlog.interfaces",),
     "rpc.typed_params": (),

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from twisted_virtlog.rpc import libvirt_texts
+
 
 @pytest.fixture
 def write_end() -> Iterator[int]:
@@ -15,3 +17,9 @@ def write_end() -> Iterator[int]:
     yield write_end
     os.close(read_end)
     os.close(write_end)
+
+
+@pytest.fixture(autouse=True)
+def libvirt_9(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speak as the libvirt of the records, whichever is installed."""
+    monkeypatch.setattr(libvirt_texts, "installed_version", lambda: libvirt_texts.OLDEST)

@@ -7,6 +7,7 @@ import errno
 import os
 
 from twisted_virtlog import errors
+from twisted_virtlog.rpc.libvirt_texts import texts
 from twisted_virtlog.rpc.messages import MAX_STRING_BYTES, ErrorBody
 
 
@@ -64,7 +65,7 @@ def failure(code: ErrorCode, domain: ErrorDomain, detail: str) -> ErrorBody:
         code,
         domain,
         _encode(prefix + detail),
-        str1=_encode(prefix + "%s"),
+        str1=_encode(prefix + (texts().detail if prefix else "%s")),
         str2=_encode(detail),
         int1=-1,
         int2=-1,
@@ -151,7 +152,7 @@ def administration_failure(
             )
             body = failure(ErrorCode.NO_CLIENT, domain, detail)
         case errors.BadLimits():
-            body = failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.RPC, str(error))
+            body = failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.RPC, texts().bad_limits)
         case errors.BadSetting():
             body = failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.NONE, str(error))
         case errors.SystemFailure():

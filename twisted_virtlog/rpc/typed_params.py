@@ -11,6 +11,7 @@ import msgspec
 
 from twisted_virtlog.rpc.compound import Arm, Record, Union
 from twisted_virtlog.rpc.errors import ErrorCode, ErrorDomain, Refused, failure
+from twisted_virtlog.rpc.libvirt_texts import texts
 from twisted_virtlog.rpc.messages import STRING
 from twisted_virtlog.rpc.xdr import DOUBLE, HYPER, INT, UHYPER, UINT, XDRType
 
@@ -105,5 +106,5 @@ def _check(one: TypedParameter, before: bytes | None, allowed: Collection[str]) 
         raise Refused(failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.NONE, detail))
     if one.value.discriminant != ValueType.UINT:
         given = ValueType(one.value.discriminant).name.lower()
-        detail = f"invalid type '{given}' for parameter '{name}', expected 'uint'"
+        detail = texts().wrong_type(given, name, "uint")
         raise Refused(failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.NONE, detail))
