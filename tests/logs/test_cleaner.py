@@ -69,8 +69,14 @@ class Logs:
         self.rules = Rules(str(self.root), max_age_days=30, max_backups=3)
         self.seconds = _NOW
         self.pool = Pool()
+        # Since the machine was started.
+        self.up_seconds = 1000 * _DAY
         self.cleaner = Cleaner(
-            world.clock, self.pool, world.handler.is_open, lambda: self.seconds * 10**9
+            world.clock,
+            self.pool,
+            world.handler.is_open,
+            lambda: self.seconds * 10**9,
+            lambda: self.up_seconds * 10**9,
         )
         self.cleaner.set(self.rules)
 
@@ -246,8 +252,44 @@ def test_age_is_told_by_the_clock_of_the_files_at_each_run(logs: Logs) -> None:
     logs.run()
     assert logs.names() == ["a.log"]
     logs.seconds += 2 * _DAY
+    logs.up_seconds += 2 * _DAY
     logs.world.clock.advance(EVERY_SECONDS)
     assert logs.names() == []
+
+
+def test_a_wall_clock_that_steps_makes_no_log_old(logs: Logs) -> None:
+    """Years ahead and back again; what was written meanwhile is as old as it is."""
+    logs.file("a.log", 2)
+    logs.run()
+    logs.seconds += 9000 * _DAY
+    logs.up_seconds += _DAY
+    logs.world.clock.advance(EVERY_SECONDS)
+    logs.file("b.log", -9000)
+    logs.seconds -= 8999 * _DAY
+    for days in range(25):
+        logs.seconds += _DAY
+        logs.up_seconds += _DAY
+        logs.world.clock.advance(EVERY_SECONDS)
+        assert logs.names() == ["a.log", "b.log"], days
+    for _ in range(9):
+        logs.seconds += _DAY
+        logs.up_seconds += _DAY
+        logs.world.clock.advance(EVERY_SECONDS)
+    assert logs.names() == []
+
+
+@pytest.mark.parametrize("years", [1, 20, 200])
+def test_a_machine_that_starts_with_its_clock_years_ahead_keeps_its_logs(
+    years: int, logs: Logs
+) -> None:
+    """It has no battery, and NTP has not run yet, or never will."""
+    logs.file("a.log", 2)
+    logs.file("b.log", 20)
+    logs.seconds += years * 365 * _DAY
+    logs.up_seconds = 5
+    logs.cleaner.set(Rules(str(logs.root), max_age_days=25, max_backups=3))
+    logs.run()
+    assert logs.names() == ["a.log", "b.log"]
 
 
 def test_another_limit_holds_without_a_restart(logs: Logs) -> None:

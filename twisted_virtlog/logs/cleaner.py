@@ -3,6 +3,8 @@
 Directories are read in the thread pool. Whether a log is open is asked in the reactor's thread, in
 the same turn in which its files lose their names, so that it cannot be opened in between. Their
 data is given back in the thread pool again.
+
+A run first looks at when all files were written, as the wall clock may be wrong; see cleaning.ages.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_virtlog.clock import Clock
-from twisted_virtlog.logs.cleaning import Removal, Rules, removals
+from twisted_virtlog.logs.cleaning import Moment, Removal, Rules, ages, removals
 from twisted_virtlog.logs.directory import Directory
 from twisted_virtlog.logs.handler import InThread
 
@@ -28,6 +30,38 @@ FIRST_SECONDS = 60.0
 
 #: From one run to the next, as in virtlogd.
 EVERY_SECONDS = 24 * 60 * 60.0
+
+
+#: Clocks that are merely corrected do not move as far, from one look to the next.
+_STEP_NS = 10 * 60 * 10**9
+
+#: So many steps of the wall clock are remembered.
+_MOST_STEPS = 16
+
+
+def _up_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class WallClock:
+    """Notices that the wall clock stepped."""
+
+    def __init__(self, now_ns: Callable[[], int], up_ns: Callable[[], int]) -> None:
+        """:param now_ns: see :class:`Moment`; so ``up_ns``."""
+        self._now_ns = now_ns
+        self._up_ns = up_ns
+        self._boots: list[int] = []
+        self._since = 0
+        self.look()
+
+    def look(self) -> Moment:
+        """Return what both clocks say."""
+        now, up = self._now_ns(), self._up_ns()
+        boot = now - up
+        if not self._boots or abs(boot - self._boots[-1]) > _STEP_NS:
+            self._boots = [*self._boots[-_MOST_STEPS:], boot]
+            self._since = up
+        return Moment(now, up, up - self._since, tuple(self._boots))
 
 
 class Cleaner:
@@ -41,16 +75,18 @@ class Cleaner:
         in_thread: InThread,
         is_in_use: Callable[[str], bool],
         now_ns: Callable[[], int] = time.time_ns,
+        up_ns: Callable[[], int] = _up_ns,
     ) -> None:
         """Do nothing before :meth:`set`.
 
         :param is_in_use: tells of a path whether its file must stay; is called by the reactor.
-        :param now_ns: the wall clock, which the times of files are of, in nanoseconds.
+        :param now_ns: see :class:`Moment`; so ``up_ns``.
         """
         self._clock = clock
         self._in_thread = in_thread
         self._is_in_use = is_in_use
-        self._now_ns = now_ns
+        self._wall = WallClock(now_ns, up_ns)
+        self._age_ns: Callable[[int], int] = lambda _: 0
         self._rules: Rules | None = None
         self._call: IDelayedCall | None = None
         self._at_work = False
@@ -61,6 +97,7 @@ class Cleaner:
             return
         self.stop()
         self._rules = rules
+        self._wall.look()
         if rules.max_age_days:
             self._call = self._clock.callLater(FIRST_SECONDS, self._begin, rules)
 
@@ -94,7 +131,7 @@ class Cleaner:
     async def _clean(self, rules: Rules, path: str, below: Directory | None = None) -> None:
         """Remove the old files of a directory, and, if it is the first one, of those below it."""
         try:
-            directory = await self._in_thread(partial(Directory, path, below))
+            directory, times = await self._in_thread(partial(_read, path, below))
         except OSError as error:
             self._logger.error(
                 "{path}: cannot be searched for old logs: {reason}",
@@ -102,9 +139,11 @@ class Cleaner:
                 reason=error.strerror,
             )
             return
+        if below is None:
+            self._age_ns = ages(times, self._wall.look())
         try:
             # (other rules may hold since, or none when the daemon stops)
-            for removal in removals(directory.files, rules, self._now_ns()):
+            for removal in removals(directory.files, rules, self._age_ns):
                 if self._rules == rules:
                     await self._remove(directory, removal)
             for name in directory.directories:
@@ -135,6 +174,12 @@ class Cleaner:
             )
         if held:
             await self._in_thread(partial(_close, held))
+
+
+def _read(path: str, below: Directory | None) -> tuple[Directory, Sequence[int]]:
+    """Open a directory; of the first one tell also when all files were last written to."""
+    directory = Directory(path, below)
+    return directory, directory.times_below() if below is None else ()
 
 
 def _close(descriptors: Sequence[int]) -> None:

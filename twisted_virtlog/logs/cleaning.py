@@ -7,7 +7,7 @@ named ``X.log`` and ``X.log.N`` are the chain of one log. Nothing here touches a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _DAY_NS = 24 * 60 * 60 * 10**9
@@ -60,19 +60,61 @@ class Removal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The present, on two clocks; all in nanoseconds.
+
+    :ivar now_ns: the wall clock, which the times of files are of: since the epoch. It steps.
+    :ivar up_ns: the time since the machine was started, which never steps: CLOCK_BOOTTIME.
+    :ivar steady_ns: for how long the wall clock is known not to have stepped.
+    :ivar boots_ns: when the machine was started, as the wall clock had it before each step that is
+        known of.
+    """
+
+    now_ns: int
+    up_ns: int
+    steady_ns: int
+    boots_ns: tuple[int, ...] = ()
+
+
+def ages(modified_ns: Iterable[int], moment: Moment) -> Callable[[int], int]:
+    """Return what tells the age of a file in nanoseconds from when it was last written to.
+
+    The wall clock alone may be years ahead, as on a board without a battery before NTP has run, and
+    all files would be old. So the age of a file that was written since the machine was started is
+    measured by the clock that never steps. Of the others none is older than it was when the newest
+    of them was written, plus the time for which the wall clock has been as it is since the start.
+
+    :param modified_ns: when each file was last written to that shows how the wall clock was.
+    """
+    up, boot = moment.up_ns, moment.now_ns - moment.up_ns
+    times = list(modified_ns)
+    steady = max((up - (time - boot) for time in times if boot <= time <= moment.now_ns), default=0)
+    newest = max((time for time in times if time < boot), default=moment.now_ns)
+    present = min(moment.now_ns, newest + max(steady, moment.steady_ns))
+
+    def age_ns(time: int) -> int:
+        since_boot = [up - (time - one) for one in (*moment.boots_ns, boot)]
+        return min((age for age in since_boot if 0 <= age <= up), default=present - time)
+
+    return age_ns
+
+
 def may_be_removed(name: str) -> bool:
     """Tell whether a name is that of a log's file."""
     return _NAME.fullmatch(name) is not None
 
 
-def removals(directory: Iterable[Found], rules: Rules, now_ns: int) -> list[Removal]:
+def removals(
+    directory: Iterable[Found], rules: Rules, age_ns: Callable[[int], int]
+) -> list[Removal]:
     """Tell what to remove of one directory.
 
     A backup is one too many when its number is greater than ``max_backups``: libvirt keeps the one
     that is equal, though rotation stops below it. Such a file is not written by an open log either.
 
     :param directory: its regular files; those of other names are passed over.
-    :param now_ns: the present in nanoseconds since the epoch, on the clock of the files' times.
+    :param age_ns: see :func:`ages`.
     """
     if not rules.max_age_days:
         return []
@@ -91,10 +133,10 @@ def removals(directory: Iterable[Found], rules: Rules, now_ns: int) -> list[Remo
     expired = []
     for log, numbered in chains.items():
         files = tuple(numbered[number] for number in sorted(numbered, reverse=True))
-        age_ns = now_ns - max(one.modified_ns for one in files)
-        if age_ns > rules.max_age_days * _DAY_NS:
+        age = min(age_ns(one.modified_ns) for one in files)
+        if age > rules.max_age_days * _DAY_NS:
             # (a backup's name may be that of another open log)
             names = dict.fromkeys([log, *(one.name for one in files)])
-            reason = f"the log was not written to for {age_ns // _DAY_NS} days"
+            reason = f"the log was not written to for {age // _DAY_NS} days"
             expired.append(Removal(files, tuple(names), reason))
     return [*surplus, *expired]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 from twisted_virtlog.logs.cleaning import Found, may_be_removed
 
@@ -59,6 +59,17 @@ class Directory:
                     with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
                         self.files.append(_found(entry.name, status))
+
+    def times_below(self) -> list[int]:
+        """Return when its files and those of its subdirectories were last written to.
+
+        In nanoseconds since the epoch. What cannot be read is left out.
+        """
+        times = [one.modified_ns for one in self.files]
+        for name in self.directories:
+            with suppress(OSError), closing(Directory(name, self)) as below:
+                times += [one.modified_ns for one in below.files]
+        return times
 
     def path_of(self, name: str) -> str:
         """Tell the path of what has a name in this directory."""
