@@ -419,6 +419,16 @@ def dropped() -> None:
     assert (small / "guest.log").read_bytes().endswith(b"\n" + b"n" * 1000)
 
 
+def storeless() -> None:
+    """Under a unit that keeps nothing, as libvirt's, systemd warns once, however many logs open."""
+    installed("FileDescriptorStoreMax=0", "UnsetEnvironment=FDSTORE")
+    complete([guest(f"{number}.log") for number in range(5)])
+    assert stored() == 0
+    journal = command("journalctl", "-b", "--no-pager", "-o", "cat")
+    refusals = [line for line in journal.splitlines() if "fd store" in line.lower()]
+    assert len(refusals) <= 1, refusals
+
+
 def many() -> None:
     """Thousands of logs are stored while clients are served, and survive."""
     count = int(os.environ["LOGS"])

@@ -212,6 +212,10 @@ class ServiceManager:
             for one in [one for one in self.store if one.name == name]:
                 os.close(one.descriptor)
                 self.store.remove(one)
+        if message.get("BARRIER") == "1":
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
         if message.get("FDSTORE") != "1":
             assert not descriptors, message
             return

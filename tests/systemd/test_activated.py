@@ -186,3 +186,23 @@ def test_a_client_reexecutes_it_and_the_store_stays_right(
     closed(tmp_path, guests)
     assert [one.wrong(MAX_BACKUPS) for one in guests] == [""] * len(guests)
     manager.wait_for(lambda: manager.pipes() == [])
+
+
+@pytest.mark.parametrize("most", [0, 100])
+def test_a_manager_that_keeps_nothing_is_asked_once(
+    tmp_path: Path, supervised: StartManager, most: int
+) -> None:
+    """Where $FDSTORE does not say it; one that keeps descriptors keeps the logs."""
+    manager = supervised(most=most)
+    del manager.environment["FDSTORE"]
+    manager = running(tmp_path, manager)
+    written = guest(tmp_path, "one.log")
+    manager.settle()
+    stores = [one["FDNAME"] for one in manager.messages if "FDSTORE" in one]
+    if most:
+        assert len(manager.pipes()) == 1
+        assert "probe-a" not in manager.names
+    else:
+        assert stores == ["probe-a"]
+    written.stop()
+    closed(tmp_path, [written])

@@ -117,3 +117,11 @@ def test_a_path_that_a_unit_cannot_name_is_refused(path: str) -> None:
     """systemd would read another."""
     with pytest.raises(InstallationError, match="mean something else"):
         units(Path(path))
+
+
+@pytest.mark.parametrize(("version", "known"), [(0, False), (252, False), (254, True), (257, True)])
+def test_only_what_the_installed_systemd_knows_is_in_the_units(version: int, known: bool) -> None:
+    """It would warn of the rest."""
+    text = units(Path("/d"), version)["virtlogd.service"]
+    assert ("\nRestartSteps=" in text) == known
+    assert "#@" not in text

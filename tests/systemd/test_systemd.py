@@ -39,6 +39,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.successor.__name__,
         inside.reload.__name__,
         inside.full.__name__,
+        inside.storeless.__name__,
         inside.dropped.__name__,
         inside.removal.__name__,
         pytest.param(inside.to_virtlogd.__name__, marks=pytest.mark.libvirt),

@@ -41,7 +41,7 @@ def install(unit_dir: Path, prefix: Path, dry_run: bool) -> None:
     if not os.access(daemon, os.X_OK):
         raise click.ClickException(f"{daemon} is no program; see --prefix")
     try:
-        texts = installation.units(daemon)
+        texts = installation.units(daemon, installation.systemd_version())
         if not dry_run:
             installation.install(texts, unit_dir)
     except (installation.InstallationError, OSError) as error:

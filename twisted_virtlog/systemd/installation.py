@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 #: In place of the daemon's path.
 _DAEMON = "@DAEMON@"
+
+#: Before a line for systemd from a version on, and behind it that version.
+_SINCE = "#@"
 
 #: The beginning of our files; whoever has another is somebody else's.
 _MARK = "# Installed by twisted-virtlog"
@@ -19,10 +23,24 @@ class InstallationError(Exception):
     """The units cannot be installed or removed; the message says why. Nothing was changed."""
 
 
-def units(daemon: Path) -> Mapping[str, str]:
-    """Give the texts of the unit files by name.
+def systemd_version() -> int:
+    """Return the version of the systemd that is installed; 0 if there is none."""
+    try:
+        said = subprocess.run(
+            ["systemctl", "--version"], capture_output=True, text=True, check=False
+        ).stdout
+    except OSError:
+        return 0
+    # "systemd 252 (252.39-1~deb12u1)"
+    words = [*said.split(), "", ""]
+    return int(words[1]) if words[0] == "systemd" and words[1].isdigit() else 0
+
+
+def units(daemon: Path, version: int = 0) -> Mapping[str, str]:
+    """Return the texts of the unit files by name.
 
     :param daemon: the path of twisted-virtlogd.
+    :param version: systemd's, which may know more than the oldest that the units are for.
     :raises InstallationError: a unit file cannot name it.
     """
     if set(str(daemon)) & set(" \t\n\"'\\%$;"):
@@ -31,9 +49,23 @@ def units(daemon: Path) -> Mapping[str, str]:
             " package in a directory without them"
         )
     return {
-        file.name: file.read_text(encoding="ascii").replace(_DAEMON, str(daemon))
+        file.name: _for_version(file.read_text(encoding="ascii"), version).replace(
+            _DAEMON, str(daemon)
+        )
         for file in _templates()
     }
+
+
+def _for_version(text: str, version: int) -> str:
+    """Keep the lines that a version of systemd knows."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        since, _, rest = line.removeprefix(_SINCE).partition(" ")
+        if not line.startswith(_SINCE):
+            lines.append(line)
+        elif int(since) <= version:
+            lines.append(rest)
+    return "".join(lines)
 
 
 def install(texts: Mapping[str, str], directory: Path) -> None:

@@ -51,12 +51,14 @@ class DescriptorStore:
     ) -> None:
         """Store nothing yet.
 
-        :param most: how many descriptors the manager keeps; None if it does not say.
+        :param most: how many descriptors the manager keeps; None if it does not say, and 0 if it
+            is to be sent none.
         :param former: what is in the store, or what the daemon's former image said of it; None if
             nobody knows.
         :param changed: called when a log was opened or closed.
         """
         self._notifier = notifier
+        self._refused = most == 0
         self._room = Room(None if most is None else max(0, most - _OTHERS))
         self._former = former
         self._restored = {pipe_name(os.fstat(log.pipe).st_ino) for log in self.restored()}
@@ -114,7 +116,7 @@ class DescriptorStore:
         self._replace_journal()
         # (the new journal may have taken the name of a useless one)
         for name in useless - kept - {self._journal_name}:
-            self._notifier.send(_REMOVE, _NAME + name)
+            self._tell(_REMOVE, _NAME + name)
         for name in kept:
             self._room.add(name)
         for inode, pipe in pipes.items():
@@ -139,7 +141,7 @@ class DescriptorStore:
         if self._left_out.pop(pipe, None) is None:
             name = pipe_name(pipe)
             if self._waiting.pop(pipe, None) is None:
-                self._notifier.send(_REMOVE, _NAME + name)
+                self._tell(_REMOVE, _NAME + name)
             self._room.remove(name)
         self._append(closed_record(pipe))
         if self._left_out:
@@ -159,10 +161,8 @@ class DescriptorStore:
             with open(os.memfd_create("configuration", os.MFD_CLOEXEC), "wb") as file:
                 file.write(text)
                 file.flush()
-                self._notifier.send(_REMOVE, _NAME + CONFIGURATION)
-                self._notifier.send(
-                    _STORE, _NAME + CONFIGURATION, _NO_POLL, descriptor=file.fileno()
-                )
+                self._tell(_REMOVE, _NAME + CONFIGURATION)
+                self._tell(_STORE, _NAME + CONFIGURATION, _NO_POLL, descriptor=file.fileno())
         except OSError as error:
             self._logger.warn("the configuration's text cannot be kept: {error}", error=error)
 
@@ -198,6 +198,10 @@ class DescriptorStore:
         """Leave the store as it is."""
         self._drop_journal()
 
+    def _tell(self, *lines: str, descriptor: int | None = None) -> None:
+        if not self._refused:
+            self._notifier.send(*lines, descriptor=descriptor)
+
     def _note(self, log: OpenLogState) -> int:
         """Remember a log's record; tell the inode of its pipe."""
         inode = os.fstat(log.pipe).st_ino
@@ -232,7 +236,7 @@ class DescriptorStore:
             self._send(inode, self._waiting.pop(inode))
 
     def _send(self, inode: int, pipe: int) -> None:
-        self._notifier.send(_STORE, _NAME + pipe_name(inode), _NO_POLL, descriptor=pipe)
+        self._tell(_STORE, _NAME + pipe_name(inode), _NO_POLL, descriptor=pipe)
 
     # The journal.
 
@@ -250,6 +254,8 @@ class DescriptorStore:
 
     def _replace_journal(self) -> None:
         """Write a complete journal and store it; only then remove the former one."""
+        if self._refused:
+            return
         former = self._journal_name
         name = next_journal(former, self._left_journal)
         # Higher than any before it, as the store does not outlive the system.
@@ -270,9 +276,9 @@ class DescriptorStore:
             )
             return
         # There is a former one of that name if the process was killed just here.
-        self._notifier.send(_REMOVE, _NAME + name)
-        self._notifier.send(_STORE, _NAME + name, _NO_POLL, descriptor=journal)
-        self._notifier.send(_REMOVE, _NAME + former)
+        self._tell(_REMOVE, _NAME + name)
+        self._tell(_STORE, _NAME + name, _NO_POLL, descriptor=journal)
+        self._tell(_REMOVE, _NAME + former)
         self._journal_name = name
         self._journal_bytes = len(content)
 

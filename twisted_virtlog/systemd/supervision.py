@@ -12,6 +12,7 @@ from twisted_virtlog.state import DaemonState, Kept
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import Stored, stored
 from twisted_virtlog.systemd.notify import Notifier, parse_address
+from twisted_virtlog.systemd.probe import keeps_descriptors
 from twisted_virtlog.systemd.status import StatusLine
 from twisted_virtlog.systemd.store import DescriptorStore
 from twisted_virtlog.systemd.watchdog import Watchdog, watchdog_interval
@@ -43,7 +44,7 @@ class Supervision:
             self._clock, self._notifier, lambda: len(self._store), lambda: self._store.left
         )
         self._store = DescriptorStore(
-            self._notifier, _store_size(environment), former, self._status.changed
+            self._notifier, _store_size(environment, address, former), former, self._status.changed
         )
         self.keeper = self._store
         interval = watchdog_interval(environment, pid)
@@ -161,7 +162,16 @@ def supervision(
     return Supervision(reactor, environment, pid, address, former)
 
 
-def _store_size(environment: Mapping[str, str]) -> int | None:
-    """Read $FDSTORE: systemd sets it from version 254 on, and the daemon's own unit before."""
+def _store_size(
+    environment: Mapping[str, str], address: str, former: Stored | Kept | None
+) -> int | None:
+    """Return how many descriptors the manager keeps; None if it does not say how many.
+
+    systemd says it in $FDSTORE from version 254 on, and the daemon's own unit before.
+    """
     text = environment.get("FDSTORE", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if isinstance(former, Stored) and (former.logs or former.journal):
+        return None
+    return None if keeps_descriptors(address) else 0
