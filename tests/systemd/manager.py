@@ -27,9 +27,6 @@ _SECONDS = 60.0
 _LOOK_SECONDS = 0.25
 _LARGEST = 4096
 
-#: Above those that a child's descriptors are given.
-_OUT_OF_THE_WAY = 2000
-
 _LAUNCH = 'LISTEN_PID=$$ WATCHDOG_PID=$$ exec "$@"'
 
 
@@ -164,10 +161,9 @@ class ServiceManager:
                 environment["LISTEN_FDNAMES"] = ":".join(name for name, _ in given)
         if watchdog_usec:
             environment["WATCHDOG_USEC"] = str(watchdog_usec)
-        aside = [
-            fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY + len(given))
-            for _, descriptor in given
-        ]
+        # Above the numbers that the child's descriptors get, or one would take another's place.
+        above = 3 + len(given)
+        aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for _, descriptor in given]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -59,7 +59,7 @@ class Process:
             Notifier(self.reactor, Clock(), manager) if isinstance(manager, str) else manager
         )
         self.store = DescriptorStore(self.notifier, most, former, self.changed)
-        self.write_ends: list[int] = []
+        self.write_ends: dict[str, int] = {}
 
     def changed(self) -> None:
         self.changes += 1
@@ -71,7 +71,7 @@ class Process:
 
     def open(self, path: str, order: int = 0) -> OpenLogState:
         read_end, write_end = os.pipe()
-        self.write_ends.append(write_end)
+        self.write_ends[path] = write_end
         self.opened[path] = log(path, read_end, order=order)
         self.store.opened(self.opened[path])
         return self.opened[path]
@@ -80,6 +80,9 @@ class Process:
         pipe = self.opened.pop(path).pipe
         self.store.closed(os.fstat(pipe).st_ino)
         os.close(pipe)
+        # (a log that another process opened has its write end there)
+        if path in self.write_ends:
+            os.close(self.write_ends.pop(path))
 
     def keeps(self, path: str) -> bool:
         return self.store.keeps(os.fstat(self.opened[path].pipe).st_ino)
@@ -94,7 +97,7 @@ class Process:
         self.store.close()
         for one in self.opened.values():
             os.close(one.pipe)
-        for write_end in self.write_ends:
+        for write_end in self.write_ends.values():
             os.close(write_end)
 
 
