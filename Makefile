@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Tests wait for processes half of the time: one worker more than most small machines have processors.
+WORKERS ?= 3
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf')
 
 .PHONY: run test test-slow test-all check format stress bench guard clean
@@ -13,7 +15,7 @@ run: $(VENV)/installed
 
 # The everyday suite: under two minutes; what needs root, libvirt or QEMU is skipped without them.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" --numprocesses $(WORKERS) --dist worksteal
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m slow

@@ -93,6 +93,18 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert not (binaries / "twisted-virtlogd").exists()
 
 
+def test_an_editable_installation_has_the_plugin(tmp_path: Path) -> None:
+    """``pip install -e .`` puts the checkout itself on the path, where twistd looks for plugins."""
+    source = tmp_path / "source"
+    shutil.copytree(CHECKOUT, source, ignore=LEFT_BEHIND)
+    environment = tmp_path / "environment"
+    _run(sys.executable, "-m", "venv", environment, directory=tmp_path)
+    python = environment / "bin" / "python"
+    _run(python, "-m", "pip", "install", "-q", "-e", source, directory=tmp_path)
+    assert "virtlogd" in _run(environment / "bin" / "twistd", "--help", directory=tmp_path)
+    assert "virtlogd" in _run(environment / "bin" / "twist", "--help", directory=tmp_path)
+
+
 def _differing(record: Path) -> list[str]:
     """Tell which files of an installed package are gone or not as its RECORD says."""
     differing = []

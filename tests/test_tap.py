@@ -235,7 +235,7 @@ def test_in_the_background_it_goes_on_logging(tmp_path: Path) -> None:
     code = _RUNNERS["twistd"][0]
     pid_file = tmp_path / "pid"
     command = [sys.executable, "-c", code, f"--pidfile={pid_file}", "virtlogd"]
-    command += ["--config", str(config), "--libvirt", "none"]
+    command += ["--config", str(config), "--libvirt", "none", "--admin", "none"]
     command += ["--jsonrpc", f"unix:{tmp_path}/sock"]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     # twistd comes back when the service is started.
