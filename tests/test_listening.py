@@ -31,10 +31,11 @@ from tests.socket_fakes import PATIENCE, FakeReactor, descriptors_open, fill, re
 from twisted_virtlog.binding import ListenError, bind
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.endpoint_strings import quoted
-from twisted_virtlog.endpoints import listen
+from twisted_virtlog.endpoints import adopt, listen
 from twisted_virtlog.event_set import EventSet
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.servers import Server
+from twisted_virtlog.state import SocketState
 
 NOBODY = 65534
 
@@ -718,6 +719,149 @@ def test_many_clients_at_once_wait_in_the_backlog(host: Host) -> None:
     assert 0 < len(host.conversations) < 30
     host.reactor.run()
     assert [client.recv(100) for client in clients] == [b"%d" % n for n in range(30)]
+
+
+@pytest.mark.parametrize("door", ["bound", "handed over", "resumed"])
+def test_a_crowd_waits_at_every_door(host: Host, door: str) -> None:
+    """Hundreds connect at once to a daemon that is busy, none is turned away, all are served."""
+    if door == "bound":
+        host.listen(max_clients=1000)
+    else:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(host.path))
+            sock.listen(1)
+            server = host.server(max_clients=1000)
+            if door == "handed over":
+                listener = adopt(host.reactor, host.clock, sock.fileno(), server)
+            else:
+                state = SocketState(os.dup(sock.fileno()), bound=True)
+                listener = Listener.resumed(host.reactor, host.clock, state, server)
+            host._stack.callback(host.stop, listener)
+    clients = []
+    for _ in range(300):
+        client = host._stack.enter_context(socket.socket(socket.AF_UNIX))
+        client.setblocking(False)
+        client.connect(str(host.path))
+        client.send(b"hello")
+        clients.append(client)
+    host.reactor.run()
+    assert [client.recv(100) for client in clients] == [b"hello"] * 300
+
+
+def told(logged: Any) -> list[str]:
+    """Tell what was logged."""
+    return [event["log_format"].format(**event) for event in logged]
+
+
+def test_a_limit_of_none_may_let_nobody_in(host: Host) -> None:
+    """Not even the first client, with a warning, until the limit is raised."""
+    with capturedLogs() as logged:
+        listener = host.listen(max_clients=0, lets_first_in=False)
+    assert told(logged) == ["a server: the limit is 0 clients; nobody is let in"]
+    assert logged[0]["log_level"] is LogLevel.warn
+    waiting = host.connect(b"hello")
+    host.reactor.run()
+    assert not has_answer(waiting)
+    listener.server.limit(1)
+    host.reactor.run()
+    assert waiting.recv(100) == b"hello"
+    with capturedLogs() as logged:
+        listener.server.limit(0)
+    assert "nobody is let in any more" in told(logged)[0]
+
+
+# The file is removed while the daemon runs.
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_a_socket_whose_file_was_removed_is_made_again(host: Host, what: str) -> None:
+    """With the same rights; who waited on the old one is served, and it is told once."""
+    host.path = host.path.parent / "run" / "sock"
+    host.path.parent.mkdir()
+    listener = host.listen(f"unix:{host.path}:mode=700")
+    listener.bind_again()
+    waiting = host.connect(b"waiting")
+    if what == "file":
+        host.path.unlink()
+    else:
+        shutil.rmtree(host.path.parent)
+    before = descriptors_open()
+    with capturedLogs() as logged:
+        listener.bind_again()
+        listener.bind_again()
+    assert told(logged) == [
+        f"a server: the file {host.path} of the socket was gone; it was made again"
+    ]
+    assert mode_of(host.path) == 0o700
+    # (the waiting client was accepted)
+    assert descriptors_open() == before + 1
+    later = host.connect(b"later")
+    host.reactor.run()
+    assert (waiting.recv(100), later.recv(100)) == (b"waiting", b"later")
+    listener.stopListening()
+    assert not host.path.exists()
+
+
+def test_a_full_server_binds_again_and_lets_in_later(host: Host) -> None:
+    """At the limit nobody is accepted on the new socket until somebody leaves."""
+    listener = host.listen(max_clients=1)
+    first = host.connect(b"first")
+    host.reactor.run()
+    host.path.unlink()
+    listener.bind_again()
+    second = host.connect(b"second")
+    host.reactor.run()
+    assert not has_answer(second)
+    first.close()
+    host.reactor.run()
+    assert second.recv(100) == b"second"
+
+
+def test_another_daemons_socket_is_never_taken(host: Host) -> None:
+    """It is told once who has the path; when that one is gone the path is taken."""
+    listener = host.listen()
+    host.path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(host.path))
+        other.listen()
+        with capturedLogs() as logged:
+            listener.bind_again()
+            listener.bind_again()
+        (line,) = told(logged)
+        assert line.startswith("a server: the socket's file is gone, and cannot listen on")
+        assert f"process {os.getpid()}" in line
+    listener.bind_again()
+    client = host.connect(b"hello")
+    host.reactor.run()
+    assert client.recv(100) == b"hello"
+
+
+def test_a_file_in_a_sockets_place_is_not_touched(host: Host) -> None:
+    """It is told what is there."""
+    listener = host.listen()
+    host.path.unlink()
+    host.path.write_text("precious")
+    with capturedLogs() as logged:
+        listener.bind_again()
+    assert "it exists and is no socket" in told(logged)[0]
+    assert host.path.read_text() == "precious"
+
+
+def test_a_handed_over_socket_is_its_managers(host: Host) -> None:
+    """That its file is gone is told once; nothing is bound."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(host.path))
+        sock.listen()
+        listener = adopt(host.reactor, host.clock, sock.fileno(), host.server())
+    host._stack.callback(host.stop, listener)
+    listener.bind_again()
+    host.path.unlink()
+    with capturedLogs() as logged:
+        listener.bind_again()
+        listener.bind_again()
+    (line,) = told(logged)
+    assert "socket that was handed over is gone" in line
+    assert not host.path.exists()
 
 
 def test_a_limit_of_none_serves_one_and_never_again(host: Host) -> None:

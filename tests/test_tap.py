@@ -103,7 +103,7 @@ def start(tmp_path: Path) -> Iterator[StartDaemon]:
 def test_it_logs_where_it_is_told_and_ends_with_status_0(
     start: StartDaemon, runner: str, number: int
 ) -> None:
-    """Under twistd nowhere else; twist has a log of its own besides."""
+    """Nowhere else; twist has a log of its own besides, for what is a warning at least."""
     daemon = start(runner)
     daemon.wait_until_it_answers()
     assert daemon.end(number) == 0
@@ -113,8 +113,7 @@ def test_it_logs_where_it_is_told_and_ends_with_status_0(
     assert daemon.own_log.stat().st_mode & 0o777 == 0o600
     out, err = daemon.said()
     assert err == ""
-    if runner == "twistd":
-        assert out == ""
+    assert out == ""
 
 
 def test_by_default_it_is_quiet(start: StartDaemon) -> None:

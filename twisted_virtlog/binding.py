@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from twisted_virtlog.connection import PeerCredentials, peer_credentials
 from twisted_virtlog.socket_paths import too_long
 
-#: As virtlogd's; Debian's libvirtd opens a connection for each operation on a guest.
-BACKLOG = 30
+#: As many clients wait as the kernel lets (net.core.somaxconn). virtlogd lets 30 wait, but a client
+#: with a time-out is turned away at once when the queue is full.
+BACKLOG = socket.SOMAXCONN
 
 
 class ListenError(Exception):

@@ -119,6 +119,7 @@ class DaemonService(VirtlogService):
             raise
         self._keep_configuration()
         self._reactor.callWhenRunning(self._supervision.ready)
+        self._supervision.look_after(self.bind_again)
         self._hand_over = HandOver(
             self,
             self._clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 from contextlib import suppress
 
 from twisted.internet.address import UNIXAddress
@@ -19,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.binding import file_of
+from twisted_virtlog.binding import BACKLOG, ListenError, bind, file_of
 from twisted_virtlog.clock import Clock
 from twisted_virtlog.servers import Server
 from twisted_virtlog.state import SocketState
@@ -55,7 +56,10 @@ class Listener:
         self._clock = clock
         self._socket = sock
         self._bound = bound
-        self._file = file_of(bound) if bound else None
+        self._path = bound or _path_of(sock)
+        self._file = file_of(self._path) if self._path else None
+        self._rights = _rights_of(self._path) if self._path else None
+        self._complaint = ""
         self._accepting = False
         self._pause: IDelayedCall | None = None
         sock.setblocking(False)
@@ -74,17 +78,81 @@ class Listener:
         bound = os.path.abspath(sock.getsockname()) if state.bound else None
         listener = cls(reactor, clock, sock, bound, server)
         listener._file = state.file or listener._file
+        # A former release let fewer clients wait.
+        with suppress(OSError):
+            sock.listen(BACKLOG)
         listener.open_or_shut()
         return listener
 
     def suspended(self) -> SocketState:
         """Tell what the daemon's next image needs to listen on."""
-        return SocketState(self.fileno(), bound=self._bound is not None, file=self._file)
+        bound = self._bound is not None
+        return SocketState(self.fileno(), bound=bound, file=self._file if bound else None)
+
+    def bind_again(self) -> None:
+        """Listen at the path anew if the socket's file was removed, as by who cleans up /run.
+
+        Clients who wait on the socket that had it are let in. What cannot be mended is told once:
+        a socket that was handed over is its manager's, and at the path of one that is ours there
+        may be another daemon's.
+        """
+        path = self._path
+        if path is None or self._file is None or self._socket.fileno() == -1:
+            return
+        if file_of(path) == self._file:
+            self._complaint = ""
+        elif self._bound is None:
+            self._complain(
+                f"the file {path} of a socket that was handed over is gone, so that nobody can"
+                " connect; its manager makes it anew, as by systemctl restart of its socket unit"
+            )
+        else:
+            try:
+                self._take_path(path)
+            except (ListenError, OSError) as error:
+                self._complain(f"the socket's file is gone, and {error}")
+            else:
+                self._complaint = ""
+                self._logger.warn(
+                    "{server}: the file {path} of the socket was gone; it was made again",
+                    server=self.server.name,
+                    path=path,
+                )
+
+    def _take_path(self, path: str) -> None:
+        mode, group = self._rights or (0o600, -1)
+        parent = os.path.dirname(path)
+        if not os.path.isdir(parent):
+            os.makedirs(parent, 0o700 if os.geteuid() else 0o755)
+        sock = bind(path, mode & 0o700)
+        if mode & 0o077:
+            # The group before its rights.
+            os.chown(path, -1, group)
+            os.chmod(path, mode)
+        sock.setblocking(False)
+        self._stop_accepting()
+        if not self.server.lets_nobody_in:
+            with suppress(OSError):
+                while True:
+                    self.server.admit(self._reactor, self._socket.accept()[0])
+        self._socket.close()
+        self._socket = sock
+        self._file = file_of(path)
+        self.open_or_shut()
+
+    def _complain(self, complaint: str) -> None:
+        if complaint != self._complaint:
+            self._complaint = complaint
+            self._logger.error(
+                "{server}: {complaint}", server=self.server.name, complaint=complaint
+            )
 
     # IListeningPort.
 
     def startListening(self) -> None:
         """See IListeningPort."""
+        if self.server.lets_nobody_in:
+            return
         self._reactor.addReader(self)
         self._accepting = True
 
@@ -166,3 +234,18 @@ class Listener:
     def _stop_accepting(self) -> None:
         self._accepting = False
         self._reactor.removeReader(self)
+
+
+def _path_of(sock: socket.socket) -> str | None:
+    """Return the path of a socket's file; None if it has none, as one of abstract name."""
+    name = sock.getsockname()
+    return name if isinstance(name, str) and os.path.isabs(name) else None
+
+
+def _rights_of(path: str) -> tuple[int, int] | None:
+    """Return a file's permissions and group; None if there is no such file."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return stat.S_IMODE(status.st_mode), status.st_gid

@@ -81,6 +81,11 @@ class Reception:
             "{server}: listening on sockets that were handed over", server=server.name
         )
 
+    def bind_again(self) -> None:
+        """Listen anew at the paths of sockets whose files were removed; see Listener."""
+        for listener in self._listeners:
+            listener.bind_again()
+
     def count(self) -> int:
         """Tell how many clients are connected."""
         return sum(len(server.clients) for server in self.servers)

@@ -49,7 +49,8 @@ class Server:
     """What libvirt calls a server; see the module.
 
     At the limit no more clients are accepted; those who connect wait, and nobody is turned away.
-    As in libvirt 9.0.0, the limit is looked at after a client came, so that one always may.
+    As in libvirt 9.0.0, the limit is looked at after a client came, so that the first one always
+    may; a server may be told to keep to a limit of 0 instead.
 
     :ivar name: as virt-admin shows it.
     :ivar clients: those who are served now, by id, in order of arrival.
@@ -68,12 +69,14 @@ class Server:
         max_clients: int,
         converse: Callable[[], IConversation],
         budget: RequestBudget | None = None,
+        lets_first_in: bool = True,
     ) -> None:
         """Serve nobody before a listening socket is added.
 
         :param uids: the users who are served.
         :param converse: makes the protocol of one connection.
         :param budget: what the clients' unfinished requests may hold; None for no limit.
+        :param lets_first_in: whether the first client is let in at a limit of 0.
         """
         self.name = name
         self.max_clients = max_clients
@@ -83,6 +86,7 @@ class Server:
         self.next_client_id = 1
         self.converse = converse
         self._budget = budget
+        self._lets_first_in = lets_first_in
         self._uids = uids
         self._entrances: list[Entrance] = []
         self._finished: Deferred[None] | None = None
@@ -94,6 +98,11 @@ class Server:
         return len(self.clients) >= self.max_clients
 
     @property
+    def lets_nobody_in(self) -> bool:
+        """Whether not even the first client may come."""
+        return not (self.max_clients or self._lets_first_in)
+
+    @property
     def idle_since(self) -> float | None:
         """Since when nobody is connected, in seconds of CLOCK_MONOTONIC; None while somebody is."""
         return None if self.clients else self._left_at
@@ -101,6 +110,12 @@ class Server:
     def add_entrance(self, entrance: Entrance) -> None:
         """Let a listening socket know when there is room."""
         self._entrances.append(entrance)
+        if not self.max_clients:
+            self._logger.warn(
+                "{server}: the limit is 0 clients; {who} is let in",
+                server=self.name,
+                who="nobody" if self.lets_nobody_in else "only the first one, as by virtlogd,",
+            )
 
     def limit(self, max_clients: int, max_anonymous_clients: int | None = None) -> None:
         """Set how many clients there may be; a lower number disconnects nobody.
@@ -111,6 +126,12 @@ class Server:
         self.max_anonymous_clients = (
             max_clients if max_anonymous_clients is None else max_anonymous_clients
         )
+        if not max_clients:
+            self._logger.warn(
+                "{server}: the limit is 0 clients now; nobody is let in any more until it is set"
+                " anew over another socket, or SIGHUP sets it to what the configuration says",
+                server=self.name,
+            )
         self._open_or_shut()
 
     def admit(self, reactor: IReactorFDSet, sock: socket.socket) -> None:

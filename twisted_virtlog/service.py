@@ -45,6 +45,7 @@ from twisted_virtlog.rpc.program import Served, serving
 from twisted_virtlog.rpc.protocol import LibvirtConversation
 from twisted_virtlog.servers import Server
 from twisted_virtlog.state import (
+    OF_VIRTLOGD,
     VERSION,
     DaemonState,
     Details,
@@ -231,6 +232,11 @@ class VirtlogService(Service):
         self._cleaner.set(_cleaning(settings))
         for server in self.servers:
             server.limit(self._max_clients(server.name))
+        self.bind_again()
+
+    def bind_again(self) -> None:
+        """Listen anew at the paths of sockets whose files were removed; see Listener."""
+        self._reception.bind_again()
 
     def set_timeout(self, seconds: int) -> None:
         """Call :meth:`timed_out` after so many seconds without clients and open logs; 0: never.
@@ -306,7 +312,14 @@ class VirtlogService(Service):
         own = os.geteuid()
 
         def server(name: str, uids: set[int], converse: Callable[[], IConversation]) -> Server:
-            return Server(name, uids, self._max_clients(name), converse, self._budget)
+            return Server(
+                name,
+                uids,
+                self._max_clients(name),
+                converse,
+                self._budget,
+                lets_first_in=name in OF_VIRTLOGD,
+            )
 
         return [
             (self._endpoints.libvirt, server("virtlogd", {own}, libvirt)),

@@ -7,12 +7,14 @@ application that embeds the daemon uses :mod:`twisted_virtlog.service` instead.
 from __future__ import annotations
 
 import getopt
+import itertools
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, cast
 
+from twisted.logger import LogLevel
 from twisted.python import usage
 
 from twisted_virtlog.check import check
@@ -79,6 +81,7 @@ def makeService(options: Options) -> VirtlogService:
             # Only tried.
             raise SystemExit(0)
         own(state)
+    _quiet_twist(options)
     # Twisted has taken from the present one what it is about.
     invoked = invocation(started_environment(), os.getpid(), resumed=state is not None)
     named = {server for server, option in _ENDPOINTS.items() if options[option]}
@@ -153,6 +156,18 @@ def _successor(options: Options) -> Successor:
         directory=directory,
         state_file=default_paths(os.geteuid(), str(Path.home()), os.environ).restart_state,
     )
+
+
+def _quiet_twist(options: Options) -> None:
+    """Keep what is no warning out of twist's log, standard output, unless somebody asked for it.
+
+    The daemon has its own log, which twist's would repeat. twist reads its level after this.
+    """
+    parent = options.parent
+    arguments = itertools.takewhile(lambda one: one != "virtlogd", sys.argv[1:])
+    named = any(one.startswith(("--log-level", "--log-file")) for one in arguments)
+    if isinstance(parent, usage.Options) and "logLevel" in parent and not named:
+        parent["logLevel"] = LogLevel.warn
 
 
 def _leaves_terminal(options: Options) -> bool:

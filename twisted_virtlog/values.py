@@ -7,6 +7,10 @@ from datetime import datetime
 
 import msgspec
 
+#: The longest name of a driver or a guest, in characters. It is kept for each open log, and is in
+#: every list of them. libvirt's own names are far shorter, as they are parts of file names.
+MAX_NAME_CHARACTERS = 1024
+
 
 class Position(msgspec.Struct, frozen=True, gc=False):
     """A point in a log that stays valid while rotation renames the file.

@@ -65,6 +65,8 @@ def test_an_open_log_is_rotated_by_the_new_limits(configured: Configured, tmp_pa
     log = tmp_path / "guest.log"
     opened = configured.client.open(str(log))
     os.write(opened.write_end, b"ten bytes\n" * 9)
+    # (what is still in the pipe when the limits change would go by the new ones)
+    configured.client.position(str(log))
     configured.read("max_size = 20")
     os.write(opened.write_end, b"ten bytes\n" * 9)
     configured.client.position(str(log))
@@ -108,6 +110,21 @@ def test_the_own_log_follows(configured: Configured, tmp_path: Path) -> None:
     configured.read("log_level = 2", f'log_outputs = "1:file:{own}"')
     assert own.read_text().endswith(" : the configuration was read again\n")
     assert configured.own_log() == ""
+
+
+def test_a_socket_whose_file_was_removed_is_made_again(configured: Configured) -> None:
+    """Each of them, so that clients can connect again; the own log says so."""
+    sockets = sorted(configured.directory.glob("*-sock"))
+    assert len(sockets) == 3
+    for path in sockets:
+        path.unlink()
+    configured.read()
+    for path in sockets:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+        assert f"the file {path} of the socket was gone" in configured.own_log()
+    with BlockingClient(str(configured.directory / "jsonrpc-sock")) as client:
+        client.info()
 
 
 @pytest.mark.parametrize(

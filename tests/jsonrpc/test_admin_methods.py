@@ -89,6 +89,18 @@ def test_a_limit_is_set(client: Client) -> None:
         assert "max_clients" in message
 
 
+@pytest.mark.parametrize("server", ["admin", "virtlogd"])
+def test_no_door_is_locked_behind_oneself(client: Client, server: str) -> None:
+    """Where limits are set, somebody must be let in; for libvirt's drivers nobody need be."""
+    if server == "virtlogd":
+        assert result(client, "daemon.set_limits", [server, 0])["max_clients"] == 0
+        return
+    code, message, _ = error(client, "daemon.set_limits", [server, 0])
+    assert code == -32602
+    assert message.endswith("any more to set another limit; give at least 1")
+    assert client.daemon.servers[1].max_clients > 0
+
+
 @pytest.mark.parametrize(
     ("method", "params"),
     [

@@ -12,7 +12,16 @@ import pytest
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.jsonrpc.methods import METHODS
-from twisted_virtlog.values import Closed, Domain, Excerpt, LogState, LogStatus, Opened, Position
+from twisted_virtlog.values import (
+    MAX_NAME_CHARACTERS,
+    Closed,
+    Domain,
+    Excerpt,
+    LogState,
+    LogStatus,
+    Opened,
+    Position,
+)
 
 PATH = "/var/log/libvirt/qemu/web.log"
 GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
@@ -60,6 +69,27 @@ def test_open_hands_out_the_pipe(params: Any, call: tuple[Any, ...]) -> None:
     finally:
         os.close(read_end)
         os.close(write_end)
+
+
+@pytest.mark.parametrize("method", ["log.open", "log.append"])
+@pytest.mark.parametrize("member", ["driver", "name"])
+def test_long_names_are_refused(method: str, member: str) -> None:
+    """With the limit; nothing is opened. A name at the limit is taken."""
+    client = Client(append=HERE)
+
+    def asked(length: int) -> Any:
+        name = "\u00e9" * length
+        named = {"driver": name} if member == "driver" else {"domain": {**GUEST_JSON, "name": name}}
+        message = {"message": ""} if method == "log.append" else {}
+        return client.call(method, {"path": PATH, **named, **message})
+
+    error = asked(MAX_NAME_CHARACTERS + 1)["error"]
+    assert error["code"] == -32602
+    assert member in error["message"]
+    assert "length <= 1024" in error["message"]
+    assert client.handler.calls == []
+    if method == "log.append":
+        assert "result" in asked(MAX_NAME_CHARACTERS)
 
 
 def test_position_tells_the_end() -> None:

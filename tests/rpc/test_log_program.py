@@ -25,7 +25,7 @@ from twisted_virtlog.errors import (
     UnsupportedBackups,
 )
 from twisted_virtlog.rpc.messages import ErrorBody, MessageType
-from twisted_virtlog.values import Domain, Excerpt, Opened, Position
+from twisted_virtlog.values import MAX_NAME_CHARACTERS, Domain, Excerpt, Opened, Position
 
 OPEN, POSITION, READ, APPEND = 1, 2, 3, 4
 HERE = Position(7, 3)
@@ -83,6 +83,18 @@ def test_names_that_are_no_utf_8_come_through() -> None:
     arguments = append_arguments(b"/p").replace(b"demo", b"d\xffmo")
     assert client.call(APPEND, arguments)[1] == bytes(4)
     assert client.handler.calls[0][4] == Domain(UUID_TEXT, "d\udcffmo")
+
+
+def test_long_names_are_taken_and_kept_shorter() -> None:
+    """libvirt takes up to 4 MiB; they are repeated in every list of logs."""
+    client = Client(append=HERE)
+    name = b"d" * 1_000_000
+    arguments = append_arguments(b"/p").replace(
+        struct.pack(">I", 4) + b"demo", struct.pack(">I", len(name)) + name
+    )
+    assert client.call(APPEND, arguments)[1] == bytes(4)
+    domain = client.handler.calls[0][4]
+    assert domain.name == "d" * (MAX_NAME_CHARACTERS - 3) + "..."
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_the_units_have_the_names_that_libvirt_depends_on() -> None:
     for name in SERVERS:
         assert unit(texts[name])["Socket"]["Service"] == "virtlogd.service"
         assert unit(texts[name])["Socket"]["SocketMode"] == "0600"
+        assert unit(texts[name])["Socket"]["Backlog"] == "4096"
 
 
 def test_the_service_tells_the_daemon_how_much_is_stored() -> None:

@@ -57,6 +57,17 @@ def test_it_pings_twice_in_an_interval(wire: Line) -> None:
     assert wire.ear.heard() == []
 
 
+def test_it_looks_after_what_else_there_is(wire: Line) -> None:
+    """At each ping, which goes out first and goes on though that fails."""
+    watchdog = Watchdog(wire.time, wire.notifier, 10.0)
+    looks: list[int] = []
+    watchdog.look = lambda: looks.append(len(wire.ear.heard()))
+    wire.time.advance(5)
+    wire.time.advance(5)
+    assert looks == [2, 1]
+    watchdog.stop()
+
+
 def test_it_looks_away_and_watches_again(wire: Line) -> None:
     """virtlogd, which may take over, sends no pings."""
     watchdog = Watchdog(wire.time, wire.notifier, 10.0)

@@ -7,10 +7,13 @@ from typing import Any
 from twisted_virtlog.jsonrpc import admin_schema as schema
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.method import Method, Services
-from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
 from twisted_virtlog.ownlog.spec import Logging
 from twisted_virtlog.values import ClientLimits
+
+#: The servers over which a limit can be set.
+_DOORS_OF_LIMITS = frozenset({"admin", "jsonrpc"})
 
 
 def _clients(services: Services, params: schema.ClientsParams) -> list[schema.ServerEntry]:
@@ -32,6 +35,11 @@ def _disconnect(services: Services, params: schema.DisconnectParams) -> None:
 
 def _set_limits(services: Services, params: schema.LimitsParams) -> ClientLimits:
     administration = services.administration
+    if not params.max_clients and params.server in _DOORS_OF_LIMITS:
+        raise InvalidParams(
+            f"max_clients is 0: nobody could connect to {params.server} any more to set another"
+            " limit; give at least 1"
+        )
     # Nobody is ever anonymous, so that a limit for those is only in the way.
     administration.set_limits(params.server, params.max_clients, params.max_clients)
     found: ClientLimits = administration.limits(params.server)

@@ -26,7 +26,13 @@ LogPath = Annotated[
         extra_json_schema={"pattern": _PATH_PATTERN},
     ),
 ]
-Driver = Annotated[str, Meta(description='name of what writes the log, as "qemu"')]
+Driver = Annotated[
+    str,
+    Meta(
+        description='name of what writes the log, as "qemu"',
+        max_length=values.MAX_NAME_CHARACTERS,
+    ),
+]
 NonNegative = Annotated[int, Meta(ge=0)]
 
 #: JSON readers that hold numbers as doubles are exact up to here.
@@ -90,7 +96,9 @@ class Domain(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
             examples=["c7a5fdbd-edaf-9455-926a-d65c16db1809"],
         ),
     ]
-    name: Annotated[str, Meta(description="the guest's name")]
+    name: Annotated[
+        str, Meta(description="the guest's name", max_length=values.MAX_NAME_CHARACTERS)
+    ]
 
     @classmethod
     def of(cls, domain: values.Domain) -> Domain:

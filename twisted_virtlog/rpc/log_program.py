@@ -23,7 +23,7 @@ from twisted_virtlog.rpc.errors import (
 from twisted_virtlog.rpc.messages import STRING, UUID, ErrorBody
 from twisted_virtlog.rpc.program import Procedure, Program
 from twisted_virtlog.rpc.xdr import INT, UHYPER, UINT
-from twisted_virtlog.values import Domain, Excerpt, Opened, Position
+from twisted_virtlog.values import MAX_NAME_CHARACTERS, Domain, Excerpt, Opened, Position
 
 #: A flag of OPEN: begin with an empty file. All others are ignored there, and refused elsewhere.
 TRUNCATE = 1
@@ -75,7 +75,7 @@ POSITION = Record(Position, inode=UHYPER, offset=UHYPER)
 
 def _open(logs: ILogHandler, call: OpenArguments) -> Answer[Opened]:
     domain = _domain(call.uuid, call.name)
-    path, driver = os.fsdecode(call.path), _text(call.driver)
+    path, driver = os.fsdecode(call.path), _name(call.driver)
     return logs.open(path, driver, domain, truncate=bool(call.flags & TRUNCATE))
 
 
@@ -118,7 +118,7 @@ def _append(logs: ILogHandler, call: AppendArguments) -> Answer[Position]:
     if call.flags:
         _refuse_flags(call.flags, "virLogHandlerDomainAppendLogFile")
     domain = _domain(call.uuid, call.name)
-    return logs.append(os.fsdecode(call.path), call.message, _text(call.driver), domain)
+    return logs.append(os.fsdecode(call.path), call.message, _name(call.driver), domain)
 
 
 def _explain_append(error: DaemonError, call: AppendArguments) -> ErrorBody:
@@ -139,11 +139,18 @@ def _refuse_flags(flags: int, function: str) -> None:
 
 
 def _domain(uuid_bytes: bytes, name: bytes) -> Domain:
-    return Domain(str(uuid.UUID(bytes=uuid_bytes)), _text(name))
+    return Domain(str(uuid.UUID(bytes=uuid_bytes)), _name(name))
 
 
-def _text(string: bytes) -> str:
-    return string.decode("utf-8", "surrogateescape")
+def _name(string: bytes) -> str:
+    """Decode a name, which is only stored and shown.
+
+    libvirt takes one of up to 4 MiB, so such a call succeeds here too; what is kept is shorter.
+    """
+    name = string.decode("utf-8", "surrogateescape")
+    if len(name) <= MAX_NAME_CHARACTERS:
+        return name
+    return name[: MAX_NAME_CHARACTERS - 3] + "..."
 
 
 LOG_PROGRAM: Program[ILogHandler] = Program(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorFDSet
 
@@ -52,6 +52,11 @@ class Supervision:
         if self._watchdog is not None and former is None:
             # libvirt's virtlogd may have been here, which sends no pings.
             self._watchdog.watch()
+
+    def look_after(self, look: Callable[[], None]) -> None:
+        """Call something at each ping of the watchdog, if there is one."""
+        if self._watchdog is not None:
+            self._watchdog.look = look
 
     def ready(self) -> None:
         """Say that the daemon serves, at its start or after it read its configuration again."""
@@ -107,6 +112,9 @@ class Unsupervised:
     """In the place of :class:`Supervision` where nobody supervises."""
 
     keeper: Keeper = NO_KEEPER
+
+    def look_after(self, look: Callable[[], None]) -> None:
+        """See Supervision."""
 
     def ready(self) -> None:
         """See Supervision."""

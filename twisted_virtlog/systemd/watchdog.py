@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -30,6 +30,8 @@ class Watchdog:
     """Pings twice in each interval.
 
     The clock makes its calls from the reactor, so a reactor that is blocked misses them.
+
+    :ivar look: called at each ping, for what else is to be looked after now and then.
     """
 
     def __init__(self, clock: Clock, notifier: Notifier, interval: float) -> None:
@@ -41,6 +43,7 @@ class Watchdog:
         self._notifier = notifier
         self._interval = interval
         self._call: IDelayedCall | None = None
+        self.look: Callable[[], None] = _nothing
         self._ping()
 
     def watch(self) -> None:
@@ -63,3 +66,8 @@ class Watchdog:
     def _ping(self) -> None:
         self._notifier.send("WATCHDOG=1", urgent=True)
         self._call = self._clock.callLater(self._interval / 2, self._ping)
+        self.look()
+
+
+def _nothing() -> None:
+    """Do nothing; there is nothing to look after."""
