@@ -335,3 +335,14 @@ def test_a_mistake_in_the_environment_is_told(variable: str, value: str, message
     with pytest.raises(ConfigError) as caught:
         with_environment(Settings(), {variable: value})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("size", "warns"), [(0, False), (1, True), (4095, True), (4096, False)])
+def test_a_size_that_keeps_next_to_nothing_is_a_warning(size: int, warns: bool) -> None:
+    """It holds all the same, as in libvirt; 0 is no size."""
+    settings, warnings = load("a.conf", b"max_size = %d\n" % size)
+    assert settings.max_size == size
+    assert len(warnings) == warns
+    for text in warnings:
+        assert text.startswith(f"a.conf:1: max_size: {size} bytes are so few")
+        assert "write at least 4096, or 0" in text

@@ -173,6 +173,23 @@ def _spelled(scene: Scene) -> _Outcomes:
 
 
 @_listed(
+    "A name must leave room for those of backups",
+    [Place(0, 0)],
+    [
+        (
+            38,
+            0,
+            b"Unable to open file: %b: its name has 254 bytes, and at most 253 leave room for the"
+            b" names of its backups, up to .1: File name too long" % (b"n" * 254),
+        )
+    ],
+)
+def _long_name(scene: Scene) -> _Outcomes:
+    scene.open("n" * 254)
+    return _results(scene)
+
+
+@_listed(
     "A link's target is rotated",
     [
         {"link": 1, "link.0": 4000, "target": 4000},
@@ -181,7 +198,7 @@ def _spelled(scene: Scene) -> _Outcomes:
     ],
     [
         {"link": 1, "target": 1, "target.0": 4000},
-        {"link": 2, "target": 2},
+        {"link": 2, "target": 1, "target.0": 4000},
         (38, 0, b"Unable to open file: /var/log/libvirt: Is a directory"),
     ],
 )

@@ -140,7 +140,7 @@ def test_other_spellings_are_the_same_log(
 
 
 def test_a_link_stays_a_link(make_world: MakeWorld) -> None:
-    """The file that the link leads to is rotated and truncated, and all its names still hold."""
+    """The file that the link leads to is rotated, and all its names still hold."""
     world = make_world(10, 1)
     link = world.directory / "link.log"
     link.symlink_to(world.path)
@@ -155,9 +155,83 @@ def test_a_link_stays_a_link(make_world: MakeWorld) -> None:
     guest.end()
     world.reactor.turn_until_quiet()
     assert world.read(path=str(link)).data == b"0123456789abc"
-    world.open(str(link), truncate=True)
-    assert link.is_symlink()
-    assert world.files() == {"": b""}
+
+
+@pytest.mark.parametrize("backups", [0, 2])
+def test_truncating_through_a_link_removes_nothing_that_it_leads_to(
+    backups: int, make_world: MakeWorld
+) -> None:
+    """Who may write to the link's directory could name any file of anybody by it."""
+    world = make_world(10, backups)
+    theirs, mine = world.directory / "theirs", world.directory / "mine"
+    theirs.mkdir()
+    mine.mkdir()
+    kept = {"shadow": b"kept", "shadow.0": b"kept too", "shadow.1": b"and this", "other": b"also"}
+    for name, data in kept.items():
+        (theirs / name).write_bytes(data)
+    log = mine / "guest.log"
+    log.symlink_to(theirs / "shadow")
+    (mine / "guest.log.0").symlink_to(theirs / "other")
+    (mine / "guest.log.1").write_bytes(b"a backup")
+    guest = world.open(str(log), truncate=True)
+    guest.write(b"0123456789abc")
+    position = world.position(str(log))
+    assert (position.inode, position.offset) == (log.stat().st_ino, 3)
+    assert {path.name: path.read_bytes() for path in theirs.iterdir()} == kept
+    assert not log.is_symlink()
+    assert world.read(path=str(log)).data.endswith(b"abc")
+    # It is another log than the one that the link led to.
+    with pytest.raises(LogBusy):
+        world.open(f"{mine}//guest.log", domain=STRANGER)
+    other = world.open(str(theirs / "shadow"))
+    other.write(b"!")
+    assert world.position(str(theirs / "shadow")).offset == 5
+
+
+def test_a_link_to_a_log_that_is_open_may_be_truncated(world: World) -> None:
+    """The log is not touched."""
+    guest = world.open()
+    guest.write(b"first")
+    link = world.directory / "link.log"
+    link.symlink_to(world.path)
+    other = world.open(str(link), truncate=True)
+    other.write(b"second")
+    guest.write(b" and on")
+    world.position()
+    world.position(str(link))
+    assert world.text() == b"first and on"
+    assert link.read_bytes() == b"second"
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize(
+    ("size", "backups", "length", "fits"),
+    [
+        (10, 1, 253, True), (10, 1, 254, False), (10, 10, 253, True), (10, 10, 254, False),
+        (10, 11, 252, True), (10, 11, 253, False), (10, 11, 255, False), (0, 11, 255, True),
+        (10, 0, 255, True),
+    ],
+)  # fmt: skip
+def test_a_name_that_leaves_no_room_for_backups_is_refused(
+    size: int, backups: int, length: int, fits: bool, truncate: bool, make_world: MakeWorld
+) -> None:
+    """It would fail at each rollover, for ever."""
+    world = make_world(size, backups)
+    path = str(world.directory / ("\u00e4" * (length // 2) + "x" * (length % 2)))
+    if fits:
+        world.open(path, truncate)
+        for _ in range(3):
+            world.append(b"0123456789", path)
+        assert world.status(path).error is None
+        return
+    most = 255 - len(f".{backups - 1}")
+    with pytest.raises(SystemFailure, match=f"{length} bytes, and at most {most} ") as caught:
+        world.open(path, truncate)
+    assert caught.value.errno == errno.ENAMETOOLONG
+    with pytest.raises(SystemFailure):
+        world.append(b"x", path)
+    assert not world.is_open(path)
+    assert not os.path.lexists(path)
 
 
 def test_appending_to_a_log_that_is_not_open(world: World) -> None:

@@ -150,6 +150,10 @@ class Examined:
     warnings: tuple[str, ...]
 
 
+#: A lower ``max_size`` is accepted, as libvirt accepts it, with a warning: a page of lines.
+SMALLEST_SIZE_BYTES = 4096
+
+
 def examine(file: str, text: bytes) -> Examined:
     """Find all that is right and all that is wrong in a configuration file's text.
 
@@ -186,6 +190,12 @@ def examine(file: str, text: bytes) -> Examined:
                 warnings.append(
                     f"{file}:{statement.line}: max_backups: {value} is more than {MAX_BACKUPS};"
                     " every open, read and append will be refused"
+                )
+            if name == "max_size" and 0 < value < SMALLEST_SIZE_BYTES:
+                warnings.append(
+                    f"{file}:{statement.line}: max_size: {value} bytes are so few that a log is"
+                    f" rotated again and again and keeps next to nothing; write at least"
+                    f" {SMALLEST_SIZE_BYTES}, or 0 to let logs grow without end"
                 )
     return Examined(Settings(**values), tuple(errors), tuple(warnings))
 

@@ -134,7 +134,8 @@ class LogHandler:
     def _open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
-        real_path = _real_path(path)
+        # A truncating open removes a link, so that it is not of what the link leads to.
+        real_path = _own_path(path) if truncate and os.path.islink(path) else _real_path(path)
         holder = self._find(path, real_path)
         # The last guest may be gone already, and nobody has looked at its pipe since.
         if holder is not None and holder.end_if_hung_up():
@@ -466,7 +467,7 @@ class LogHandler:
         try:
             limits = self._settings.limits
             return Writer(
-                link_target(path),
+                path if truncate else link_target(path),
                 limits,
                 truncate,
                 remove=self._remove,
@@ -481,6 +482,13 @@ def _real_path(path: str) -> str:
     # No file has a longer name, and resolving one takes time with the square of its length.
     resolved = os.path.realpath(path) if len(path) < _PATH_MAX else path
     return path if resolved == path else resolved
+
+
+def _own_path(path: str) -> str:
+    """Resolve the links in the path of a link's directory, but not the link."""
+    directory, name = os.path.split(path)
+    own = os.path.join(_real_path(directory or "."), name)
+    return path if own == path else own
 
 
 def _busy(path: str, holder: OpenLog) -> LogBusy:

@@ -180,6 +180,11 @@ def check_backups(path: str, max_backups: int) -> None:
         )
 
 
+def longest_suffix(limits: Limits) -> str:
+    """Return the longest that is put behind a log's name, "" if nothing is."""
+    return f".{limits.max_backups - 1}" if limits.max_size and limits.max_backups else ""
+
+
 def backup_paths(path: str, max_backups: int) -> list[str]:
     """Name the backups of a log, newest first."""
     return [f"{path}.{number}" for number in range(max_backups)]

@@ -38,6 +38,7 @@ from twisted_virtlog.logs.rotation import (
     fits,
     interrupted_steps,
     line_end,
+    longest_suffix,
     next_step,
     oldest_first,
     roll_over_steps,
@@ -56,6 +57,9 @@ T = TypeVar("T")
 _OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 _FILE_MODE = 0o600
+
+#: No file system that logs are on is so narrow that a shorter name and ".0" do not fit.
+_LONG_NAME_BYTES = 100
 
 #: A position without a birth, in a file that was removed more files ago than these, may be taken
 #: for one in another file.
@@ -153,7 +157,7 @@ class Writer:
             :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
         :param remove: removes old files.
         :param keep_attributes: gives a new file those of the former one; None keeps none.
-        :raises SystemFailure: it cannot be opened or removed.
+        :raises SystemFailure: it cannot be opened or removed, or its name is too long.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
         check_backups(path, limits.max_backups)
@@ -190,11 +194,40 @@ class Writer:
             self._rotates = False
             return
         self._file = -1
+        self._check_name()
         if truncate:
             for name in truncated_paths(path, limits.max_backups):
-                self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
+                try:
+                    self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
+                except SystemFailure as failure:
+                    # (a backup of a log that is never rotated; there is no file of that name)
+                    if name == path or failure.errno != errno.ENAMETOOLONG:
+                        raise
             self._mark_gap_after(f"{path}.{limits.max_backups}")
         self._begin()
+
+    def _check_name(self) -> None:
+        """Refuse a log whose backups' names would not fit, so that it could never be rotated.
+
+        :raises SystemFailure: ENAMETOOLONG.
+        """
+        suffix = longest_suffix(self.limits)
+        directory, name = os.path.split(self.path)
+        length = len(os.fsencode(name))
+        if not suffix or length < _LONG_NAME_BYTES:
+            return
+        try:
+            most = os.pathconf(directory or ".", "PC_NAME_MAX")
+        except OSError:
+            # Opening it says what is wrong.
+            return
+        fits = most - len(suffix)
+        if fits < length <= most:
+            action = (
+                f"Unable to open file: {self.path}: its name has {length} bytes, and at most {fits}"
+                f" leave room for the names of its backups, up to {suffix}"
+            )
+            raise SystemFailure(action, errno.ENAMETOOLONG, self.path)
 
     def reopen(self) -> None:
         """Open the file of a log that was taken over.
