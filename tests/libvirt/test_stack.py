@@ -55,11 +55,30 @@ def test_logs_that_libvirt_opens_are_seen_by_json_rpc(lives: dict[str, dict[str,
     """Both logs of a running guest are listed as its own and can be read."""
     log = {"driver": "qemu", "domain": [_UUID, "alice"], "state": "open"}
     for step in lives["ours"]["steps"]:
-        assert step["open"] == [
+        # (newer versions of libvirt call their driver QEMU)
+        said = [{**one, "driver": one["driver"].lower()} for one in step["open"]]
+        assert said == [
             {"path": f"{_LOGS}/alice-serial0.log", **log},
             {"path": f"{_LOGS}/alice.log", **log},
         ]
         assert step["read"] == step["console"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "process exited while connecting to monitor",
+        "qemu unexpectedly closed the monitor",
+        "QEMU unexpectedly closed the monitor (vm='eve')",
+    ],
+)
+def test_every_version_s_words_of_a_failed_start_are_known(reason: str) -> None:
+    """Those of libvirt 9.0 and of 11.3 and later."""
+    words = "qemu-system-x86_64: -nosuchoption0: invalid option"
+    said = (
+        f"error: Failed to create domain from x.xml\nerror: internal error: {reason}: {words}\n\n"
+    )
+    assert _wrong(said, 1) == ([], 0)
 
 
 @pytest.mark.slow
@@ -159,10 +178,11 @@ def _without_numbers(text: str) -> str:
     return text
 
 
-# libvirt says the one or the other, as this or that thread of its own is first.
+# libvirt says the one or the other, as this or that thread of its own is first; newer versions
+# name the guest in the second.
 _EXPLAINED = re.compile(
     r"from \S+\nerror: internal error: (?:process exited while connecting to monitor|"
-    r"qemu unexpectedly closed the monitor): "
+    r"(?i:qemu) unexpectedly closed the monitor(?: \(vm='[^']*'\))?): "
     r"qemu-system-x86_64: -nosuchoption(\d+): invalid option\n+"
 )
 
