@@ -46,6 +46,10 @@ LOG_ERRORS = [
         (67, 0, -1, "unsupported configuration: Max backup 33 must be less than or equal to 32"),
     ),
     (
+        errors.NotAllowed("not for this client", "/p"),
+        (38, 63, errno.EACCES, "Unable to open file: /p: Permission denied"),
+    ),
+    (
         errors.ShuttingDown("stopping", "/p"),
         (38, 63, errno.ECANCELED, "Unable to open file: /p: Operation canceled"),
     ),

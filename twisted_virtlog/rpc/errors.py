@@ -113,6 +113,8 @@ def log_failure(error: errors.DaemonError, path: str) -> ErrorBody:
         case errors.NoSuchLog():
             detail = f"No open log file {path}"
             body = failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.LOGGING, detail)
+        case errors.NotAllowed():
+            body = system_failure(ErrorDomain.LOGGING, opening, errno.EACCES)
         case errors.NotWritten():
             body = system_failure(ErrorDomain.LOGGING, error.action, error.errno)
         case errors.SystemFailure():
