@@ -29,6 +29,7 @@ from twisted_virtlog.state import (
     ServiceState,
     SocketState,
     StateError,
+    Stranded,
     Suspended,
     Totals,
     decode,
@@ -310,6 +311,19 @@ def test_a_pipe_of_a_former_guest_needs_a_newer_version() -> None:
     with pytest.raises(StateError, match="version 1 cannot say all") as caught:
         encode(state, 1)
     assert second.path in str(caught.value)
+
+
+def test_bytes_that_are_in_no_pipe_need_a_newer_version() -> None:
+    """A release that reads version 1 would not write them."""
+    (first, *others) = BUSY.logs
+    assert first.details is not None
+    details = msgspec.structs.replace(first.details, stranded=Stranded(7, 0, 9000, b"\0behind\xff"))
+    state = msgspec.structs.replace(
+        BUSY, logs=(msgspec.structs.replace(first, details=details), *others)
+    )
+    assert decode(encode(state)).logs == state.logs
+    with pytest.raises(StateError, match="wait for its file"):
+        encode(state, 1)
 
 
 def _version_of(text: bytes) -> object:

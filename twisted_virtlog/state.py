@@ -428,6 +428,8 @@ def beyond_version_1(state: DaemonState) -> str | None:
                 f"{log.log} has output of a guest before the present one in a pipe of its own, as"
                 " its file cannot be written"
             )
+        if log.details is not None and log.details.stranded is not None:
+            return f"{log.path} has bytes that have left its pipe and wait for its file"
     kept = state.details.kept if state.details else None
     if kept is not None and kept.left_journal is not None:
         return "a newer release has left pipes in the service manager's store"
