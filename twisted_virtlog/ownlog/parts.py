@@ -18,7 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "clients": ("connection", "conversation", "reception", "listening", "servers"),
     "clients.libvirt": ("rpc.protocol",),
     "clients.jsonrpc": ("jsonrpc.protocol",),
-    "logs": ("logs.failing", "logs.handler", "logs.open_log", "logs.watch"),
+    "logs": ("logs.attributes", "logs.failing", "logs.handler", "logs.open_log", "logs.watch"),
     "logs.cleaner": ("logs.cleaner",),
     "systemd": ("systemd.inherited", "systemd.notify", "systemd.store"),
 }
