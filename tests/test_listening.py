@@ -802,6 +802,22 @@ def test_a_socket_whose_file_was_removed_is_made_again(host: Host, what: str) ->
     assert not host.path.exists()
 
 
+def test_a_socket_of_which_nobody_said_the_file_is_made_again(host: Host) -> None:
+    """It came from virtlogd, and its file was gone before."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(host.path))
+        sock.listen()
+        host.path.unlink()
+        state = SocketState(os.dup(sock.fileno()), bound=True)
+        listener = Listener.resumed(host.reactor, host.clock, state, host.server())
+    host._stack.callback(host.stop, listener)
+    listener.bind_again()
+    client = host.connect(b"hello")
+    host.reactor.run()
+    assert client.recv(100) == b"hello"
+    assert mode_of(host.path) == 0o600
+
+
 def test_a_full_server_binds_again_and_lets_in_later(host: Host) -> None:
     """At the limit nobody is accepted on the new socket until somebody leaves."""
     listener = host.listen(max_clients=1)

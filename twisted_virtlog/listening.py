@@ -97,9 +97,10 @@ class Listener:
         may be another daemon's.
         """
         path = self._path
-        if path is None or self._file is None or self._socket.fileno() == -1:
+        if path is None or self._socket.fileno() == -1:
             return
-        if file_of(path) == self._file:
+        present = file_of(path)
+        if present is not None and present == self._file:
             self._complaint = ""
         elif self._bound is None:
             self._complain(
