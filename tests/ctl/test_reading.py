@@ -1,16 +1,12 @@
-"""Reading ends at what was there when it began, and the last lines are the last lines."""
+"""Reading ends at what was there when it began."""
 
 from __future__ import annotations
 
-import tracemalloc
-
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from twisted_virtlog.client import Chunk, Position, RemoteError
 from twisted_virtlog.ctl import reading
-from twisted_virtlog.ctl.reading import Tail, read_to_end
+from twisted_virtlog.ctl.reading import read_to_end
 
 
 class GrowingLog:
@@ -87,29 +83,3 @@ def test_other_errors_are_told() -> None:
     """A daemon that is stopping is not asked on."""
     with pytest.raises(RemoteError):
         list(read_to_end(GrowingLog([b""], refusal=1005), "/a", None, None))
-
-
-@given(st.lists(st.text("a\n", max_size=6)), st.integers(0, 8))
-@example(["a\n", "a"], 1)
-@example(["a\n", "a\n"], 1)
-@example(["\n\n\n"], 2)
-def test_the_last_lines_are_kept(pieces: list[str], lines: int) -> None:
-    """In whatever pieces a log comes, its last lines are those that its whole text ends with."""
-    tail = Tail(lines)
-    for piece in pieces:
-        tail.add(piece.encode())
-    all_lines = "".join(pieces).splitlines(keepends=True)
-    last_lines = all_lines[max(0, len(all_lines) - lines) :]
-    assert tail.content().decode() == "".join(last_lines)
-
-
-def test_a_long_log_does_not_fill_the_memory() -> None:
-    """Only about as much as the lines need is kept."""
-    tail = Tail(3)
-    tracemalloc.start()
-    for piece in range(1000):
-        tail.add(b"%d\n" % piece * 2000)
-    _now, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 100_000
-    assert tail.content() == b"999\n" * 3

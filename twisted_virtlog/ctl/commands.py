@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 import msgspec
@@ -25,7 +24,15 @@ from twisted_virtlog.ctl.parameters import (
     pass_settings,
     start_position,
 )
-from twisted_virtlog.ctl.reading import Tail, read_to_end
+from twisted_virtlog.ctl.progress import shown
+from twisted_virtlog.ctl.reading import CHUNK_BYTES, read_to_end
+from twisted_virtlog.ctl.recording import (
+    ReadAgain,
+    Recording,
+    base64_pieces,
+    is_utf8,
+    utf8_pieces,
+)
 from twisted_virtlog.ctl.running import become, find_command
 
 #: Longer than any request may be, so what is cut off here is refused and not shortened.
@@ -153,10 +160,16 @@ def read(
         raise click.UsageError("--tail and --bytes do not go together.")
     with settings.connect() as client:
         chunks = read_to_end(client, path, start, max_bytes)
+
+        def read_again(position: Position, length: int) -> Chunk:
+            return client.read(path, position, min(length, CHUNK_BYTES))
+
         if settings.json:
-            click.echo(json_of(_excerpt(list(chunks), tail)))
+            _print_excerpt(_record(chunks, tail), read_again, with_start=tail is None)
+        elif tail is None:
+            _copy(_with_gaps(chunks, path))
         else:
-            _copy(chunks, path, tail)
+            _print_tail(_record(_with_gaps(chunks, path), tail), read_again, path)
 
 
 @virtlogctl.command()
@@ -260,36 +273,47 @@ for _command in ADMINISTRATION:
     virtlogctl.add_command(_command)
 
 
-def _copy(chunks: Iterable[Chunk], path: str, tail: int | None) -> None:
-    output = sys.stdout.buffer
-    kept = None if tail is None else Tail(tail)
+def _copy(chunks: Iterable[Chunk]) -> None:
+    # (where the data themselves are seen, they show how far it is)
+    for chunk in chunks if sys.stdout.isatty() else shown(chunks, sys.stderr):
+        sys.stdout.buffer.write(chunk.data)
+
+
+def _with_gaps(chunks: Iterable[Chunk], path: str) -> Iterator[Chunk]:
     for chunk in chunks:
         if chunk.gap:
             oldest = tables.position_text(chunk.start)
             warn(f"{path}: bytes are missing: rotated away before {oldest}")
-        if kept is None:
-            output.write(chunk.data)
-        else:
-            kept.add(chunk.data)
-    if kept is not None:
-        output.write(kept.content())
+        yield chunk
 
 
-def _excerpt(chunks: list[Chunk], tail: int | None) -> dict[str, object]:
-    excerpt: dict[str, object] = {}
-    data = b"".join(chunk.data for chunk in chunks)
-    if tail is None:
-        excerpt["start"] = chunks[0].start
-    else:
-        kept = Tail(tail)
-        kept.add(data)
-        data = kept.content()
-    try:
-        text, encoding = data.decode(), "utf-8"
-    except UnicodeDecodeError:
-        text, encoding = base64.b64encode(data).decode(), "base64"
-    gap = any(chunk.gap for chunk in chunks)
-    return {"data": text, "encoding": encoding, **excerpt, "end": chunks[-1].end, "gap": gap}
+def _record(chunks: Iterable[Chunk], tail: int | None) -> Recording:
+    recording = Recording(tail)
+    for chunk in shown(chunks, sys.stderr):
+        recording.add(chunk)
+    return recording
+
+
+def _print_tail(recording: Recording, read_again: ReadAgain, path: str) -> None:
+    was_complete = not recording.gap
+    for data in recording.content(read_again):
+        sys.stdout.buffer.write(data)
+    if was_complete and recording.gap:
+        warn(f"{path}: bytes are missing: rotated away meanwhile")
+
+
+def _print_excerpt(recording: Recording, read_again: ReadAgain, with_start: bool) -> None:
+    """Print what was read as one JSON text, a piece at a time."""
+    as_text = is_utf8(recording.content(read_again))
+    content = recording.content(read_again)
+    beginning: dict[str, object] = {"encoding": "utf-8" if as_text else "base64"}
+    if with_start:
+        beginning["start"] = recording.start
+    click.echo(json_of(beginning)[:-1] + ',"data":"', nl=False)
+    for piece in utf8_pieces(content) if as_text else base64_pieces(content):
+        click.echo(json_of(piece)[1:-1], nl=False)
+    ending = {"end": recording.end, "gap": recording.gap}
+    click.echo('",' + json_of(ending)[1:])
 
 
 def _print_info(settings: Settings, info: DaemonInfo) -> None:

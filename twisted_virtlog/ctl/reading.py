@@ -1,8 +1,7 @@
-"""Reading a log to its live end, and the last lines of it."""
+"""Reading a log to its live end."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -69,34 +68,3 @@ def _bytes_before(live_end: Position | None, position: Position | None) -> int:
     if differ(position.birth, live_end.birth):
         return 1 << 64
     return max(0, live_end.offset - position.offset)
-
-
-class Tail:
-    """Keeps the last lines of what passes, and little more.
-
-    :param lines: how many; a last line that is not ended counts as one.
-    """
-
-    def __init__(self, lines: int) -> None:
-        self._lines = lines
-        self._pieces: deque[tuple[bytes, int]] = deque()
-        self._newlines = 0
-
-    def add(self, data: bytes) -> None:
-        """Take the next bytes."""
-        newlines = data.count(b"\n")
-        self._pieces.append((data, newlines))
-        self._newlines += newlines
-        # Lines + 1 newlines in the rest are enough, whether or not its last line is ended.
-        while self._newlines - self._pieces[0][1] > self._lines:
-            self._newlines -= self._pieces.popleft()[1]
-
-    def content(self) -> bytes:
-        """Give the last lines."""
-        data = b"".join(piece for piece, _newlines in self._pieces)
-        start = len(data) - data.endswith(b"\n") + 1
-        for _line in range(self._lines):
-            start = data.rfind(b"\n", 0, start - 1) + 1
-            if start == 0:
-                break
-        return data[start:]
