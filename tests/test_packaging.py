@@ -65,6 +65,19 @@ def test_the_wheel_holds_the_package_and_one_plugin(wheel: Path) -> None:
     assert not {name for name in names if name.startswith(("tests/", "bench/", "doc/"))}
 
 
+def test_the_wheel_holds_man_pages_and_completion(wheel: Path) -> None:
+    """They are where man and the shells look, below the prefix of the installation."""
+    with zipfile.ZipFile(wheel) as archive:
+        data = {name.partition(".data/data/")[2] for name in archive.namelist()}
+    assert data - {""} == {
+        "share/man/man1/virtlogctl.1",
+        "share/man/man8/twisted-virtlogd.8",
+        "share/bash-completion/completions/virtlogctl",
+        "share/zsh/site-functions/_virtlogctl",
+        "share/fish/vendor_completions.d/virtlogctl.fish",
+    }
+
+
 def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Path) -> None:
     """twistd has the plugin after the installation, and still works after the removal."""
     environment = tmp_path / "environment"

@@ -166,10 +166,14 @@ def _parse_position(
 ) -> Position | None:
     if value is None:
         return None
-    if match := re.fullmatch(r"([0-9]{1,20}):([0-9]{1,20})(?::([!-~]{1,256}))?", value):
+    if match := re.fullmatch(r"([0-9]{1,40}):([0-9]{1,40})(?::([!-~]{1,256}))?", value):
         inode, offset = int(match[1]), int(match[2])
-        if inode < 1 << 64 and offset < 1 << 63:
-            return Position(inode, offset, match[3] or "")
+        for what, number, limit in (("inode", inode, 1 << 64), ("offset", offset, 1 << 63)):
+            if number >= limit:
+                raise click.BadParameter(
+                    f"the {what} in {value!r} is out of range; the last one is {limit - 1}"
+                )
+        return Position(inode, offset, match[3] or "")
     raise click.BadParameter(
         f"{value!r} is no position; write INODE:OFFSET or INODE:OFFSET:BIRTH, as 262147:4096"
     )
