@@ -33,6 +33,7 @@ format: $(VENV)/installed-dev
 
 stress: $(VENV)/installed-dev
 	$(BIN)/python -m bench.stress
+	$(BIN)/python -m bench.faults
 
 # Beside libvirt's virtlogd; needs a C compiler, and a machine that has nothing else to do.
 bench: $(VENV)/installed-dev

@@ -332,6 +332,49 @@ def test_a_repair_that_fails_is_an_outage(
     assert after.text() == b"kept next"
 
 
+@pytest.mark.parametrize("how", ["cut", "removed"])
+def test_what_was_put_back_in_part_comes_once(
+    how: str, make_world: MakeWorld, between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full in the middle of the repair, and another program takes the file again."""
+    world = make_world()
+    guest = world.open()
+    Path(world.path).write_bytes(text(5000))
+    guest.write(b"first, second")
+    pwrite = os.pwrite
+    room = len(b"first, ")
+
+    def nearly_full(file: int, data: bytes, offset: int) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = pwrite(file, data[:room], offset)
+        room -= written
+        return written
+
+    def cut() -> None:
+        os.truncate(world.path, 0)
+        monkeypatch.setattr(os, "pwrite", nearly_full)
+
+    between.then(cut)
+    with pytest.raises(NotWritten) as caught:
+        world.position()
+    assert caught.value.pending_bytes == len(b"second")
+    assert world.text() == b"first, "
+    state = world.handler.suspended()[0]
+    assert state.details is not None
+    assert state.details.stranded is not None
+    assert state.details.stranded.data == b"second"
+    if how == "cut":
+        os.truncate(world.path, 0)
+    else:
+        os.unlink(world.path)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    pass_time(world, 1.05)
+    assert world.position().offset == len(b"second")
+    assert world.text() == b"second"
+
+
 def test_a_message_that_fails_behind_a_cut_leaves_nothing(
     make_world: MakeWorld, between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:

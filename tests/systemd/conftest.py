@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.daemon import CHECKOUT
-from tests.systemd.manager import ServiceManager
+from bench.service_manager import ServiceManager
 
 StartManager = Callable[..., ServiceManager]
 

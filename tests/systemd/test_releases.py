@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from bench.daemon import CHECKOUT
+from bench.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
-from tests.systemd.manager import ServiceManager
 from tests.systemd.writers import Guest
 from twisted_virtlog.client import BlockingClient, Domain, RemoteError
 

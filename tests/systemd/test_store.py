@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
+from bench.service_manager import ServiceManager
 from tests.systemd.fakes import WritersOnly
-from tests.systemd.manager import ServiceManager
 from tests.systemd.values import log
 from twisted_virtlog.binding import ListenError
 from twisted_virtlog.state import Kept, OpenLogState, by_log, former_path

@@ -61,14 +61,21 @@ def put_back(stranded: Stranded, file: int, inode: int, tail: Tail | None, note:
         offset, data = _place(stranded, file, inode)
         if tail is not None and offset != tail.end and tail.look(file, offset) != offset:
             continue
-        _write(file, data, offset)
-        if tail is None or not data or not tail.is_cut(file, offset, len(data)):
-            return
-        cut = tail.find_cut(file, offset)
+        written, error = _write(file, data, offset)
+        cut = offset
+        if tail is not None and written and tail.is_cut(file, offset, written):
+            cut = tail.find_cut(file, offset)
+        if cut < offset:
+            stranded = Stranded(inode, cut, offset + written, data)
+            note(stranded)
+        elif error is not None and written:
+            # What is there now may be cut or removed before the rest is written.
+            end = offset + written
+            note(Stranded(inode, end, end, data[written:]))
+        if error is not None:
+            raise error
         if cut >= offset:
             return
-        stranded = Stranded(inode, cut, offset + len(data), data)
-        note(stranded)
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
@@ -94,11 +101,16 @@ def _begins_with(file: int, offset: int, data: bytes) -> bool:
         return False
 
 
-def _write(file: int, data: bytes, offset: int) -> None:
+def _write(file: int, data: bytes, offset: int) -> tuple[int, OSError | None]:
+    """Write as much as the file takes; return how many bytes, and why not all."""
     left = memoryview(data)
-    while left:
-        written = os.pwrite(file, left, offset)
-        if not written:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        left = left[written:]
-        offset += written
+    try:
+        while left:
+            written = os.pwrite(file, left, offset)
+            if not written:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            left = left[written:]
+            offset += written
+    except OSError as error:
+        return len(data) - len(left), error
+    return len(data), None

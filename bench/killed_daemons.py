@@ -1,0 +1,300 @@
+"""Daemons that are killed, and that hand over, while guests write and their logs are meddled with.
+
+A stand-in for systemd keeps their pipes. Between two rounds all guests pause, and every byte that
+they have written must be in the files; then a program cuts, removes or renames one of them, a guest
+begins its log anew, or no file may grow any more. Then the guests write on, and at a random moment
+the daemon is killed with SIGKILL, or goes on in its next image.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.daemon import CHECKOUT
+from bench.fault_rounds import Outcome
+from bench.ledger import Ledger, Mistake
+from bench.service_manager import ServiceManager
+from twisted_virtlog.client import BlockingClient, ClientError, RemoteError
+
+_LOGS = 3
+_MAX_BACKUPS = 32
+_SETTINGS = ("max_size = 60000", f"max_backups = {_MAX_BACKUPS}", 'on_write_error = "block"')
+#: No file grows beyond it while the disk is full; the journal of open logs is smaller.
+_FULL_BYTES = 40_000
+_CLIENT_SECONDS = 60.0
+#: A guest writes so much at once at most, and so often.
+_LARGEST_WRITE = 2000
+_PAUSE_SECONDS = 0.004
+#: How long guests write before something happens to the daemon.
+_WRITING_SECONDS = 0.06
+_PROBE_SECONDS = 0.005
+
+#: Starts the daemon, of which each tenth write may lose a byte.
+_START = "import sys; {patch}from twisted_virtlog.cli.main import main; sys.exit(main())"
+_LOSES = """exec('''
+import itertools, os
+splice, number = os.splice, itertools.count(1)
+def lose(pipe, *rest, **named):
+    if next(number) % 10 == 0:
+        os.read(pipe, 1)
+    return splice(pipe, *rest, **named)
+os.splice = lose
+'''); """
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one daemon endures.
+
+    :ivar loses: it loses a byte now and then, which must be noticed.
+    """
+
+    directory: str
+    handovers: int
+    kills: int
+    seed: str
+    loses: bool
+
+
+class Guest:
+    """Writes numbered lines into a log's pipe, but for pauses."""
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        self.path = str(path)
+        self.ledger = Ledger(self.path, _MAX_BACKUPS, hold=True)
+        self.moved = 0
+        self._chance = random.Random(chance.random())
+        self._pipe = -1
+        self._writing = threading.Event()
+        self._lock = threading.Lock()
+        self._ended = False
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def begin(self, client: BlockingClient, truncate: bool = False) -> None:
+        """Open the log."""
+        self._pipe = client.open(self.path, "stress", truncate=truncate).write_end
+
+    def end(self) -> None:
+        """Close the pipe."""
+        os.close(self._pipe)
+        self._pipe = -1
+
+    def resume(self) -> None:
+        """Write on."""
+        self._writing.set()
+
+    def pause(self) -> None:
+        """Write no more; returns when the last write is done.
+
+        :raises Mistake: a write failed.
+        """
+        self._writing.clear()
+        with self._lock:
+            if self._failure is not None:
+                raise Mistake(f"{self.path}: its guest saw {self._failure}")
+
+    def stop(self) -> None:
+        """Write never again, and close the pipe, whatever waits."""
+        self._ended = True
+        self._writing.set()
+        self._thread.join()
+        if self._pipe >= 0:
+            self.end()
+
+    def _write(self) -> None:
+        try:
+            while self._writing.wait() and not self._ended:
+                with self._lock:
+                    if self._writing.is_set():
+                        data = self.ledger.next(self._chance.randint(1, _LARGEST_WRITE))
+                        self.ledger.wrote(len(data))
+                        os.write(self._pipe, data)
+                time.sleep(_PAUSE_SECONDS)
+        except OSError as error:
+            self._failure = error
+
+
+class Rounds:
+    """One daemon, its guests, and what happens to them."""
+
+    def __init__(self, directory: Path, seed: str, manager: ServiceManager) -> None:
+        self._directory = directory
+        self._chance = random.Random(seed)
+        self._manager = manager
+        for name in ("virtlogd", "virtlogd-admin", "virtlogd-jsonrpc"):
+            manager.listen(f"{name}.socket", directory / name)
+        manager.start()
+        self.rounds: Counter[str] = Counter()
+        self.guests = [Guest(directory / f"{number}.log", self._chance) for number in range(_LOGS)]
+        with self._client() as client:
+            for guest in self.guests:
+                guest.begin(client)
+        # With how often each comes.
+        self._acts: list[tuple[int, Callable[[Guest], None]]] = [
+            (3, self.copytruncate),
+            (2, self.remove),
+            (3, self.rename),
+            (2, self.truncating_open),
+            (3, self.disk_full),
+            (2, self.write),
+        ]
+
+    def run(self, handovers: int, kills: int) -> None:
+        """Let so many of each happen, in random order.
+
+        :raises Mistake: a byte is not accounted for.
+        """
+        ends = [self.hand_over] * handovers + [self.kill] * kills
+        self._chance.shuffle(ends)
+        weights, acts = zip(*self._acts, strict=True)
+        for end in ends:
+            (act,) = self._chance.choices(acts, weights)
+            act(self._chance.choice(self.guests))
+            for guest in self.guests:
+                guest.resume()
+            time.sleep(self._chance.uniform(0, _WRITING_SECONDS))
+            end()
+            self._look()
+            for name in (act.__name__, end.__name__):
+                self.rounds[name] += 1
+
+    def _look(self) -> None:
+        """Pause, and find all that was written in the files."""
+        with self._client() as client:
+            # While a file fails its guest may be in the middle of a write.
+            for guest in self.guests:
+                guest.pause()
+            for guest in self.guests:
+                self._drain(client, guest)
+                guest.ledger.observe(may_be_gone=True)
+                if guest.ledger.front != guest.ledger.totals.written:
+                    raise Mistake(f"{guest.path}: a position does not cover what was written")
+
+    def _drain(self, client: BlockingClient, guest: Guest) -> None:
+        deadline = time.monotonic() + _CLIENT_SECONDS
+        while True:
+            try:
+                client.position(guest.path)
+            except RemoteError:
+                # It is tried again within a second.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PROBE_SECONDS)
+            else:
+                return
+
+    # What happens between two rounds, while guests pause.
+
+    def write(self, guest: Guest) -> None:
+        """Nothing."""
+
+    def copytruncate(self, guest: Guest) -> None:
+        """A program cuts a file to nothing."""
+        file = guest.ledger.at(guest.path)
+        if file is not None:
+            os.truncate(guest.path, 0)
+            guest.ledger.cut(file, 0)
+
+    def remove(self, guest: Guest) -> None:
+        """A program removes the log's file."""
+        if guest.ledger.at(guest.path):
+            guest.ledger.removing(guest.path, rotation=False)
+            os.unlink(guest.path)
+
+    def rename(self, guest: Guest) -> None:
+        """A program moves the log's file away, which the daemon writes on until it is full."""
+        for file in guest.ledger.files[:-1]:
+            if ".moved" in file.path:
+                guest.ledger.removing(file.path, rotation=False)
+                os.unlink(file.path)
+        if guest.ledger.at(guest.path):
+            guest.moved += 1
+            target = f"{guest.path}.moved{guest.moved}"
+            os.rename(guest.path, target)
+            guest.ledger.moved(guest.path, target)
+
+    def truncating_open(self, guest: Guest) -> None:
+        """A guest ends, and its successor begins the log anew."""
+        guest.end()
+        for file in list(guest.ledger.files):
+            guest.ledger.removing(file.path, rotation=False)
+            if ".moved" in file.path:
+                os.unlink(file.path)
+        with self._client() as client:
+            guest.begin(client, truncate=True)
+
+    def disk_full(self, guest: Guest) -> None:
+        """No file of the daemon's may grow beyond a size, until it is killed or handed over."""
+        resource.prlimit(self._manager.pid, resource.RLIMIT_FSIZE, (_FULL_BYTES, -1))
+
+    # How a round ends.
+
+    def kill(self) -> None:
+        """The daemon is killed, and started again with what was stored; now and then twice."""
+        self._manager.kill()
+        if self._chance.random() < 0.1:
+            self._manager.start(wait=False)
+            time.sleep(self._chance.uniform(0, 0.4))
+            self._manager.kill()
+        self._manager.start()
+
+    def hand_over(self) -> None:
+        """The daemon executes itself."""
+        before = self._image()
+        os.kill(self._manager.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + _CLIENT_SECONDS
+        while self._image() == before:
+            if time.monotonic() > deadline:
+                raise Mistake("the daemon did not hand over")
+            time.sleep(_PROBE_SECONDS)
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self._manager.pid, resource.RLIMIT_FSIZE, unlimited)
+
+    def _image(self) -> bytes:
+        # Where the kernel put the program is another place each time.
+        return Path(f"/proc/{self._manager.pid}/auxv").read_bytes()
+
+    @contextmanager
+    def _client(self) -> Iterator[BlockingClient]:
+        with BlockingClient(str(self._directory / "virtlogd-jsonrpc"), _CLIENT_SECONDS) as client:
+            yield client
+
+
+def run(task: Task) -> Outcome:
+    """Start a daemon and let it endure."""
+    directory = Path(task.directory)
+    directory.mkdir()
+    config = directory / "virtlogd.conf"
+    config.write_text("\n".join([*_SETTINGS, "# end"]) + "\n")
+    start = _START.format(patch=_LOSES if task.loses else "")
+    command = [sys.executable, "-c", start, "-f", str(config), "-p", str(directory / "pid")]
+    manager = ServiceManager(directory, command)
+    manager.environment = {"PYTHONPATH": str(CHECKOUT), "FDSTORE": "100", "HOME": task.directory}
+    outcome = Outcome()
+    try:
+        rounds = Rounds(directory, task.seed, manager)
+        try:
+            rounds.run(task.handovers, task.kills)
+            for guest in rounds.guests:
+                outcome.totals.add(guest.ledger.finish())
+        except (Mistake, ClientError) as mistake:
+            outcome.mistakes.append(f"{task.seed}: {mistake}")
+        outcome.rounds.update(rounds.rounds)
+    finally:
+        manager.close()
+    for guest in rounds.guests:
+        guest.stop()
+    return outcome

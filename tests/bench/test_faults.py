@@ -1,0 +1,112 @@
+"""The random faults of ``make stress``: a short run of each kind, and that mistakes are noticed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.faults import main
+from bench.ledger import LINE_BYTES, Ledger, Mistake, text
+
+NOTICE = b"\n[virtlogd: 32 bytes lost from 2026-01-01 to 2026-01-01: No space left on device]\n"
+
+
+def faults(directory: Path, *options: str) -> int:
+    """Run with as few processes as can be."""
+    return main(["--processes", "1", "--directory", str(directory), *options])
+
+
+def test_every_byte_is_accounted_for(tmp_path: Path) -> None:
+    """Whatever befalls the log and its disk."""
+    assert faults(tmp_path, "--rounds", "2000", "--kills", "0", "--handovers", "0") == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_byte_is_noticed(tmp_path: Path) -> None:
+    """By the rounds in one process."""
+    options = ("--lose", "--rounds", "1000", "--kills", "0", "--handovers", "0")
+    assert faults(tmp_path, *options) == 1
+
+
+def test_every_byte_outlives_kills_and_hand_overs(tmp_path: Path) -> None:
+    """While other programs meddle with the logs."""
+    assert faults(tmp_path, "--rounds", "0", "--kills", "1", "--handovers", "1") == 0
+
+
+def test_a_byte_lost_by_a_daemon_is_noticed(tmp_path: Path) -> None:
+    """By the rounds with real daemons."""
+    assert faults(tmp_path, "--lose", "--rounds", "0", "--kills", "2", "--handovers", "0") == 1
+
+
+class Log:
+    """A log whose guest wrote three lines."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "guest.log"
+        self.ledger = Ledger(str(self.path), max_backups=1)
+        self.ledger.wrote(3 * LINE_BYTES)
+
+    def account(self) -> None:
+        """Look at the files, and sum up."""
+        self.ledger.observe()
+        self.ledger.finish()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(0, 2 * LINE_BYTES),
+        text(1, 3 * LINE_BYTES),
+        text(0, 16) + text(0, 3 * LINE_BYTES),
+        text(0, 20) + text(24, 48),
+        text(0, 24) + text(28, 48) + text(24, 28),
+        text(0, 49),
+        text(0, 24) + bytes(8) + text(24, 48),
+        text(0, 32) + NOTICE,
+    ],
+    ids=["end", "begin", "twice", "middle", "order", "more", "hole", "false notice"],
+)
+def test_what_is_not_as_it_was_written_is_a_mistake(content: bytes, log: Log) -> None:
+    """Bytes lost, doubled, changed or out of order, and losses reported that were none."""
+    log.path.write_bytes(content)
+    with pytest.raises(Mistake):
+        log.account()
+
+
+def test_all_places_of_bytes_are_counted(log: Log) -> None:
+    """Rotated away, cut, reported lost or kept."""
+    backup = log.path.with_name("guest.log.0")
+    backup.write_bytes(text(0, 5))
+    log.path.write_bytes(text(5, 11))
+    log.ledger.observe()
+    log.ledger.removing(str(backup), rotation=True)
+    os.rename(log.path, backup)
+    log.path.write_bytes(text(11, 13) + NOTICE + text(45, 48))
+    log.ledger.observe()
+    file = log.ledger.at(str(backup))
+    assert file is not None
+    os.truncate(backup, 2)
+    log.ledger.cut(file, 2)
+    totals = log.ledger.finish()
+    assert (totals.written, totals.removed, totals.cut, totals.lost) == (48, 5, 4, 32)
+    assert (totals.kept, totals.missing) == (7, 0)
+
+
+@pytest.mark.parametrize("how", ["gone", "changed", "shorter"])
+def test_what_was_seen_stays(how: str, log: Log) -> None:
+    """A file that nobody removed or cut is still there at the end, as it was."""
+    log.path.write_bytes(text(0, 48))
+    log.ledger.observe()
+    if how == "gone":
+        log.path.unlink()
+    else:
+        log.path.write_bytes(text(0, 47) + (b"?" if how == "changed" else b""))
+    with pytest.raises(Mistake):
+        log.account()
