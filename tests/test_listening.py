@@ -28,6 +28,7 @@ from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
 from tests.socket_fakes import PATIENCE, FakeReactor, descriptors_open, fill, receive_to_end
+from twisted import version
 from twisted_virtlog.binding import ListenError, bind
 from twisted_virtlog.conversation import Conversation
 from twisted_virtlog.endpoint_strings import quoted
@@ -502,6 +503,13 @@ def test_an_endpoint_is_refused_in_plain_words(host: Host, endpoint: str, compla
         host.listen(endpoint)
 
 
+#: Twisted's endpoint string ``systemd:`` knows names from 22.10 on.
+needs_names = pytest.mark.skipif(
+    (version.major, version.minor) < (22, 10), reason="this Twisted knows no names of sockets"
+)
+
+
+@needs_names
 def test_an_endpoint_that_was_not_handed_over(host: Host) -> None:
     """A socket that systemd did not pass is said to be just that."""
     with pytest.raises(ListenError, match="no such socket was handed over"):
@@ -568,6 +576,7 @@ print(json.dumps(result))
 """
 
 
+@needs_names
 def test_sockets_that_systemd_hands_over(tmp_path: Path) -> None:
     """They are used as they are, never removed nor re-moded; what is no UNIX socket is refused."""
     path = str(tmp_path) + "/"

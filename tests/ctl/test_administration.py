@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from tests.client.fake_daemon import FakeDaemon, Params, Refusal
+from tests.ctl.runner import runner
 from twisted_virtlog.ctl import main
 
 CLIENT = {
@@ -49,9 +50,7 @@ def asked(daemon: FakeDaemon) -> list[tuple[str, Params]]:
 
 def run(daemon: FakeDaemon, *arguments: str) -> Result:
     """Run virtlogctl."""
-    return CliRunner().invoke(
-        main, ["--socket", str(daemon.path), *arguments], prog_name="virtlogctl"
-    )
+    return runner().invoke(main, ["--socket", str(daemon.path), *arguments], prog_name="virtlogctl")
 
 
 def output(daemon: FakeDaemon, *arguments: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params, Refusal
+from tests.ctl.runner import runner
 from twisted_virtlog.ctl import main
 from twisted_virtlog.ctl.holders import Holder, Holders
 
@@ -24,7 +25,7 @@ def run(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, stdin: bytes = b"") -> Result:
-        return CliRunner().invoke(
+        return runner().invoke(
             main, ["--socket", str(daemon.path), *arguments], input=stdin, prog_name="virtlogctl"
         )
 
@@ -246,7 +247,7 @@ SHOWN = "/a\\x1b[31m\\x07\\n\\x9b2J\\u202e"
         ["list", "--socket", EVIL],
         ["read", "/a", "--from", EVIL],
         ["--" + EVIL],
-        [EVIL],
+        ["a" + EVIL],
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])
@@ -328,7 +329,7 @@ def test_a_mistake_on_the_command_line_is_told_in_json_too(daemon: FakeDaemon, r
         error = json.loads(result.stderr)["error"]
         assert (result.exit_code, error["code"], error["data"]) == (2, None, None)
         assert "PATH" in error["message"] or "--nonsense" in error["message"]
-    error = json.loads(CliRunner().invoke(main, ["--json"]).stderr)["error"]
+    error = json.loads(runner().invoke(main, ["--json"]).stderr)["error"]
     assert error["message"] == "Missing command."
     # This one is no option.
     assert run("append", "--", "--json").stderr.startswith("Usage: ")
@@ -338,7 +339,7 @@ def test_a_mistake_on_the_command_line_is_told_in_json_too(daemon: FakeDaemon, r
 def test_a_daemon_that_is_not_there_is_status_3(tmp_path: Path) -> None:
     """The message names the socket and a command that starts a daemon there."""
     path = tmp_path / "a:b"
-    result = CliRunner().invoke(main, ["list", "--socket", str(path)])
+    result = runner().invoke(main, ["list", "--socket", str(path)])
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.startswith(
         f"virtlogctl: cannot connect to {path}: No such file or directory. This starts a daemon"
@@ -349,7 +350,7 @@ def test_a_daemon_that_is_not_there_is_status_3(tmp_path: Path) -> None:
 def test_a_path_that_no_socket_can_have_is_told_at_once(tmp_path: Path) -> None:
     """With its length, and with what to do; a daemon could not be started there either."""
     path = f"{tmp_path}/{'x' * 107}"
-    result = CliRunner().invoke(main, ["list", "--socket", path])
+    result = runner().invoke(main, ["list", "--socket", path])
     assert result.exit_code == 3
     assert f"too long: {len(path)} bytes, where a socket's may have 107; make a" in result.stderr
     assert "daemon" not in result.stderr
@@ -376,7 +377,7 @@ def test_the_default_socket_is_the_users_own(
     (tmp_path / "libvirt" / "virtlogd-jsonrpc-sock").symlink_to(daemon.path)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert CliRunner().invoke(main, ["info"]).exit_code == 0
+    assert runner().invoke(main, ["info"]).exit_code == 0
 
 
 def test_the_environment_may_name_the_socket(
@@ -384,17 +385,17 @@ def test_the_environment_may_name_the_socket(
 ) -> None:
     """VIRTLOGCTL_SOCKET does where --socket does not, on either side of the command."""
     monkeypatch.setenv("VIRTLOGCTL_SOCKET", str(daemon.path))
-    assert CliRunner().invoke(main, ["info"]).exit_code == 0
+    assert runner().invoke(main, ["info"]).exit_code == 0
     none = str(tmp_path / "none")
-    assert CliRunner().invoke(main, ["info", "--socket", none]).exit_code == 3
-    assert CliRunner().invoke(main, ["--socket", none, "info"]).exit_code == 3
+    assert runner().invoke(main, ["info", "--socket", none]).exit_code == 3
+    assert runner().invoke(main, ["--socket", none, "info"]).exit_code == 3
     monkeypatch.setenv("VIRTLOGCTL_SOCKET", none)
-    assert CliRunner().invoke(main, ["--socket", str(daemon.path), "info"]).exit_code == 0
+    assert runner().invoke(main, ["--socket", str(daemon.path), "info"]).exit_code == 0
 
 
 def complete(words: str, daemon: FakeDaemon) -> list[str]:
     """Tell what bash would offer."""
-    result = CliRunner().invoke(
+    result = runner().invoke(
         main,
         prog_name="virtlogctl",
         env={
