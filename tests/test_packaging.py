@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_the_wheel_holds_man_pages_and_completion(wheel: Path) -> None:
     """They are where man and the shells look, below the prefix of the installation."""
     with zipfile.ZipFile(wheel) as archive:
         data = {name.partition(".data/data/")[2] for name in archive.namelist()}
-    assert data - {""} == {
+    assert {name for name in data if name and not name.startswith("share/doc/")} == {
         "share/man/man1/virtlogctl.1",
         "share/man/man8/twisted-virtlogd.8",
         "share/bash-completion/completions/virtlogctl",
@@ -104,6 +105,28 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert not list(packages.glob("twisted/**/virtlog_plugin*"))
     assert not (binaries / "virtlogctl").exists()
     assert not (binaries / "twisted-virtlogd").exists()
+
+
+def test_all_say_the_same_version(wheel: Path) -> None:
+    """The wheel, the Debian package and the list of changes are of one release."""
+    version = wheel.name.split("-")[1]
+    assert (
+        (CHECKOUT / "debian" / "changelog").read_text().startswith(f"twisted-virtlog ({version})")
+    )
+    assert f"\n## {version} - " in (CHECKOUT / "CHANGELOG.md").read_text()
+
+
+def test_links_hold_where_the_documents_are_installed(wheel: Path, tmp_path: Path) -> None:
+    """A link of the README that is a file's name leads to a file of the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    (documents,) = tmp_path.glob("*.data/data/share/doc/twisted-virtlog")
+    for document in documents.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+    (metadata,) = tmp_path.glob("*.dist-info/METADATA")
+    assert "](" not in metadata.read_text()
 
 
 def test_an_editable_installation_has_the_plugin(tmp_path: Path) -> None:

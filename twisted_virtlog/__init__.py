@@ -4,4 +4,4 @@ Guests write into pipes; the daemon moves what they write into size-rotated file
 and extends these files for clients of two protocols: JSON-RPC 2.0 and libvirt's own.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
