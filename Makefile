@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Tests wait for processes half of the time: one worker more than most small machines have processors.
 WORKERS ?= 3
+# How many times as many random examples as in the everyday suite `make stress` tries.
+EFFORT ?= 20
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf')
 
 .PHONY: run test test-slow test-all check format stress bench guard clean
@@ -34,6 +36,8 @@ format: $(VENV)/installed-dev
 stress: $(VENV)/installed-dev
 	$(BIN)/python -m bench.stress
 	$(BIN)/python -m bench.faults
+	EFFORT=$(EFFORT) $(BIN)/python -m pytest -q -m "hypothesis and not slow and not libvirt" \
+	    --numprocesses $(WORKERS) --dist worksteal --timeout 0 -o faulthandler_timeout=0
 
 # Beside libvirt's virtlogd; needs a C compiler, and a machine that has nothing else to do.
 bench: $(VENV)/installed-dev

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from zope.interface import implementer
 
+from tests.effort import examples
+
 _IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
 
 #: What a marker's tests need, beside root's rights for some.
@@ -24,6 +26,7 @@ _PROGRAMS = {
 
 settings.register_profile(
     "default",
+    max_examples=examples(100),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     derandomize=_IN_CI,

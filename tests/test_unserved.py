@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from tests.effort import examples
 from tests.socket_fakes import FakeReactor, MeteredSocket
 from twisted_virtlog.connection import CONGESTED_BYTES, Connection, peer_credentials
 from twisted_virtlog.conversation import Conversation
@@ -149,7 +150,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     steps=STEPS,
     room=st.sampled_from([2, 30_000]),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.effort import examples
 from twisted_virtlog.cli.getopt_long import UsageError, options_in
 from twisted_virtlog.cli.options import OPTIONS
 
@@ -77,7 +78,7 @@ _arguments = st.lists(
 
 
 @needs_getopt
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(_arguments)
 @example(["--v"])
 @example(["--="])

@@ -15,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World, place
 from twisted_virtlog.logs.handler import LogSettings
@@ -402,4 +403,4 @@ class Gaps(RuleBasedStateMachine):
 
 
 TestGaps = Gaps.TestCase
-TestGaps.settings = settings(max_examples=100, stateful_step_count=30)
+TestGaps.settings = settings(max_examples=examples(100), stateful_step_count=30)

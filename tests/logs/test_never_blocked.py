@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, Guest, World
 from tests.logs.test_failing import NOTICE, files_end_at, pass_time
@@ -63,7 +64,7 @@ def write(world: World, guest: Guest, count: int) -> float:
     return world.clock.seconds() - begun
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     sizes=st.lists(
         st.integers(1, 65536) | st.sampled_from([1, 2049, 4095, 4096, 4097]), min_size=1, max_size=5

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World, place
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
@@ -241,7 +242,7 @@ def test_a_thread_is_used_only_when_the_disk_must_be_waited_for(
 parts = st.lists(st.binary(min_size=1, max_size=150), min_size=1, max_size=8)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(writes=parts, max_bytes=st.integers(1, 300))
 def test_from_each_position_the_rest_can_be_read(writes: list[bytes], max_bytes: int) -> None:
     """From each position ever given to the end, in pieces of any size, whatever rotated."""

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.effort import examples
 from tests.logs.fakes import KIB, Guest, World, place
 from twisted_virtlog.logs.rotation import oldest_first
 from twisted_virtlog.values import Position
@@ -211,4 +212,4 @@ class Logs(RuleBasedStateMachine):
 
 
 TestLogs = Logs.TestCase
-TestLogs.settings = settings(max_examples=100, stateful_step_count=40)
+TestLogs.settings = settings(max_examples=examples(100), stateful_step_count=40)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, World
 from tests.logs.model import Model
@@ -206,7 +207,7 @@ def numbered(data: bytes) -> bytes:
     return bytes(10 if byte == 10 else 11 + index % 241 for index, byte in enumerate(data))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     data=long_output,
     max_size=st.integers(0, 3000) | st.sampled_from([1024, 2048, 1025, 1023, 80, 81]),
@@ -232,7 +233,7 @@ def test_a_pipe_is_written_as_virtlogd_would(
     assert found == model.files
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     writes=st.lists(
         st.tuples(

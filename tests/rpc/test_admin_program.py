@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.administration_fakes import FakeDaemon
+from tests.effort import examples
 from tests.rpc.fakes import AdminClient, frame, string
 from twisted_virtlog.ownlog.spec import parse_filters
 from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
@@ -192,7 +193,7 @@ pieces = st.one_of(
 calls = st.tuples(st.integers(0, 21), st.lists(pieces, max_size=8).map(b"".join), st.integers(0, 1))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(calls, max_size=6))
 def test_any_call_is_answered(made: list[tuple[int, bytes, int]]) -> None:
     """With results or a named error, and the connection is closed by CONNECT_CLOSE alone."""
