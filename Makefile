@@ -10,7 +10,7 @@ WORKERS ?= 3
 EFFORT ?= 20
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf')
 
-.PHONY: run test test-slow test-all check format stress bench guard clean
+.PHONY: run test test-slow test-all test-libvirt check format stress bench guard clean
 
 run: $(VENV)/installed
 	$(BIN)/twistd --pidfile= -n virtlogd
@@ -23,6 +23,10 @@ test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m slow
 
 test-all: test test-slow
+
+# tests/libvirt with the libvirt, QEMU and Python in the directory LIBVIRT_ROOT (see CONTRIBUTING.md).
+test-libvirt:
+	tests/libvirt/in_root.sh $(or $(LIBVIRT_ROOT),$(error LIBVIRT_ROOT is not set)) -q
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
