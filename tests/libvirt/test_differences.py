@@ -330,6 +330,21 @@ def _device(scene: Scene) -> _Outcomes:
     return [sorted(_contents(scene))]
 
 
+@_listed(
+    "An administrator's mode and owner outlast a rollover",
+    [("-rw-------", 0), ("-rw-r-----", 4)],
+    [("-rw-r-----", 4), ("-rw-r-----", 4)],
+)
+def _attributes(scene: Scene) -> _Outcomes:
+    scene.open("a")
+    scene.write("a", b"a" * 4000)
+    os.chown(scene.outside("a"), 0, 4)
+    scene.outside("a").chmod(0o640)
+    scene.write("a", b"b")
+    modes = {file.name: file.mode for file in scene.files()}
+    return [(modes[name], scene.outside(name).stat().st_gid) for name in ("a", "a.0")]
+
+
 @_listed("Pipes are larger", ["64 KiB"], ["more"])
 def _pipe(scene: Scene) -> _Outcomes:
     scene.open("a")
