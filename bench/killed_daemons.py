@@ -36,6 +36,9 @@ _CLIENT_SECONDS = 60.0
 #: A guest writes so much at once at most, and so often.
 _LARGEST_WRITE = 2000
 _PAUSE_SECONDS = 0.004
+#: And no more between two looks, so that rotation removes nothing that nobody has seen, however
+#: slow the machine is.
+_MOST_WRITTEN = 1_000_000
 #: How long guests write before something happens to the daemon.
 _WRITING_SECONDS = 0.06
 _PROBE_SECONDS = 0.005
@@ -76,6 +79,7 @@ class Guest:
         self.moved = 0
         self._chance = random.Random(chance.random())
         self._pipe = -1
+        self._left = 0
         self._writing = threading.Event()
         self._lock = threading.Lock()
         self._ended = False
@@ -93,7 +97,8 @@ class Guest:
         self._pipe = -1
 
     def resume(self) -> None:
-        """Write on."""
+        """Write on, for a while."""
+        self._left = _MOST_WRITTEN
         self._writing.set()
 
     def pause(self) -> None:
@@ -118,9 +123,10 @@ class Guest:
         try:
             while self._writing.wait() and not self._ended:
                 with self._lock:
-                    if self._writing.is_set():
+                    if self._writing.is_set() and self._left > 0:
                         data = self.ledger.next(self._chance.randint(1, _LARGEST_WRITE))
                         self.ledger.wrote(len(data))
+                        self._left -= len(data)
                         os.write(self._pipe, data)
                 time.sleep(_PAUSE_SECONDS)
         except OSError as error:
