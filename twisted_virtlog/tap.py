@@ -146,8 +146,10 @@ def _successor(options: Options) -> Successor:
         # twistd would fork, and would find its own pid file in its way.
         rest = getopt.getopt(arguments, parent.shortOpt, parent.longOpt)[1]
         at = len(command) - len(rest)
-        trial[at:at] = ["--nodaemon", "--pidfile="]
-        command[at:at] = ["--nodaemon"]
+        # (what a former image was given already would make the command longer each time)
+        stay = ["--nodaemon"] if _leaves_terminal(options) else []
+        trial[at:at] = [*stay, "--pidfile="]
+        command[at:at] = stay
         pid_file = os.path.abspath(parent["pidfile"]) if parent["pidfile"] else None
     image = Image(sys.executable, tuple(command), tuple(trial), directory, pid_file)
     return Successor(

@@ -318,6 +318,8 @@ def test_whoever_runs_it(runner: str, tmp_path: Path) -> None:
                 with another_image(pid):
                     os.kill(pid, signal.SIGUSR1)
                 assert client.info().pid == pid
+            # The command grows no longer from image to image.
+            assert Path(f"/proc/{pid}/cmdline").read_bytes().count(b"--nodaemon") <= 1
             if runner != "twist":
                 assert int(pid_file.read_text()) == pid
             os.write(opened.write_end, b"x")
