@@ -209,11 +209,18 @@ class Ledger:
         whole = self._begun + new
         found = _NOTICE.match(whole)
         begins = b"\n[virtlogd: " if whole[:1] == b"\n" else b"[virtlogd: "
+        again = whole.find(b"[", len(begins))
         if found is not None:
             length = found.end() - len(self._begun)
             lost = int(found[1])
             self.totals.lost += lost
             self.front += lost
+            self._begun = b""
+        elif again >= 0 and whole.startswith(begins[:again]):
+            # That one was not finished, as the disk was full; it is said once more.
+            if whole[again - 1 : again] == b"\n":
+                again -= 1
+            length = max(again - len(self._begun), 0)
             self._begun = b""
         elif begins.startswith(whole[: len(begins)]) or (
             whole.startswith(begins) and b"]" not in whole and len(whole) < _LONGEST_NOTICE
@@ -221,7 +228,7 @@ class Ledger:
             length = len(new)
             self._begun = whole
         elif self._begun:
-            # That one was not finished, as the disk was full; it is said once more.
+            # Nor was this one.
             self._begun = b""
             return new
         else:
