@@ -250,12 +250,17 @@ class Rounds:
 
     def kill(self) -> None:
         """The daemon is killed, and started again with what was stored; now and then twice."""
-        self._manager.kill()
+        self._end()
         if self._chance.random() < 0.1:
             self._manager.start(wait=False)
             time.sleep(self._chance.uniform(0, 0.4))
-            self._manager.kill()
+            self._end()
         self._manager.start()
+
+    def _end(self) -> None:
+        """Kill the daemon; what it has said before counts, as for systemd."""
+        self._manager.kill()
+        self._manager.settle()
 
     def hand_over(self) -> None:
         """The daemon executes itself."""
