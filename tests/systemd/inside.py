@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.daemon import CHECKOUT
 from tests.cli.command import install
+from tests.documents import commands
 from tests.systemd.writers import Guest
 from twisted_virtlog.cli.outcome import Status
 from twisted_virtlog.client import BlockingClient
@@ -44,6 +46,19 @@ MOST_EXPOSED = 17
 
 _SECONDS = 30.0
 _LOOK_SECONDS = 0.01
+
+
+def install_tools(binaries: Path) -> None:
+    """Give the other programs that an environment has."""
+    for name, code in {
+        "virtlogctl": "from twisted_virtlog.ctl import main\nmain()",
+        "python": "import os, sys\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+    }.items():
+        program = binaries / name
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(CHECKOUT)!r})\n{code}\n"
+        )
+        program.chmod(0o755)
 
 
 def command(*arguments: str | Path, status: int = 0) -> str:
@@ -363,6 +378,41 @@ def to_virtlogd() -> None:
     for one in guests:
         assert one.failure is None
     wait_for(lambda: stored() == 2)
+
+
+def _paste(document: str, section: str, *without: str) -> int:
+    """Run root's commands of a section as they stand, but those that begin so; return how many."""
+    run = 0
+    for one in commands(CHECKOUT / document):
+        if one.section == section and one.prompt == "#" and not one.text.startswith(without):
+            command("bash", "-e", "-c", one.text)
+            run += 1
+    return run
+
+
+def documents() -> None:
+    """Root's commands of README.md and doc/ work as written, to our units and back."""
+    # (there is no index of packages in here, so that the environment is made before)
+    (PREFIX / "bin").mkdir(parents=True)
+    install(PREFIX / "bin" / "twisted-virtlogd")
+    install_tools(PREFIX / "bin")
+    command("systemctl", "start", "virtlogd.socket", "virtlogd-admin.socket", SERVICE)
+    former = main_pid()
+    assert _paste("README.md", "Use it under libvirt", "python3") == 6
+    assert main_pid() == former
+    wait_for(lambda: os.readlink(f"/proc/{former}/exe") == "/usr/sbin/virtlogd")
+    assert (
+        _paste(
+            "doc/handover.md",
+            "From virtlogd, while guests run",
+            "/opt/twisted-virtlog/bin/virtlogctl reexec",
+        )
+        == 7
+    )
+    wait_for(lambda: os.readlink(f"/proc/{former}/exe") == "/usr/sbin/virtlogd")
+    assert _paste("doc/systemd.md", "Install", "python3") >= 2
+    assert _paste("doc/systemd.md", "Switch a host") == 9
+    assert not (UNITS / SERVICE).exists()
 
 
 def reload() -> None:
