@@ -82,7 +82,7 @@ class Shell:
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
         text = text.replace("/tmp/", f"{self._directory}/")
-        self._bash.stdin.write(f"{text}\necho; echo @@@ $?\n")
+        self._bash.stdin.write(f"{text}\nstatus=$?; echo; echo @@@ $status\n")
         self._bash.stdin.flush()
         printed: list[str] = []
         for line in self._bash.stdout:
@@ -120,9 +120,9 @@ def test_the_readme_s_five_minutes(shell: Shell) -> None:
         printed = shell.run(text)
         if text.startswith("virtlogctl list"):
             # What runs in the background has begun when it is listed.
-            while len(printed) < len(command.output):
+            while (found := _POSITION.search("".join(printed))) is None:
                 printed = shell.run(text)
-            position = _POSITION.search(printed[1])[0]  # type: ignore[index]
+            position = found[0]
         if text.startswith("ls "):
             names = (
                 [line.split()[-1] for line in printed],
