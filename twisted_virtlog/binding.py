@@ -21,10 +21,11 @@ class ListenError(Exception):
     """A socket cannot be listened on; the message says which, why, and who has it."""
 
 
-def bind(path: str, mode: int) -> socket.socket:
+def bind(path: str, mode: int, group: int | None = None) -> socket.socket:
     """Make a listening socket at a path, in place of one whose daemon is dead.
 
     :param mode: of the socket's file.
+    :param group: of the file; None for that of the process.
     :raises ListenError: a live process has it, or it cannot be made.
     """
     if fault := too_long(path):
@@ -40,6 +41,8 @@ def bind(path: str, mode: int) -> socket.socket:
                     sock.bind(path)
                 finally:
                     os.umask(umask)
+                if group is not None:
+                    os.chown(path, -1, group)
                 os.chmod(path, mode)
                 sock.listen(BACKLOG)
             except BaseException:

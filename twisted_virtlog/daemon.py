@@ -18,10 +18,11 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.components import Componentized
 
 from twisted_virtlog.binding import ListenError
-from twisted_virtlog.config.paths import Paths
+from twisted_virtlog.config.paths import Paths, read_only_path
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration
 from twisted_virtlog.descriptors import raise_limit
+from twisted_virtlog.endpoint_strings import beside
 from twisted_virtlog.handover import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.ownlog.observer import Once
 from twisted_virtlog.ownlog.outputs import OutputError
@@ -204,7 +205,12 @@ class DaemonService(VirtlogService):
     def _supervised(self) -> Supervision | Unsupervised:
         activation = self._invocation.activation
         endpoints = self._endpoints
-        names = (endpoints.jsonrpc, endpoints.libvirt, endpoints.admin)
+        names = (
+            endpoints.jsonrpc,
+            endpoints.jsonrpc_ro,
+            endpoints.libvirt,
+            endpoints.admin,
+        )
         take(activation, strictly=not any(name.startswith(_SYSTEMD) for name in names))
         return supervision(
             self._reactor, self._invocation.environment, os.getpid(), activation, self._state
@@ -257,12 +263,26 @@ def resumed_logging(state: LoggingState) -> Logging:
 
 
 def default_endpoints(paths: Paths) -> Endpoints:
-    """Tell where the daemon listens when nobody says it."""
+    """Return where the daemon listens when nobody says it."""
     return Endpoints(
         jsonrpc=_unix_endpoint(paths.jsonrpc_socket, "600"),
+        jsonrpc_ro=_unix_endpoint(paths.jsonrpc_ro_socket, "660"),
         libvirt=_unix_endpoint(paths.log_socket, "700"),
         admin=_unix_endpoint(paths.admin_socket, "700"),
     )
+
+
+def with_read_only(endpoints: Endpoints, group: str, named: str | None, default: str) -> Endpoints:
+    """Choose where clients are served that only read.
+
+    :param group: the one that may connect; without one, nobody is served but where somebody said.
+    :param named: where somebody said, if so.
+    :param default: if the endpoint for JSON-RPC is no path, beside which the other would be.
+    """
+    endpoint = NO_ENDPOINT
+    if group:
+        endpoint = beside(endpoints.jsonrpc, read_only_path) or default
+    return replace(endpoints, jsonrpc_ro=named or endpoint)
 
 
 def activated(endpoints: Endpoints, activation: Activation, named: Container[str]) -> Endpoints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from twisted_virtlog.socket_paths import too_long
 
@@ -21,6 +21,21 @@ def with_scheme(endpoint: str) -> str:
 def quoted(path: str) -> str:
     """Return the endpoint that is an absolute path alone."""
     return re.sub(r"([\\:=])", r"\\\1", path)
+
+
+def beside(endpoint: str, rename: Callable[[str], str]) -> str | None:
+    """Return the endpoint of another socket in the same directory.
+
+    :param rename: makes the other path of this one.
+    :returns: None if the endpoint is no path's.
+    """
+    endpoint = with_scheme(endpoint)
+    if not endpoint.startswith(_UNIX):
+        return None
+    arguments = list(_arguments(endpoint.removeprefix(_UNIX)))
+    named = [value for name, value in arguments if name == "address"]
+    path = named[0] if named else next((value for name, value in arguments if name is None), "")
+    return _UNIX + quoted(rename(path))
 
 
 def fault(endpoint: str) -> str | None:

@@ -22,6 +22,9 @@ from twisted_virtlog.endpoint_strings import fault, with_scheme
 from twisted_virtlog.listening import Listener
 from twisted_virtlog.servers import Server
 
+#: Of the file of a socket that a group may reach.
+_GROUP_MODE = 0o660
+
 
 class _UnixSockets:
     """What Twisted's endpoints see as a reactor: it can listen on UNIX sockets and nothing else."""
@@ -34,8 +37,10 @@ class _UnixSockets:
     def listenUNIX(
         self, address: str, factory: Factory, backlog: int, mode: int, wantPID: bool
     ) -> Listener:
-        # Whatever the mode says, nobody but the owner gets in.
-        return self._started(bind(address, mode & 0o700), os.path.abspath(address))
+        group = self._server.group
+        # Whatever the mode says, nobody gets in but the owner, or a group that was named.
+        sock = bind(address, mode & 0o700 if group is None else _GROUP_MODE, group)
+        return self._started(sock, os.path.abspath(address))
 
     def adoptStreamPort(self, fd: int, family: int, factory: Factory) -> Listener:
         return adopt(self._reactor, self._clock, fd, self._server)

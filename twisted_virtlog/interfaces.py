@@ -93,6 +93,12 @@ class ILogHandler(Interface):
     def logs() -> Sequence[LogStatus]:
         """Tell of all open logs, sorted by path."""
 
+    def is_known(path: str) -> bool:
+        """Return whether a path names a log that is open, or was opened or appended to before.
+
+        Before in the life of the daemon, over hand-overs, as far as it remembers.
+        """
+
     def counts() -> Counts:
         """Tell the handler's totals."""
 

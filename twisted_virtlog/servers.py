@@ -87,6 +87,8 @@ class Server:
         self.converse = converse
         self._budget = budget
         self._lets_first_in = lets_first_in
+        #: The group that may reach its socket's file; None: its owner alone.
+        self.group: int | None = None
         self._uids = uids
         self._entrances: list[Entrance] = []
         self._finished: Deferred[None] | None = None

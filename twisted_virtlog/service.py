@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from twisted.logger import Logger
 
 from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration, OwnLogging
+from twisted_virtlog.binding import ListenError
 from twisted_virtlog.clock import MonotonicClock
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import HandOverFailed, LogError
@@ -37,6 +39,7 @@ from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.logs.watch import PipeWatch
 from twisted_virtlog.ownlog.spec import Destination
+from twisted_virtlog.read_only import ReadOnlyLogs
 from twisted_virtlog.reception import Reception
 from twisted_virtlog.request_budget import RequestBudget
 from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
@@ -56,9 +59,20 @@ from twisted_virtlog.state import (
 T = TypeVar("T")
 
 _ADMIN = "admin"
+_READ_ONLY = "jsonrpc-ro"
 
 #: In place of an endpoint: serve nobody.
 NO_ENDPOINT = "none"
+
+
+class _Everybody:
+    """The users who may connect where the mode of the socket's file is the check."""
+
+    def __contains__(self, uid: object) -> bool:
+        return True
+
+
+_EVERYBODY = _Everybody()
 
 
 class IDaemonReactor(IReactorCore, IReactorFDSet, IReactorThreads):
@@ -70,12 +84,14 @@ class Endpoints:
     """Where the daemon listens: server endpoint strings of UNIX sockets, or ``none``.
 
     :ivar jsonrpc: for JSON-RPC clients.
+    :ivar jsonrpc_ro: for JSON-RPC clients that only read, of the group ``jsonrpc_ro_group``.
     :ivar libvirt: for libvirt's drivers.
     :ivar admin: for virt-admin.
     :ivar sockets: descriptors of sockets to listen on in place of an endpoint, by server.
     """
 
     jsonrpc: str = NO_ENDPOINT
+    jsonrpc_ro: str = NO_ENDPOINT
     libvirt: str = NO_ENDPOINT
     admin: str = NO_ENDPOINT
     sockets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -146,9 +162,8 @@ class VirtlogService(Service):
             self.keeper.begin(self.handler.suspended())
             self.handler.write_former()
             if state is not None:
-                self._resume(
-                    state, [server for endpoint, server in servers if endpoint != NO_ENDPOINT]
-                )
+                served = [one for endpoint, one in servers if endpoint != NO_ENDPOINT]
+                self._resume(state, [*served, *_handed_over(state, servers)])
             for endpoint, server in servers:
                 if server in self.servers:
                     continue
@@ -218,6 +233,7 @@ class VirtlogService(Service):
                 self.handler.totals(),
                 timeout=self._timeout.period,
                 workers=(pool.min, pool.max),
+                known_logs=self.handler.known.paths(),
             ),
         )
 
@@ -278,6 +294,7 @@ class VirtlogService(Service):
                 bytes_lost=counts.bytes_lost,
                 rollovers=counts.rollovers,
                 clients=self._reception.count(),
+                known_logs=counts.known_logs,
             ),
         )
 
@@ -300,6 +317,11 @@ class VirtlogService(Service):
         def jsonrpc() -> IConversation:
             return JSONRPCConversation(services)
 
+        read_only = replace(services, handler=ReadOnlyLogs(self.handler))
+
+        def jsonrpc_ro() -> IConversation:
+            return JSONRPCConversation(read_only, read_only=True)
+
         log_programs = serving(Served(LOG_PROGRAM, self.handler))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
 
@@ -311,7 +333,9 @@ class VirtlogService(Service):
 
         own = os.geteuid()
 
-        def server(name: str, uids: set[int], converse: Callable[[], IConversation]) -> Server:
+        def server(
+            name: str, uids: Container[int], converse: Callable[[], IConversation]
+        ) -> Server:
             return Server(
                 name,
                 uids,
@@ -325,7 +349,31 @@ class VirtlogService(Service):
             (self._endpoints.libvirt, server("virtlogd", {own}, libvirt)),
             (self._endpoints.admin, server(_ADMIN, {own}, admin)),
             (self._endpoints.jsonrpc, server("jsonrpc", {0, own}, jsonrpc)),
+            self._for_group(server(_READ_ONLY, _EVERYBODY, jsonrpc_ro)),
         ]
+
+    def _for_group(self, server: Server) -> tuple[str, Server]:
+        """Let a group reach a server; without one nobody listens for it.
+
+        :raises ListenError: an endpoint was named, but no group.
+        """
+        endpoint, name = self._endpoints.jsonrpc_ro, self._settings.jsonrpc_ro_group
+        if name:
+            try:
+                server.group = grp.getgrnam(name).gr_gid
+            except KeyError:
+                self._logger.error(
+                    "{server}: jsonrpc_ro_group: there is no group {group}; nobody is served there",
+                    server=server.name,
+                    group=name,
+                )
+                return NO_ENDPOINT, server
+        elif endpoint != NO_ENDPOINT and not endpoint.startswith("systemd:"):
+            raise ListenError(
+                f"{server.name}: cannot listen on {endpoint!r}: the configuration names no group"
+                ' that may connect; write jsonrpc_ro_group = "adm", say'
+            )
+        return endpoint, server
 
     def _max_clients(self, server: str) -> int:
         settings = self._settings
@@ -355,6 +403,7 @@ class VirtlogService(Service):
         details = state.details
         if details is not None:
             self.handler.add_totals(details.totals)
+            self.handler.known.add_earlier(details.known_logs)
             if details.timeout is not None:
                 self.set_timeout(details.timeout)
             if details.workers is not None:
@@ -387,6 +436,18 @@ class VirtlogService(Service):
         self._reception.close()
         self._budget.close()
         self._clock.close()
+
+
+def _handed_over(state: DaemonState, servers: Sequence[tuple[str, Server]]) -> list[Server]:
+    """Return the servers without an endpoint whose sockets a service manager had handed over."""
+    return [
+        server
+        for endpoint, server in servers
+        if endpoint == NO_ENDPOINT
+        and server.name == _READ_ONLY
+        and (former := state.servers.get(server.name)) is not None
+        and not any(socket.bound for socket in former.sockets)
+    ]
 
 
 def _cleaning(settings: Settings) -> Rules:

@@ -381,6 +381,7 @@ class Details(Struct, frozen=True):
     :ivar logging: None if the own log is as configured.
     :ivar timeout: see VirtlogService.set_timeout; None if nobody said.
     :ivar workers: the least and the most threads of the pool; None if nobody said.
+    :ivar known_logs: the real paths of logs that were opened or appended to; see KnownLogs.
     """
 
     version: int
@@ -392,6 +393,7 @@ class Details(Struct, frozen=True):
     logging: LoggingState | None = None
     timeout: int | None = None
     workers: tuple[int, int] | None = None
+    known_logs: tuple[str, ...] = ()
 
 
 class DaemonState(Struct, frozen=True):

@@ -21,7 +21,7 @@ from twisted_virtlog.check import check
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.configuration import Configuration, Source
-from twisted_virtlog.daemon import DaemonService, activated, default_endpoints
+from twisted_virtlog.daemon import DaemonService, activated, default_endpoints, with_read_only
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.run_directory import make_run_directory
 from twisted_virtlog.service import Endpoints, IDaemonReactor, VirtlogService
@@ -33,7 +33,12 @@ from twisted_virtlog.takeover import handed_over, own
 from twisted_virtlog.twistd import Twistd
 
 #: The options that name the servers' endpoints.
-_ENDPOINTS = {"virtlogd": "libvirt", "admin": "admin", "jsonrpc": "jsonrpc"}
+_ENDPOINTS = {
+    "virtlogd": "libvirt",
+    "admin": "admin",
+    "jsonrpc": "jsonrpc",
+    "jsonrpc-ro": "jsonrpc-ro",
+}
 
 
 class Options(usage.Options):
@@ -53,6 +58,12 @@ class Options(usage.Options):
     optParameters: ClassVar = [
         ["config", None, None, "Configuration file, instead of libvirt's virtlogd.conf."],
         ["jsonrpc", None, None, "Endpoint for JSON-RPC, instead of virtlogd-jsonrpc-sock."],
+        [
+            "jsonrpc-ro",
+            None,
+            None,
+            "Endpoint for JSON-RPC clients that only read, who are of the group jsonrpc_ro_group.",
+        ],
         ["libvirt", None, None, "Endpoint for libvirt's drivers, instead of virtlogd-sock."],
         ["admin", None, None, "Endpoint for virt-admin, instead of virtlogd-admin-sock."],
     ]
@@ -121,7 +132,10 @@ def prepare(
         libvirt=options["libvirt"] or default.libvirt,
         admin=options["admin"] or default.admin,
     )
-    return configuration, endpoints
+    group = configuration.settings.jsonrpc_ro_group
+    return configuration, with_read_only(
+        endpoints, group, options["jsonrpc-ro"], default.jsonrpc_ro
+    )
 
 
 def _source(options: Mapping[str, str | None], environment: Mapping[str, str], uid: int) -> Source:

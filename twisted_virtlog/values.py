@@ -115,6 +115,7 @@ class Counts(msgspec.Struct, frozen=True):
     """Totals of the log handler since the daemon started, but for ``open_logs``.
 
     :ivar failing_logs: open logs whose file cannot be written now.
+    :ivar known_logs: logs that are open, or were opened or appended to before.
     """
 
     open_logs: int
@@ -123,6 +124,7 @@ class Counts(msgspec.Struct, frozen=True):
     bytes_written: int
     bytes_lost: int
     rollovers: int
+    known_logs: int
 
 
 class ClientStatus(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "pipe_size": 1048576,
         "on_write_error": "drop",
         "max_open_logs": 0,
+        "jsonrpc_ro_group": "",
     }
     assert warnings == []
 
@@ -57,6 +58,7 @@ def test_each_key_is_taken(key: str) -> None:
         "log_outputs": "3:stderr",
         "on_write_error": "block",
         "log_root": "/var/log/guests",
+        "jsonrpc_ro_group": "adm",
     }
     value = values.get(key, 8192)
     written = f'"{value}"' if isinstance(value, str) else str(value)

@@ -26,7 +26,7 @@ INFO = DaemonInfo(
     started_at=STARTED,
     uptime_s=1.5,
     limits={"max_clients": 1024},
-    counts=DaemonCounts(1, 0, 2, 3, 4, 5, 6),
+    counts=DaemonCounts(1, 0, 2, 3, 4, 5, 6, 7),
 )
 
 
@@ -80,6 +80,11 @@ class FakeHandler:
     def logs(self) -> Sequence[LogStatus]:
         """See ILogHandler."""
         answer: Sequence[LogStatus] = self._answer("logs")
+        return answer
+
+    def is_known(self, path: str) -> bool:
+        """See ILogHandler."""
+        answer: bool = self._answer("is_known", path)
         return answer
 
     def counts(self) -> Counts:

@@ -259,6 +259,7 @@ def test_info_tells_of_the_daemon() -> None:
             "bytes_lost": 4,
             "rollovers": 5,
             "clients": 6,
+            "known_logs": 7,
         },
     }
 

@@ -78,13 +78,25 @@ def test_totals_outlive_their_logs(make_world: MakeWorld) -> None:
     world.reactor.turn()
     during = world.handler.counts()
     assert during == Counts(
-        open_logs=1, failing_logs=0, opened_logs=1, bytes_written=250, bytes_lost=0, rollovers=2
+        open_logs=1,
+        failing_logs=0,
+        opened_logs=1,
+        bytes_written=250,
+        bytes_lost=0,
+        rollovers=2,
+        known_logs=1,
     )
     guest.end()
     world.reactor.turn_until_quiet()
     world.append(b"y" * 100)
     assert world.handler.counts() == Counts(
-        open_logs=0, failing_logs=0, opened_logs=1, bytes_written=350, bytes_lost=0, rollovers=3
+        open_logs=0,
+        failing_logs=0,
+        opened_logs=1,
+        bytes_written=350,
+        bytes_lost=0,
+        rollovers=3,
+        known_logs=1,
     )
 
 

@@ -12,7 +12,7 @@ from twisted_virtlog.systemd.__main__ import main
 from twisted_virtlog.systemd.activation import SERVERS
 from twisted_virtlog.systemd.installation import InstallationError, units
 
-NAMES = {"virtlogd.service", *SERVERS}
+NAMES = {"virtlogd.service", *SERVERS} - {"virtlogd-jsonrpc-ro.socket"}
 
 
 def run(*arguments: str | Path) -> Result:
@@ -48,10 +48,25 @@ def test_the_units_have_the_names_that_libvirt_depends_on() -> None:
     assert set(texts) == NAMES
     service = unit(texts["virtlogd.service"])["Service"]
     assert service["ExecStart"] == "/opt/bin/twisted-virtlogd $VIRTLOGD_ARGS"
-    for name in SERVERS:
+    for name in NAMES - {"virtlogd.service"}:
         assert unit(texts[name])["Socket"]["Service"] == "virtlogd.service"
         assert unit(texts[name])["Socket"]["SocketMode"] == "0600"
         assert unit(texts[name])["Socket"]["Backlog"] == "4096"
+
+
+def test_a_group_gets_the_read_only_socket() -> None:
+    """It is installed only for a group, whose name stands in it; no other unit asks for it."""
+    assert "jsonrpc-ro" not in units(Path("/d"))["virtlogd.service"]
+    texts = units(Path("/d"), read_only_group="adm")
+    assert set(texts) == {*NAMES, "virtlogd-jsonrpc-ro.socket"}
+    socket = unit(texts["virtlogd-jsonrpc-ro.socket"])["Socket"]
+    assert (socket["SocketMode"], socket["SocketGroup"], socket["Backlog"]) == (
+        "0660",
+        "adm",
+        "4096",
+    )
+    with pytest.raises(InstallationError, match="no name of a group"):
+        units(Path("/d"), read_only_group="a b")
 
 
 def test_the_service_tells_the_daemon_how_much_is_stored() -> None:

@@ -10,7 +10,10 @@ from typing import Any
 from twisted_virtlog.cli.getopt_long import Option, options_in
 
 _HELP = Option("help", "h", "", "Show this help.")
-#: virtlogd has no such option, so that what it takes for a short form of others stays one.
+#: virtlogd has no such options, so that what it takes for a short form of others stays one.
+_READ_ONLY = Option(
+    "jsonrpc-ro", "", "ENDPOINT", "Where clients that only read connect; or none.", exact=True
+)
 _CHECK = Option("check", "", "", "Report all mistakes in the configuration, and end.", exact=True)
 _VERSION = Option("version", "V", "", "Show the version.")
 
@@ -21,6 +24,7 @@ OPTIONS = (
     Option("config", "f", "FILE", "Configuration file, which must exist."),
     Option("timeout", "t", "SECONDS", "End after so long without clients and open logs; 0: never."),
     Option("pid-file", "p", "FILE", "Where to write the process id."),
+    _READ_ONLY,
     _CHECK,
     _VERSION,
     _HELP,
@@ -40,6 +44,7 @@ class Arguments:
     :ivar timeout: seconds without clients and open logs after which the daemon ends; 0: never.
     :ivar config: None for the default file, which may be missing.
     :ivar pid_file: None for the default path; empty for no file.
+    :ivar jsonrpc_ro: a server endpoint; None for the default one.
     :ivar check: only look for mistakes in the configuration.
     """
 
@@ -48,6 +53,7 @@ class Arguments:
     timeout: int = 0
     config: str | None = None
     pid_file: str | None = None
+    jsonrpc_ro: str | None = None
     check: bool = False
 
 

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -27,12 +27,12 @@ from twisted_virtlog.cli.process_name import name_process
 from twisted_virtlog.config.paths import Paths, default_paths
 from twisted_virtlog.config.settings import ConfigError, UnreadableConfig
 from twisted_virtlog.configuration import Configuration, LastGood, Source
-from twisted_virtlog.daemon import DaemonService, activated, default_endpoints
+from twisted_virtlog.daemon import DaemonService, activated, default_endpoints, with_read_only
 from twisted_virtlog.escaping import visible
 from twisted_virtlog.handover import SIGNALS
 from twisted_virtlog.ownlog.outputs import OutputError
 from twisted_virtlog.run_directory import make_run_directory
-from twisted_virtlog.service import IDaemonReactor
+from twisted_virtlog.service import Endpoints, IDaemonReactor
 from twisted_virtlog.state import DaemonState, StateError
 from twisted_virtlog.successor import VARIABLE, Image, Kind, Successor
 from twisted_virtlog.systemd.activation import Activation, read
@@ -212,7 +212,7 @@ class _Start:
         invoked = self._former.invocation
         service = DaemonService(
             self._configuration,
-            activated(default_endpoints(self._paths), invoked.activation, named=()),
+            activated(self._endpoints(), invoked.activation, self._named()),
             running,
             self._successor,
             self._state,
@@ -235,6 +235,14 @@ class _Start:
         if service.ended_on_purpose and UNIT_VARIABLE in self._environment:
             return Status.NOT_NEEDED
         return Status.DONE
+
+    def _endpoints(self) -> Endpoints:
+        default = default_endpoints(self._paths)
+        group = self._configuration.settings.jsonrpc_ro_group
+        return with_read_only(default, group, self._asked.jsonrpc_ro, default.jsonrpc_ro)
+
+    def _named(self) -> Container[str]:
+        return ("jsonrpc-ro",) if self._asked.jsonrpc_ro else ()
 
     def _refused(self, reason: str, status: Status) -> Status:
         """Tell why the daemon does not run, in its log and to who started it, but not twice."""

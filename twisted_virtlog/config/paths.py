@@ -31,6 +31,11 @@ class Paths:
         return f"{self.run_directory}/virtlogd-jsonrpc-sock"
 
     @property
+    def jsonrpc_ro_socket(self) -> str:
+        """The socket of JSON-RPC clients that only read."""
+        return read_only_path(self.jsonrpc_socket)
+
+    @property
     def log_socket(self) -> str:
         """The socket of libvirt's log-manager program."""
         return f"{self.run_directory}/virtlogd-sock"
@@ -39,6 +44,11 @@ class Paths:
     def admin_socket(self) -> str:
         """The socket of libvirt's admin program."""
         return f"{self.run_directory}/virtlogd-admin-sock"
+
+
+def read_only_path(jsonrpc_socket: str) -> str:
+    """Return where the read-only socket is that belongs to a socket of JSON-RPC clients."""
+    return f"{jsonrpc_socket}-ro"
 
 
 def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:

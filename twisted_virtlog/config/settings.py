@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -100,6 +101,13 @@ def _check_write_error(value: str) -> str:
     return "" if value in WRITE_ERROR_CHOICES else 'write "drop" or "block"'
 
 
+def _check_group(value: str) -> str:
+    # (whether there is such a group is asked when the socket is made)
+    if re.fullmatch(r"[^\s:,\0]*", value):
+        return ""
+    return 'write the name of one group, as "adm"'
+
+
 def _check_log_root(value: str) -> str:
     if value.startswith("/") and "\0" not in value:
         return ""
@@ -131,6 +139,9 @@ class Settings:
         "drop", "what to do while a file cannot be written", check=_check_write_error
     )
     max_open_logs: int = _key(0, "logs open at once; 0: as many as descriptors allow")
+    jsonrpc_ro_group: str = _key(
+        "", "group that may connect to the read-only socket", check=_check_group, example="adm"
+    )
 
 
 _KEYS = {one.name: one for one in fields(Settings)}

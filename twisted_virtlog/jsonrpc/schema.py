@@ -266,7 +266,7 @@ class LogEntry(Struct, frozen=True):
 
 
 class DaemonCounts(Struct, frozen=True):
-    """Totals since the daemon started, but for open_logs, failing_logs and clients."""
+    """Totals since the daemon started; open_logs, failing_logs, clients, known_logs: now."""
 
     open_logs: Annotated[int, Meta(ge=0, description="logs open now")]
     failing_logs: Annotated[int, Meta(ge=0, description="of these, whose file takes no data now")]
@@ -275,6 +275,9 @@ class DaemonCounts(Struct, frozen=True):
     bytes_lost: Annotated[int, Meta(ge=0, description="bytes dropped, as no file took them")]
     rollovers: Annotated[int, Meta(ge=0, description="files begun anew by rotation")]
     clients: Annotated[int, Meta(ge=0, description="clients connected now")]
+    known_logs: Annotated[
+        int, Meta(ge=0, description="logs that the read-only socket serves: open now, or before")
+    ]
 
 
 class DaemonInfo(Struct, frozen=True):

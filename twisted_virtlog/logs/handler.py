@@ -31,6 +31,7 @@ from twisted_virtlog.logs.attributes import Attributes
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
+from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.pipes import Pipes
 from twisted_virtlog.logs.reader import Reading, WouldBlock
@@ -105,6 +106,8 @@ class LogHandler:
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
+        #: Also of logs that are closed.
+        self.known = KnownLogs()
         # The totals of logs that are closed.
         self._opened = 0
         self._written = 0
@@ -251,7 +254,9 @@ class LogHandler:
         writer = self._make_writer(path, truncate=False)
         try:
             writer.append(message)
-            return writer.position()
+            position = writer.position()
+            self.known.add(_real_path(path))
+            return position
         finally:
             self._written += writer.written
             self._rollovers += writer.rollovers
@@ -260,6 +265,10 @@ class LogHandler:
     def logs(self) -> Sequence[LogStatus]:
         """See ILogHandler."""
         return sorted((log.status() for log in self._logs.values()), key=attrgetter("path"))
+
+    def is_known(self, path: str) -> bool:
+        """See ILogHandler."""
+        return self._find(path) is not None or _real_path(path) in self.known
 
     def counts(self) -> Counts:
         """See ILogHandler."""
@@ -271,6 +280,7 @@ class LogHandler:
             bytes_written=self._written + sum(log.writer.written for log in logs),
             bytes_lost=self._lost + sum(log.lost for log in logs),
             rollovers=self._rollovers + sum(log.writer.rollovers for log in logs),
+            known_logs=len(self.known),
         )
 
     # What the service asks for.
@@ -430,6 +440,7 @@ class LogHandler:
 
     def _remember(self, log: OpenLog) -> None:
         self._logs[log.path] = log
+        self.known.add(log.real_path)
         if log.real_path != log.path:
             # virtlogd may have opened one file by two names.
             self._real.setdefault(log.real_path, log)

@@ -34,14 +34,21 @@ def main() -> None:
     show_default="the environment of this interpreter",
     help="twisted-virtlogd is in bin/ below it.",
 )
+@click.option(
+    "--jsonrpc-ro-group",
+    "read_only_group",
+    metavar="GROUP",
+    help="Install virtlogd-jsonrpc-ro.socket too, to which this group may connect: its members read"
+    " what guests print.",
+)
 @_DRY_RUN
-def install(unit_dir: Path, prefix: Path, dry_run: bool) -> None:
+def install(unit_dir: Path, prefix: Path, read_only_group: str | None, dry_run: bool) -> None:
     """Write virtlogd.service and its sockets."""
     daemon = Path(os.path.abspath(prefix)) / "bin" / "twisted-virtlogd"
     if not os.access(daemon, os.X_OK):
         raise click.ClickException(f"{daemon} is no program; see --prefix")
     try:
-        texts = installation.units(daemon, installation.systemd_version())
+        texts = installation.units(daemon, installation.systemd_version(), read_only_group)
         if not dry_run:
             installation.install(texts, unit_dir)
     except (installation.InstallationError, OSError) as error:

@@ -23,6 +23,7 @@ SERVERS = {
     "virtlogd.socket": "virtlogd",
     "virtlogd-admin.socket": "admin",
     "virtlogd-jsonrpc.socket": "jsonrpc",
+    "virtlogd-jsonrpc-ro.socket": "jsonrpc-ro",
 }
 
 

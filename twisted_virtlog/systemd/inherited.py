@@ -78,7 +78,7 @@ def take(activation: Activation, strictly: bool) -> None:
             raise ListenError(
                 f"descriptor {descriptor} was handed over with the name {name!r}, and nobody"
                 " listens on it; FileDescriptorName= of a socket unit is virtlogd.socket,"
-                " virtlogd-admin.socket or virtlogd-jsonrpc.socket"
+                " virtlogd-admin.socket, virtlogd-jsonrpc.socket or virtlogd-jsonrpc-ro.socket"
             )
     for descriptor, name in activation.unclaimed.items():
         if _is_socket(descriptor):

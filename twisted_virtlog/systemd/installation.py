@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ _SINCE = "#@"
 
 #: The beginning of our files; whoever has another is somebody else's.
 _MARK = "# Installed by twisted-virtlog"
+
+#: In place of the group that may connect to the read-only socket, and the unit of that.
+_GROUP = "@GROUP@"
+_READ_ONLY = "virtlogd-jsonrpc-ro.socket"
+_GROUP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 _TEMPLATES = Path(__file__).parent / "units"
 
@@ -36,24 +42,29 @@ def systemd_version() -> int:
     return int(words[1]) if words[0] == "systemd" and words[1].isdigit() else 0
 
 
-def units(daemon: Path, version: int = 0) -> Mapping[str, str]:
+def units(daemon: Path, version: int = 0, read_only_group: str | None = None) -> Mapping[str, str]:
     """Return the texts of the unit files by name.
 
     :param daemon: the path of twisted-virtlogd.
     :param version: systemd's, which may know more than the oldest that the units are for.
-    :raises InstallationError: a unit file cannot name it.
+    :param read_only_group: the group that may connect to the read-only socket; None: there is none.
+    :raises InstallationError: a unit file cannot name one of them.
     """
+    if read_only_group is not None and not _GROUP_NAME.fullmatch(read_only_group):
+        raise InstallationError(f"{read_only_group!r} is no name of a group")
     if set(str(daemon)) & set(" \t\n\"'\\%$;"):
         raise InstallationError(
             f"{str(daemon)!r} has characters that mean something else in a unit file; install the"
             " package in a directory without them"
         )
-    return {
-        file.name: _for_version(file.read_text(encoding="ascii"), version).replace(
-            _DAEMON, str(daemon)
-        )
-        for file in _templates()
-    }
+    texts = {}
+    for file in _templates():
+        text = _for_version(file.read_text(encoding="ascii"), version).replace(_DAEMON, str(daemon))
+        if read_only_group is not None:
+            texts[file.name] = text.replace(_GROUP, read_only_group)
+        elif file.name != _READ_ONLY:
+            texts[file.name] = text.replace(f" {_READ_ONLY}", "")
+    return texts
 
 
 def _for_version(text: str, version: int) -> str:

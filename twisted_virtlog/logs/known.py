@@ -1,0 +1,47 @@
+"""Which logs the daemon knows: those that it has opened or written to, by their real paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: As many as the service manager keeps pipes of open logs; some 2 MB with paths of usual length.
+MOST = 16384
+
+
+class KnownLogs:
+    """A set of paths that forgets those which were not named for the longest time.
+
+    :param most: the number of paths that are kept.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        # (a dict keeps the order of insertion)
+        self._paths: dict[str, None] = {}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def add(self, path: str) -> None:
+        """Take note of a log.
+
+        :param path: without symbolic links, so that a file which somebody puts into its place by
+            a link is not taken for the log.
+        """
+        self._paths.pop(path, None)
+        self._paths[path] = None
+        if len(self._paths) > self._most:
+            del self._paths[next(iter(self._paths))]
+
+    def paths(self) -> tuple[str, ...]:
+        """Return all of them, the one that was named last at the end."""
+        return tuple(self._paths)
+
+    def add_earlier(self, paths: Iterable[str]) -> None:
+        """Take note of logs that were named before all that are known now."""
+        later = self.paths()
+        for path in (*paths, *later):
+            self.add(path)
