@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from twisted_virtlog.client import BlockingClient, ClientError, Domain, Position
+from twisted_virtlog.client.usual_socket import usual_socket
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.ctl.presence import connect
 
@@ -40,7 +41,7 @@ class Settings:
     @property
     def socket_path(self) -> str:
         """The socket asked for, or the default of this user."""
-        return self.socket or default_socket()
+        return self.socket or usual_socket()
 
     def connect(self) -> BlockingClient:
         """Connect to the daemon."""
