@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Tests wait for processes half of the time: one worker more than most small machines have processors.
 WORKERS ?= 3
 # How many times as many random examples as in the everyday suite `make stress` tries.
-EFFORT ?= 20
+EFFORT ?= 40
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf' -o -path '*/units/*.*')
 
 .PHONY: run test test-slow test-all test-libvirt check format stress bench guard clean

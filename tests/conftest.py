@@ -26,7 +26,7 @@ _PROGRAMS = {
 
 settings.register_profile(
     "default",
-    max_examples=examples(100),
+    max_examples=examples(50),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     derandomize=_IN_CI,

@@ -150,7 +150,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 @given(
     steps=STEPS,
     room=st.sampled_from([2, 30_000]),

@@ -30,11 +30,13 @@ def test_a_lost_byte_is_noticed(tmp_path: Path) -> None:
     assert faults(tmp_path, *options) == 1
 
 
+@pytest.mark.slow
 def test_every_byte_outlives_kills_and_hand_overs(tmp_path: Path) -> None:
     """While other programs meddle with the logs."""
     assert faults(tmp_path, "--rounds", "0", "--kills", "1", "--handovers", "1") == 0
 
 
+@pytest.mark.slow
 def test_a_byte_lost_by_a_daemon_is_noticed(tmp_path: Path) -> None:
     """By the rounds with real daemons."""
     assert faults(tmp_path, "--lose", "--rounds", "0", "--kills", "2", "--handovers", "0") == 1

@@ -78,7 +78,7 @@ _arguments = st.lists(
 
 
 @needs_getopt
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 @given(_arguments)
 @example(["--v"])
 @example(["--="])

@@ -403,4 +403,4 @@ class Gaps(RuleBasedStateMachine):
 
 
 TestGaps = Gaps.TestCase
-TestGaps.settings = settings(max_examples=examples(100), stateful_step_count=30)
+TestGaps.settings = settings(max_examples=examples(50), stateful_step_count=30)

@@ -64,7 +64,7 @@ def write(world: World, guest: Guest, count: int) -> float:
     return world.clock.seconds() - begun
 
 
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(80))
 @given(
     sizes=st.lists(
         st.integers(1, 65536) | st.sampled_from([1, 2049, 4095, 4096, 4097]), min_size=1, max_size=5

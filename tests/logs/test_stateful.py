@@ -212,4 +212,4 @@ class Logs(RuleBasedStateMachine):
 
 
 TestLogs = Logs.TestCase
-TestLogs.settings = settings(max_examples=examples(100), stateful_step_count=40)
+TestLogs.settings = settings(max_examples=examples(50), stateful_step_count=40)

@@ -207,7 +207,7 @@ def numbered(data: bytes) -> bytes:
     return bytes(10 if byte == 10 else 11 + index % 241 for index, byte in enumerate(data))
 
 
-@settings(max_examples=examples(150))
+@settings(max_examples=examples(75))
 @given(
     data=long_output,
     max_size=st.integers(0, 3000) | st.sampled_from([1024, 2048, 1025, 1023, 80, 81]),

@@ -193,7 +193,7 @@ pieces = st.one_of(
 calls = st.tuples(st.integers(0, 21), st.lists(pieces, max_size=8).map(b"".join), st.integers(0, 1))
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 @given(st.lists(calls, max_size=6))
 def test_any_call_is_answered(made: list[tuple[int, bytes, int]]) -> None:
     """With results or a named error, and the connection is closed by CONNECT_CLOSE alone."""
