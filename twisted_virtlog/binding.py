@@ -42,7 +42,7 @@ def bind(path: str, mode: int, group: int | None = None) -> socket.socket:
                 finally:
                     os.umask(umask)
                 if group is not None:
-                    os.chown(path, -1, group)
+                    _give(path, group)
                 os.chmod(path, mode)
                 sock.listen(BACKLOG)
             except BaseException:
@@ -51,6 +51,22 @@ def bind(path: str, mode: int, group: int | None = None) -> socket.socket:
             return sock
     except OSError as error:
         raise ListenError(f"cannot listen on {path}: {error.strerror or error}") from error
+
+
+def _give(path: str, group: int) -> None:
+    """Let a socket's file be of a group.
+
+    :raises ListenError: the process must not.
+    """
+    try:
+        os.chown(path, -1, group)
+    except PermissionError as error:
+        with suppress(OSError):
+            os.unlink(path)
+        raise ListenError(
+            f"cannot listen on {path}: the daemon must not give it to the group {group}; under"
+            " systemd, virtlogd-jsonrpc-ro.socket does"
+        ) from error
 
 
 def _remove_stale(path: str) -> None:

@@ -170,7 +170,9 @@ class VirtlogService(Service):
                 if server.name in self._endpoints.sockets:
                     self._reception.listen_on(self._endpoints.sockets[server.name], server)
                 elif endpoint != NO_ENDPOINT:
-                    self._reception.listen(endpoint, server, required=state is None)
+                    self._reception.listen(
+                        endpoint, server, required=state is None and server.name != _READ_ONLY
+                    )
         except BaseException:
             self._reception.stop_listening()
             self._close()

@@ -134,6 +134,25 @@ def test_one_name_may_be_several_sockets(tmp_path: Path, supervised: StartManage
     assert [one.st_ino for one in after] == [one.st_ino for one in modes]
 
 
+def test_the_read_only_socket_needs_no_group_in_the_configuration(
+    tmp_path: Path, supervised: StartManager
+) -> None:
+    """The unit has said it; the next image serves it on."""
+    manager = supervised()
+    listening(manager, tmp_path)
+    manager.listen("virtlogd-jsonrpc-ro.socket", tmp_path / "ro")
+    manager.start()
+    with (
+        BlockingClient(str(tmp_path / "rpc"), 30.0) as root,
+        BlockingClient(str(tmp_path / "ro"), 30.0) as reader,
+    ):
+        root.append(str(tmp_path / "a.log"), "text")
+        root.reexec()
+        assert reader.read(str(tmp_path / "a.log")).data == b"text"
+        with BlockingClient(str(tmp_path / "ro"), 30.0) as another:
+            assert list(another.list()) == []
+
+
 @pytest.mark.parametrize("name", ["other.socket", "unknown"])
 def test_a_socket_by_an_unknown_name_ends_the_daemon(
     tmp_path: Path, supervised: StartManager, name: str
