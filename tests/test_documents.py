@@ -26,12 +26,12 @@ ELSEWHERE = {
     ): "test_systemd.py runs the switch; a downgrade needs the release before",
     ("client.md", "With Twisted", "*"): "tests/client/test_documentation.py runs its program",
     ("systemd.md", "*", "*"): "tests/systemd/test_systemd.py runs them",
-    ("jsonrpc.md", "*", "*"): "tried by hand; test_documentation.py there compares names and codes",
+    ("jsonrpc.md", "*", "*"): "tried by hand; test_documentation.py compares names",
     (
         "libvirt.md",
         "*",
         "*",
-    ): "needs a guest; tests/libvirt/test_stack.py starts one in its own words",
+    ): "needs a guest; tests/libvirt/test_stack.py starts one",
 }
 
 _FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)")
