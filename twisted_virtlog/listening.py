@@ -125,11 +125,7 @@ class Listener:
         parent = os.path.dirname(path)
         if not os.path.isdir(parent):
             os.makedirs(parent, 0o700 if os.geteuid() else 0o755)
-        sock = bind(path, mode & 0o700)
-        if mode & 0o077:
-            # The group before its rights.
-            os.chown(path, -1, group)
-            os.chmod(path, mode)
+        sock = bind(path, mode, group if mode & 0o077 else None)
         sock.setblocking(False)
         self._stop_accepting()
         if not self.server.lets_nobody_in:

@@ -13,10 +13,10 @@ import pytest
 
 from tests.client.fake_daemon import running_daemon
 from twisted_virtlog.client import Unreachable
+from twisted_virtlog.client.usual_socket import own_socket
 from twisted_virtlog.ctl import advice as advice_module
 from twisted_virtlog.ctl import presence
 from twisted_virtlog.ctl.advice import advice
-from twisted_virtlog.ctl.parameters import default_socket
 
 NOBODY = Unreachable("/run/sock", "No such file or directory", errno.ENOENT)
 
@@ -47,7 +47,7 @@ def test_a_command_that_is_on_the_path_is_named_shortly(install: Install) -> Non
     """It stays in the terminal and leaves no pid file behind."""
     install("twistd", "twisted-virtlogd", on_path=True)
     short = "This starts a daemon there: twistd -n --pidfile= virtlogd"
-    assert advice(default_socket(), NOBODY) == short
+    assert advice(own_socket(), NOBODY) == short
     assert advice("/x/a b:c", NOBODY) == f"{short} --jsonrpc '/x/a b\\:c'"
 
 
@@ -57,14 +57,14 @@ def test_a_command_that_is_not_on_the_path_is_named_by_its_own(
     """Neither is another installation's taken for it."""
     install("twistd", "twisted-virtlogd", on_path=False, foreign=("twistd",))
     own = f"This starts a daemon there: '{tmp_path}/own bin/"
-    assert advice(default_socket(), NOBODY) == f"{own}twisted-virtlogd'"
+    assert advice(own_socket(), NOBODY) == f"{own}twisted-virtlogd'"
     assert advice("/x/sock", NOBODY) == f"{own}twistd' -n --pidfile= virtlogd --jsonrpc /x/sock"
 
 
 def test_nothing_is_advised_that_is_not_installed(install: Install) -> None:
     """A command that is not there helps nobody."""
     install("twisted-virtlogd", on_path=True)
-    assert advice(default_socket(), NOBODY).endswith(": twisted-virtlogd")
+    assert advice(own_socket(), NOBODY).endswith(": twisted-virtlogd")
     assert advice("/x/sock", NOBODY) == ""
 
 
@@ -77,10 +77,10 @@ def test_the_units_are_named_where_they_are_installed(
     monkeypatch.setattr(advice_module, "_SYSTEMD_RUNS", str(tmp_path))
     monkeypatch.setattr(advice_module, "_UNIT_DIRECTORIES", (str(tmp_path / "units"),))
     monkeypatch.setattr(advice_module, "listened_on", lambda _path: False)
-    assert "twistd" in advice(default_socket(), NOBODY)
+    assert "twistd" in advice(own_socket(), NOBODY)
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "virtlogd-jsonrpc.socket").touch()
-    assert advice(default_socket(), NOBODY).endswith(": systemctl start virtlogd-jsonrpc.socket")
+    assert advice(own_socket(), NOBODY).endswith(": systemctl start virtlogd-jsonrpc.socket")
     assert "twistd" in advice("/x/sock", NOBODY)
 
 

@@ -10,13 +10,18 @@ from twisted_virtlog.config.paths import default_paths
 SYSTEM_READ_ONLY = default_paths(0, "", {}).jsonrpc_ro_socket
 
 
+def own_socket() -> str:
+    """Return the socket of the daemon that this user would start."""
+    home = os.path.expanduser("~")
+    return default_paths(os.geteuid(), home, os.environ).jsonrpc_socket
+
+
 def usual_socket() -> str:
     """Return the socket of this user's daemon; or the system's read-only one.
 
     The latter where the former is not there or lets this user not in, and the latter does.
     """
-    home = os.path.expanduser("~")
-    own = default_paths(os.geteuid(), home, os.environ).jsonrpc_socket
+    own = own_socket()
     if os.access(own, os.W_OK) or not os.access(SYSTEM_READ_ONLY, os.W_OK):
         return own
     return SYSTEM_READ_ONLY

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 
 from twisted_virtlog.client import Unreachable
-from twisted_virtlog.ctl.parameters import default_socket
+from twisted_virtlog.client.usual_socket import own_socket
 from twisted_virtlog.ctl.presence import NOBODY, libvirt_socket, listened_on
 from twisted_virtlog.endpoint_strings import quoted
 
@@ -41,7 +41,7 @@ def advice(socket: str, error: Unreachable) -> str:
 
 
 def _start_command(socket: str) -> str | None:
-    is_default = socket == default_socket()
+    is_default = socket == own_socket()
     if is_default and os.geteuid() == 0 and _unit_installed():
         return f"systemctl start {_UNIT}"
     twistd = _command("twistd")

@@ -16,7 +16,6 @@ from click.shell_completion import CompletionItem
 
 from twisted_virtlog.client import BlockingClient, ClientError, Domain, Position
 from twisted_virtlog.client.usual_socket import usual_socket
-from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.ctl.presence import connect
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -117,12 +116,6 @@ def start_position(function: F) -> F:
         callback=_parse_position,
         help="Begin here, not at the oldest byte.",
     )(function)
-
-
-def default_socket() -> str:
-    """Tell the socket of the daemon that this user would start."""
-    home = os.path.expanduser("~")
-    return default_paths(os.geteuid(), home, os.environ).jsonrpc_socket
 
 
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:

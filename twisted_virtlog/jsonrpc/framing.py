@@ -17,6 +17,9 @@ from twisted_virtlog.state import Suspended
 #: newline is looked for after a text that was refused.
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 
+#: Of a text, in which its first byte is looked for.
+LOOKED_AT_BYTES = 1024
+
 #: The longest text that is a batch.
 MAX_BATCH_BYTES = 1024 * 1024
 
@@ -57,15 +60,26 @@ class Framing(ABC, Generic[T]):
 
     streams = True
     needs_size = False
-    lost = False
+
+    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
+        """Begin a connection.
+
+        :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises
+            NotJSON.
+        :param max_text_bytes: the limit for one text.
+        """
+        self._parse = parse
+        self._max_text_bytes = max_text_bytes
+        self._ended = False
+        self.lost = False
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
         """Take bytes from the client."""
 
-    @abstractmethod
     def end(self) -> None:
         """Take note that no more bytes will come."""
+        self._ended = True
 
     @property
     @abstractmethod
@@ -141,21 +155,15 @@ class TextStream(Framing[T]):
 
     Texts are separated by white space or nothing. After one that is refused, the stream goes on
     after the next newline, so that one bad line costs a client nothing but that line.
-
-    :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises NotJSON.
-    :param max_text_bytes: the limit for one text.
     """
 
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
-        self._parse = parse
-        self._max_text_bytes = max_text_bytes
+        super().__init__(parse, max_text_bytes)
         self._buffer: Buffer = b""
         self._start = 0
         self._scanner: Scanner | None = None
         self._line_tried_to = 0
         self._skipped: int | None = None
-        self._ended = False
-        self.lost = False
 
     def whole(self, text: bytes) -> bytes:
         """See Framing."""
@@ -187,10 +195,6 @@ class TextStream(Framing[T]):
             if isinstance(self._buffer, bytes):
                 self._buffer = bytearray(self._buffer)
             self._buffer += data
-
-    def end(self) -> None:
-        """See Framing."""
-        self._ended = True
 
     def suspended(self) -> Suspended:
         """See Framing."""

@@ -6,16 +6,20 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from twisted_virtlog.jsonrpc.framing import MAX_TEXT_BYTES, Framing, NotJSON, limit_of, too_long
+from twisted_virtlog.jsonrpc.framing import (
+    LOOKED_AT_BYTES,
+    MAX_TEXT_BYTES,
+    Framing,
+    NotJSON,
+    limit_of,
+    too_long,
+)
 from twisted_virtlog.state import Suspended
 
 T = TypeVar("T")
 
 #: The longest block of headers before one text.
 MAX_HEADERS_BYTES = 8192
-
-#: Of a text, in which its first byte is looked for.
-_LOOKED_AT_BYTES = 1024
 
 # (a bare newline is what people and simple programs write)
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
@@ -29,17 +33,13 @@ class HeaderFraming(Framing[T]):
 
     A text that is refused costs only itself, as its length is known. After headers that do not say
     a length nothing can be understood.
-
-    :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises NotJSON.
-    :param max_text_bytes: the limit for one text.
     """
 
     # An answer's length comes before it.
     needs_size = True
 
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
-        self._parse = parse
-        self._max_text_bytes = max_text_bytes
+        super().__init__(parse, max_text_bytes)
         #: From the first byte of the headers of the text that comes next.
         self._buffer = bytearray()
         #: Where its headers end, and where it ends; 0 while that is not known.
@@ -48,8 +48,6 @@ class HeaderFraming(Framing[T]):
         self._fault: NotJSON | None = None
         #: Bytes of a refused text that are still to come.
         self._skipping = 0
-        self._ended = False
-        self.lost = False
 
     @property
     def held_bytes(self) -> int:
@@ -67,10 +65,6 @@ class HeaderFraming(Framing[T]):
         skipped = min(self._skipping, len(data))
         self._skipping -= skipped
         self._buffer += data[skipped:] if skipped else data
-
-    def end(self) -> None:
-        """See Framing."""
-        self._ended = True
 
     def suspended(self) -> Suspended:
         """See Framing."""
@@ -142,7 +136,7 @@ class HeaderFraming(Framing[T]):
 
     def _too_long(self) -> NotJSON | None:
         """Return the refusal of the text if it is too long, which its first byte may tell."""
-        stop = min(self._text_end, self._text_start + _LOOKED_AT_BYTES)
+        stop = min(self._text_end, self._text_start + LOOKED_AT_BYTES)
         most = limit_of(self._buffer[self._text_start : stop], self._max_text_bytes)
         return too_long(most) if self._text_end - self._text_start > most else None
 

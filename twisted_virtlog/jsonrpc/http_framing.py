@@ -9,6 +9,7 @@ from typing import NoReturn, TypeVar
 
 from twisted_virtlog.jsonrpc import http_head
 from twisted_virtlog.jsonrpc.framing import (
+    LOOKED_AT_BYTES,
     MAX_TEXT_BYTES,
     Framing,
     Interjection,
@@ -24,9 +25,6 @@ T = TypeVar("T")
 _MAX_CHUNK_LINE_BYTES = 1024
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
-#: Of a body in which its first byte is looked for.
-_LOOKED_AT_BYTES = 1024
-
 # The parts of a body.
 _DATA = "data"
 _CHUNK_LINE_NEXT = "chunk"
@@ -40,16 +38,12 @@ class HTTPFraming(Framing[T]):
 
     The body of a request that is refused is dropped as it comes, and answered when it has ended, so
     that the connection goes on; one that is far too long ends it.
-
-    :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises NotJSON.
-    :param max_text_bytes: the limit for one text.
     """
 
     streams = False
 
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
-        self._parse = parse
-        self._max_text_bytes = max_text_bytes
+        super().__init__(parse, max_text_bytes)
         #: Bytes of which nothing was understood yet.
         self._buffer = bytearray()
         #: Of the request that is received, or whose answer is awaited.
@@ -63,8 +57,6 @@ class HTTPFraming(Framing[T]):
         #: The body was not sent yet, and may never be.
         self._awaited = False
         self._chunked_answer = False
-        self._ended = False
-        self.lost = False
 
     @property
     def held_bytes(self) -> int:
@@ -80,10 +72,6 @@ class HTTPFraming(Framing[T]):
         """See Framing."""
         if not self.lost:
             self._buffer += data
-
-    def end(self) -> None:
-        """See Framing."""
-        self._ended = True
 
     def suspended(self) -> Suspended:
         """See Framing."""
@@ -264,7 +252,7 @@ class HTTPFraming(Framing[T]):
             if not self._too_long:
                 self._too_long = True
                 self._dropped = len(self._body)
-                del self._body[_LOOKED_AT_BYTES:]
+                del self._body[LOOKED_AT_BYTES:]
             self._dropped += taken
         else:
             self._body += memoryview(self._buffer)[:taken]
@@ -299,7 +287,7 @@ class HTTPFraming(Framing[T]):
         return line
 
     def _limit(self, body: bytes | bytearray) -> int:
-        return limit_of(body[:_LOOKED_AT_BYTES], self._max_text_bytes)
+        return limit_of(body[:LOOKED_AT_BYTES], self._max_text_bytes)
 
     def _give_up(self, head: Head) -> NoReturn:
         """Refuse a request whose body is far too long to be dropped until its end."""

@@ -258,8 +258,7 @@ class LogHandler:
             self.known.add(_real_path(path))
             return position
         finally:
-            self._written += writer.written
-            self._rollovers += writer.rollovers
+            self._count(writer.written, 0, writer.rollovers)
             writer.close()
 
     def logs(self) -> Sequence[LogStatus]:
@@ -268,7 +267,10 @@ class LogHandler:
 
     def is_known(self, path: str) -> bool:
         """See ILogHandler."""
-        return self._find(path) is not None or _real_path(path) in self.known
+        if path in self._logs:
+            return True
+        real_path = _real_path(path)
+        return real_path in self.known or self._find(path, real_path) is not None
 
     def counts(self) -> Counts:
         """See ILogHandler."""
@@ -318,9 +320,7 @@ class LogHandler:
     def add_totals(self, totals: Totals) -> None:
         """Go on counting from where the daemon's former image stopped."""
         self._opened += totals.opened_logs
-        self._written += totals.bytes_written
-        self._lost += totals.bytes_lost
-        self._rollovers += totals.rollovers
+        self._count(totals.bytes_written, totals.bytes_lost, totals.rollovers)
 
     def adopt(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
         """Go on with a log whose pipe was taken over; its file may be one that fails.

@@ -455,10 +455,7 @@ class OpenLog:
         full = self._is_full(waiting, outage)
         doomed = outage.to_drop(waiting, full, ended)
         if doomed:
-            dropped = discard(self._pipe, self._owner.sink, doomed)
-            outage.lost += dropped
-            self.lost += dropped
-            self._owner.keeper.outage(self.suspended())
+            self._discard(outage, self._pipe, doomed)
         if ended and outage.retried:
             self._end()
             return False
@@ -484,7 +481,7 @@ class OpenLog:
                 notice = outage.notice(now)
                 self.writer.append(notice if self.writer.ends_line() else b"\n" + notice)
                 outage.lost, outage.since = 0, now
-                self._owner.keeper.outage(self.suspended())
+                self._note()
         except SystemFailure as failure:
             return failure
         return self._try(bytes_waiting(self._pipe))
@@ -493,11 +490,15 @@ class OpenLog:
         """Drop the output of guests that are gone, as that of one which nobody follows."""
         former, self._former = self._former, ()
         for one in former:
-            dropped = discard(one.pipe, self._owner.sink, one.left)
-            outage.lost += dropped
-            self.lost += dropped
-            self._owner.keeper.outage(self.suspended())
+            self._discard(outage, one.pipe, one.left)
             self._let_go(one)
+
+    def _discard(self, outage: Outage, pipe: int, count: int) -> None:
+        """Take bytes out of a pipe, and have it noted that they are lost."""
+        dropped = discard(pipe, self._owner.sink, count)
+        outage.lost += dropped
+        self.lost += dropped
+        self._note()
 
     def _recovered(self) -> SystemFailure | None:
         try:

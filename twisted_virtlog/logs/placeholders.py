@@ -13,7 +13,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from twisted_virtlog.logs.removal import HOLD_FLAGS, has_ample_room
+from twisted_virtlog.logs.removal import HOLD_FLAGS, close_quietly, has_ample_room
 
 #: Descriptors for all logs together.
 MOST = 64
@@ -51,31 +51,26 @@ class Placeholders:
                 and has_ample_room(file)
             ):
                 return file
-        _close(file)
+        close_quietly(file)
         return -1
 
     def hold(self, owner: Hashable, file: int) -> None:
         """Take over a descriptor."""
         self._held[owner, file] = None
         while len(self._held) > self._most:
-            _close(self._held.popitem(last=False)[0][1])
+            close_quietly(self._held.popitem(last=False)[0][1])
 
     def release(self, owner: Hashable) -> None:
         """Close all that are held for an owner."""
         for key in [key for key in self._held if key[0] is owner]:
             del self._held[key]
-            _close(key[1])
+            close_quietly(key[1])
 
     def release_all(self) -> None:
         """Close all, as descriptors are short."""
         while self._held:
-            _close(self._held.popitem()[0][1])
+            close_quietly(self._held.popitem()[0][1])
 
 
 #: One for the process, as descriptors are.
 PLACEHOLDERS = Placeholders()
-
-
-def _close(file: int) -> None:
-    with contextlib.suppress(OSError):
-        os.close(file)

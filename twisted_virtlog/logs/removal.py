@@ -66,6 +66,15 @@ class Remover:
 AT_ONCE = Remover(lambda call: call(), 1)
 
 
+def close_quietly(file: int) -> None:
+    """Close a descriptor, if there is one: -1 means that there is not.
+
+    Linux closes it even when it reports an error of a write that was put off (NFS).
+    """
+    with contextlib.suppress(OSError):
+        os.close(file)
+
+
 def has_ample_room(file: int) -> bool:
     """Return whether an open file's file system has; False if it cannot be asked."""
     with contextlib.suppress(OSError):

@@ -22,7 +22,7 @@ from twisted_virtlog.logs import identity
 from twisted_virtlog.logs.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.lineage import Lineage
 from twisted_virtlog.logs.placeholders import PLACEHOLDERS, SMALL_BYTES
-from twisted_virtlog.logs.removal import AT_ONCE, Remover
+from twisted_virtlog.logs.removal import AT_ONCE, Remover, close_quietly
 from twisted_virtlog.logs.rotation import (
     MAX_BACKUPS,
     PIPE_CHUNK_BYTES,
@@ -271,7 +271,7 @@ class Writer:
             self._left = EndedFile(self._inode, self._end, "")
         self._given_up = _file_system_of(self._file)
         PLACEHOLDERS.release(self)
-        _close(self._file)
+        close_quietly(self._file)
         self._file = -1
 
     @property
@@ -484,7 +484,7 @@ class Writer:
         self.note = _nobody
         self._see_outside()
         PLACEHOLDERS.release(self)
-        _close(self._file)
+        close_quietly(self._file)
 
     def ready(self) -> int:
         """Finish a rollover and open the file, where that is still to be done.
@@ -499,7 +499,7 @@ class Writer:
         status = self._status()
         if not status.st_nlink:
             # Somebody removed the file; what is written to it would be lost with it.
-            self._replace()
+            self._begin()
             self._part()
             status = self._status()
         size = status.st_size
@@ -589,7 +589,7 @@ class Writer:
             elif isinstance(step, Remove):
                 self._attempt(f"Unable to remove {step.path}", self._rotate_away, step.path)
             elif isinstance(step, Create):
-                self._replace()
+                self._begin()
             self._steps = self._steps[1:]
         self.rollovers += 1
 
@@ -645,23 +645,19 @@ class Writer:
             if inode and held >= 0:
                 PLACEHOLDERS.hold(self, held)
             else:
-                _close(held)
+                close_quietly(held)
         if inode:
             if self._gone is None:
                 self._gone = deque(maxlen=_REMEMBERED_INODES)
             self._gone.append(inode)
         return 0
 
-    def _replace(self) -> None:
-        """Begin the file anew, with an inode that no position of a removed file can mean.
+    def _begin(self) -> None:
+        """Open the file, or a new one with an inode that no position of a removed file can mean.
 
         ext4 gives the inode of a removed file to the next one. A reader with a position in the
         removed file would go on in the new one, and not be told of the gap.
         """
-        self._begin()
-
-    def _begin(self) -> None:
-        """Open the file, or a new one; see :meth:`_replace`."""
         former = self._attributes()
         tries = 0
         if self._gone:
@@ -675,7 +671,7 @@ class Writer:
             file = self._open_sparing()
             tries -= 1
         self._keep(former, file)
-        _close(self._file)
+        close_quietly(self._file)
         self._use(file)
 
     def _is_taken_for_removed(self, file: int) -> bool:
@@ -721,7 +717,7 @@ class Writer:
             if failure.errno not in {errno.EMFILE, errno.ENFILE}:
                 raise
         PLACEHOLDERS.release_all()
-        _close(self._file)
+        close_quietly(self._file)
         self._file = -1
         return self._open()
 
@@ -791,12 +787,6 @@ def _is_readable(file: int) -> bool:
 
 def _nobody() -> None:
     """Take no note."""
-
-
-def _close(file: int) -> None:
-    # Linux closes a descriptor even when it reports an error of a write that was put off (NFS).
-    with contextlib.suppress(OSError):
-        os.close(file)
 
 
 def _file_system(path: str) -> FileSystem | None:
