@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-#: Of so many writes one loses a byte, if any is to.
+#: One write in this many loses a byte, if any is to.
 _LOSES_ONE_OF = 200
 
 

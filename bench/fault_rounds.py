@@ -35,7 +35,7 @@ T = TypeVar("T")
 #: How the rounds are counted in which the log was rotated.
 ROLLED = "(with a rollover)"
 
-#: So many rounds are with one log, and its settings.
+#: The number of rounds with one log and its settings.
 EPOCH_ROUNDS = 500
 
 _DOMAIN = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
@@ -144,7 +144,7 @@ class Epoch:
         self._pipe = self._open()
 
     def run(self, rounds: int) -> Totals:
-        """Make so many rounds, and sum up.
+        """Make a number of rounds, and sum up.
 
         :raises Mistake: a byte is not accounted for.
         """
@@ -231,7 +231,7 @@ class Epoch:
         return True
 
     def truncating_open(self) -> bool:
-        """Another guest begins the log anew, also what former ones left in their pipes."""
+        """Let another guest truncate the log, with what former ones left in their pipes."""
         self._disk.heal()
         self._ledger.observe()
         os.close(self._pipe)
@@ -372,7 +372,7 @@ class Epoch:
 
 
 def run(directory: Path, rounds: int, seed: str, loses: bool = False) -> Outcome:
-    """Make so many rounds with one log after the other.
+    """Make a number of rounds with one log after the other.
 
     :param directory: an empty one; its files are removed.
     :param loses: let a byte be lost now and then, which must be noticed.

@@ -2,7 +2,7 @@
 
 A stand-in for systemd keeps their pipes. Between two rounds all guests pause, and every byte that
 they have written must be in the files; then a program cuts, removes or renames one of them, a guest
-begins its log anew, or no file may grow any more. Then the guests write on, and at a random moment
+truncates its log, or no file may grow any more. Then the guests write on, and at a random moment
 the daemon is killed with SIGKILL, or goes on in its next image.
 """
 
@@ -159,7 +159,7 @@ class Rounds:
         ]
 
     def run(self, handovers: int, kills: int) -> None:
-        """Let so many of each happen, in random order.
+        """Let a number of each happen, in random order.
 
         :raises Mistake: a byte is not accounted for.
         """
@@ -233,7 +233,7 @@ class Rounds:
             guest.ledger.moved(guest.path, target)
 
     def truncating_open(self, guest: Guest) -> None:
-        """A guest ends, and its successor begins the log anew."""
+        """End a guest, and let its successor truncate the log."""
         guest.end()
         for file in list(guest.ledger.files):
             guest.ledger.removing(file.path, rotation=False)

@@ -126,7 +126,7 @@ class Ledger:
         return text(self.totals.written, self.totals.written + count, self._line_end)
 
     def wrote(self, count: int) -> None:
-        """Note that the guest has written so many bytes."""
+        """Note how many bytes the guest has written."""
         self.totals.written += count
 
     # What is seen.
@@ -281,13 +281,13 @@ class Ledger:
         self.totals.cut += before - file.guests
 
     def skip_cut(self, count: int) -> None:
-        """Note that so many bytes were truncated before they came into a file."""
+        """Note how many bytes were truncated before they came into a file."""
         self.front += count
         self.totals.cut += count
         self._begun = b""
 
     def skip_lost(self, count: int) -> None:
-        """Note that so many bytes were reported lost elsewhere than in the file."""
+        """Note how many bytes were reported lost elsewhere than in the file."""
         self.front += count
         self.totals.lost += count
 

@@ -21,7 +21,7 @@ from twisted_virtlog.values import Domain
 #: known are ignored. A document says no higher version than what is in it needs.
 VERSION = 2
 
-#: A log has at most so many pipes of former guests, whose output waits for its file.
+#: The most pipes of former guests that a log has, whose output waits for its file.
 MOST_FORMER = 16
 
 #: The servers that virtlogd has; others are kept apart, as it would refuse the document.

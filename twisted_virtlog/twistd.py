@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted_virtlog.cli.outcome import STDERR
 
-#: twistd shows so many bytes of a reason, behind a digit and a space.
+#: How many bytes of a reason twistd shows, behind a digit and a space.
 _LONGEST = 98
 
 

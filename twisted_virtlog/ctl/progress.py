@@ -18,7 +18,8 @@ def shown(
 ) -> Iterator[Chunk]:
     """Yield chunks, and write how many bytes they had so far when it takes long.
 
-    :param terminal: where to; nothing is written if it is none. Its line is empty in the end.
+    :param terminal: where to; nothing is written to what is not a terminal. Its line is empty in
+        the end.
     """
     if not terminal.isatty():
         yield from chunks

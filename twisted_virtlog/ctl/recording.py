@@ -45,7 +45,7 @@ class Recording:
         self._lines = lines
         self._allowed = kept_bytes
         self._pieces: deque[_Piece] = deque()
-        #: Those that have their data: so many at the end of the pieces, and their bytes.
+        #: The last pieces, which have their data, and how many bytes that is.
         self._kept: deque[_Piece] = deque()
         self._kept_bytes = 0
         self._newlines = 0

@@ -12,7 +12,7 @@ from twisted_virtlog.jsonrpc.messages import Batch
 _PIECE_BYTES = 65536
 _PIECE_DESCRIPTORS = 64
 
-#: Where an array must be sent whole, an entry is refused when its answers have so many bytes.
+#: Where an array must be sent whole, an entry is refused when its answers have this many bytes.
 MAX_GATHERED_BYTES = 16 * 1024 * 1024
 
 

@@ -21,7 +21,7 @@ _NOUNS = {_ACL: "access control list", "security.selinux": "SELinux label"}
 #: Of a mode. A file that runs with its owner's rights is never made.
 _MODE_BITS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 
-#: Of so many logs it is told that something could not be kept.
+#: The number of logs of which the daemon reports that something could not be kept.
 _MOST_TOLD = 1000
 
 

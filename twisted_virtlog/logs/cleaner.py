@@ -35,7 +35,7 @@ EVERY_SECONDS = 24 * 60 * 60.0
 #: Clocks that are merely corrected do not move as far, from one look to the next.
 _STEP_NS = 10 * 60 * 10**9
 
-#: So many steps of the wall clock are remembered.
+#: How many steps of the wall clock are remembered.
 _MOST_STEPS = 16
 
 

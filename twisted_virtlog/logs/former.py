@@ -18,7 +18,7 @@ from twisted_virtlog.values import Domain
 
 @dataclass(slots=True)
 class FormerPipe:
-    """A read end, of which so many bytes go into the log's file before those of later pipes.
+    """A read end, from which some bytes go into the log's file before those of later pipes.
 
     :ivar number: the pipe's inode number.
     :ivar order: see LogDetails; so ``left``.
@@ -61,7 +61,7 @@ def resumed(state: OpenLogState, order: int, opened_at: datetime) -> FormerPipe:
 
     :param order: among the pipes of its log.
     :param opened_at: where the state does not say when its guest opened the log.
-    :raises OSError: its descriptor is none.
+    :raises OSError: its descriptor is not open.
     """
     waiting = bytes_waiting(state.pipe)
     details = state.details

@@ -300,7 +300,7 @@ class OpenLog:
         )
 
     def suspended_former(self) -> list[OpenLogState]:
-        """Tell the same of the pipes of former guests, oldest first."""
+        """Return the same of the pipes of former guests, oldest first."""
         return [self._suspended_former(one) for one in self._former]
 
     def _suspended_former(self, former: FormerPipe) -> OpenLogState:
@@ -535,7 +535,7 @@ class OpenLog:
             self._fail(failure)
 
     def _try(self, count: int) -> SystemFailure | None:
-        """Write what former guests left and so many bytes of the pipe; return why not."""
+        """Write what former guests left and ``count`` bytes of the pipe; return why not."""
         while self._former:
             former, *others = self._former
             written = self.writer.written

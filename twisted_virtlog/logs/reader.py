@@ -196,7 +196,7 @@ def _open_files(
 def _may_lack(number: int, files: Sequence[_File], limits: Limits, writer: Writer | None) -> bool:
     """Return whether a name may be missing because a rollover of a closed log was interrupted.
 
-    :param number: of the name; so many files were found before it, if it is the first.
+    :param number: of the name; also how many files were found before it, if it is the first.
     """
     first = len(files) == number and files[0].current
     return writer is None and first and is_full(files[0].size, limits.max_size)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-#: Of a write of so many bytes all are read back together with the mark, by one call.
+#: A write of at most this many bytes is read back whole with the mark, by one call.
 _SHORT_BYTES = 1024
 
 #: How far a cut is looked for, a part at a time. Only file systems that cannot tell where holes

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 #: Of the descriptor that is tried, while it is in the store. (No pipe's name has a hyphen.)
 _NAME = "FDNAME=probe-a"
 
-#: The manager answers within so many milliseconds, unless it is busy.
+#: The milliseconds within which the manager answers, unless it is busy.
 _PATIENCE_MS = 2000
 
 
