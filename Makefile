@@ -24,9 +24,9 @@ test-slow: $(VENV)/installed-dev
 
 test-all: test test-slow
 
-# tests/libvirt with the libvirt, QEMU and Python in the directory LIBVIRT_ROOT (see CONTRIBUTING.md).
+# tests/stack with the libvirt, QEMU and Python in the directory LIBVIRT_ROOT (see CONTRIBUTING.md).
 test-libvirt:
-	tests/libvirt/in_root.sh $(or $(LIBVIRT_ROOT),$(error LIBVIRT_ROOT is not set)) -q
+	tests/stack/in_root.sh $(or $(LIBVIRT_ROOT),$(error LIBVIRT_ROOT is not set)) -q
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -24,10 +24,10 @@ from zope.interface import implementer
 from bench.broken_disk import BrokenDisk
 from bench.ledger import Ledger, Mistake, Totals
 from twisted_virtlog.errors import LogBusy, NotWritten, SystemFailure
+from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.pipes import PipeLimits, Pipes
-from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Domain
 
 T = TypeVar("T")

@@ -44,7 +44,7 @@ _WRITING_SECONDS = 0.06
 _PROBE_SECONDS = 0.005
 
 #: Starts the daemon, of which each tenth write may lose a byte.
-_START = "import sys; {patch}from twisted_virtlog.cli.main import main; sys.exit(main())"
+_START = "import sys; {patch}from twisted_virtlog.daemon.command.main import main; sys.exit(main())"
 _LOSES = """exec('''
 import itertools, os
 splice, number = os.splice, itertools.count(1)

@@ -19,13 +19,13 @@ import atheris
 
 with atheris.instrument_imports(include=["twisted_virtlog"]):
     from tests.administration_fakes import FakeDaemon
-    from tests.rpc.fakes import AdminClient, AnyClient, Client
+    from tests.libvirt.fakes import AdminClient, AnyClient, Client
     from twisted_virtlog.errors import LogBusy, NoSuchLog
-    from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
-    from twisted_virtlog.rpc.framing import HEADER_BYTES, FrameStream
-    from twisted_virtlog.rpc.log_program import LOG_PROGRAM
-    from twisted_virtlog.rpc.messages import ERROR_BODY, decode_header, encode_frame
-    from twisted_virtlog.rpc.xdr import XDRError, XDRType, decode, encode
+    from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
+    from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
+    from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
+    from twisted_virtlog.libvirt.messages import ERROR_BODY, decode_header, encode_frame
+    from twisted_virtlog.libvirt.xdr import XDRError, XDRType, decode, encode
     from twisted_virtlog.values import Excerpt, Position
 
 _HERE = Position(7, 3)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted_virtlog.administration import Administration
-from twisted_virtlog.connection import Connection, PeerCredentials
+from twisted_virtlog.config.logging import Destination, Output, Priority
+from twisted_virtlog.daemon.log.observer import OwnLog
 from twisted_virtlog.interfaces import IConversation
-from twisted_virtlog.ownlog.observer import OwnLog
-from twisted_virtlog.ownlog.spec import Destination, Output, Priority
-from twisted_virtlog.servers import Client, Server
+from twisted_virtlog.sockets.connection import Connection, PeerCredentials
+from twisted_virtlog.sockets.server import Client, Server
 
 CONNECTED_AT = 1_795_426_961
 

@@ -15,7 +15,7 @@ _OWN = "twisted_virtlog"
 
 
 class Suspended(Struct, frozen=True, omit_defaults=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     received: bytes = b""
     skipping: int | None = None
@@ -27,14 +27,14 @@ class Suspended(Struct, frozen=True, omit_defaults=True):
 
 
 class Queued(Struct, frozen=True, omit_defaults=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     data: bytes
     descriptors: tuple[int, ...] = ()
 
 
 class ConnectionState(Struct, frozen=True, omit_defaults=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     conversation: Suspended = Suspended()
     queued: tuple[Queued, ...] = ()
@@ -42,7 +42,7 @@ class ConnectionState(Struct, frozen=True, omit_defaults=True):
 
 
 class SocketState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     descriptor: int = field(name="fd")
     bound: bool = field(name="unlinkUNIX", default=False)
@@ -53,7 +53,7 @@ class SocketState(Struct, frozen=True):
 
 
 class ClientState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     id: int
     connected_at: int = field(name="conn_time")
@@ -67,7 +67,7 @@ class ClientState(Struct, frozen=True):
 
 
 class ServiceState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     sockets: tuple[SocketState, ...] = field(name="socks", default=())
     auth: int = 0
@@ -76,7 +76,7 @@ class ServiceState(Struct, frozen=True):
 
 
 class ServerState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     max_clients: int
     next_client_id: int = 1
@@ -91,7 +91,7 @@ class ServerState(Struct, frozen=True):
 
 
 class OutageState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     since: datetime
     lost: int
@@ -100,7 +100,7 @@ class OutageState(Struct, frozen=True):
 
 
 class LogDetails(Struct, frozen=True, omit_defaults=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     opened_at: datetime
     file: str
@@ -115,7 +115,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
 
 
 class OpenLogState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     pipe: int = field(name="pipefd")
     path: str
@@ -126,7 +126,7 @@ class OpenLogState(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     opened_logs: int = 0
     bytes_written: int = 0
@@ -135,7 +135,7 @@ class Totals(Struct, frozen=True):
 
 
 class Kept(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     journal: str
     unstored: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ class Kept(Struct, frozen=True):
 
 
 class LoggingState(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     level: int
     filters: tuple[tuple[int, str], ...]
@@ -151,7 +151,7 @@ class LoggingState(Struct, frozen=True):
 
 
 class Details(Struct, frozen=True):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     version: int
     started_at: datetime
@@ -165,19 +165,19 @@ class Details(Struct, frozen=True):
 
 
 class Daemon(Struct):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     servers: dict[str, ServerState]
 
 
 class Handler(Struct):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     files: tuple[OpenLogState, ...] = ()
 
 
 class Document(Struct):
-    """See twisted_virtlog.state."""
+    """See twisted_virtlog.handover.state."""
 
     magic: str
     daemon: Daemon

@@ -16,20 +16,20 @@ PURE: dict[str, tuple[str, ...]] = {
     "values": (),
     "births": (),
     "errors": (),
-    "endpoint_strings": (),
+    "sockets.endpoint_strings": (),
     "escaping": (),
-    "socket_paths": (),
-    "state": (),
-    "cli.getopt_long": (),
-    "cli.options": (),
+    "sockets.paths": (),
+    "handover.state": (),
+    "daemon.command.getopt_long": (),
+    "daemon.command.options": (),
     "config.grammar": (),
     "config.paths": (),
-    "logs.rotation": (),
-    "logs.cleaning": (),
-    "logs.budget": (),
+    "logs.files.rotation": (),
+    "logs.files.cleaning": (),
+    "logs.pipes.budget": (),
     "logs.outage": (),
     # The names of Twisted's log levels are the words of a configuration.
-    "ownlog.spec": ("twisted.logger",),
+    "config.logging": ("twisted.logger",),
     "jsonrpc.scanner": (),
     "jsonrpc.framing": (),
     "jsonrpc.header_framing": (),
@@ -49,18 +49,18 @@ PURE: dict[str, tuple[str, ...]] = {
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.admin_methods": (),
     "jsonrpc.admin_schema": (),
-    "rpc.xdr": (),
-    "rpc.framing": (),
-    "rpc.messages": (),
-    "rpc.compound": (),
-    "rpc.errors": (),
-    "rpc.libvirt_texts": (),
-    "rpc.program": ("twisted_virtlog.interfaces",),
-    "rpc.log_program": ("twisted_virtlog.interfaces",),
-    "rpc.typed_params": (),
-    "rpc.admin_types": (),
-    "rpc.admin_calls": ("twisted_virtlog.interfaces",),
-    "rpc.admin_program": ("twisted_virtlog.interfaces",),
+    "libvirt.xdr": (),
+    "libvirt.framing": (),
+    "libvirt.messages": (),
+    "libvirt.compound": (),
+    "libvirt.errors": (),
+    "libvirt.libvirt_texts": (),
+    "libvirt.program": ("twisted_virtlog.interfaces",),
+    "libvirt.log_program": ("twisted_virtlog.interfaces",),
+    "libvirt.typed_params": (),
+    "libvirt.admin_types": (),
+    "libvirt.admin_calls": ("twisted_virtlog.interfaces",),
+    "libvirt.admin_program": ("twisted_virtlog.interfaces",),
     "client.calls": (),
     "client.admin_calls": (),
     "client.dialogue": (),
@@ -75,7 +75,7 @@ PURE: dict[str, tuple[str, ...]] = {
 IMPURE = {"twisted", "zope", "socket", "asyncio", "select", "subprocess", "threading", "time"}
 
 #: These know nothing of one another.
-APART = ("logs", "jsonrpc", "rpc")
+APART = ("logs", "jsonrpc", "libvirt")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 OURS = {
@@ -124,13 +124,13 @@ def test_only_the_plugin_and_the_command_import_the_global_reactor() -> None:
     """Everywhere else the reactor is a parameter, so that any application can embed the daemon."""
     reactor = ["twisted.internet.reactor"]
     users = [path for path in MODULES if any(_lies_in(name, reactor) for name in _imports(path))]
-    assert users == [PACKAGE / "cli" / "start.py", PACKAGE / "tap.py"]
+    assert users == [PACKAGE / "daemon" / "command" / "start.py", PACKAGE / "tap.py"]
 
 
 def test_the_command_line_is_read_without_twisted() -> None:
     """Neither --version nor a mistake waits for the import of all that the daemon needs."""
     for name in ("main", "background", "getopt_long", "options", "outcome", "pid_file"):
-        path = PACKAGE / "cli" / f"{name}.py"
+        path = PACKAGE / "daemon" / "command" / f"{name}.py"
         assert [one for one in _imports(path) if _lies_in(one, ["twisted", "zope"])] == [], path
 
 

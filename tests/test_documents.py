@@ -31,7 +31,7 @@ ELSEWHERE = {
         "libvirt.md",
         "*",
         "*",
-    ): "needs a guest; tests/libvirt/test_stack.py starts one",
+    ): "needs a guest; tests/stack/test_stack.py starts one",
 }
 
 _FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)")

@@ -21,12 +21,12 @@ from twisted.scripts._twistd_unix import ServerOptions
 from bench.daemon import CHECKOUT, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
-from twisted_virtlog.configuration import Configuration, Source
-from twisted_virtlog.daemon import DaemonService
-from twisted_virtlog.ownlog import outputs
-from twisted_virtlog.ownlog.outputs import OutputError
+from twisted_virtlog.daemon.configuration import Configuration, Source
+from twisted_virtlog.daemon.log import outputs
+from twisted_virtlog.daemon.log.outputs import OutputError
+from twisted_virtlog.daemon.process import DaemonService
+from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import Endpoints, IDaemonReactor
-from twisted_virtlog.successor import Successor
 from twisted_virtlog.tap import Options, _leaves_terminal, makeService, prepare
 
 PATIENCE = 30.0

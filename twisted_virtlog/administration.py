@@ -13,6 +13,16 @@ from typing import NamedTuple, Protocol
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from twisted_virtlog.config.logging import (
+    Logging,
+    Output,
+    Priority,
+    SpecError,
+    parse_filters,
+    parse_outputs,
+)
+from twisted_virtlog.daemon.log.observer import OwnLog
+from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.errors import (
     BadLimits,
     BadSetting,
@@ -22,17 +32,7 @@ from twisted_virtlog.errors import (
     SystemFailure,
 )
 from twisted_virtlog.interfaces import IAdministration
-from twisted_virtlog.ownlog.observer import OwnLog
-from twisted_virtlog.ownlog.outputs import OutputError
-from twisted_virtlog.ownlog.spec import (
-    Logging,
-    Output,
-    Priority,
-    SpecError,
-    parse_filters,
-    parse_outputs,
-)
-from twisted_virtlog.servers import Client, Server
+from twisted_virtlog.sockets.server import Client, Server
 from twisted_virtlog.values import ClientLimits, ClientStatus, ThreadPoolStatus
 
 #: A minimum of threads is started at once, so that an unlimited one would end the daemon.

@@ -8,8 +8,8 @@ from typing import TypeAlias, TypeVar
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from twisted_virtlog.ownlog.spec import Logging, Priority
-from twisted_virtlog.state import Suspended
+from twisted_virtlog.config.logging import Logging, Priority
+from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.values import (
     ClientLimits,
     ClientStatus,
@@ -177,7 +177,7 @@ class IAdministration(Interface):
 
 
 class IConnection(Interface):
-    """One client's connection, as its protocol sees it; see :mod:`twisted_virtlog.connection`."""
+    """One client's connection, as its protocol sees it; see ``sockets.connection``."""
 
     congested = Attribute(
         "bool: more answers are queued than the client takes; its protocol handles no further"

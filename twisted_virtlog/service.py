@@ -22,32 +22,10 @@ from twisted.logger import Logger
 
 from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration, OwnLogging
-from twisted_virtlog.binding import ListenError
-from twisted_virtlog.clock import MonotonicClock
+from twisted_virtlog.config.logging import Destination
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import HandOverFailed, LogError
-from twisted_virtlog.idle import IdleTimeout
-from twisted_virtlog.interfaces import IConversation
-from twisted_virtlog.jsonrpc.method import Services
-from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
-from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
-from twisted_virtlog.logs.cleaner import Cleaner
-from twisted_virtlog.logs.cleaning import Rules
-from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
-from twisted_virtlog.logs.pipes import Pipes, kernel_limits, read_text
-from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.watch import PipeWatch
-from twisted_virtlog.ownlog.spec import Destination
-from twisted_virtlog.read_only import ReadOnlyLogs
-from twisted_virtlog.reception import Reception
-from twisted_virtlog.request_budget import RequestBudget
-from twisted_virtlog.rpc.admin_program import ADMIN_PROGRAM
-from twisted_virtlog.rpc.log_program import LOG_PROGRAM
-from twisted_virtlog.rpc.program import Served, serving
-from twisted_virtlog.rpc.protocol import LibvirtConversation
-from twisted_virtlog.servers import Server
-from twisted_virtlog.state import (
+from twisted_virtlog.handover.state import (
     OF_VIRTLOGD,
     VERSION,
     DaemonState,
@@ -55,6 +33,28 @@ from twisted_virtlog.state import (
     OpenLogState,
     by_log,
 )
+from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.jsonrpc.method import Services
+from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
+from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
+from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
+from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
+from twisted_virtlog.libvirt.program import Served, serving
+from twisted_virtlog.libvirt.protocol import LibvirtConversation
+from twisted_virtlog.logs.files.cleaner import Cleaner
+from twisted_virtlog.logs.files.cleaning import Rules
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.handler import LogHandler, LogSettings
+from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
+from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
+from twisted_virtlog.logs.read_only import ReadOnlyLogs
+from twisted_virtlog.loop.clock import MonotonicClock
+from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.idle import IdleTimeout
+from twisted_virtlog.sockets.binding import ListenError
+from twisted_virtlog.sockets.reception import Reception
+from twisted_virtlog.sockets.request_budget import RequestBudget
+from twisted_virtlog.sockets.server import Server
 
 T = TypeVar("T")
 

@@ -17,20 +17,25 @@ from typing import ClassVar, cast
 from twisted.logger import LogLevel
 from twisted.python import usage
 
-from twisted_virtlog.check import check
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.config.settings import ConfigError
-from twisted_virtlog.configuration import Configuration, Source
-from twisted_virtlog.daemon import DaemonService, activated, default_endpoints, with_read_only
-from twisted_virtlog.ownlog.outputs import OutputError
-from twisted_virtlog.run_directory import make_run_directory
+from twisted_virtlog.daemon.check import check
+from twisted_virtlog.daemon.configuration import Configuration, Source
+from twisted_virtlog.daemon.log.outputs import OutputError
+from twisted_virtlog.daemon.process import (
+    DaemonService,
+    activated,
+    default_endpoints,
+    with_read_only,
+)
+from twisted_virtlog.daemon.run_directory import make_run_directory
+from twisted_virtlog.daemon.twistd import Twistd
+from twisted_virtlog.handover.state import StateError
+from twisted_virtlog.handover.successor import Image, Successor
+from twisted_virtlog.handover.taking import handed_over, own
 from twisted_virtlog.service import Endpoints, IDaemonReactor, VirtlogService
-from twisted_virtlog.state import StateError
-from twisted_virtlog.successor import Image, Successor
 from twisted_virtlog.systemd.inherited import started_environment
 from twisted_virtlog.systemd.invocation import invocation
-from twisted_virtlog.takeover import handed_over, own
-from twisted_virtlog.twistd import Twistd
 
 #: The options that name the servers' endpoints.
 _ENDPOINTS = {

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from twisted_virtlog.config.settings import ConfigError, load
-from twisted_virtlog.ownlog.observer import OwnLog
-from twisted_virtlog.ownlog.outputs import OutputError, default_output
-from twisted_virtlog.ownlog.spec import (
+from twisted_virtlog.config.logging import (
     format_filters,
     format_outputs,
     parse_filters,
     parse_level,
     parse_outputs,
 )
+from twisted_virtlog.config.settings import ConfigError, load
+from twisted_virtlog.daemon.log.observer import OwnLog
+from twisted_virtlog.daemon.log.outputs import OutputError, default_output
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "config.json").read_text())["cases"]
 

@@ -18,8 +18,8 @@ import pytest
 
 from bench.daemon import CHECKOUT, Daemon, running, wait_until_it_answers
 from tests.daemon.conftest import StartDaemon
-from tests.libvirt.numbered_lines import NumberedLines, missing
-from tests.libvirt.rpc_client import (
+from tests.stack.numbered_lines import NumberedLines, missing
+from tests.stack.rpc_client import (
     ADMIN_PROGRAM,
     POSITION,
     Connection,
@@ -267,7 +267,7 @@ def test_signals_while_it_hands_over_are_obeyed_afterwards(tmp_path: Path) -> No
 def test_a_signal_in_the_last_moment_is_not_forgotten(moment: str, tmp_path: Path) -> None:
     """Who tells the daemon to end is obeyed, by the one image or by the next."""
     patch = (
-        "import os, signal; from twisted_virtlog.handover import HandOver;"
+        "import os, signal; from twisted_virtlog.handover.giving import HandOver;"
         f"then = HandOver.{moment}; HandOver.{moment} = lambda *arguments:"
         " (os.kill(os.getpid(), signal.SIGTERM), then(*arguments))[1]"
     )

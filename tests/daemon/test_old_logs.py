@@ -16,13 +16,13 @@ from tests.daemon.conftest import StartDaemon
 from tests.logs.fakes import TurnedReactor
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import Settings
-from twisted_virtlog.logs import cleaner
+from twisted_virtlog.logs.files import cleaner
 from twisted_virtlog.service import Endpoints, VirtlogService
 
 _SECONDS = 30.0
 
 #: The first run is at once.
-_AT_ONCE = "from twisted_virtlog.logs import cleaner; cleaner.FIRST_SECONDS = 0"
+_AT_ONCE = "from twisted_virtlog.logs.files import cleaner; cleaner.FIRST_SECONDS = 0"
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.logs import identity
+from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.rotation import Limits, oldest_first
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.pipes import PipeLimits, Pipes
-from twisted_virtlog.logs.rotation import Limits, oldest_first
-from twisted_virtlog.logs.watch import PipeWatch
+from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from twisted_virtlog.logs import identity
-from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.writer import Writer
+from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.writer import Writer
 
 #: How to make each, on a disk of so many MiB.
 KINDS = {

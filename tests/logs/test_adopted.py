@@ -18,10 +18,10 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, World, descriptors, place
 from tests.logs.test_failing import fail, files_end_at, pass_time
 from twisted_virtlog.errors import NotWritten, SystemFailure
-from twisted_virtlog.logs.rotation import Limits, roll_over_steps, unfinished_steps
-from twisted_virtlog.logs.sources import MessageSource
-from twisted_virtlog.logs.writer import Writer
-from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.handover.state import OpenLogState
+from twisted_virtlog.logs.files.rotation import Limits, roll_over_steps, unfinished_steps
+from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.pipes.sources import MessageSource
 from twisted_virtlog.values import LogState, Position
 
 Successor = Callable[[World], World]
@@ -103,7 +103,7 @@ def test_a_position_in_a_removed_file_means_none_in_a_new_one(
     make_world: MakeWorld, successor: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next image knows too which inodes were removed lately (ext4 gives them out again)."""
-    monkeypatch.setattr("twisted_virtlog.logs.writer._CALM_SECONDS", 0)
+    monkeypatch.setattr("twisted_virtlog.logs.files.writer._CALM_SECONDS", 0)
     world = make_world(max_size=10, max_backups=1)
     guest = world.open()
     inodes = [world.position().inode]

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World, place
+from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogSettings
-from twisted_virtlog.logs.rotation import Limits
 from twisted_virtlog.values import LogState, Position
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.logs.rotation import (
+from twisted_virtlog.logs.files.rotation import (
     LOOK_BACK_BYTES,
     Create,
     Limits,
@@ -20,7 +20,7 @@ from twisted_virtlog.logs.rotation import (
     roll_over_steps,
     unfinished_steps,
 )
-from twisted_virtlog.logs.writer import Writer, interrupted_rollover
+from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 
 PATH = "/log"
 FULL = 1000

@@ -15,9 +15,9 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import Guest, TurnedReactor, World
 from tests.logs.test_failing import files_end_at, pass_time
 from twisted_virtlog.config.settings import Settings
+from twisted_virtlog.handover.state import DaemonState, OpenLogState
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.service import Endpoints, VirtlogService
-from twisted_virtlog.state import DaemonState, OpenLogState
 from twisted_virtlog.values import LogState
 
 

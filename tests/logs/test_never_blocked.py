@@ -17,11 +17,11 @@ from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, Guest, World
 from tests.logs.test_failing import NOTICE, files_end_at, pass_time
+from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs import open_log
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.outage import CHECK_SECONDS, FULL_CHECK_SECONDS, RETRY_SECONDS
-from twisted_virtlog.logs.syscalls import is_full, set_pipe_capacity
-from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.logs.pipes.syscalls import is_full, set_pipe_capacity
 from twisted_virtlog.values import Opened
 
 #: No write may take longer.

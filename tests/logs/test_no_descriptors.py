@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.writer import Writer
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.writer import Writer
 
 _LINE = b"seven..\n"
 

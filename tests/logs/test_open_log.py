@@ -20,10 +20,10 @@ from zope.interface.verify import verifyObject
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, TurnedReactor, World, place
 from twisted_virtlog.errors import NoSuchLog
+from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.pipes import PipeLimits, Pipes
-from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
+from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.values import Position
 
 

@@ -23,7 +23,7 @@ def supervised(tmp_path: Path) -> Iterator[StartManager]:
         def make(*settings: str, most: int = 20000) -> ServiceManager:
             config = tmp_path / "virtlogd.conf"
             config.write_text("\n".join([*settings, "# end"]) + "\n")
-            command = [sys.executable, "-m", "twisted_virtlog.cli", "-f", str(config)]
+            command = [sys.executable, "-m", "twisted_virtlog.daemon.command", "-f", str(config)]
             command += ["-p", str(tmp_path / "pid")]
             manager = ServiceManager(tmp_path, command, most)
             stack.callback(manager.close)

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.daemon import CHECKOUT
-from tests.cli.command import install
+from tests.daemon.command.command import install
 from tests.documents import commands
 from tests.systemd.writers import Guest
-from twisted_virtlog.cli.outcome import Status
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.paths import default_paths
-from twisted_virtlog.descriptors import raise_limit
-from twisted_virtlog.logs.syscalls import set_pipe_capacity
+from twisted_virtlog.daemon.command.outcome import Status
+from twisted_virtlog.daemon.descriptor_limit import raise_limit
+from twisted_virtlog.logs.pipes.syscalls import set_pipe_capacity
 
 PREFIX = Path("/opt/twisted-virtlog")
 UNITS = Path("/etc/systemd/system")

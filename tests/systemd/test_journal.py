@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.systemd.values import log, logs
-from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.systemd.journal import (
     Choice,
     Journal,

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from hypothesis import strategies as st
 
-from twisted_virtlog.state import LogDetails, OpenLogState, OutageState
+from twisted_virtlog.handover.state import LogDetails, OpenLogState, OutageState
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 

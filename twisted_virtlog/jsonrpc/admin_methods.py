@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted_virtlog.config.logging import Logging
 from twisted_virtlog.jsonrpc import admin_schema as schema
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
-from twisted_virtlog.ownlog.spec import Logging
 from twisted_virtlog.values import ClientLimits
 
 #: The servers over which a limit can be set.

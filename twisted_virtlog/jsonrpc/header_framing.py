@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
+from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
     MAX_TEXT_BYTES,
@@ -14,7 +15,6 @@ from twisted_virtlog.jsonrpc.framing import (
     limit_of,
     too_long,
 )
-from twisted_virtlog.state import Suspended
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
+from twisted_virtlog.handover.state import HTTPState, Suspended
 from twisted_virtlog.jsonrpc import http_head
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
@@ -18,7 +19,6 @@ from twisted_virtlog.jsonrpc.framing import (
     too_long,
 )
 from twisted_virtlog.jsonrpc.http_head import MAX_HEAD_BYTES, BadHead, Head, Refusal
-from twisted_virtlog.state import HTTPState, Suspended
 
 T = TypeVar("T")
 

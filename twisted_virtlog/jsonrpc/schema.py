@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from twisted_virtlog import values
+from twisted_virtlog.handover.state import VERSION as STATE_VERSION
 from twisted_virtlog.jsonrpc.text import Encoding, printable
-from twisted_virtlog.state import VERSION as STATE_VERSION
 
 MAX_READ_BYTES = 4 * 1024 * 1024
 DEFAULT_READ_BYTES = 1024 * 1024

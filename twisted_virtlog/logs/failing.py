@@ -7,8 +7,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from twisted_virtlog.clock import Clock
 from twisted_virtlog.logs.outage import CHECK_SECONDS, FULL_CHECK_SECONDS, RETRY_SECONDS
+from twisted_virtlog.loop.clock import Clock
 
 
 class FailingLog(Protocol):

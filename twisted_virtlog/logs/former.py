@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
-from twisted_virtlog.logs.syscalls import bytes_waiting, pipe_number
-from twisted_virtlog.state import (
+from twisted_virtlog.handover.state import (
     NO_UUID,
     LogDetails,
     OpenLogState,
     former_path,
 )
+from twisted_virtlog.logs.pipes.syscalls import bytes_waiting, pipe_number
 from twisted_virtlog.values import Domain
 
 

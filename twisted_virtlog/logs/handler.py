@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_virtlog.clock import Clock
 from twisted_virtlog.errors import (
     LimitReached,
     LogBusy,
@@ -26,21 +25,22 @@ from twisted_virtlog.errors import (
     SystemFailure,
     UnsupportedBackups,
 )
+from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler
-from twisted_virtlog.logs.attributes import Attributes
 from twisted_virtlog.logs.failing import FailingLogs
+from twisted_virtlog.logs.files.attributes import Attributes
+from twisted_virtlog.logs.files.reader import Reading, WouldBlock
+from twisted_virtlog.logs.files.removal import Remover
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover, link_target
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.logs.pipes import Pipes
-from twisted_virtlog.logs.reader import Reading, WouldBlock
-from twisted_virtlog.logs.removal import Remover
-from twisted_virtlog.logs.rotation import Limits
-from twisted_virtlog.logs.sources import Scratch
-from twisted_virtlog.logs.watch import PipeWatch
-from twisted_virtlog.logs.writer import Writer, interrupted_rollover, link_target
-from twisted_virtlog.state import FilesState, OpenLogState, Totals
+from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.sources import Scratch
+from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")

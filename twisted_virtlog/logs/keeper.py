@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.handover.state import OpenLogState
 
 
 class Keeper(Protocol):

@@ -15,15 +15,15 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.handover.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
+from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.keeper import Keeper
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
-from twisted_virtlog.logs.pipes import Pipes
-from twisted_virtlog.logs.sources import PipeSource, Scratch, discard
-from twisted_virtlog.logs.syscalls import bytes_waiting, is_full, pipe_capacity, pipe_number
-from twisted_virtlog.logs.watch import PIECE_BYTES, PipeWatch
-from twisted_virtlog.logs.writer import Writer
-from twisted_virtlog.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
+from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.sources import PipeSource, Scratch, discard
+from twisted_virtlog.logs.pipes.syscalls import bytes_waiting, is_full, pipe_capacity, pipe_number
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, Position
 
 #: A log that is closed by force is drained so often while somebody goes on writing to its pipe.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from twisted_virtlog.errors import SystemFailure
-from twisted_virtlog.state import OutageState
+from twisted_virtlog.handover.state import OutageState
 
 #: A failing file is tried again so often at most.
 RETRY_SECONDS = 1.0

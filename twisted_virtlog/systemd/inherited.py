@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import msgspec
 from twisted.logger import Logger
 
-from twisted_virtlog.binding import ListenError
-from twisted_virtlog.logs.syscalls import bytes_waiting
-from twisted_virtlog.outgoing import close_all
-from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.handover.state import OpenLogState
+from twisted_virtlog.logs.pipes.syscalls import bytes_waiting
+from twisted_virtlog.sockets.binding import ListenError
+from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.journal import VERSION, Left, choose
 from twisted_virtlog.systemd.names import pipe_name

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from twisted_virtlog.state import OpenLogState
+from twisted_virtlog.handover.state import OpenLogState
 
 #: Of the records; nothing is read of a journal with a higher one.
 VERSION = 1

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.clock import Clock
+from twisted_virtlog.loop.clock import Clock
 
 #: Who has too many descriptors on their way to others (ETOOMANYREFS) waits so long, as the socket
 #: would be writable all the time.

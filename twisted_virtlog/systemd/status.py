@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall
 
-from twisted_virtlog.clock import Clock
 from twisted_virtlog.escaping import visible
+from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.systemd.notify import Notifier
 
 #: One status in so many seconds at most.

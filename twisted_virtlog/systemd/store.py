@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from twisted_virtlog.state import Kept, OpenLogState
+from twisted_virtlog.handover.state import Kept, OpenLogState
 from twisted_virtlog.systemd.inherited import Stored
 from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
 from twisted_virtlog.systemd.names import CONFIGURATION, Room, next_journal, pipe_name

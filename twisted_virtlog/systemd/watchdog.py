@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall
 
-from twisted_virtlog.clock import Clock
+from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.systemd.notify import Notifier
 
 _MICROSECONDS = 1_000_000

@@ -1,0 +1,151 @@
+"""The pipes that guests write to, and what the kernel allows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.logs.fakes import KIB
+from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes, kernel_limits, read_text
+from twisted_virtlog.logs.pipes.syscalls import pipe_capacity
+
+ANY = PipeLimits(1024 * KIB, None)
+SOFT_LIMIT = "/proc/sys/fs/pipe-user-pages-soft"
+MAX_SIZE = "/proc/sys/fs/pipe-max-size"
+STATUS = "/proc/self/status"
+
+
+def proc(capabilities: int = 0, soft: int = 16384, largest: int = 1 << 20) -> Callable[[str], str]:
+    """Stand in for a kernel's /proc."""
+    return {
+        STATUS: f"Name:\tvirtlogd\nCapPrm:\tffff\nCapEff:\t{capabilities:016x}\n",
+        SOFT_LIMIT: f"{soft}\n",
+        MAX_SIZE: f"{largest}\n",
+    }.__getitem__
+
+
+@pytest.fixture
+def made() -> Iterator[list[int]]:
+    """Collect descriptors; they are closed at the end."""
+    descriptors: list[int] = []
+    yield descriptors
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def test_an_unprivileged_process_shares_a_part_of_its_users_limit() -> None:
+    """Three quarters of the soft limit are the daemon's."""
+    page = os.sysconf("SC_PAGESIZE")
+    limits = kernel_limits(proc())
+    assert limits == PipeLimits(1 << 20, 16384 * page * 3 // 4)
+
+
+@pytest.mark.parametrize("capability", [21, 24])
+def test_either_capability_lifts_the_limit(capability: int) -> None:
+    """CAP_SYS_ADMIN and CAP_SYS_RESOURCE each do; any other does not."""
+    assert kernel_limits(proc(1 << capability)).together is None
+    assert kernel_limits(proc(1 << (capability + 1))).together is not None
+
+
+def test_an_administrator_may_lift_the_limit() -> None:
+    """A soft limit of 0 means none."""
+    assert kernel_limits(proc(soft=0)).together is None
+
+
+@pytest.mark.parametrize("text", ["", "CapEff:\tnonsense\n"])
+def test_without_a_proc_that_can_be_read_pipes_stay_as_they_are(text: str) -> None:
+    """A process that cannot learn its limits asks for no more than each process has."""
+
+    def missing(path: str) -> str:
+        raise FileNotFoundError(path)
+
+    assert kernel_limits(missing).largest == 64 * KIB
+    odd = {STATUS: text, SOFT_LIMIT: "16384", MAX_SIZE: "1048576"}
+    assert kernel_limits(odd.__getitem__).largest == 64 * KIB
+
+
+def test_the_real_kernel_tells_its_limits() -> None:
+    """What is read from the real /proc makes sense."""
+    limits = kernel_limits(read_text)
+    assert limits.largest >= 4096
+    assert limits.together is None or limits.together > 0
+
+
+def test_the_read_end_does_not_block_and_the_write_end_does(made: list[int]) -> None:
+    """A guest waits when its pipe is full; the daemon never does. No child inherits either."""
+    pipes = Pipes(64 * KIB, ANY)
+    read_end, write_end = pipes.make()
+    made.append(write_end)
+    assert not os.get_blocking(read_end)
+    assert os.get_blocking(write_end)
+    assert not os.get_inheritable(read_end)
+    assert not os.get_inheritable(write_end)
+    pipes.close(read_end)
+
+
+@pytest.mark.parametrize(
+    ("wished", "largest", "capacity"),
+    [
+        (256 * KIB, 1024 * KIB, 256 * KIB),
+        (200 * KIB, 1024 * KIB, 256 * KIB),
+        (512 * KIB, 128 * KIB, 128 * KIB),
+        (4 * KIB, 1024 * KIB, 4 * KIB),
+        (1, 1024 * KIB, os.sysconf("SC_PAGESIZE")),
+    ],
+)
+def test_a_pipe_is_as_large_as_wished_and_allowed(
+    wished: int, largest: int, capacity: int, made: list[int]
+) -> None:
+    """Sizes are rounded up to a power of two, and kept within the kernel's largest."""
+    pipes = Pipes(wished, PipeLimits(largest, None))
+    read_end, write_end = pipes.make()
+    made.append(write_end)
+    assert pipe_capacity(read_end) == capacity
+    pipes.close(read_end)
+
+
+def test_earlier_pipes_really_shrink(made: list[int]) -> None:
+    """With a limit for all, the first pipe gives half of it to the second."""
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 512 * KIB))
+    first, first_write_end = pipes.make()
+    assert pipe_capacity(first) == 512 * KIB
+    second, second_write_end = pipes.make()
+    made.extend([first_write_end, second_write_end])
+    assert (pipe_capacity(first), pipe_capacity(second)) == (256 * KIB, 256 * KIB)
+    pipes.close(first)
+    pipes.close(second)
+
+
+def test_a_pipe_in_use_is_not_cut(made: list[int]) -> None:
+    """A pipe that holds more than its new share stays as it is, and keeps its bytes."""
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 512 * KIB))
+    first, first_write_end = pipes.make()
+    os.write(first_write_end, b"x" * (400 * KIB))
+    second, second_write_end = pipes.make()
+    made.extend([first_write_end, second_write_end])
+    assert pipe_capacity(first) == 512 * KIB
+    assert os.read(first, 512 * KIB) == b"x" * (400 * KIB)
+    pipes.close(first)
+    pipes.close(second)
+
+
+def test_a_pipe_that_could_not_grow_is_counted_as_it_is(
+    made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the user's other pipes use up the limit, a pipe keeps its size and owes nothing."""
+
+    def refused(pipe: int, size: int) -> int:
+        raise PermissionError(pipe, size)
+
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 1024 * KIB))
+    monkeypatch.setattr("twisted_virtlog.logs.pipes.making.set_pipe_capacity", refused)
+    ends = [pipes.make()]
+    monkeypatch.undo()
+    ends.extend(pipes.make() for _ in range(2))
+    made.extend(write_end for _, write_end in ends)
+    sizes = [pipe_capacity(read_end) for read_end, _ in ends]
+    for read_end, _ in ends:
+        pipes.close(read_end)
+    assert sizes == [64 * KIB, 512 * KIB, 256 * KIB]

@@ -1,0 +1,353 @@
+"""Pipes watched as one: how long the watch looks away, and that nobody is forgotten."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.logs.fakes import TurnedReactor
+from twisted_virtlog.logs.pipes.syscalls import set_pipe_capacity
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+
+
+class Reader:
+    """Takes what is in a pipe, which is said to hold what the test wants."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
+        set_pipe_capacity(self.read_end, 8 * PIECE_BYTES)
+        self.taken = b""
+        self.capacity = 1 << 30
+
+    def pipe_ready(self) -> int:
+        """See Watched."""
+        try:
+            data = os.read(self.read_end, PIECE_BYTES)
+        except BlockingIOError:
+            return 0
+        self.taken += data
+        return len(data)
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.read_end)
+        os.close(self.write_end)
+
+
+class Room:
+    """A watch on a turned reactor, and readers."""
+
+    def __init__(self, rest_seconds: float, between: Callable[[], object] = lambda: None) -> None:
+        self.reactor = TurnedReactor()
+        self.watch = PipeWatch(self.reactor, rest_seconds, between)
+        self.readers: list[Reader] = []
+
+    def reader(self) -> Reader:
+        """Watch one more pipe."""
+        reader = Reader()
+        self.readers.append(reader)
+        self.watch.add(reader.read_end, reader)
+        return reader
+
+    def is_ready(self, milliseconds: int = 0) -> bool:
+        """Tell whether the reactor would wake within a time."""
+        poll = select.poll()
+        poll.register(self.watch.fileno(), select.POLLIN)
+        return bool(poll.poll(milliseconds))
+
+    def close(self) -> None:
+        """Close all."""
+        self.watch.close()
+        for reader in self.readers:
+            reader.close()
+
+
+# Longer than any test takes, so that a rest does not end by itself.
+LONG = 3600.0
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """A watch that rests for long."""
+    room = Room(LONG)
+    yield room
+    room.close()
+
+
+def test_the_first_byte_after_silence_is_seen_at_once(room: Room) -> None:
+    """Only what follows waits."""
+    reader = room.reader()
+    assert not room.is_ready()
+    os.write(reader.write_end, b"one")
+    assert room.is_ready()
+    room.reactor.turn()
+    assert reader.taken == b"one"
+
+
+def test_after_little_the_watch_rests(room: Room) -> None:
+    """The reactor does not wake for each line of a guest."""
+    reader, other = room.reader(), room.reader()
+    os.write(reader.write_end, b"one")
+    room.reactor.turn()
+    os.write(reader.write_end, b"two")
+    os.write(other.write_end, b"three")
+    assert not room.is_ready()
+
+
+def test_a_rest_ends_by_itself_and_finds_all(room: Room) -> None:
+    """What came meanwhile is taken together."""
+    short = Room(0.001)
+    reader, other = short.reader(), short.reader()
+    os.write(reader.write_end, b"one")
+    short.reactor.turn()
+    os.write(reader.write_end, b"two")
+    os.write(other.write_end, b"three")
+    assert short.is_ready(60_000)
+    short.reactor.turn()
+    assert (reader.taken, other.taken) == (b"onetwo", b"three")
+    # Then it rests again, finds nothing, and sleeps until something comes.
+    assert short.is_ready(60_000)
+    short.reactor.turn()
+    assert not short.is_ready(20)
+    os.write(other.write_end, b"four")
+    assert short.is_ready()
+    short.close()
+
+
+def test_a_pipe_that_fills_is_read_on_at_once(room: Room) -> None:
+    """A writer does not wait for a rest to end; what it has in a turn is taken in pieces."""
+    reader = room.reader()
+    more_than_a_piece = b"x" * (3 * PIECE_BYTES + 1)
+    os.write(reader.write_end, more_than_a_piece)
+    room.watch._looked_at += LONG  # (nothing has passed since it looked)
+    room.reactor.turn()
+    assert reader.taken == more_than_a_piece
+    os.write(reader.write_end, b"!")
+    assert room.is_ready()
+
+
+def test_a_full_pipe_comes_again_after_the_others(room: Room) -> None:
+    """A flood keeps nobody waiting for longer than a piece of it takes."""
+    flood, quiet = room.reader(), room.reader()
+    order = []
+    for name, reader, size in (("flood", flood, 2 * PIECE_BYTES), ("quiet", quiet, 1)):
+        os.write(reader.write_end, b"x" * size)
+
+        def ready(name: str = name, reader: Reader = reader) -> int:
+            order.append(name)
+            return Reader.pipe_ready(reader)
+
+        reader.pipe_ready = ready  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert order[:2] == ["flood", "quiet"]
+    assert order[2:4] == ["flood", "flood"]
+
+
+def test_clients_are_seen_to_between_much_of_one_pipe_and_much_of_the_next() -> None:
+    """A position does not wait for the end of a flood's turn."""
+    calls = []
+    room = Room(LONG, lambda: calls.append([len(reader.taken) for reader in room.readers]))
+    first, second = room.reader(), room.reader()
+    for reader in (first, second):
+        os.write(reader.write_end, b"x" * 65536)
+    room.reactor.turn()
+    assert sorted(calls[0]) == [0, 65536]
+    assert calls[1:] == [[65536, 65536]]
+    room.close()
+
+
+def test_the_fullest_pipe_decides(room: Room) -> None:
+    """A busy pipe among quiet ones shortens the rest for all."""
+    quiet, busy = room.reader(), room.reader()
+    busy.capacity = 4096
+    os.write(busy.write_end, b"x" * 4000)
+    os.write(quiet.write_end, b"x")
+    room.watch._looked_at += LONG
+    room.reactor.turn()
+    os.write(quiet.write_end, b"y")
+    assert room.is_ready()
+    # As the same, if the pipe holds much more, is little.
+    busy.capacity = 1 << 20
+    os.write(busy.write_end, b"x" * 4000)
+    room.watch._looked_at -= LONG
+    room.reactor.turn()
+    os.write(quiet.write_end, b"y")
+    assert not room.is_ready()
+
+
+def test_a_pipe_that_ends_after_a_whole_piece_is_asked_no_more(room: Room) -> None:
+    """How full it was is not asked of a pipe that is closed."""
+    reader = room.reader()
+    os.write(reader.write_end, b"x" * PIECE_BYTES)
+
+    def ready() -> int:
+        moved = Reader.pipe_ready(reader)
+        if not moved:
+            room.watch.remove(reader.read_end)
+            del reader.capacity
+        return moved
+
+    reader.pipe_ready = ready  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert len(room.watch) == 0
+
+
+def test_nobody_rests_while_a_pipe_has_more_than_a_turn_takes(room: Room) -> None:
+    """However long ago it was looked at before."""
+    reader = room.reader()
+    set_pipe_capacity(reader.write_end, 16 * PIECE_BYTES)
+    os.write(reader.write_end, b"x" * 10 * PIECE_BYTES)
+    room.watch._looked_at -= LONG
+    room.reactor.turn()
+    assert len(reader.taken) < 10 * PIECE_BYTES
+    assert room.is_ready()
+    room.reactor.turn()
+    assert len(reader.taken) == 10 * PIECE_BYTES
+
+
+def _turn_until_silent(room: Room) -> None:
+    """Turn until nothing is ready and nothing is waited for but bytes."""
+    while room.is_ready(50):
+        room.reactor.turn()
+
+
+@pytest.fixture
+def awake() -> Iterator[Room]:
+    """A watch that never rests."""
+    room = Room(0.0)
+    yield room
+    room.close()
+
+
+def _epoll_has(room: Room, reader: Reader) -> bool:
+    try:
+        room.watch._pipes.modify(reader.read_end, select.EPOLLIN)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def test_a_busy_pipe_costs_its_writer_no_epoll(awake: Room) -> None:
+    """It is looked at without being watched, until it had nothing once; then it is watched."""
+    busy, quiet = awake.reader(), awake.reader()
+    for _ in range(3):
+        os.write(busy.write_end, b"x" * 10_000)
+        os.write(quiet.write_end, b"y")
+        assert awake.is_ready()
+        awake.reactor.turn()
+        assert not _epoll_has(awake, busy)
+        assert _epoll_has(awake, quiet)
+    assert (len(busy.taken), quiet.taken) == (30_000, b"yyy")
+    _turn_until_silent(awake)
+    assert _epoll_has(awake, busy)
+    os.write(busy.write_end, b"x")
+    assert awake.is_ready()
+    awake.reactor.turn()
+    assert len(busy.taken) == 30_001
+
+
+def test_a_busy_pipe_is_looked_at_after_a_rest() -> None:
+    """Though nothing says that it is ready."""
+    room = Room(0.001)
+    reader = room.reader()
+    os.write(reader.write_end, b"x" * 10_000)
+    room.watch._looked_at -= LONG
+    room.reactor.turn()
+    os.write(reader.write_end, b"x" * 10_000)
+    _turn_until_silent(room)
+    assert len(reader.taken) == 20_000
+    room.close()
+
+
+def test_a_busy_pipe_can_be_removed_and_watched_anew(awake: Room) -> None:
+    """As when its file fails, and is written again."""
+    reader = awake.reader()
+    os.write(reader.write_end, b"x" * 10_000)
+    awake.reactor.turn()
+    awake.watch.remove(reader.read_end)
+    _turn_until_silent(awake)
+    os.write(reader.write_end, b"more")
+    assert not awake.is_ready()
+    awake.watch.add(reader.read_end, reader)
+    awake.reactor.turn()
+    assert reader.taken == b"x" * 10_000 + b"more"
+
+
+def test_a_pipe_that_the_kernel_does_not_watch_again_is_looked_at_on(
+    awake: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have used up what a user may watch (max_user_watches of epoll(7))."""
+
+    class Full:
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            return getattr(pipes, name)  # type: ignore[no-any-return]
+
+        def register(self, *_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pipes = awake.watch._pipes
+    reader = awake.reader()
+    os.write(reader.write_end, b"x" * 10_000)
+    awake.reactor.turn()
+    monkeypatch.setattr(awake.watch, "_pipes", Full())
+    awake.reactor.turn()
+    os.write(reader.write_end, b"more")
+    assert awake.is_ready()
+    awake.reactor.turn()
+    assert reader.taken == b"x" * 10_000 + b"more"
+
+
+def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:
+    """A line may be the first of many: a guest that begins to flood waits for no long rest."""
+    reader = room.reader()
+    rests = []
+    room.watch._timer.start = rests.append  # type: ignore[method-assign]
+    for _ in range(4):
+        os.write(reader.write_end, b"x")
+        room.watch.doRead()
+    assert rests == [rests[0] * 2**grown for grown in range(4)]
+    assert rests[0] < 0.001
+    # Calls that drained the pipe are no silence.
+    room.watch.doRead()
+    os.write(reader.write_end, b"x")
+    room.watch.doRead()
+    assert rests[4] == 2 * rests[3]
+    # After silence the next begins anew.
+    room.watch.doRead()
+    room.watch._looked_at -= 1.0
+    os.write(reader.write_end, b"x")
+    room.watch.doRead()
+    assert rests[5:] == rests[:1]
+
+
+def test_a_turn_is_bounded_and_the_rest_comes_in_the_next(room: Room) -> None:
+    """Many busy pipes do not keep the reactor from its clients."""
+    readers = [room.reader() for _ in range(20)]
+    for reader in readers:
+        os.write(reader.write_end, b"x" * 65536)
+    room.reactor.turn()
+    seen = [len(reader.taken) for reader in readers]
+    assert 0 < sum(seen) <= 10 * 65536
+    while not all(reader.taken for reader in readers):
+        assert room.is_ready()
+        room.reactor.turn()
+    assert [len(reader.taken) for reader in readers] == [65536] * 20
+
+
+def test_a_pipe_that_is_removed_is_not_asked(room: Room) -> None:
+    """Also when it was seen to be ready in this turn, and as often as one likes."""
+    first, second = room.reader(), room.reader()
+    for reader in (first, second):
+        os.write(reader.write_end, b"x")
+    first.pipe_ready = lambda: room.watch.remove(second.read_end) or 1  # type: ignore[method-assign]
+    second.pipe_ready = lambda: room.watch.remove(first.read_end) or 1  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert len(room.watch) == 1
+    for reader in (first, second):
+        room.watch.remove(reader.read_end)
+        room.watch.remove(reader.read_end)
+    assert len(room.watch) == 0

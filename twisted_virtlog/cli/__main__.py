@@ -1,5 +1,0 @@
-"""Runs the command as ``python -m twisted_virtlog.cli``."""
-
-from twisted_virtlog.cli.main import main
-
-main()

@@ -1,0 +1,29 @@
+"""The option ``--check``: says every mistake of the configuration, and starts nothing."""
+
+from __future__ import annotations
+
+import os
+
+from twisted_virtlog.daemon.command.outcome import STDOUT, say
+from twisted_virtlog.daemon.configuration import Source
+from twisted_virtlog.escaping import visible
+
+
+def check(name: str, source: Source) -> int:
+    """Write the mistakes, in the order of their lines, and the warnings to standard error.
+
+    :param name: the program's, before each message.
+    :returns: the process's exit status: 1 if the daemon would not start with this configuration.
+    """
+    examined = source.examine()
+    for error in sorted(examined.errors, key=lambda one: one.line or 0):
+        say(f"{name}: {visible(str(error))}\n")
+    for warning in examined.warnings:
+        say(f"{name}: warning: {visible(warning)}\n")
+    if examined.errors:
+        return 1
+    if os.path.exists(source.file):
+        say(f"{visible(source.file)}: no mistakes\n", STDOUT)
+    else:
+        say(f"{visible(source.file)}: there is no such file, and the defaults hold\n", STDOUT)
+    return 0

@@ -1,0 +1,196 @@
+"""The places where the daemon's own messages go: standard error, a file, syslog, journald.
+
+Writing never raises, and never waits for another process: a message that syslog or the journal does
+not take at once is counted, and the number is told with the next one that it takes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import threading
+from abc import ABC, abstractmethod
+from contextlib import suppress
+
+from twisted.logger import LogEvent
+
+from twisted_virtlog.config.logging import Destination, Output, Priority
+from twisted_virtlog.daemon.log.lines import line_of, message_of, part_of, priority_of
+
+SYSLOG_SOCKET = "/dev/log"
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+
+_STDERR = 2
+_SYSLOG_DAEMON = 3 << 3
+_SYSLOG_SEVERITY = {
+    Priority.DEBUG: 7,
+    Priority.INFO: 6,
+    Priority.WARNING: 4,
+    Priority.ERROR: 3,
+}
+_IDENTIFIER = "virtlogd"
+
+
+class OutputError(Exception):
+    """An output cannot be opened; the message is libvirt's.
+
+    :ivar action: what was tried.
+    :ivar errno: why it failed, a number as in the module errno.
+    """
+
+    def __init__(self, action: str, number: int) -> None:
+        super().__init__(f"{action}: {os.strerror(number)}")
+        self.action = action
+        self.errno = number
+
+
+class Sink(ABC):
+    """An opened output."""
+
+    @abstractmethod
+    def write(self, event: LogEvent) -> None:
+        """Write an event; raise nothing."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what was opened."""
+
+
+class FileSink(Sink):
+    """Lines in libvirt's form, to a descriptor, which may be a pipe that nobody empties."""
+
+    def __init__(self, descriptor: int, owned: bool) -> None:
+        """:param owned: close the descriptor in the end."""
+        self._descriptor = descriptor
+        self._owned = owned
+        self._missed = 0
+        # Others write to standard error as well, so it is not for us to make it non-blocking.
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
+
+    def write(self, event: LogEvent) -> None:
+        """See Sink."""
+        line = line_of(event, threading.get_native_id()).encode("utf-8", "backslashreplace")
+        if self._missed:
+            told = f" ({self._missed} messages before this one could not be written)\n"
+            line = line.rstrip(b"\n") + told.encode()
+        if self._write(line):
+            self._missed = 0
+        else:
+            self._missed += 1
+
+    def _write(self, line: bytes) -> bool:
+        # Nowhere is left to tell of it.
+        with suppress(OSError):
+            # What is ready takes so much without waiting (pipe(7)).
+            for start in range(0, len(line), select.PIPE_BUF):
+                if not self._room.poll(0):
+                    return False
+                os.write(self._descriptor, line[start : start + select.PIPE_BUF])
+            return True
+        return False
+
+    def close(self) -> None:
+        """See Sink."""
+        if self._owned:
+            os.close(self._descriptor)
+
+
+class DatagramSink(Sink):
+    """Datagrams to a UNIX socket of another daemon, which may be gone and come back."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._missed = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def write(self, event: LogEvent) -> None:
+        """See Sink."""
+        message = message_of(event)
+        if self._missed:
+            message += f" ({self._missed} messages before this one could not be sent)"
+        try:
+            self._socket.sendto(self.datagram(event, message), self._path)
+        except OSError:
+            self._missed += 1
+        else:
+            self._missed = 0
+
+    def close(self) -> None:
+        """See Sink."""
+        self._socket.close()
+
+    @abstractmethod
+    def datagram(self, event: LogEvent, message: str) -> bytes:
+        """Make the datagram of a message."""
+
+
+class SyslogSink(DatagramSink):
+    """The local syslog daemon (RFC 3164, without a time, which the daemon adds)."""
+
+    def __init__(self, identifier: str, path: str) -> None:
+        super().__init__(path)
+        self._identifier = identifier
+
+    def datagram(self, event: LogEvent, message: str) -> bytes:
+        """See DatagramSink."""
+        priority = _SYSLOG_DAEMON | _SYSLOG_SEVERITY[priority_of(event)]
+        text = f"<{priority}>{self._identifier}[{os.getpid()}]: {message}"
+        return text.encode("utf-8", "backslashreplace")
+
+
+class JournalSink(DatagramSink):
+    """systemd's journal, in its native protocol."""
+
+    def datagram(self, event: LogEvent, message: str) -> bytes:
+        """See DatagramSink."""
+        severity = _SYSLOG_SEVERITY[priority_of(event)]
+        text = message.encode("utf-8", "backslashreplace")
+        # A value with newlines is written with its length.
+        return (
+            b"MESSAGE\n"
+            + struct.pack("<Q", len(text))
+            + text
+            + (
+                f"\nPRIORITY={severity}\nSYSLOG_IDENTIFIER={_IDENTIFIER}"
+                f"\nSYSLOG_PID={os.getpid()}\nLIBVIRT_SOURCE={part_of(event)}\n"
+            ).encode("utf-8", "backslashreplace")
+        )
+
+
+def open_output(output: Output) -> Sink:
+    """Open an output.
+
+    :raises OutputError: its file cannot be opened.
+    """
+    if output.destination is Destination.STDERR:
+        return FileSink(_STDERR, owned=False)
+    if output.destination is Destination.SYSLOG:
+        return SyslogSink(output.argument, SYSLOG_SOCKET)
+    if output.destination is Destination.JOURNALD:
+        return JournalSink(JOURNAL_SOCKET)
+    # O_NONBLOCK: a FIFO that nobody reads is an error, not to be waited for.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return FileSink(os.open(output.argument, flags, 0o600), owned=True)
+    except OSError as error:
+        raise OutputError(f"failed to open {output.argument}", error.errno or 0) from error
+
+
+def default_output(
+    priority: Priority, has_terminal: bool, background_file: str | None = None
+) -> Output:
+    """Tell where messages go when the configuration does not say, as libvirt 9.0.0 does.
+
+    :param has_terminal: standard input is a terminal, so somebody sees standard error.
+    :param background_file: the file of a daemon that goes to the background, where nobody sees
+        standard error; None for one that stays.
+    """
+    if (background_file or not has_terminal) and os.access(JOURNAL_SOCKET, os.W_OK):
+        return Output(priority, Destination.JOURNALD)
+    if background_file:
+        return Output(priority, Destination.FILE, background_file)
+    return Output(priority, Destination.STDERR)

@@ -1,0 +1,305 @@
+"""The service of a process of its own: logs as configured, obeys signals, and ends clearly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Container
+from contextlib import suppress
+from dataclasses import replace
+
+import msgspec
+from twisted.application.service import IServiceCollection
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.python.components import Componentized
+
+from twisted_virtlog.config.logging import Destination, Filter, Logging, Output, Priority
+from twisted_virtlog.config.paths import Paths, read_only_path
+from twisted_virtlog.config.settings import ConfigError
+from twisted_virtlog.daemon.configuration import Configuration
+from twisted_virtlog.daemon.descriptor_limit import raise_limit
+from twisted_virtlog.daemon.log.observer import Once
+from twisted_virtlog.daemon.log.outputs import OutputError
+from twisted_virtlog.daemon.twistd import Twistd
+from twisted_virtlog.handover.giving import SIGNALS, DeafThread, HandOver
+from twisted_virtlog.handover.state import DaemonState, LoggingState
+from twisted_virtlog.handover.successor import Successor
+from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
+from twisted_virtlog.sockets.binding import ListenError
+from twisted_virtlog.sockets.endpoint_strings import beside
+from twisted_virtlog.systemd.activation import Activation
+from twisted_virtlog.systemd.inherited import take
+from twisted_virtlog.systemd.invocation import Invocation
+from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, supervision
+
+#: The service manager's sockets, as Twisted's endpoints name them.
+_SYSTEMD = "systemd:"
+
+
+class DaemonService(VirtlogService):
+    """The daemon as a process of its own, whoever runs its reactor.
+
+    :ivar stopping: it was told to end.
+    :ivar ended_on_purpose: it ends since nobody needs it or an administrator wants it, so that
+        nobody is to start it again before a client comes.
+    """
+
+    stopping = False
+    ended_on_purpose = False
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        endpoints: Endpoints,
+        reactor: IDaemonReactor,
+        successor: Successor,
+        state: DaemonState | None = None,
+        invocation: Invocation | None = None,
+        runner: Twistd | None = None,
+    ) -> None:
+        """:param successor: what takes over from this process on SIGUSR1.
+
+        :param invocation: how a service manager started the process; None if none did.
+        :param runner: is told how :meth:`startService` went.
+        """
+        super().__init__(configuration.settings, endpoints, reactor, state)
+        self._invocation = invocation or Invocation()
+        self._successor = successor
+        self._runner = runner or Twistd({})
+        self._configuration = configuration
+        self.own_logging = configuration
+        self._observer = Once(configuration.own_log)
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """See IService. twistd asks the application where to log, and then logs nowhere else."""
+        if isinstance(parent, Componentized):
+            parent.setComponent(  # type: ignore[no-untyped-call]  # Twisted's has no types
+                ILogObserver, self._observer
+            )
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's has no types
+
+    def startService(self) -> None:
+        """Start, or end the process with the reason in one line."""
+        # twist does not ask the application. Who observes already is not added again.
+        globalLogPublisher.addObserver(self._observer)
+        self._reactor.callWhenRunning(self._observer.logging_has_begun)
+        try:
+            self.begin()
+        except (ListenError, OSError) as error:
+            self._logger.error("{error}", error=error)
+            self._runner.failed(str(error))
+            if self._configuration.own_log_is_on_standard_error:
+                raise SystemExit(1) from error
+            # Twisted has put its log in this place.
+            sys.stderr = sys.__stderr__
+            raise SystemExit(f"virtlogd: {error}") from error
+        self._runner.started()
+
+    def begin(self) -> None:
+        """Start.
+
+        :raises ListenError: see VirtlogService.
+        :raises OSError: a descriptor cannot be had.
+        """
+        raise_limit()
+        self._reactor.getThreadPool().threadFactory = DeafThread
+        # After the reactor has installed its handlers.
+        self._reactor.callWhenRunning(self._obey_signals)
+        self._supervision = self._supervised()
+        self.keeper = self._supervision.keeper
+        if self._state is not None and self._state.details is not None:
+            self._resume_logging(self._state.details.logging)
+        try:
+            super().startService()
+        except BaseException:
+            self._supervision.close()
+            raise
+        self._keep_configuration()
+        self._reactor.callWhenRunning(self._supervision.ready)
+        self._supervision.look_after(self.bind_again)
+        self._hand_over = HandOver(
+            self,
+            self._clock,
+            self._in_thread,
+            self._reactor.callFromThread,
+            self._successor.state_file,
+        )
+
+    def stopService(self) -> Deferred[None]:
+        """See VirtlogService."""
+        self.stopping = True
+        self._supervision.stopping()
+        return super().stopService().addCallback(lambda _: self._supervision.close())
+
+    def suspended(self) -> DaemonState:
+        """See VirtlogService."""
+        state = super().suspended()
+        details = state.details
+        if details is not None:
+            changed = self._configuration.changed_logging()
+            details = msgspec.structs.replace(
+                details,
+                kept=self._supervision.suspended(),
+                logging=suspended_logging(changed) if changed else None,
+            )
+        return msgspec.structs.replace(state, details=details)
+
+    def prepare_for_virtlogd(self) -> None:
+        """See handover.Suspendable."""
+        self._supervision.hand_over_to_virtlogd()
+
+    def stay(self) -> None:
+        """See handover.Suspendable."""
+        self._supervision.go_on()
+
+    def reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
+        """See VirtlogService."""
+        successor = self._successor
+        image = successor.virtlogd(to_virtlogd) if to_virtlogd else successor.image()
+        return self._hand_over.begin(image, for_client=True, state_version=state_version)
+
+    def reload_configuration(self) -> None:
+        """Read the configuration again, and go by it; if it cannot be used, all stays as it was."""
+        self._supervision.reloading()
+        try:
+            self._configuration.reread()
+        except (ConfigError, OutputError, OSError) as error:
+            self._logger.error("{error}; the settings stay as they were", error=error)
+            self._supervision.note(f"{error}; the settings stay as they were")
+        else:
+            self._keep_configuration()
+            self.reload(self._configuration.settings)
+            self._logger.info("the configuration was read again")
+        self._supervision.ready()
+
+    def timed_out(self) -> None:
+        """End the process; see VirtlogService."""
+        self._logger.info("neither clients nor open logs for as long as the timeout says")
+        self.ended_on_purpose = True
+        self._stop()
+
+    def shut_down(self) -> None:
+        """End the process; see VirtlogService."""
+        self._logger.info("an administrator shut the daemon down")
+        self.ended_on_purpose = True
+        self._stop()
+
+    def _keep_configuration(self) -> None:
+        """Let the service manager know and keep what holds, for the next start."""
+        self._supervision.note(self._configuration.problem or "")
+        if self._configuration.text is not None:
+            self._supervision.keep_configuration(self._configuration.text)
+
+    def _resume_logging(self, state: LoggingState | None) -> None:
+        if state is None:
+            return
+        try:
+            self._configuration.change_logging(resumed_logging(state))
+        except (OutputError, ValueError) as error:
+            self._logger.error("{error}; the own log is as configured", error=error)
+
+    def _supervised(self) -> Supervision | Unsupervised:
+        activation = self._invocation.activation
+        endpoints = self._endpoints
+        names = (
+            endpoints.jsonrpc,
+            endpoints.jsonrpc_ro,
+            endpoints.libvirt,
+            endpoints.admin,
+        )
+        take(activation, strictly=not any(name.startswith(_SYSTEMD) for name in names))
+        return supervision(
+            self._reactor, self._invocation.environment, os.getpid(), activation, self._state
+        )
+
+    def _obey_signals(self) -> None:
+        """Make signals end the process with status 0; twistd would let them kill it."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop))
+        signal.signal(
+            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_configuration)
+        )
+        signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self._reexec))
+        # The daemon's former image blocked them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _reexec(self) -> None:
+        # (if it fails, the log says why)
+        self._hand_over.begin(self._successor.image(), for_client=False).addErrback(lambda _: None)
+
+    def _stop(self) -> None:
+        self.stopping = True
+        # A signal may come again while the first one is obeyed.
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
+
+
+def suspended_logging(logging: Logging) -> LoggingState:
+    """Tell what the daemon's next image needs to log as this one does."""
+    return LoggingState(
+        logging.level.value,
+        tuple((one.priority.value, one.match) for one in logging.filters),
+        tuple((one.priority.value, one.destination.value, one.argument) for one in logging.outputs),
+    )
+
+
+def resumed_logging(state: LoggingState) -> Logging:
+    """Give back what was suspended.
+
+    :raises ValueError: a level or destination is none.
+    """
+    return Logging(
+        Priority(state.level),
+        tuple(Filter(Priority(priority), match) for priority, match in state.filters),
+        tuple(
+            Output(Priority(priority), Destination(destination), argument)
+            for priority, destination, argument in state.outputs
+        ),
+    )
+
+
+def default_endpoints(paths: Paths) -> Endpoints:
+    """Return where the daemon listens when nobody says it."""
+    return Endpoints(
+        jsonrpc=_unix_endpoint(paths.jsonrpc_socket, "600"),
+        jsonrpc_ro=_unix_endpoint(paths.jsonrpc_ro_socket, "660"),
+        libvirt=_unix_endpoint(paths.log_socket, "700"),
+        admin=_unix_endpoint(paths.admin_socket, "700"),
+    )
+
+
+def with_read_only(endpoints: Endpoints, group: str, named: str | None, default: str) -> Endpoints:
+    """Choose where clients are served that only read.
+
+    :param group: the one that may connect; without one, nobody is served but where somebody said.
+    :param named: where somebody said, if so.
+    :param default: if the endpoint for JSON-RPC is no path, beside which the other would be.
+    """
+    endpoint = NO_ENDPOINT
+    if group:
+        endpoint = beside(endpoints.jsonrpc, read_only_path) or default
+    return replace(endpoints, jsonrpc_ro=named or endpoint)
+
+
+def activated(endpoints: Endpoints, activation: Activation, named: Container[str]) -> Endpoints:
+    """Listen on what a service manager handed over.
+
+    As in virtlogd, with a socket for the drivers and none for virt-admin, the latter is not served.
+
+    :param named: the servers whose endpoints somebody named, and which keep them.
+    """
+    handed_over = activation.sockets
+    sockets = {server: handed_over[server] for server in handed_over if server not in named}
+    admin = endpoints.admin
+    if "virtlogd" in sockets and "admin" not in named:
+        admin = NO_ENDPOINT
+    return replace(endpoints, admin=admin, sockets=sockets)
+
+
+def _unix_endpoint(socket: str, mode: str) -> str:
+    path: str = quoteStringArgument(socket)
+    return f"unix:{path}:mode={mode}"

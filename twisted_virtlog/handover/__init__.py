@@ -1,0 +1,1 @@
+"""What goes over to the daemon's next image, and how it is given and taken."""

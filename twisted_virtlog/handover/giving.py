@@ -1,0 +1,297 @@
+"""Hands the daemon over to its next image in the same process (SIGUSR1): all or nothing.
+
+The next image is tried first, in a child that loads the state as it would. What then goes over to
+it are the descriptors themselves, so nobody at their other ends notices; the state that says what
+they are is in a memfd, or, if virtlogd is to take over, in the file where that looks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from twisted_virtlog.errors import HandOverFailed
+from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, encode
+from twisted_virtlog.handover.successor import (
+    VARIABLE,
+    Image,
+    Tried,
+    check_for_virtlogd,
+    directory_of,
+    document_of,
+    try_image,
+    version_of,
+)
+from twisted_virtlog.logs.handler import InThread
+from twisted_virtlog.loop.clock import Clock
+
+#: These wait, so that none ends the next image before it handles them.
+SIGNALS = {signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+#: Requests in progress have so long to be answered.
+_IDLE_SECONDS = 5.0
+_POLL_SECONDS = 0.002
+
+
+class Suspendable(Protocol):
+    """What a hand-over needs of the service; see VirtlogService.
+
+    :ivar stopping: the daemon ends, so that nothing is handed over any more.
+    """
+
+    stopping: bool
+
+    def hold(self) -> None:
+        """Take no more requests."""
+
+    def release(self) -> None:
+        """Go on."""
+
+    def waiting(self) -> int:
+        """Tell how many requests are in progress."""
+
+    def suspended(self) -> DaemonState:
+        """Tell what the next image needs."""
+
+    def prepare_for_virtlogd(self) -> None:
+        """See that nobody expects of libvirt's virtlogd what it does not do."""
+
+    def stay(self) -> None:
+        """Go on after that."""
+
+
+class HandOver:
+    """Carries out hand-overs, one at a time."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        service: Suspendable,
+        clock: Clock,
+        in_thread: InThread,
+        call_soon: Callable[[Callable[[], None]], object],
+        state_file: str,
+    ) -> None:
+        """:param call_soon: the reactor's callFromThread, by which signals are obeyed too.
+
+        :param state_file: see Successor.
+        """
+        self._service = service
+        self._clock = clock
+        self._in_thread = in_thread
+        self._call_soon = call_soon
+        self._state_file = state_file
+        self._under_way = False
+
+    def begin(
+        self, image: Image, for_client: bool, state_version: int | None = None
+    ) -> Deferred[None]:
+        """Hand over, unless something speaks against it, and then go on as before.
+
+        :param for_client: a client's request waits for this, and is answered just before.
+        :param state_version: of the document that the image is to read; None for the lowest that
+            says all.
+        :returns: fires just before this image ends.
+        :raises HandOverFailed: through the Deferred.
+        """
+        answer: Deferred[None] = Deferred()
+        # What fails after the answer is in the daemon's log.
+        Deferred.fromCoroutine(
+            self._hand_over(image, int(for_client), state_version, answer)
+        ).addErrback(lambda failure: None if answer.called else answer.errback(failure))
+        return answer
+
+    async def _hand_over(
+        self, image: Image, asking: int, state_version: int | None, answer: Deferred[None]
+    ) -> None:
+        if self._under_way:
+            raise HandOverFailed("a hand-over is under way already")
+        self._under_way = True
+        try:
+            self._logger.info("handing over to {program}", program=image.program)
+            state = self._service.suspended()
+            tried = await self._in_thread(lambda: try_image(image, state, state_version))
+            try:
+                await self._stand_still(asking, tried.is_virtlogd)
+                with _signals_waiting():
+                    await self._obey_signals()
+                    # What came up since it was tried must not be what it cannot read.
+                    _check(self._service.suspended(), tried)
+                    answer.callback(None)
+                    self._execute(image, tried)
+            finally:
+                self._service.release()
+        except (HandOverFailed, OSError) as error:
+            self._logger.error(
+                "no hand-over to {program}: {error}", program=image.program, error=error
+            )
+            raise
+        except Exception:
+            self._logger.failure("no hand-over to {program}", program=image.program)
+            raise
+        finally:
+            self._under_way = False
+
+    async def _stand_still(self, asking: int, to_virtlogd: bool) -> None:
+        """Hold the service when no request is in progress but those that ask for a hand-over."""
+        deadline = self._clock.seconds() + _IDLE_SECONDS
+        while True:
+            self._go_on()
+            self._service.hold()
+            if self._service.waiting() <= asking and not (
+                to_virtlogd and _is_unfinished(self._service.suspended())
+            ):
+                return
+            if self._clock.seconds() > deadline:
+                raise HandOverFailed("clients' requests are still in progress")
+            if to_virtlogd:
+                # What virtlogd cannot take over, a half-received request, may be complete soon.
+                self._service.release()
+            pause: Deferred[None] = Deferred()
+            self._clock.callLater(_POLL_SECONDS, pause.callback, None)
+            await pause
+
+    async def _obey_signals(self) -> None:
+        """Let all be done that signals asked for before they had to wait; it would be forgotten."""
+        done: Deferred[None] = Deferred()
+        self._call_soon(lambda: done.callback(None))
+        await done
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._service.stopping:
+            raise HandOverFailed("the daemon is stopping")
+
+    def _execute(self, image: Image, tried: Tried) -> None:
+        """Become the next image.
+
+        :raises HandOverFailed: a signal came that virtlogd would not get; all is as it was.
+        :raises OSError: the system refuses; ditto.
+        """
+        state = self._service.suspended()
+        to_virtlogd = tried.is_virtlogd
+        if to_virtlogd:
+            state = state.for_virtlogd()
+        text = encode(state, tried.version)
+        with ExitStack() as undo:
+            environment = dict(os.environ)
+            if to_virtlogd:
+                undo.callback(self._service.stay)
+                self._service.prepare_for_virtlogd()
+                undo.callback(_remove, self._state_file)
+                _write(self._state_file, text)
+            else:
+                document = undo.enter_context(document_of(text))
+                environment[VARIABLE] = str(document)
+            undo.enter_context(_inherited(state.descriptors()))
+            if image.pid_file is not None:
+                undo.enter_context(_without(image.pid_file))
+            undo.enter_context(_working_in(image))
+            if to_virtlogd:
+                if signal.sigpending() & SIGNALS:
+                    raise HandOverFailed("a signal came, which is obeyed first")
+                # virtlogd would never unblock them.
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            os.execve(image.program, image.arguments, environment)
+
+
+def _check(state: DaemonState, tried: Tried) -> None:
+    """See whether an image that was tried can still take over.
+
+    :raises HandOverFailed: it cannot.
+    """
+    if tried.is_virtlogd:
+        check_for_virtlogd(state)
+    version_of(state, tried.version)
+
+
+def _is_unfinished(state: DaemonState) -> bool:
+    """Tell whether there is what virtlogd could not go on with."""
+    for name, server in state.servers.items():
+        for client in server.clients:
+            connection = client.connection
+            if connection is not None and (
+                connection.queued or (connection.conversation.received and name in OF_VIRTLOGD)
+            ):
+                return True
+    return False
+
+
+class DeafThread(threading.Thread):
+    """A thread that gets no signals: those that wait for the next image must not end up here."""
+
+    def run(self) -> None:
+        """See Thread."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        super().run()
+
+
+@contextmanager
+def _signals_waiting() -> Iterator[None]:
+    """Let signals wait for the next image, or until the exec has failed."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _working_in(image: Image) -> Iterator[None]:
+    """Be in an image's directory until the exec, or until it has failed."""
+    before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(directory_of(image))
+        try:
+            yield
+        finally:
+            os.fchdir(before)
+    finally:
+        os.close(before)
+
+
+@contextmanager
+def _inherited(descriptors: Sequence[int]) -> Iterator[None]:
+    """Let descriptors stay open across an exec."""
+    try:
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        yield
+    finally:
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+
+
+@contextmanager
+def _without(path: str) -> Iterator[None]:
+    """Remove a file, and put it back if the exec fails."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError:
+        yield
+        return
+    _remove(path)
+    try:
+        yield
+    finally:
+        _write(path, content)
+
+
+def _write(path: str, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        file.write(content)
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

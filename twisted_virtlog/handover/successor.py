@@ -1,0 +1,189 @@
+"""What can take over from this process: how it is started, and whether it would come up."""
+
+from __future__ import annotations
+
+import enum
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from twisted_virtlog.errors import HandOverFailed
+from twisted_virtlog.handover.state import (
+    DaemonState,
+    StateError,
+    beyond_version_1,
+    check_version,
+    encode,
+)
+
+#: Tells the next image the number of the descriptor that it reads the state from.
+VARIABLE = "TWISTED_VIRTLOG_HANDOVER"
+
+#: The next image has so long to load the state when it is tried.
+_TRIAL_SECONDS = 30.0
+
+_LIBVIRTS = "(libvirt)"
+
+
+class Kind(enum.Enum):
+    """Whose image takes over: ours, libvirt's virtlogd, or whichever of them is there now."""
+
+    OURS = "twisted-virtlog"
+    VIRTLOGD = "virtlogd"
+    EITHER = "either"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A program that can take over, and how it is started.
+
+    :ivar program: the path of its executable.
+    :ivar arguments: with its name first.
+    :ivar trial: the same for a try, in which it must leave pid files alone and not daemonise.
+    :ivar directory: where to start it.
+    :ivar pid_file: removed before, as it would keep the next image from starting.
+    :ivar kind: whose it is.
+    """
+
+    program: str
+    arguments: tuple[str, ...]
+    trial: tuple[str, ...]
+    directory: str
+    pid_file: str | None = None
+    kind: Kind = Kind.OURS
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """What can take over from this process.
+
+    :ivar image: what takes over unless somebody says otherwise, as it is at this moment.
+    :ivar virtlogd_options: for libvirt's virtlogd, if that is to take over.
+    :ivar directory: where to start that.
+    :ivar state_file: where that looks for the state.
+    """
+
+    image: Callable[[], Image]
+    virtlogd_options: tuple[str, ...]
+    directory: str
+    state_file: str
+
+    def virtlogd(self, path: str) -> Image:
+        """Give the image of libvirt's virtlogd at a path."""
+        return Image(path, (path, *self.virtlogd_options), (), self.directory, None, Kind.VIRTLOGD)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is known of an image that can take over.
+
+    :ivar is_virtlogd: it is libvirt's, which cannot be tried, and gets the state in a file.
+    :ivar version: of the state's document that it can read.
+    """
+
+    is_virtlogd: bool
+    version: int
+
+
+def try_image(image: Image, state: DaemonState, version: int | None = None) -> Tried:
+    """Find out whether an image can take over, without starting it; may block.
+
+    :param version: of the state's document; None for the lowest that says all.
+    :raises HandOverFailed: it cannot.
+    """
+    if not os.access(image.program, os.X_OK):
+        raise HandOverFailed(f"{image.program} is no program that can be executed")
+    if image.kind is not Kind.OURS and _is_virtlogd(image):
+        check_for_virtlogd(state)
+        return Tried(True, 1)
+    if image.kind is Kind.VIRTLOGD:
+        raise HandOverFailed(f"{image.program} is not libvirt's virtlogd; {image.program} -V tells")
+    version = version_of(state, version)
+    with document_of(encode(state, version)) as document:
+        environment = {**os.environ, VARIABLE: str(document)}
+        tried = _run(image, image.trial, environment, (document,))
+    if tried.returncode:
+        last = tried.stdout.strip().splitlines()[-1:] or ["it says nothing"]
+        raise HandOverFailed(
+            f"{image.program} ended with status {tried.returncode} when it was tried: {last[0]}"
+        )
+    return Tried(False, version)
+
+
+def version_of(state: DaemonState, version: int | None) -> int:
+    """Choose the version of a state's document.
+
+    :raises HandOverFailed: it cannot be of the version that is asked for.
+    """
+    try:
+        return check_version(state, version)
+    except StateError as error:
+        raise HandOverFailed(f"{error}; a newer release can take over now") from error
+
+
+def _is_virtlogd(image: Image) -> bool:
+    """Tell whether a program is libvirt's, by its version."""
+    return _LIBVIRTS in _run(image, (image.arguments[0], "-V"), os.environ, ()).stdout
+
+
+def directory_of(image: Image) -> str:
+    """Tell where to start an image, also when the directory was removed since."""
+    return image.directory if os.path.isdir(image.directory) else "/"
+
+
+@contextmanager
+def document_of(text: bytes) -> Iterator[int]:
+    """Give a descriptor that the state can be read from, and that stays open across an exec."""
+    document = os.memfd_create("hand-over", 0)
+    try:
+        left = memoryview(text)
+        while left:
+            left = left[os.write(document, left) :]
+        yield document
+    finally:
+        os.close(document)
+
+
+def check_for_virtlogd(state: DaemonState) -> None:
+    """See whether libvirt's virtlogd would lose nothing of a state.
+
+    :raises HandOverFailed: it would.
+    """
+    if "virtlogd" not in state.servers:
+        raise HandOverFailed("virtlogd needs a socket for libvirt's drivers, and there is none")
+    if (more := beyond_version_1(state)) is not None:
+        raise HandOverFailed(f"virtlogd knows one pipe of a log, but {more}")
+    for log in state.logs:
+        try:
+            log.path.encode()
+        except UnicodeEncodeError:
+            raise HandOverFailed(
+                f"virtlogd cannot take over {log.path!r}, whose name is no UTF-8"
+            ) from None
+
+
+def _run(
+    image: Image,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    descriptors: tuple[int, ...],
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            arguments,
+            executable=image.program,
+            cwd=directory_of(image),
+            env=environment,
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_TRIAL_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HandOverFailed(f"{image.program} cannot be tried: {error}") from error

@@ -1,0 +1,64 @@
+"""Takes what a process handed over that this one was before: this package's image, or virtlogd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from contextlib import suppress
+
+from twisted.logger import Logger
+
+from twisted_virtlog.handover.state import DaemonState, StateError, decode
+from twisted_virtlog.handover.successor import VARIABLE
+
+_logger = Logger()
+
+
+def handed_over(environment: MutableMapping[str, str]) -> DaemonState | None:
+    """Take what the former image handed over, and its name out of the environment.
+
+    Its descriptors are this process's when the state has this process's number; otherwise this is
+    a try, and the process is to end with status 0 where it would start to serve.
+
+    :returns: None if there was no former image.
+    :raises StateError: the state cannot be used.
+    """
+    text = environment.pop(VARIABLE, None)
+    if text is None:
+        return None
+    try:
+        with open(int(text), "rb") as file:
+            file.seek(0)
+            document = file.read()
+    except (OSError, ValueError) as error:
+        raise StateError(f"{VARIABLE}={text}: {error}") from error
+    return decode(document)
+
+
+def from_virtlogd(state_file: str, pid: int) -> DaemonState | None:
+    """Take what a virtlogd handed over that this process was before, and remove its file.
+
+    :returns: None if there is none; as in virtlogd, the file of another process is only removed.
+    :raises StateError: the state cannot be used.
+    """
+    try:
+        with open(state_file, "rb") as file:
+            document = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{state_file}: {error.strerror}") from error
+    with suppress(OSError):
+        os.unlink(state_file)
+    state = decode(document)
+    if state.pid != pid:
+        _logger.warn("{file}: removed, as it is of process {pid}", file=state_file, pid=state.pid)
+        return None
+    return state
+
+
+def own(state: DaemonState) -> None:
+    """Close the state's descriptors in programs that this process executes."""
+    for descriptor in state.descriptors():
+        with suppress(OSError):
+            os.set_inheritable(descriptor, False)

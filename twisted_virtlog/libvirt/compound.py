@@ -1,0 +1,146 @@
+"""XDR types that are put together from others: optional values, arrays, unions, records."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from twisted_virtlog.libvirt.xdr import (
+    INT,
+    UINT,
+    BadFlag,
+    NotEncodable,
+    Reader,
+    TooLong,
+    UnknownArm,
+    XDRError,
+    XDRType,
+    packed_together,
+)
+
+T = TypeVar("T")
+
+
+class Optional(XDRType["T | None"], Generic[T]):
+    """A value that may be absent, as None."""
+
+    def __init__(self, kind: XDRType[T]) -> None:
+        self._kind = kind
+
+    def read(self, reader: Reader) -> T | None:
+        """See XDRType."""
+        at = reader.at
+        flag = reader.word()
+        if flag == 0:
+            return None
+        if flag != 1 and not reader.lenient:
+            raise BadFlag(f"{flag} tells whether a value follows; it must be 0 or 1", at)
+        return self._kind.read(reader)
+
+    def write(self, value: T | None, parts: list[bytes]) -> None:
+        """See XDRType."""
+        UINT.write(int(value is not None), parts)
+        if value is not None:
+            self._kind.write(value, parts)
+
+
+class Array(XDRType[tuple[T, ...]]):
+    """Values of one type, with their number before them."""
+
+    def __init__(self, kind: XDRType[T], max_count: int) -> None:
+        self._kind = kind
+        self._max = max_count
+
+    def read(self, reader: Reader) -> tuple[T, ...]:
+        """See XDRType."""
+        at = reader.at
+        count = reader.word()
+        if count > self._max:
+            raise TooLong(f"an array of {count} values, at most {self._max} are allowed", at)
+        return tuple([self._kind.read(reader) for _ in range(count)])
+
+    def write(self, value: tuple[T, ...], parts: list[bytes]) -> None:
+        """See XDRType."""
+        count = len(value)
+        if count > self._max:
+            raise NotEncodable(f"an array of {count} values, at most {self._max} are allowed")
+        UINT.write(count, parts)
+        for element in value:
+            self._kind.write(element, parts)
+
+
+class Arm(NamedTuple):
+    """A union's value.
+
+    :ivar discriminant: which of the union's types the value has.
+    """
+
+    discriminant: int
+    value: Any
+
+
+class Union(XDRType[Arm]):
+    """A value of one of several types, with its discriminant before it."""
+
+    def __init__(self, arms: Mapping[int, XDRType[Any]]) -> None:
+        self._arms = arms
+
+    def read(self, reader: Reader) -> Arm:
+        """See XDRType."""
+        at = reader.at
+        discriminant = INT.read(reader)
+        kind = self._arms.get(discriminant)
+        if kind is None:
+            raise UnknownArm(f"{discriminant} is none of {sorted(self._arms)}", at)
+        return Arm(discriminant, kind.read(reader))
+
+    def write(self, value: Arm, parts: list[bytes]) -> None:
+        """See XDRType."""
+        kind = self._arms.get(value.discriminant)
+        if kind is None:
+            raise NotEncodable(f"{value.discriminant} is none of {sorted(self._arms)}")
+        INT.write(value.discriminant, parts)
+        kind.write(value.value, parts)
+
+
+class Record(XDRType[T]):
+    """Named values one after the other: an instance of a class."""
+
+    def __init__(self, make: type[T], **fields: XDRType[Any]) -> None:
+        """Take the class and the types of its fields, in the order of its parameters."""
+        self._make: Callable[..., T] = make
+        self._fields = tuple(fields.items())
+        # Numbers alone are packed at once.
+        self._numbers = packed_together(list(fields.values())) if len(fields) > 1 else None
+        self._values: Callable[[T], tuple[Any, ...]] = attrgetter(*fields)
+
+    def read(self, reader: Reader) -> T:
+        """See XDRType."""
+        values = []
+        name = ""
+        try:
+            for name, kind in self._fields:  # noqa: B007  # the error tells it
+                values.append(kind.read(reader))
+        except XDRError as error:
+            error.inside(name)
+            raise
+        return self._make(*values)
+
+    def write(self, value: T, parts: list[bytes]) -> None:
+        """See XDRType."""
+        if self._numbers is not None:
+            try:
+                parts.append(self._numbers.pack(*self._values(value)))
+                return
+            except struct.error:
+                # One does not fit; below it is found out which.
+                pass
+        name = ""
+        try:
+            for name, kind in self._fields:
+                kind.write(getattr(value, name), parts)
+        except XDRError as error:
+            error.inside(name)
+            raise

@@ -1,0 +1,108 @@
+"""Bytes in any split to whole frames: a length word that counts itself, then the rest."""
+
+from __future__ import annotations
+
+import struct
+
+from twisted_virtlog.libvirt.xdr import XDRError
+
+LENGTH_BYTES = 4
+#: The length word and the six words of the header.
+HEADER_BYTES = 28
+#: libvirt 9.0.0 allows 32 MiB, not counting the length word.
+MAX_FRAME_BYTES = 32 * 1024 * 1024 + LENGTH_BYTES
+
+_LENGTH = struct.Struct(">I")
+
+
+class FrameTooShort(XDRError):
+    """A length word that leaves no room for a header."""
+
+
+class FrameTooLong(XDRError):
+    """A length word over the limit."""
+
+
+class FrameStream:
+    """Collects bytes and gives the frames in them.
+
+    It holds only bytes that it was fed, and at most one frame and what it was fed with the frame's
+    end. Its work is linear in the bytes, however they are split.
+    """
+
+    def __init__(self) -> None:
+        # A bytes object as it was received, or a bytearray once a frame came in more than one.
+        self._data: bytes | bytearray = b""
+        self._at = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that is held."""
+        return len(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes."""
+        held = self._data
+        if not held:
+            self._data = data
+            return
+        if isinstance(held, bytearray):
+            self._forget_former(held)
+        else:
+            held = self._data = bytearray(memoryview(held)[self._at :])
+            self._at = 0
+        held += data
+
+    def next_frame(self) -> bytes | None:
+        """Take out the next frame, with its length word.
+
+        :returns: None while it is incomplete.
+        :raises FrameTooLong: its length is over the limit; said as soon as the length is there.
+        :raises FrameTooShort: its length is under 28. One of 5 to 27 is waited for first, as
+            libvirt 9.0.0 does so. There is no way to go on after these errors.
+        """
+        data, at = self._data, self._at
+        left = len(data) - at
+        if left < LENGTH_BYTES:
+            self._forget_former(data)
+            return None
+        (length,) = _LENGTH.unpack_from(data, at)
+        if length > MAX_FRAME_BYTES:
+            raise FrameTooLong(f"a frame of {length} bytes, at most {MAX_FRAME_BYTES} are allowed")
+        if left < length:
+            self._forget_former(data)
+            return None
+        if length < HEADER_BYTES:
+            raise FrameTooShort(f"a frame of {length} bytes, {HEADER_BYTES} are the least")
+        end = at + length
+        # Of bytes received in one piece that are one frame, this is no copy.
+        frame = data[at:end] if isinstance(data, bytes) else bytes(memoryview(data)[at:end])
+        self._drop(end)
+        return frame
+
+    def take(self, count: int) -> bool:
+        """Drop bytes that follow the last frame and belong to none.
+
+        :returns: False, with nothing dropped, if not all of them are there yet.
+        """
+        if len(self._data) - self._at < count:
+            return False
+        self._drop(self._at + count)
+        return True
+
+    def rest(self) -> bytes:
+        """Give what was fed and not taken out."""
+        return bytes(memoryview(self._data)[self._at :])
+
+    def _forget_former(self, data: bytes | bytearray) -> None:
+        """Give back the memory of frames that were taken out, which may be long."""
+        if self._at and isinstance(data, bytearray):
+            # Cheap: CPython moves the beginning of a bytearray, not its bytes.
+            del data[: self._at]
+            self._at = 0
+
+    def _drop(self, end: int) -> None:
+        if end == len(self._data):
+            self._data, self._at = b"", 0
+        else:
+            self._at = end

@@ -1,0 +1,180 @@
+"""What a frame holds: the header, and the error structure of an answer that is none."""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+import msgspec
+
+from twisted_virtlog.libvirt.compound import Optional, Record
+from twisted_virtlog.libvirt.framing import HEADER_BYTES
+from twisted_virtlog.libvirt.xdr import INT, FixedOpaque, Reader, ShortPayload, String, XDRError
+
+#: The longest string in any program; libvirt 9.0.0.
+MAX_STRING_BYTES = 4 * 1024 * 1024
+MAX_DESCRIPTORS = 32
+
+STRING = String(MAX_STRING_BYTES)
+UUID = FixedOpaque(16)
+
+#: From this size on it costs less to send a frame in pieces than to put it together.
+_LARGE_BYTES = 256 * 1024
+
+_HEADER = struct.Struct(">IIIiIII")
+_COUNT = struct.Struct(">I")
+
+
+class UnknownType(XDRError):
+    """A header's type is none of MessageType."""
+
+
+class UnknownStatus(XDRError):
+    """A header's status is none of Status."""
+
+
+class TooManyDescriptors(XDRError):
+    """A message announces more descriptors than are allowed."""
+
+
+class MessageType(enum.IntEnum):
+    """What a message is."""
+
+    CALL = 0
+    REPLY = 1
+    MESSAGE = 2
+    STREAM = 3
+    CALL_WITH_FDS = 4
+    REPLY_WITH_FDS = 5
+
+
+class Status(enum.IntEnum):
+    """Whether a reply holds results or the error structure."""
+
+    OK = 0
+    ERROR = 1
+    CONTINUE = 2
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """A message's header.
+
+    :ivar type: a MessageType, or any other number that a client sent.
+    :ivar serial: chosen by the caller and repeated in the reply.
+    :ivar status: a Status, or any other number that a client sent.
+    """
+
+    program: int
+    version: int
+    procedure: int
+    type: int
+    serial: int
+    status: int
+
+
+def decode_header(frame: bytes, lenient: bool = False) -> Header:
+    """Read the header of a frame.
+
+    :param lenient: take any type and status, as what is done with them depends on the program.
+    :raises ShortPayload: the frame has no room for it.
+    :raises UnknownType: and
+    :raises UnknownStatus: of a strict reader.
+    """
+    try:
+        _, program, version, procedure, kind, serial, status = _HEADER.unpack_from(frame)
+    except struct.error:
+        reason = f"a header takes {HEADER_BYTES} bytes, there are {len(frame)}"
+        raise ShortPayload(reason, 0) from None
+    if not lenient:
+        if kind not in MessageType.__members__.values():
+            raise UnknownType(f"{kind} is no type of message", 16)
+        if status not in Status.__members__.values():
+            raise UnknownStatus(f"{status} is no status", 24)
+    return Header(program, version, procedure, kind, serial, status)
+
+
+def decode_descriptor_count(frame: bytes) -> int:
+    """Read how many descriptors follow a frame of type CALL_WITH_FDS or REPLY_WITH_FDS.
+
+    :raises ShortPayload: the payload does not begin with their number.
+    :raises TooManyDescriptors: there are more than 32.
+    """
+    count = Reader(frame, HEADER_BYTES).word()
+    if count > MAX_DESCRIPTORS:
+        reason = f"{count} descriptors, at most {MAX_DESCRIPTORS} are allowed"
+        raise TooManyDescriptors(reason, HEADER_BYTES)
+    return count
+
+
+def encode_descriptor_count(count: int) -> bytes:
+    """Write what a payload begins with if descriptors follow its frame."""
+    return _COUNT.pack(count)
+
+
+def encode_frame(header: Header, payload: list[bytes]) -> bytes:
+    """Make a frame of a header and the parts of a payload."""
+    return b"".join(encode_reply(header, header.type, header.status, payload))
+
+
+def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> list[bytes]:
+    """Make the frame of an answer to a call, of the parts of its payload.
+
+    :param kind: a MessageType.
+    :param status: a Status.
+    :returns: the frame in one piece or, so that megabytes are not copied, in several.
+    """
+    size = HEADER_BYTES + sum(map(len, payload))
+    head = _HEADER.pack(size, call.program, call.version, call.procedure, kind, call.serial, status)
+    parts = [head, *payload]
+    return [b"".join(parts)] if size < _LARGE_BYTES else [part for part in parts if part]
+
+
+class ErrorGuest(msgspec.Struct, frozen=True):
+    """The guest that an error is about."""
+
+    name: bytes
+    uuid: bytes
+    id: int
+
+
+class ErrorNetwork(msgspec.Struct, frozen=True):
+    """The network that an error is about."""
+
+    name: bytes
+    uuid: bytes
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """libvirt's error structure; see :mod:`twisted_virtlog.libvirt.errors` for how it is filled.
+
+    :ivar message: the whole text, as shown to users.
+    :ivar level: 2 for an error.
+    """
+
+    code: int
+    domain: int
+    message: bytes | None
+    level: int = 2
+    dom: ErrorGuest | None = None
+    str1: bytes | None = None
+    str2: bytes | None = None
+    str3: bytes | None = None
+    int1: int = 0
+    int2: int = 0
+    net: ErrorNetwork | None = None
+
+
+ERROR_BODY = Record(
+    ErrorBody,
+    code=INT,
+    domain=INT,
+    message=Optional(STRING),
+    level=INT,
+    dom=Optional(Record(ErrorGuest, name=STRING, uuid=UUID, id=INT)),
+    str1=Optional(STRING),
+    str2=Optional(STRING),
+    str3=Optional(STRING),
+    int1=INT,
+    int2=INT,
+    net=Optional(Record(ErrorNetwork, name=STRING, uuid=UUID)),
+)

@@ -1,0 +1,102 @@
+"""The form of a table of procedures, and which procedure a message calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from twisted_virtlog.errors import DaemonError
+from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.libvirt.errors import Refused, rpc_failure
+from twisted_virtlog.libvirt.messages import ErrorBody, Header, MessageType, Status
+from twisted_virtlog.libvirt.xdr import XDRType
+
+S = TypeVar("S")
+A = TypeVar("A")
+V = TypeVar("V")
+
+_CALLS = frozenset((MessageType.CALL, MessageType.CALL_WITH_FDS))
+_OK = Status.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure(Generic[S, A, V]):
+    """One procedure: its number, its types, and how it is carried out.
+
+    :ivar ask: asks the service; raises Refused or DaemonError, or its Deferred does.
+    :ivar present: makes the results of what the service answered; may raise Refused.
+    :ivar explain: tells an error of the service as this procedure does.
+    :ivar descriptors: the descriptors that go with an answer, which then is of type
+        REPLY_WITH_FDS. Whoever calls this owns them.
+    :ivar closes: the connection is closed once the answer is sent.
+    """
+
+    number: int
+    name: str
+    arguments: XDRType[A]
+    results: XDRType[Any]
+    ask: Callable[[S, A], Answer[V]]
+    present: Callable[[V, A], object]
+    explain: Callable[[DaemonError, A], ErrorBody]
+    descriptors: Callable[[V], Sequence[int]] | None = None
+    closes: bool = False
+
+
+class Program(Generic[S]):
+    """A table of procedures.
+
+    :ivar procedures: by number.
+    """
+
+    def __init__(
+        self, number: int, version: int, procedures: Sequence[Procedure[S, Any, Any]]
+    ) -> None:
+        self.number = number
+        self.version = version
+        self.procedures = MappingProxyType({entry.number: entry for entry in procedures})
+
+
+@dataclass(frozen=True, slots=True)
+class Served(Generic[S]):
+    """A program and what its procedures ask."""
+
+    program: Program[S]
+    service: S
+
+
+#: What one socket serves, by program and version.
+ServedPrograms: TypeAlias = Mapping[tuple[int, int], Served[Any]]
+
+
+def serving(*served: Served[Any]) -> ServedPrograms:
+    """Put together what one socket serves."""
+    return {(each.program.number, each.program.version): each for each in served}
+
+
+def dispatch(
+    programs: ServedPrograms, header: Header
+) -> tuple[Procedure[Any, Any, Any], Any] | None:
+    """Find the procedure that a message calls, by the checks of virtlogd in its order.
+
+    :returns: the procedure and what it asks; None for a message that is to be ignored.
+    :raises Refused: the call is answered with an error.
+    """
+    served = programs.get((header.program, header.version))
+    if header.type not in _CALLS:
+        return None
+    if served is None:
+        program, version = _signed(header.program), _signed(header.version)
+        raise Refused(rpc_failure(f"Cannot find program {program} version {version}"))
+    if header.status != _OK:
+        raise Refused(rpc_failure(f"Unexpected message status {header.status}"))
+    procedure = served.program.procedures.get(header.procedure)
+    if procedure is None:
+        raise Refused(rpc_failure(f"unknown procedure: {header.procedure}"))
+    return procedure, served.service
+
+
+def _signed(word: int) -> int:
+    # libvirt prints these unsigned numbers with %d.
+    return word - (1 << 32) if word >> 31 else word

@@ -1,0 +1,225 @@
+"""One client's conversation in libvirt's binary RPC: frames in, answers of the programs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_virtlog.errors import DaemonError
+from twisted_virtlog.handover.state import Suspended
+from twisted_virtlog.libvirt.errors import Refused, rpc_failure, unforeseen
+from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
+from twisted_virtlog.libvirt.messages import (
+    ERROR_BODY,
+    ErrorBody,
+    Header,
+    MessageType,
+    Status,
+    decode_descriptor_count,
+    decode_header,
+    encode_descriptor_count,
+    encode_frame,
+    encode_reply,
+)
+from twisted_virtlog.libvirt.program import Procedure, ServedPrograms, dispatch
+from twisted_virtlog.libvirt.xdr import Reader, XDRError
+from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.outgoing import close_all
+
+KEEPALIVE_PROGRAM = 0x6B656570
+KEEPALIVE_VERSION = 1
+PING = 1
+PONG = 2
+
+_PONG_FRAME = encode_frame(
+    Header(KEEPALIVE_PROGRAM, KEEPALIVE_VERSION, PONG, MessageType.MESSAGE, 0, Status.OK), []
+)
+
+_COUNT_BYTES = 4
+
+# Members of an enum are not looked up for each call.
+_CALL_WITH_FDS, _REPLY, _OK = MessageType.CALL_WITH_FDS, MessageType.REPLY, Status.OK
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    """A frame, and what follows it.
+
+    :ivar payload_at: where the arguments begin in the frame.
+    :ivar descriptors: how many bytes follow the frame, each to carry a descriptor.
+    """
+
+    header: Header
+    frame: bytes
+    payload_at: int = HEADER_BYTES
+    descriptors: int = 0
+
+
+class LibvirtConversation(Conversation):
+    """Answers one client's calls, and reads bytes as leniently as virtlogd (libvirt 9.0.0) does.
+
+    Of descriptors that a client sends along, only the bytes that carry them arrive here: a
+    connection takes no ancillary data, so the kernel drops them. No procedure wants one.
+
+    :param programs: what the socket serves.
+    """
+
+    _log = Logger()
+
+    def __init__(self, programs: ServedPrograms) -> None:
+        super().__init__()
+        self._programs = programs
+        self._frames = FrameStream()
+        # A message of which bytes for descriptors are still to come.
+        self._incomplete: _Message | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """See IConversation."""
+        begun = 0 if self._incomplete is None else len(self._incomplete.frame)
+        return begun + self._frames.held_bytes
+
+    def discard(self) -> None:
+        """See Conversation."""
+        self._frames = FrameStream()
+        self._incomplete = None
+
+    def feed(self, data: bytes) -> None:
+        """See Conversation."""
+        self._frames.feed(data)
+
+    def suspended(self) -> Suspended:
+        """See IConversation."""
+        begun = b"" if self._incomplete is None else self._incomplete.frame
+        return msgspec.structs.replace(super().suspended(), received=begun + self._frames.rest())
+
+    def resume(self, state: Suspended) -> None:
+        """See IConversation."""
+        super().resume(state)
+        self._frames.feed(state.received)
+
+    def handle_next(self) -> bool | Deferred[None]:
+        """See Conversation."""
+        try:
+            message = self._next_message()
+        except XDRError as error:
+            self._log.warn("closing a client's connection: {error}", error=error)
+            self.close()
+            return True
+        if message is None:
+            return False
+        header = message.header
+        try:
+            target = dispatch(self._programs, header)
+        except Refused as refused:
+            self._send_error(header, refused.body)
+            return True
+        if target is None:
+            self._handle_no_call(header)
+            return True
+        procedure, service = target
+        return self._carry_out(message, procedure, service)
+
+    def _next_message(self) -> _Message | None:
+        """Take out a message with all that follows it.
+
+        :raises XDRError: there is no way to go on.
+        """
+        message = self._incomplete
+        if message is None:
+            frame = self._frames.next_frame()
+            if frame is None:
+                return None
+            header = decode_header(frame, lenient=True)
+            if header.type != _CALL_WITH_FDS:
+                return _Message(header, frame)
+            count = decode_descriptor_count(frame)
+            message = _Message(header, frame, HEADER_BYTES + _COUNT_BYTES, count)
+        taken = self._frames.take(message.descriptors)
+        self._incomplete = None if taken else message
+        return message if taken else None
+
+    def _handle_no_call(self, header: Header) -> None:
+        keepalive = (KEEPALIVE_PROGRAM, KEEPALIVE_VERSION, MessageType.MESSAGE)
+        if (header.program, header.version, header.type) != keepalive:
+            self._log.debug("ignored a message of type {type}", type=header.type)
+        elif header.procedure == PING:
+            self.connection.send(_PONG_FRAME)
+
+    def _carry_out(
+        self, message: _Message, procedure: Procedure[Any, Any, Any], service: object
+    ) -> bool | Deferred[None]:
+        header = message.header
+        try:
+            arguments = procedure.arguments.read(
+                Reader(message.frame, message.payload_at, lenient=True)
+            )
+        except XDRError as error:
+            self._log.debug("{name}: {error}", name=procedure.name, error=error)
+            self._send_error(header, rpc_failure("Unable to decode message payload"))
+            return True
+        try:
+            value = procedure.ask(service, arguments)
+            if not isinstance(value, Deferred):
+                self._send_results(header, procedure, arguments, value)
+                return True
+        except Exception as error:  # noqa: BLE001  # whatever it is becomes the answer
+            self._fail(header, procedure, arguments, error)
+            return True
+        later: Deferred[None] = value.addCallback(
+            lambda answer: self._send_results(header, procedure, arguments, answer)
+        )
+        return later.addErrback(lambda f: self._fail(header, procedure, arguments, f.value, f))
+
+    def _send_results(
+        self, header: Header, procedure: Procedure[Any, Any, Any], arguments: object, value: object
+    ) -> None:
+        kind = _REPLY
+        descriptors: Sequence[int] = ()
+        parts: list[bytes] = []
+        if procedure.descriptors is not None:
+            kind = MessageType.REPLY_WITH_FDS
+            descriptors = procedure.descriptors(value)
+            parts.append(encode_descriptor_count(len(descriptors)))
+        try:
+            procedure.results.write(procedure.present(value, arguments), parts)
+        except BaseException:
+            close_all(descriptors)
+            raise
+        for piece in encode_reply(header, kind, _OK, parts):
+            self.connection.send(piece)
+        for descriptor in descriptors:
+            self.connection.send(b"\0", (descriptor,))
+        if procedure.closes:
+            self.close()
+
+    def _fail(
+        self,
+        header: Header,
+        procedure: Procedure[Any, Any, Any],
+        arguments: object,
+        error: BaseException | None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Tell what went wrong.
+
+        :param failure: what a Deferred came with; None if the error is just being handled.
+        """
+        if isinstance(error, Refused):
+            body = error.body
+        elif isinstance(error, DaemonError):
+            body = procedure.explain(error, arguments)
+        else:
+            self._log.failure("{name} failed", failure=failure, name=procedure.name)
+            body = unforeseen(error)
+        self._send_error(header, body)
+
+    def _send_error(self, header: Header, body: ErrorBody) -> None:
+        parts: list[bytes] = []
+        ERROR_BODY.write(body, parts)
+        for piece in encode_reply(header, _REPLY, Status.ERROR, parts):
+            self.connection.send(piece)

@@ -1,0 +1,1 @@
+"""A log's files: their names, their rotation, and reading and writing them."""

@@ -1,0 +1,281 @@
+"""Reads a log's files from a position on, through the newer files of the rotation."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Sequence
+
+from twisted_virtlog.births import differ, name_other_file
+from twisted_virtlog.errors import NoSuchLog, SystemFailure
+from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.lineage import is_marked
+from twisted_virtlog.logs.files.rotation import Limits, backup_paths, check_backups, is_full
+from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.pipes.syscalls import is_in_memory
+from twisted_virtlog.values import Excerpt, Position
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+
+class WouldBlock(Exception):
+    """What is to be read is not in memory."""
+
+
+# The bytes of a short read come here first, as to make a buffer costs as much as to read. It is for
+# the reactor's thread alone.
+_short = memoryview(bytearray(64 * 1024))
+
+
+class _File:
+    """An open file of a log.
+
+    :ivar size: its bytes when it was opened.
+    :ivar parted: bytes are missing between the file before it and this one.
+    """
+
+    __slots__ = ("_birth", "_lineage", "current", "descriptor", "inode", "parted", "path", "size")
+
+    def __init__(
+        self,
+        path: str,
+        descriptor: int,
+        status: os.stat_result,
+        writer: Writer | None,
+        current: bool,
+    ) -> None:
+        """Take over an open file.
+
+        :param writer: of the log, if it is open.
+        :param current: the file is the log's newest, and not a backup.
+        """
+        self.path = path
+        self.descriptor = descriptor
+        self.inode = status.st_ino
+        self.size = status.st_size
+        self.current = current
+        self._birth: str | None = None
+        self._lineage = None if writer is None else writer.lineage
+        if not stat.S_ISREG(status.st_mode):
+            self._birth = ""
+        elif writer is not None and writer.writes(status):
+            writer.see_size(status.st_size)
+            self._birth = writer.birth
+        self.parted = False
+
+    @property
+    def birth(self) -> str:
+        """See Position."""
+        if self._birth is None:
+            own = identity.birth(self.descriptor)
+            self._birth = own if self._lineage is None else self._lineage.full(own)
+        return self._birth
+
+    def has_gap_after(self) -> bool:
+        """Return whether it is known that what followed this file is missing."""
+        with contextlib.suppress(OSError):
+            if is_marked(self.descriptor):
+                return True
+        lineage = self._lineage
+        return lineage is not None and bool(lineage.gaps) and lineage.has_gap_after(self.birth)
+
+    def at(self, offset: int) -> Position:
+        """Return a position in it."""
+        return Position(self.inode, offset, self.birth)
+
+    def has(self, position: Position) -> bool:
+        """Return whether a position lies in it, as far as is known."""
+        return self.inode == position.inode and not (
+            position.birth and name_other_file(position.birth, self.birth)
+        )
+
+
+class Reading:
+    """One read: the files as they were named when it began, whatever rotation does meanwhile."""
+
+    def __init__(
+        self, path: str, limits: Limits, position: Position | None, writer: Writer | None
+    ) -> None:
+        """Open a log's files and find the position in them.
+
+        :param position: None for the oldest byte kept.
+        :param writer: of the log, if it is open; its current file is read whatever its name.
+        :raises NoSuchLog: no file of the log exists.
+        :raises SystemFailure: a file cannot be opened.
+        :raises UnsupportedBackups: ``max_backups`` is over 32.
+        """
+        check_backups(path, limits.max_backups)
+        self._final = writer is None
+        self._files = _open_files(path, limits, position, writer)
+        if not self._files:
+            raise NoSuchLog(f"no file of the log {path} exists", path)
+        self._first, offset, self._gap = _begin(self._files, position, writer)
+        self._start = self._files[self._first].at(offset)
+
+    def read(self, max_bytes: int) -> Excerpt:
+        """Read; may wait for the disk.
+
+        :raises SystemFailure: a file cannot be read.
+        """
+        return self._read(max_bytes, 0, _short[:0])
+
+    def read_cached(self, max_bytes: int) -> Excerpt:
+        """Read without waiting for the disk; preadv2(2) with RWF_NOWAIT.
+
+        :raises WouldBlock: a part is not in the page cache, or the file system cannot tell.
+        :raises SystemFailure: a file cannot be read.
+        """
+        return self._read(max_bytes, os.RWF_NOWAIT, _short)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            os.close(file.descriptor)
+
+    def _read(self, max_bytes: int, flags: int, short: memoryview) -> Excerpt:
+        parts: list[bytes] = []
+        left = max_bytes
+        offset = self._start.offset
+        end = self._files[self._first]
+        for file in self._files[self._first :]:
+            if file is not end:
+                if file.parted:
+                    # The next read begins there, and says so.
+                    break
+                end, offset = file, 0
+            while left and (data := _read_at(file, offset, left, flags, short)):
+                parts.append(data)
+                offset += len(data)
+                left -= len(data)
+            if not left:
+                break
+        return Excerpt(b"".join(parts), self._start, end.at(offset), self._gap, self._final)
+
+
+def _open_files(
+    path: str, limits: Limits, position: Position | None, writer: Writer | None
+) -> list[_File]:
+    """Open those from the one with the position on, or all if none has it; oldest first.
+
+    Newest first in time, as virtlogd, so that one that is renamed meanwhile is not missed. What
+    stands beyond a missing name is no part of the log: an earlier configuration left it behind, or
+    somebody removed what came after it. Only an interrupted rollover leaves out one name.
+
+    To a reader with a position without a birth, as libvirt's, all is one text, as with virtlogd.
+    """
+    as_one = position is not None and not position.birth
+    files: list[_File] = []
+    name = path
+    try:
+        hole = None if writer is None else writer.hole
+        for number, name in enumerate([path, *backup_paths(path, limits.max_backups)]):
+            file = _open_file(name, writer, number == 0)
+            if file is not None:
+                if files and not as_one:
+                    files[-1].parted |= file.has_gap_after()
+                files.append(file)
+                if position is not None and file.has(position):
+                    break
+            elif files and number != hole and not as_one:
+                if not _may_lack(number, files, limits, writer):
+                    break
+                # Perhaps; nobody knows.
+                hole = number
+                files[-1].parted = True
+    except OSError as error:
+        for file in files:
+            os.close(file.descriptor)
+        action = f"Unable to open file: {name}"
+        raise SystemFailure(action, error.errno or errno.EIO, path) from error
+    files.reverse()
+    return files
+
+
+def _may_lack(number: int, files: Sequence[_File], limits: Limits, writer: Writer | None) -> bool:
+    """Return whether a name may be missing because a rollover of a closed log was interrupted.
+
+    :param number: of the name; also how many files were found before it, if it is the first.
+    """
+    first = len(files) == number and files[0].current
+    return writer is None and first and is_full(files[0].size, limits.max_size)
+
+
+def _open_file(path: str, writer: Writer | None, current: bool) -> _File | None:
+    """Open a file of the log; return None if there is none.
+
+    :raises OSError: it cannot be opened.
+    """
+    # In the middle of a rollover what is written may be a backup already.
+    written = -1 if writer is None or writer.hole is not None else writer.file
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+        status = _status(descriptor)
+    except FileNotFoundError:
+        if not current or written < 0:
+            return None
+    else:
+        if writer is None or written < 0 or writer.writes(status) == current:
+            return _File(path, descriptor, status, writer, current)
+        os.close(descriptor)
+        if not current:
+            return None
+    # Somebody has moved it away from its name, or removed it.
+    descriptor = os.open(f"/proc/self/fd/{written}", _OPEN_FLAGS)
+    return _File(path, descriptor, _status(descriptor), writer, current)
+
+
+def _status(descriptor: int) -> os.stat_result:
+    try:
+        return os.fstat(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def _begin(
+    files: Sequence[_File], position: Position | None, writer: Writer | None
+) -> tuple[int, int, bool]:
+    """Find where to begin.
+
+    :returns: the index of the file, the offset in it, and whether bytes are missing before it.
+    """
+    first = files[0]
+    if position is None:
+        return 0, 0, False
+    if not first.has(position):
+        adjoins = writer is not None and writer.lineage.adjoins(
+            position, first.inode, first.birth, first.current
+        )
+        return 0, 0, not adjoins
+    if position.offset > first.size or differ(position.birth, first.birth):
+        # The file was cut: what is in it was written after the position.
+        return 0, 0, True
+    if position.offset == first.size and len(files) > 1 and files[1].parted:
+        return 1, 0, True
+    return 0, position.offset, False
+
+
+def _read_at(file: _File, offset: int, count: int, flags: int, short: memoryview) -> bytes:
+    # Not more than the file held at the beginning needs a buffer, but for files without a size.
+    room = min(count, file.size - offset) if file.size else count
+    if room <= 0:
+        return b""
+    try:
+        if not flags or (room > len(short) and is_in_memory(file.descriptor)):
+            return os.pread(file.descriptor, room, offset)
+        buffer = short[:room] if room <= len(short) else memoryview(bytearray(room))
+        try:
+            got = os.preadv(file.descriptor, [buffer], offset, flags)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP or not is_in_memory(file.descriptor):
+                raise
+            # tmpfs does not know the flag, and has no disk to wait for.
+            got = os.preadv(file.descriptor, [buffer], offset)
+    except OSError as error:
+        if flags and error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
+            raise WouldBlock from error
+        action = f"Unable to read from file {file.path}"
+        raise SystemFailure(action, error.errno or errno.EIO, file.path) from error
+    return bytes(buffer[:got])

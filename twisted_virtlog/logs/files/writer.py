@@ -1,0 +1,817 @@
+"""Writes one log's files: carries out the steps of rotation.py and owns the current file.
+
+The file is not opened for append, as splice(2) refuses that. So before each write the writer asks
+the file for its size, and goes on at its end when someone cut it or wrote to it meanwhile. If it is
+cut between the two, see tail.py, the write is taken back and made once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
+
+from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
+from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
+from twisted_virtlog.logs.files.lineage import Lineage
+from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS, SMALL_BYTES
+from twisted_virtlog.logs.files.removal import AT_ONCE, Remover, close_quietly
+from twisted_virtlog.logs.files.rotation import (
+    MAX_BACKUPS,
+    PIPE_CHUNK_BYTES,
+    Create,
+    Limits,
+    Look,
+    Move,
+    Remove,
+    Rename,
+    RollOverStep,
+    backup_paths,
+    check_backups,
+    fits,
+    interrupted_steps,
+    line_end,
+    longest_suffix,
+    next_step,
+    oldest_first,
+    roll_over_steps,
+    truncated_paths,
+    unfinished_steps,
+)
+from twisted_virtlog.logs.files.stranded import put_back, take_back
+from twisted_virtlog.logs.files.tail import Tail
+from twisted_virtlog.logs.pipes.sources import MessageSource, Source
+from twisted_virtlog.values import Position
+
+T = TypeVar("T")
+
+# O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
+_OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+_FILE_MODE = 0o600
+
+#: No file system that logs are on is so narrow that a shorter name and ".0" do not fit.
+_LONG_NAME_BYTES = 100
+
+#: A position without a birth, in a file that was removed more files ago than these, may be taken
+#: for one in another file.
+_REMEMBERED_INODES = MAX_BACKUPS + 8
+
+#: A log that rolls over more often is flooded. To make one file more costs some 50 microseconds on
+#: ext4, which it does only once for a new file.
+_CALM_SECONDS = 1.0
+
+#: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
+#: the server or the process behind the file system is gone, or has forgotten the file.
+_OF_DESCRIPTOR = frozenset(
+    {
+        errno.EIO,
+        errno.EREMOTEIO,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENOMEDIUM,
+        errno.EROFS,
+        errno.EUCLEAN,
+        errno.ESTALE,
+        errno.EBADF,
+        errno.ENOTCONN,
+        errno.ECONNABORTED,
+        errno.ESHUTDOWN,
+        errno.EHOSTDOWN,
+        errno.ETIMEDOUT,
+    }
+)
+
+#: Its device, and what the file system says of itself: another disk may come to have the device's
+#: number.
+FileSystem: TypeAlias = "tuple[int, int]"
+
+# One object for all logs.
+_LONG_AGO = -_CALM_SECONDS
+
+
+class Writer:
+    """The current file of a log and its rotation.
+
+    A failed write raises :class:`SystemFailure` and loses nothing: what was not written is still
+    in its source, and the next write goes on where this one stopped, in the middle of a rollover
+    too.
+
+    :ivar written: bytes written since the log was opened.
+    :ivar rollovers: files begun anew since then.
+    :ivar splices: whether the file takes splice(2); false once it refused.
+    :ivar lineage: where bytes are missing among the log's files.
+    :ivar stranded: bytes that are counted as written and are not in the file, because another
+        program cut it; the next write begins with them. None nearly always.
+    :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
+        of ``stranded``, before the file is touched.
+    """
+
+    __slots__ = (
+        "_birth",
+        "_device",
+        "_end",
+        "_file",
+        "_given_up",
+        "_gone",
+        "_inode",
+        "_keep_attributes",
+        "_left",
+        "_made",
+        "_remove",
+        "_replaced_at",
+        "_rotates",
+        "_steps",
+        "_tail",
+        "limits",
+        "lineage",
+        "note",
+        "path",
+        "rollovers",
+        "splices",
+        "stranded",
+        "written",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        limits: Limits,
+        truncate: bool = False,
+        steps_left: int | None = None,
+        remove: Remover = AT_ONCE,
+        keep_attributes: Attributes | None = None,
+    ) -> None:
+        """Open the file at its end, creating it with mode 0600.
+
+        :param truncate: remove the file and its backups first.
+        :param steps_left: go on where the writer of another process stopped, see
+            :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
+        :param remove: removes old files.
+        :param keep_attributes: gives a new file those of the former one; None keeps none.
+        :raises SystemFailure: it cannot be opened or removed, or its name is too long.
+        :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
+        """
+        check_backups(path, limits.max_backups)
+        self.path = path
+        self.limits = limits
+        self.written = 0
+        self.rollovers = 0
+        self.splices = True
+        self.lineage = Lineage()
+        self.stranded: Stranded | None = None
+        self.note: Callable[[], object] = _nobody
+        self._tail: Tail | None = None
+        self._remove = remove
+        self._keep_attributes = keep_attributes
+        # Whether the current file was made, and not found.
+        self._made = False
+        self._steps: Sequence[RollOverStep] = ()
+        # The inodes of files that rotation removed lately.
+        self._gone: deque[int] | None = None
+        self._inode = 0
+        # Asked when it is wanted; and the size that the file had when it was looked at last.
+        self._birth: str | None = None
+        self._end = 0
+        # The current file as another process left it, until it is opened.
+        self._left: EndedFile | None = None
+        self._replaced_at = _LONG_AGO
+        # The file system of a file that is to be opened by its path, whatever stands there.
+        self._given_up: FileSystem | None = None
+        # The file system on which the file was opened; 0 until then.
+        self._device = 0
+        if steps_left is not None:
+            self._steps = unfinished_steps(path, limits.max_backups, steps_left)
+            self._file = -1
+            self._rotates = False
+            return
+        self._file = -1
+        self._check_name()
+        if truncate:
+            for name in truncated_paths(path, limits.max_backups):
+                try:
+                    self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
+                except SystemFailure as failure:
+                    # (a backup of a log that is never rotated; there is no file of that name)
+                    if name == path or failure.errno != errno.ENAMETOOLONG:
+                        raise
+            self._mark_gap_after(f"{path}.{limits.max_backups}")
+        self._begin()
+
+    def _check_name(self) -> None:
+        """Refuse a log whose backups' names would not fit, so that it could never be rotated.
+
+        :raises SystemFailure: ENAMETOOLONG.
+        """
+        suffix = longest_suffix(self.limits)
+        directory, name = os.path.split(self.path)
+        length = len(os.fsencode(name))
+        if not suffix or length < _LONG_NAME_BYTES:
+            return
+        try:
+            most = os.pathconf(directory or ".", "PC_NAME_MAX")
+        except OSError:
+            # Opening it says what is wrong.
+            return
+        fits = most - len(suffix)
+        if fits < length <= most:
+            action = (
+                f"Unable to open file: {self.path}: its name has {length} bytes, and at most {fits}"
+                f" leave room for the names of its backups, up to {suffix}"
+            )
+            raise SystemFailure(action, errno.ENAMETOOLONG, self.path)
+
+    def reopen(self) -> None:
+        """Open the file of a log that was taken over.
+
+        :raises SystemFailure: it cannot be opened; the next write tries again.
+        """
+        file = self._open()
+        if self._steps:
+            # Another process began this rollover.
+            self._keep(self._attributes(), file)
+        self._use(file)
+
+    def renew(self, error: int) -> None:
+        """Prepare a retry: let go of a descriptor that may be dead, and look where the path leads.
+
+        The file is then opened by its path, as a daemon that is started again does. Until that
+        succeeds no descriptor of it is open, so that its file system can be unmounted. Of a file
+        system that is full or forbids something, the descriptor is kept: its file may have been
+        moved away, and is to be written to its end.
+
+        :param error: why the file failed, an errno.
+        """
+        here = _file_system(self.path)
+        if self._file >= 0:
+            moved = here is not None and here[0] != self._device
+            if moved or error in _OF_DESCRIPTOR:
+                self._give_up()
+        if self._given_up and here and here != self._given_up:
+            # The files that stand here are others, and none of them is in the middle of the
+            # rollover that had begun.
+            self._given_up = here
+            self.splices = True
+            if self._left is not None:
+                # (an inode of another file system is another file's)
+                self._left = EndedFile(0, self._left.size, "")
+            left = interrupted_rollover(self.path, self.limits)
+            self._steps = unfinished_steps(self.path, self.limits.max_backups, left)
+
+    def _give_up(self) -> None:
+        if self.file >= 0:
+            self._left = EndedFile(self._inode, self._end, "")
+        self._given_up = _file_system_of(self._file)
+        PLACEHOLDERS.release(self)
+        close_quietly(self._file)
+        self._file = -1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a current file; a rollover that failed may leave none."""
+        return self._file >= 0
+
+    @property
+    def steps_left(self) -> int:
+        """The number of steps of a rollover that could not be finished."""
+        return len(self._steps)
+
+    @property
+    def gone(self) -> Sequence[int]:
+        """The inodes of files that were removed lately, which no new file is to get."""
+        return self._gone or ()
+
+    @gone.setter
+    def gone(self, inodes: Sequence[int]) -> None:
+        self._gone = deque(inodes, _REMEMBERED_INODES) if inodes else None
+
+    def position(self) -> Position:
+        """Tell the end of the current file.
+
+        :raises SystemFailure: it cannot be asked, as its file server forgot it.
+        """
+        try:
+            if self._rotates:
+                # Half of what fstat(2) takes here: the end of a regular file is its size.
+                end = os.lseek(self._file, 0, os.SEEK_END)
+                if end < self._end:
+                    self.see_size(end)
+                birth = self._birth
+                return Position(self._inode, end, self.birth if birth is None else birth)
+            status = os.fstat(self._file)
+            return Position(status.st_ino, status.st_size)
+        except OSError as error:
+            raise self._failure(f"Unable to stat file {self.path}", error) from error
+
+    def write(self, source: Source, count: int, chunk: int = PIPE_CHUNK_BYTES) -> None:
+        """Write bytes of a source, rolling over as the limits say.
+
+        :param count: how many bytes, all of which wait in the source.
+        :param chunk: see :func:`rotation.next_step`.
+        :raises SystemFailure: see the class.
+        """
+        size = self.ready()
+        max_size = self.limits.max_size if self._rotates else 0
+        moved = 0
+        if count and fits(size, count, max_size):
+            # As nearly always; the steps below would come to the same.
+            moved = self._move(source, size, count)
+            size = self._settled(size, moved)
+        while moved < count:
+            step = next_step(size, count - moved, moved % chunk, chunk, max_size)
+            full = False
+            if isinstance(step, Move):
+                length = step.count
+            elif isinstance(step, Look):
+                seen = self._look(source, step.count)
+                full = b"\n" in seen
+                length = line_end(seen) or len(seen)
+            else:
+                self._roll_over()
+                size = self.ready()
+                continue
+            # A look is never moved in part: at most 80 bytes, and they end the file.
+            done = self._move(source, size, length)
+            moved += done
+            size = self._settled(size, done)
+            if full and done == length:
+                self._roll_over()
+                size = self.ready()
+
+    def take(self, pipe: int, most: int) -> int:
+        """Write what waits in a pipe, if that surely fits into the file: the short way for a line.
+
+        :param most: bytes; a multiple of a chunk.
+        :returns: bytes that were written; 0 if none wait, or if it is for :meth:`write` to see to
+            a rollover, or to a file that fails.
+        :raises SystemFailure: see the class; the bytes are stranded, and count as written.
+        """
+        if self._steps or self.stranded is not None or not self.splices:
+            return 0
+        file = self._file
+        tail = self._tail
+        try:
+            status = os.fstat(file)
+            size = status.st_size
+            max_size = self.limits.max_size if self._rotates else 0
+            if not status.st_nlink or not fits(size, most, max_size):
+                return 0
+            if size < self._end:
+                self.see_size(size)
+            if tail is not None and size != tail.end:
+                size = tail.look(file, size)
+            moved = os.splice(pipe, file, most, None, size, os.SPLICE_F_NONBLOCK)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                self.splices = False
+            return 0
+        self.written += moved
+        self._end = size + moved
+        if moved and tail is not None and tail.is_cut(file, size, moved):
+            self._take_back(tail, size)
+        return moved
+
+    def append(self, message: bytes) -> None:
+        """Write a message, one chunk for rotation; nothing of it stays when it does not fit.
+
+        :raises SystemFailure: see the class.
+        """
+        if not message:
+            return
+        begin, written = self.ready(), self.written
+        rollovers = self.rollovers
+        try:
+            self.write(MessageSource(message), len(message), chunk=len(message))
+        except SystemFailure:
+            # What a rollover has moved away cannot be taken back.
+            if self.rollovers == rollovers and not self._steps:
+                if self.stranded is not None:
+                    begin = min(begin, self.stranded.offset)
+                    self._strand(None)
+                self._cut(begin)
+                self.written = written
+            raise
+
+    def ends_line(self) -> bool:
+        """Tell whether the next byte begins a line, as far as the file can be read."""
+        try:
+            if self._file < 0:
+                self.reopen()
+            file = os.open(f"/proc/self/fd/{self._file}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(file).st_size
+                return size == 0 or os.pread(file, 1, size - 1) == b"\n"
+            finally:
+                os.close(file)
+        except (OSError, SystemFailure):
+            return False
+
+    @property
+    def file(self) -> int:
+        """A descriptor of the current file, to be written only; -1 if there is none."""
+        return self._file if self._rotates else -1
+
+    def writes(self, status: os.stat_result) -> bool:
+        """Return whether a status is that of the current file."""
+        return status.st_ino == self._inode and status.st_dev == self._device and self.file >= 0
+
+    @property
+    def hole(self) -> int | None:
+        """Which name of the log's files is missing in the middle of a rollover; 0 is its path."""
+        return len(self._steps) - 1 if self._steps else None
+
+    @property
+    def birth(self) -> str:
+        """See Position; that of the current file."""
+        if self._birth is None:
+            self._birth = self.lineage.full(self._own_birth())
+        return self._birth
+
+    def see_size(self, size: int) -> None:
+        """Notice whether another program has cut the current file.
+
+        :param size: of the file, in bytes.
+        """
+        if size < self._end:
+            self._birth = self.lineage.note_cut(self._own_birth())
+            self._end = size
+            self._part()
+            self.note()
+
+    def _see_outside(self) -> None:
+        """Notice what another program did to the current file since the last write."""
+        if self._rotates and self._file >= 0 and not self._steps:
+            with contextlib.suppress(OSError):
+                self.see_size(os.fstat(self._file).st_size)
+            if self._is_elsewhere():
+                self._part()
+
+    @property
+    def known_files(self) -> FilesState | None:
+        """What the writer of the daemon's next image should know of the files."""
+        lineage, current = self.lineage, None
+        if self.file >= 0:
+            current = EndedFile(self._inode, self._end, "")
+        return FilesState(dict(lineage.cuts), lineage.gaps, lineage.ended, current)
+
+    @known_files.setter
+    def known_files(self, files: FilesState | None) -> None:
+        if files is not None:
+            self.lineage = Lineage(files.cuts, files.gaps, files.ended)
+            self._left = files.current
+
+    def _go_on_from(self, left: EndedFile) -> None:
+        """Notice what another program did to the file since the daemon's former image left it."""
+        if left.inode != self._inode:
+            self._part()
+        else:
+            self._end = max(left.size, self._end)
+            self._see_outside()
+
+    def _own_birth(self) -> str:
+        return identity.birth(self._file) if self._rotates and self._file >= 0 else ""
+
+    def close(self) -> None:
+        """Close the current file."""
+        self.note = _nobody
+        self._see_outside()
+        PLACEHOLDERS.release(self)
+        close_quietly(self._file)
+
+    def ready(self) -> int:
+        """Finish a rollover and open the file, where that is still to be done.
+
+        :returns: the file's size in bytes.
+        :raises SystemFailure: see the class.
+        """
+        if self._steps:
+            self._roll_over()
+        if self._file < 0:
+            self.reopen()
+        status = self._status()
+        if not status.st_nlink:
+            # Somebody removed the file; what is written to it would be lost with it.
+            self._begin()
+            self._part()
+            status = self._status()
+        size = status.st_size
+        if size < self._end:
+            self.see_size(size)
+        if self.stranded is not None:
+            self._put_back()
+            size = self._status().st_size
+        if self._tail is not None and size != self._tail.end:
+            size = self._tail.look(self._file, size)
+        self._end = size
+        return size
+
+    def _settled(self, offset: int, count: int) -> int:
+        """See that what was written is at the file's end; return the file's size.
+
+        :param offset: where the write began, and ``count`` how many bytes it wrote.
+        :raises SystemFailure: see the class.
+        """
+        tail = self._tail
+        if count and tail is not None and tail.is_cut(self._file, offset, count):
+            self._take_back(tail, offset)
+            return self.ready()
+        return offset + count
+
+    def _take_back(self, tail: Tail, offset: int) -> None:
+        """Write once more, where the file ends, what was written behind a hole.
+
+        :param offset: where the write began that made the hole.
+        :raises SystemFailure: see the class.
+        """
+        try:
+            if take_back(self._file, self._inode, offset, tail, self._strand):
+                self._put_back()
+        except OSError as error:
+            raise self._failure(f"Unable to write to file {self.path}", error) from error
+
+    def _put_back(self) -> None:
+        stranded = self.stranded
+        if stranded is None:
+            return
+        if stranded.inode == self._inode:
+            self.see_size(stranded.offset)
+        try:
+            put_back(stranded, self._file, self._inode, self._tail, self._strand)
+            self._end = os.fstat(self._file).st_size
+        except OSError as error:
+            raise self._failure(f"Unable to write to file {self.path}", error) from error
+        self._strand(None)
+
+    def _strand(self, stranded: Stranded | None) -> None:
+        self.stranded = stranded
+        self.note()
+
+    def _status(self) -> os.stat_result:
+        try:
+            return os.fstat(self._file)
+        except OSError as error:
+            raise self._failure(f"Unable to stat file {self.path}", error) from error
+
+    def _look(self, source: Source, count: int) -> bytes:
+        try:
+            return source.look(count)
+        except OSError as error:
+            raise self._failure(f"Unable to read what is written to {self.path}", error) from error
+
+    def _move(self, source: Source, offset: int, count: int) -> int:
+        try:
+            done = source.move(self._file, offset, count)
+            if not done:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        except OSError as error:
+            raise self._failure(f"Unable to write to file {self.path}", error) from error
+        self.written += done
+        self._end = offset + done
+        return done
+
+    def _roll_over(self) -> None:
+        """Begin a new file, or go on with doing so."""
+        if not self._steps:
+            self._begin_to_roll_over()
+        while self._steps:
+            step = self._steps[0]
+            if isinstance(step, Rename):
+                action = f"Unable to rename {step.source} to {step.target}"
+                self._attempt(action, self._rename, step.source, step.target)
+            elif isinstance(step, Remove):
+                self._attempt(f"Unable to remove {step.path}", self._rotate_away, step.path)
+            elif isinstance(step, Create):
+                self._begin()
+            self._steps = self._steps[1:]
+        self.rollovers += 1
+
+    def _begin_to_roll_over(self) -> None:
+        most = self.limits.max_backups
+        # What an earlier configuration left there is not continued by what comes to stand below it.
+        self._mark_gap_after(f"{self.path}.{most}")
+        if self._is_elsewhere():
+            # Nor is the newest backup, nor what stands in the place of the file that is missing.
+            self._part()
+            self._mark_gap_after(self.path)
+        else:
+            # (nobody has a position in a file whose birth was not asked)
+            self.lineage.note_end(self._inode, self._end, self._birth or "")
+        self._steps = roll_over_steps(self.path, most)
+
+    def _part(self) -> None:
+        """Remember that bytes are missing between the newest backup and what comes now."""
+        self.lineage.forget_ends()
+        self._mark_gap_after(f"{self.path}.0")
+
+    def _mark_gap_after(self, path: str) -> None:
+        """Have readers of a log's file told that what follows it is missing, if there is one."""
+        if self.lineage.mark_gap_after(path):
+            self.note()
+
+    def _is_elsewhere(self) -> bool:
+        """Return whether somebody has moved the current file away from its name."""
+        try:
+            return os.stat(self.path).st_ino != self._inode
+        except OSError:
+            return True
+
+    def _rename(self, source: str, target: str) -> int:
+        if os.path.lexists(source):
+            # On ext4 a rename over a file writes all of its data to the disk; a removal first does
+            # not. If the target cannot be removed, the rename says why.
+            with contextlib.suppress(OSError):
+                self._rotate_away(target)
+            os.rename(source, target)
+        else:
+            # What stands above a hole is not continued by what comes to stand below it.
+            self._mark_gap_after(target)
+        return 0
+
+    def _rotate_away(self, path: str) -> int:
+        """Remove a file, and note its inode."""
+        held = PLACEHOLDERS.open_small(path) if 0 < self.limits.max_size <= SMALL_BYTES else -1
+        inode = 0
+        try:
+            inode = self._remove(path)
+        finally:
+            if inode and held >= 0:
+                PLACEHOLDERS.hold(self, held)
+            else:
+                close_quietly(held)
+        if inode:
+            if self._gone is None:
+                self._gone = deque(maxlen=_REMEMBERED_INODES)
+            self._gone.append(inode)
+        return 0
+
+    def _begin(self) -> None:
+        """Open the file, or a new one with an inode that no position of a removed file can mean.
+
+        ext4 gives the inode of a removed file to the next one. A reader with a position in the
+        removed file would go on in the new one, and not be told of the gap.
+        """
+        former = self._attributes()
+        tries = 0
+        if self._gone:
+            now = time.monotonic()
+            tries = _REMEMBERED_INODES if now - self._replaced_at >= _CALM_SECONDS else 1
+            self._replaced_at = now
+        file = self._open_sparing()
+        while tries and self._is_taken_for_removed(file):
+            PLACEHOLDERS.hold(self, file)
+            self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
+            file = self._open_sparing()
+            tries -= 1
+        self._keep(former, file)
+        close_quietly(self._file)
+        self._use(file)
+
+    def _is_taken_for_removed(self, file: int) -> bool:
+        status = os.fstat(file)
+        return status.st_size == 0 and status.st_ino in self.gone
+
+    def _attributes(self) -> Held | None:
+        """Return what the file has that a new one is to have, too."""
+        if self._keep_attributes is None:
+            return None
+        if self._file >= 0:
+            return held_by(self._file)
+        # (a rollover that another process began)
+        return held_by_path(backup_paths(self.path, 1)[0]) if self._steps else None
+
+    def _keep(self, former: Held | None, file: int) -> None:
+        """Give a new file what the former one had."""
+        # (one that somebody put there may be a link to a file of others)
+        if self._keep_attributes is not None and former is not None and self._made:
+            self._keep_attributes(former, file, self.path)
+
+    def _use(self, file: int) -> None:
+        self._file = file
+        self._given_up = None
+        self._birth = None
+        status = self._status()
+        self._inode = status.st_ino
+        self._device = status.st_dev
+        self._end = status.st_size
+        self._tail = Tail() if self._rotates and _is_readable(file) else None
+        left, self._left = self._left, None
+        if left is not None and self._rotates and not self._steps:
+            self._go_on_from(left)
+
+    def _open_sparing(self) -> int:
+        """Open the file; where no descriptor is left, give up those that it takes the place of.
+
+        A log goes on rotating, as it needs no more descriptors than it has.
+        """
+        try:
+            return self._open()
+        except SystemFailure as failure:
+            if failure.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+        PLACEHOLDERS.release_all()
+        close_quietly(self._file)
+        self._file = -1
+        return self._open()
+
+    def _open(self) -> int:
+        file, self._made = self._attempt(f"Unable to open file: {self.path}", _open, self.path)
+        try:
+            os.lseek(file, 0, os.SEEK_END)
+            self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
+        except OSError as error:
+            os.close(file)
+            action = f"Unable to determine current file offset: {self.path}"
+            raise self._failure(action, error) from error
+        return file
+
+    def _attempt(self, action: str, call: Callable[..., T], *args: object) -> T:
+        try:
+            return call(*args)
+        except OSError as error:
+            raise self._failure(action, error) from error
+
+    def _failure(self, action: str, error: OSError) -> SystemFailure:
+        return SystemFailure(action, error.errno or errno.EIO, self.path)
+
+    def _cut(self, size: int) -> None:
+        """Take back the part of a message that was written."""
+        with contextlib.suppress(OSError):
+            # (another program may have cut more)
+            if os.fstat(self._file).st_size > size:
+                os.ftruncate(self._file, size)
+                self._end = size
+
+
+def interrupted_rollover(path: str, limits: Limits) -> int:
+    """Tell how many steps of a rollover are left that a crash interrupted; 0 if none was."""
+    sizes = [_size(name) for name in reversed(oldest_first(path, limits.max_backups))]
+    return interrupted_steps(sizes, limits.max_size)
+
+
+def link_target(path: str) -> str:
+    """Name the file that a log's path leads to: it is rotated, not a link to it.
+
+    Otherwise a rollover would put a file in the link's place, and other names of the log would
+    lead to its backup.
+    """
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def _open(path: str) -> tuple[int, bool]:
+    """Open a log's file to write to it, and, as :class:`Tail` wants, to read it if that is allowed.
+
+    :returns: its descriptor, and whether it was made, which no link led to then.
+    :raises OSError: it cannot be opened.
+    """
+    if not os.path.lexists(path):
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
+    # A FIFO or a device is opened to write only: who has it open at its other end sees a reader.
+    if os.path.isfile(path):
+        with contextlib.suppress(PermissionError):
+            return os.open(path, _OPEN_FLAGS | os.O_RDWR, _FILE_MODE), False
+    return os.open(path, _OPEN_FLAGS | os.O_WRONLY, _FILE_MODE), False
+
+
+def _is_readable(file: int) -> bool:
+    return fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+
+
+def _nobody() -> None:
+    """Take no note."""
+
+
+def _file_system(path: str) -> FileSystem | None:
+    """Return the file system that a path leads to; None if it leads nowhere."""
+    for name in (path, os.path.dirname(path)):
+        try:
+            return os.stat(name).st_dev, os.statvfs(name).f_fsid
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
+    return None
+
+
+def _file_system_of(file: int) -> FileSystem:
+    """Return the file system of an open file, or one that is none if it cannot be asked."""
+    try:
+        return os.fstat(file).st_dev, os.fstatvfs(file).f_fsid
+    except OSError:
+        return -1, -1
+
+
+def _size(path: str) -> int | None:
+    """Tell a file's size; None if there is none."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return None

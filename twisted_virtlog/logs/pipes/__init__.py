@@ -1,0 +1,1 @@
+"""The pipes between guests and their logs."""

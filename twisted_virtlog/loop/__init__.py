@@ -1,0 +1,1 @@
+"""Who is served when: what waits in the reactor, and for how long."""

@@ -1,0 +1,282 @@
+"""Watches all guests' pipes as one descriptor on the reactor, and rests when they had little.
+
+How often the daemon wakes decides what it costs, not the bytes. Nothing hurries: a position, a
+read and an append drain on demand, and a pipe holds much. So after a turn that found little in
+every pipe the watch looks away for some milliseconds, and then finds more at once. A pipe that
+fills fast shortens the rest, down to none, so that its writer does not wait.
+
+The pipes are in an epoll set of their own. It is in a second one, the gate, which the reactor
+watches: masking a set in its gate costs the same for ten pipes and for ten thousand, while adding
+it to the reactor's set and removing it again would make the kernel walk through all of them.
+
+Each write to a pipe in such a set runs through all of the sets, which doubles what a line costs its
+writer. So a busy pipe is taken out of them: it is looked at after each rest anyhow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.loop.timerfd import TimerFD
+
+#: The longest rest in seconds.
+REST_SECONDS = 0.008
+
+#: A shorter rest than this is not worth a timer.
+_SHORTEST_REST_SECONDS = 0.0003
+
+#: The first rest after silence: nobody knows yet what follows. Each one is at most twice as long
+#: as the one before.
+_FIRST_REST_SECONDS = 0.0005
+
+#: Silence is when no pipe was ready for so long. That none is just now may be because calls drain.
+_SILENCE_SECONDS = 0.1
+
+#: A rest ends before a pipe is fuller than this, at the rate at which it filled before.
+_FILL_BEFORE_WAKING = 0.25
+
+#: The reactor's turn belongs to all guests: one of them moves so many bytes, then come others. A
+#: multiple of rotation.PIPE_CHUNK_BYTES, so that the next piece begins at a chunk.
+PIECE_BYTES = 64 * 1024
+
+#: One turn of the reactor moves about so many bytes from all pipes together.
+_TURN_BYTES = 512 * 1024
+
+#: After so many bytes of one pipe, it is time to see to others.
+_MUCH_BYTES = 32 * 1024
+
+#: Less than this fills no pipe, as the smallest holds a page, and is not worth a look at how full.
+#: A busy pipe that had less is busy no more.
+_LITTLE_BYTES = 1024
+
+#: A pipe that had so many bytes in a turn is busy.
+_BUSY_BYTES = 8 * 1024
+
+_EVENTS = 256
+
+#: The kernel has no room in any epoll set, as of max_user_watches, or no memory.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
+
+
+class Watched(Protocol):
+    """A pipe's reader."""
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that the pipe holds."""
+
+    def pipe_ready(self) -> int:
+        """Move up to :data:`PIECE_BYTES`, or end if there are none and no write end is open.
+
+        Readiness may be stale, or that of another pipe that had this number before.
+
+        :returns: bytes that were moved; a whole piece, or more, says that more may wait.
+        """
+
+    def pipe_failed(self) -> None:
+        """Respond to an exception from :meth:`pipe_ready`: stop watching, and try again later."""
+
+
+@implementer(IReadDescriptor)
+class PipeWatch:
+    """See the module."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        rest_seconds: float = REST_SECONDS,
+        between: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Register with the reactor; :meth:`close` unregisters.
+
+        :param rest_seconds: the longest rest; 0 never rests.
+        :param between: called in a long turn after each pipe that had much, to see to clients.
+        """
+        self._between = between
+        self._reactor = reactor
+        self._rest_seconds = rest_seconds
+        self._readers: dict[int, Watched] = {}
+        self._ready: deque[int] = deque()
+        # Those that are in no epoll set; in the order in which they became busy.
+        self._busy: dict[int, None] = {}
+        self._looked_at = time.monotonic()
+        self._resting = False
+        self._timed = False
+        self._next_rest = _FIRST_REST_SECONDS
+        self._pipes = select.epoll()
+        self._timer = TimerFD()
+        self._gate = select.epoll()
+        self._gate.register(self._pipes.fileno(), select.EPOLLIN)
+        self._gate.register(self._timer.fileno(), select.EPOLLIN)
+        reactor.addReader(self)
+
+    def add(self, pipe: int, reader: Watched) -> None:
+        """Watch a pipe's read end.
+
+        :raises OSError: the kernel refuses; ENOSPC at the limit max_user_watches of epoll(7).
+        """
+        self._pipes.register(pipe, select.EPOLLIN)
+        self._readers[pipe] = reader
+
+    def add_or_poll(self, pipe: int, reader: Watched) -> None:
+        """Watch the read end of a pipe that is in use already and must not be given up.
+
+        Where the kernel has no room for it, it is looked at after each rest, as busy pipes are,
+        until there is room.
+
+        :raises OSError: the descriptor cannot be watched at all.
+        """
+        try:
+            self.add(pipe, reader)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self._readers[pipe] = reader
+            self._busy[pipe] = None
+            # Nothing else would call for it.
+            self._timed = True
+            self._timer.start(0.0)
+
+    def remove(self, pipe: int) -> None:
+        """Watch a pipe no more; to be called before it is closed, and as often as you like."""
+        if self._readers.pop(pipe, None) is None:
+            return
+        if pipe in self._busy:
+            del self._busy[pipe]
+        else:
+            self._pipes.unregister(pipe)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether no pipe is known to be filling fast."""
+        return not (self._busy or self._ready)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._reactor.removeReader(self)
+        self._gate.close()
+        self._timer.close()
+        self._pipes.close()
+
+    def fileno(self) -> int:
+        """See IReadDescriptor; -1 once closed."""
+        return -1 if self._gate.closed else self._gate.fileno()
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "pipes"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor; the reactor has ended."""
+
+    def doRead(self) -> None:
+        """See to the pipes that are ready, and rest if that was little."""
+        try:
+            self._see_to_pipes()
+        except Exception:  # noqa: BLE001 (Twisted never asks a reader again that raised)
+            self._logger.failure("watching the logs' pipes failed")
+
+    def _see_to_pipes(self) -> None:
+        if not self._ready:
+            self._ready.extend(self._busy)
+            self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))
+            if not self._ready:
+                self._watch_again()
+                return
+        now = time.monotonic()
+        elapsed = now - self._looked_at
+        self._looked_at = now
+        if elapsed > _SILENCE_SECONDS:
+            self._next_rest = _FIRST_REST_SECONDS
+        fullest = self._serve_ready()
+        rest = min(self._rest_seconds, self._next_rest)
+        if fullest:
+            rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
+        if self._ready or rest < _SHORTEST_REST_SECONDS:
+            self._next_rest = _FIRST_REST_SECONDS
+            self._watch_again()
+        else:
+            self._rest(rest)
+
+    def _serve_ready(self) -> float:
+        """See to the pipes that are ready, as far as this turn goes.
+
+        :returns: how full the fullest was, from 0 to 1; infinite if one has more than was taken.
+        """
+        ready, readers, busy = self._ready, self._readers, self._busy
+        left = _TURN_BYTES
+        fullest = 0.0
+        # Those with more than they gave, and how much that was; they come again after the others.
+        full: deque[tuple[int, int]] = deque()
+        while left > 0 and (ready or full):
+            pipe, before = (ready.popleft(), 0) if ready else full.popleft()
+            reader = readers.get(pipe)
+            if reader is None:
+                continue
+            try:
+                moved = reader.pipe_ready()
+            except Exception:  # noqa: BLE001 (no other pipe may suffer)
+                self._logger.failure("a log's pipe could not be served")
+                reader.pipe_failed()
+                continue
+            left -= moved
+            total = before + moved
+            if total < _LITTLE_BYTES:
+                if pipe in busy:
+                    self._calm(pipe)
+                continue
+            if pipe not in readers:
+                continue
+            if total >= _BUSY_BYTES and pipe not in busy:
+                busy[pipe] = None
+                self._pipes.unregister(pipe)
+            if moved >= PIECE_BYTES:
+                full.append((pipe, total))
+            else:
+                fullest = max(fullest, total / reader.capacity)
+            if moved >= _MUCH_BYTES:
+                self._between()
+        return math.inf if full else fullest
+
+    def _calm(self, pipe: int) -> None:
+        # Where the kernel has no room for it any more, it goes on being looked at as if busy.
+        with contextlib.suppress(OSError):
+            self._pipes.register(pipe, select.EPOLLIN)
+            del self._busy[pipe]
+
+    def _rest(self, seconds: float) -> None:
+        if not self._resting:
+            self._resting = True
+            self._gate.modify(self._pipes.fileno(), 0)
+        self._next_rest = 2 * seconds
+        self._timed = True
+        self._timer.start(seconds)
+
+    def _watch_again(self) -> None:
+        if self._resting:
+            self._resting = False
+            self._gate.modify(self._pipes.fileno(), select.EPOLLIN)
+        if self._busy:
+            # Nothing else would call for them.
+            self._timed = True
+            self._timer.start(0.0)
+        elif self._timed:
+            self._timed = False
+            self._timer.stop()

@@ -1,0 +1,322 @@
+"""One client's connection: a UNIX stream socket on the reactor, with descriptors in its answers.
+
+Twisted's own transport attaches a descriptor to whatever byte is sent next, and sends an answer
+only in the next turn of the reactor. Here an answer is sent at once when nothing waits before it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ParamSpec
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.handover.state import ConnectionState
+from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.sockets.outgoing import Outgoing, close_all
+from twisted_virtlog.sockets.request_budget import SMALL_BYTES, RequestBudget
+
+P = ParamSpec("P")
+
+_READ_BYTES = 65536
+
+#: A client that leaves so many bytes of its answers unread is not served until it reads.
+CONGESTED_BYTES = 256 * 1024
+
+#: Of answers that are gathered, so many bytes are sent at once.
+_GATHERED_BYTES = 32 * 1024
+
+_UCRED = struct.Struct("iII")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCredentials:
+    """Who is at the other end of a UNIX socket, as of its connect (SO_PEERCRED of unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_credentials(sock: socket.socket) -> PeerCredentials:
+    """Ask the kernel who connected."""
+    option = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return PeerCredentials(*_UCRED.unpack(option))
+
+
+@implementer(IConnection, IReadDescriptor, IWriteDescriptor)
+class Connection:
+    """See IConnection.
+
+    What only another event clears again is changed in one place each, together with what makes
+    that event come. Data waits, or the client is congested: the reactor calls when the socket has
+    room (:meth:`_watch_output`). Nothing is read: the conversation, the budget or the client says
+    when to read again (:meth:`_watch_input`).
+
+    :ivar congested: only :meth:`doWrite` ends it, so that the conversation is always told.
+    """
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        sock: socket.socket,
+        peer: PeerCredentials,
+        conversation: IConversation,
+        closed: Callable[[Connection], None],
+        budget: RequestBudget | None = None,
+    ) -> None:
+        """Take over a connected socket.
+
+        :param closed: called once, when the socket is closed.
+        :param budget: what the unfinished requests of all connections may hold; None for no limit.
+        """
+        self.peer = peer
+        self.congested = False
+        self.conversation = conversation
+        self._reactor = reactor
+        self._socket = sock
+        self._closed_call = closed
+        self._outgoing = Outgoing()
+        self._budget = budget
+        self._is_counted = False
+        self._wants_input = False
+        self._has_room = True
+        self._reading = False
+        self._writing = False
+        self._input_ended = False
+        self._closing = False
+        self._closed = False
+        self._gathering = False
+        sock.setblocking(False)
+
+    def start(self) -> None:
+        """Begin the conversation."""
+        self._tell(self.conversation.connection_made, self)
+        self.resume_reading()
+
+    def suspended(self) -> ConnectionState:
+        """Tell what the daemon's next image needs to go on with this client."""
+        # (which may send, so that the queue is looked at afterwards)
+        conversation = self.conversation.suspended()
+        return ConnectionState(conversation, self._outgoing.suspended(), self._closing)
+
+    def resume(self, state: ConnectionState) -> None:
+        """Go on as the daemon's former image did, in place of :meth:`start`."""
+        self._outgoing = Outgoing.resumed(state.queued)
+        self._input_ended = state.conversation.input_ended
+        self._closing = state.closing
+        self._tell(self.conversation.resume, state.conversation)
+        self._tell(self.conversation.connection_made, self)
+        if not self._closed and (self._outgoing or self._closing):
+            self._send_queued()
+        if not (self._closed or self._closing):
+            self.resume_reading()
+            self.release()
+
+    def release(self) -> None:
+        """Let the conversation go on after its :meth:`IConversation.hold`."""
+        self._tell(self.conversation.release)
+
+    def finish(self) -> None:
+        """Let the conversation end: the daemon stops."""
+        if not self._closed:
+            self._tell(self.conversation.finish)
+
+    # IConnection.
+
+    def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
+        """See IConnection."""
+        if self._closed:
+            close_all(descriptors)
+            return
+        if not (descriptors or self._outgoing or self._gathering):
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.abort()
+                return
+            if sent == len(data):
+                return
+            # (what may be megabytes is not copied)
+            data = memoryview(data)[sent:]
+        self._outgoing.add(data, descriptors)
+        if self._gathering:
+            if self._outgoing.size >= _GATHERED_BYTES:
+                self._send_queued()
+        elif self._writing:
+            self._watch_output()
+        else:
+            self._send_queued()
+
+    def gather(self) -> None:
+        """See IConnection."""
+        self._gathering = True
+
+    def flush(self) -> None:
+        """See IConnection."""
+        self._gathering = False
+        if self._outgoing and not self._writing:
+            self._send_queued()
+
+    def pause_reading(self) -> None:
+        """See IConnection."""
+        self._wants_input = False
+        self._watch_input()
+
+    def resume_reading(self) -> None:
+        """See IConnection."""
+        self._wants_input = True
+        if self._budget is not None and not self._closed:
+            held = self.conversation.held_bytes
+            if self._is_counted or held > SMALL_BYTES:
+                self._is_counted = held > SMALL_BYTES
+                self._has_room = self._budget.update(self, held)
+        self._watch_input()
+
+    def close_when_sent(self) -> None:
+        """See IConnection."""
+        self._closing = True
+        self.pause_reading()
+        if not self._outgoing:
+            self.abort()
+
+    def abort(self) -> None:
+        """See IConnection."""
+        if self._closed:
+            return
+        self._closed = True
+        self.congested = False
+        self._outgoing.close()
+        self._watch_output()
+        self._watch_input()
+        self._socket.close()
+        self._tell(self.conversation.connection_lost)
+        if self._budget is not None:
+            self._budget.remove(self)
+        self._closed_call(self)
+
+    # Holder.
+
+    @property
+    def waits_for_client(self) -> bool:
+        """See Holder."""
+        return not self.conversation.waiting
+
+    def room_made(self) -> None:
+        """See Holder."""
+        self._has_room = True
+        self._watch_input()
+
+    def disconnect(self, reason: str) -> None:
+        """See Holder."""
+        self._logger.warn(
+            "the client with pid {pid}, uid {uid} is disconnected: {reason}",
+            pid=self.peer.pid,
+            uid=self.peer.uid,
+            reason=reason,
+        )
+        self.abort()
+
+    # The reactor's side.
+
+    def fileno(self) -> int:
+        """See IReadDescriptor; -1 once closed."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return "connection"
+
+    def doRead(self) -> None:
+        """Take what the client sent."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.abort()
+            return
+        if data:
+            self._tell(self.conversation.data_received, data)
+        else:
+            # A half-close: the client may still read what it asked for.
+            self._input_ended = True
+            self._watch_input()
+            self._tell(self.conversation.input_ended)
+
+    def doWrite(self) -> None:
+        """Send on what waits."""
+        self._send_queued()
+        if self.congested and self._outgoing.size < CONGESTED_BYTES // 2:
+            self.congested = False
+            self._watch_output()
+            self._tell(self.conversation.output_drained)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor: the reactor saw that the client is gone."""
+        self.abort()
+
+    def _send_queued(self) -> None:
+        try:
+            all_sent = self._outgoing.send(self._socket)
+        except OSError:
+            self.abort()
+            return
+        if all_sent and self._closing:
+            self.abort()
+        else:
+            self._watch_output()
+
+    def _watch_output(self) -> None:
+        """Let the reactor say when the socket has room, as long as anything depends on that."""
+        # Noted here, not when the socket takes more: a client that never reads may let it stay
+        # full. A client that has read all since is congested until the reactor's next turn.
+        if self._outgoing.size >= CONGESTED_BYTES:
+            self.congested = True
+        wanted = self.congested or bool(self._outgoing)
+        if wanted != self._writing:
+            change = self._reactor.addWriter if wanted else self._reactor.removeWriter
+            self._writing = self._changed(change, wanted)
+
+    def _watch_input(self) -> None:
+        """Let the reactor say when the client sent something, unless somebody is against it."""
+        wanted = self._wants_input and self._has_room
+        wanted = wanted and not (self._closing or self._closed or self._input_ended)
+        if wanted != self._reading:
+            change = self._reactor.addReader if wanted else self._reactor.removeReader
+            self._reading = self._changed(change, wanted)
+
+    def _changed(self, change: Callable[[Connection], None], wanted: bool) -> bool:
+        """Change what the reactor watches; where it refuses, this connection is closed."""
+        try:
+            change(self)
+        except OSError as error:
+            # As at the limit max_user_watches of epoll(7).
+            self._logger.error(
+                "the client with pid {pid}, uid {uid} cannot be served and is disconnected:"
+                " {error}",
+                pid=self.peer.pid,
+                uid=self.peer.uid,
+                error=error,
+            )
+            self.abort()
+            return False
+        return wanted
+
+    def _tell(self, event: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell the conversation of an event; if it fails, this connection is closed."""
+        try:
+            event(*args, **kwargs)
+        except Exception:  # noqa: BLE001 (nobody else's connection may suffer)
+            self._logger.failure("a connection failed and is closed")
+            self.abort()

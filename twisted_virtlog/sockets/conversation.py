@@ -1,0 +1,190 @@
+"""What both protocols share: requests handled one at a time, answered in order, never piled up."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.handover.state import Suspended
+from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.sockets.outgoing import close_all
+
+
+@implementer(IConnection)
+class _Gone:
+    """In the place of a connection that is gone, which an answer that comes late is given to.
+
+    A conversation that kept the connection would be kept by it in turn, with all that the client
+    sent, until Python looks for such circles.
+    """
+
+    congested = False
+
+    def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
+        """See IConnection."""
+        close_all(descriptors)
+
+    def _do_nothing(self) -> None:
+        """See IConnection."""
+
+    gather = flush = pause_reading = resume_reading = close_when_sent = abort = _do_nothing
+
+
+_GONE = _Gone()
+
+
+@implementer(IConversation)
+class Conversation(ABC):
+    """Carries one client's requests out in the order sent, the next one after the last is answered.
+
+    A subclass has a decoder that it is fed in :meth:`feed`, and :meth:`handle_next`, which takes
+    one request out of the decoder, carries it out and sends its answer. While a request waits for
+    a Deferred, or while the client does not read its answers, nothing more is read from the
+    client, so what is held for one is bounded by its decoder's limit.
+    """
+
+    connection: IConnection
+    _logger = Logger()
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._running = False
+        self._input_ended = False
+        self._closed = False
+        self._held = False
+
+    @property
+    def waiting(self) -> bool:
+        """See IConversation."""
+        return self._waiting
+
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """See IConversation; the memory that the decoder takes, and what it is the decoder of."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Drop what the decoder holds."""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> None:
+        """Give bytes to the decoder; raise nothing, whatever they are."""
+
+    @abstractmethod
+    def handle_next(self) -> bool | Deferred[None]:
+        """Carry out one request.
+
+        :returns: False if the decoder holds no complete request, True if one was carried out and
+            its answer given to the connection, or a Deferred that fires when that is done. One
+            that fails, as an exception, costs the connection.
+        """
+
+    def connection_made(self, connection: IConnection) -> None:
+        """See IConversation."""
+        self.connection = connection
+
+    def data_received(self, data: bytes) -> None:
+        """See IConversation."""
+        self.feed(data)
+        self.proceed()
+
+    def input_ended(self) -> None:
+        """See IConversation."""
+        self._input_ended = True
+        self.proceed()
+
+    def output_drained(self) -> None:
+        """See IConversation."""
+        self.proceed()
+
+    def connection_lost(self) -> None:
+        """See IConversation."""
+        self._closed = True
+        self.connection = _GONE
+        self.discard()
+
+    def finish(self) -> None:
+        """See IConversation."""
+        self._closed = True
+        if not self._waiting:
+            self.connection.close_when_sent()
+
+    def hold(self) -> None:
+        """See IConversation."""
+        self._held = True
+
+    def release(self) -> None:
+        """See IConversation."""
+        self._held = False
+        self.proceed()
+
+    def suspended(self) -> Suspended:
+        """See IConversation; a subclass adds what its decoder holds."""
+        return Suspended(input_ended=self._input_ended, closed=self._closed)
+
+    def resume(self, state: Suspended) -> None:
+        """See IConversation; a subclass restores its decoder."""
+        self._input_ended = state.input_ended
+        self._closed = state.closed
+
+    def close(self) -> None:
+        """Take no more requests and close once all answers are sent."""
+        self._closed = True
+        self.connection.close_when_sent()
+
+    def proceed(self) -> None:
+        """Carry out requests until there is none, one waits, or the client must read first."""
+        if self._running or self._waiting or self._held:
+            return
+        self._running = True
+        gathering = False
+        try:
+            while not self._closed and not self.connection.congested:
+                answered = self.handle_next()
+                if answered is False:
+                    if self._input_ended:
+                        self.close()
+                    break
+                if answered is not True and not self._answered_already(answered):
+                    return
+                # The first answer leaves at once; those to requests that came with it, together.
+                if not gathering:
+                    gathering = True
+                    self.connection.gather()
+        finally:
+            self._running = False
+            if gathering:
+                self.connection.flush()
+        # (pause and resume are cheap when they change nothing)
+        if self.connection.congested:
+            self.connection.pause_reading()
+        else:
+            self.connection.resume_reading()
+
+    def _answered_already(self, later: Deferred[None]) -> bool:
+        """Wait for a request's answer; tell whether it was there already."""
+        self._waiting = True
+        later.addCallback(self._answered).addErrback(self._failed)
+        if self._waiting:
+            self.connection.pause_reading()
+        return not self._waiting
+
+    def _answered(self, _: None) -> None:
+        self._waiting = False
+        if self._closed:
+            self.connection.close_when_sent()
+        else:
+            self.proceed()
+
+    def _failed(self, failure: Failure) -> None:
+        """Close: nobody foresaw this, and the client must not wait for ever for its answer."""
+        self._waiting = False
+        self._closed = True
+        self._logger.failure("a request failed and its connection is closed", failure=failure)
+        self.connection.abort()

@@ -1,0 +1,248 @@
+"""A listening socket on the reactor: accepts clients for a server while that has room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IReactorFDSet,
+    IReadDescriptor,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.handover.state import SocketState
+from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.sockets.binding import BACKLOG, ListenError, bind, file_of
+from twisted_virtlog.sockets.server import Server
+
+#: So many clients are accepted in one turn of the reactor.
+_ACCEPTS_PER_TURN = 16
+
+#: Without descriptors left, accepting pauses for so long.
+_PAUSE_SECONDS = 1.0
+
+
+@implementer(IListeningPort, IReadDescriptor)
+class Listener:
+    """Accepts clients on one socket."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        clock: Clock,
+        sock: socket.socket,
+        bound: str | None,
+        server: Server,
+    ) -> None:
+        """Take over a listening socket.
+
+        :param bound: the path that was bound for it and is removed with it; None if the socket was
+            handed over.
+        """
+        self.server = server
+        self._reactor = reactor
+        self._clock = clock
+        self._socket = sock
+        self._bound = bound
+        self._path = bound or _path_of(sock)
+        self._file = file_of(self._path) if self._path else None
+        self._rights = _rights_of(self._path) if self._path else None
+        self._complaint = ""
+        self._accepting = False
+        self._pause: IDelayedCall | None = None
+        sock.setblocking(False)
+        server.add_entrance(self)
+
+    @classmethod
+    def resumed(
+        cls, reactor: IReactorFDSet, clock: Clock, state: SocketState, server: Server
+    ) -> Listener:
+        """Listen on, as the daemon's former image did.
+
+        :raises OSError: its descriptor is no socket.
+        """
+        sock = socket.socket(fileno=state.descriptor)
+        # (the process may leave the directory in which a relative path has its meaning)
+        bound = os.path.abspath(sock.getsockname()) if state.bound else None
+        listener = cls(reactor, clock, sock, bound, server)
+        listener._file = state.file or listener._file
+        # A former release let fewer clients wait.
+        with suppress(OSError):
+            sock.listen(BACKLOG)
+        listener.open_or_shut()
+        return listener
+
+    def suspended(self) -> SocketState:
+        """Tell what the daemon's next image needs to listen on."""
+        bound = self._bound is not None
+        return SocketState(self.fileno(), bound=bound, file=self._file if bound else None)
+
+    def bind_again(self) -> None:
+        """Listen at the path anew if the socket's file was removed, as by who cleans up /run.
+
+        Clients who wait on the socket that had it are let in. What cannot be mended is told once:
+        a socket that was handed over is its manager's, and at the path of one that is ours there
+        may be another daemon's.
+        """
+        path = self._path
+        if path is None or self._socket.fileno() == -1:
+            return
+        present = file_of(path)
+        if present is not None and present == self._file:
+            self._complaint = ""
+        elif self._bound is None:
+            self._complain(
+                f"the file {path} of a socket that was handed over is gone, so that nobody can"
+                " connect; its manager makes it anew, as by systemctl restart of its socket unit"
+            )
+        else:
+            try:
+                self._take_path(path)
+            except (ListenError, OSError) as error:
+                self._complain(f"the socket's file is gone, and {error}")
+            else:
+                self._complaint = ""
+                self._logger.warn(
+                    "{server}: the file {path} of the socket was gone; it was made again",
+                    server=self.server.name,
+                    path=path,
+                )
+
+    def _take_path(self, path: str) -> None:
+        mode, group = self._rights or (0o600, -1)
+        parent = os.path.dirname(path)
+        if not os.path.isdir(parent):
+            os.makedirs(parent, 0o700 if os.geteuid() else 0o755)
+        sock = bind(path, mode, group if mode & 0o077 else None)
+        sock.setblocking(False)
+        self._stop_accepting()
+        if not self.server.lets_nobody_in:
+            with suppress(OSError):
+                while True:
+                    self.server.admit(self._reactor, self._socket.accept()[0])
+        self._socket.close()
+        self._socket = sock
+        self._file = file_of(path)
+        self.open_or_shut()
+
+    def _complain(self, complaint: str) -> None:
+        if complaint != self._complaint:
+            self._complaint = complaint
+            self._logger.error(
+                "{server}: {complaint}", server=self.server.name, complaint=complaint
+            )
+
+    # IListeningPort.
+
+    def startListening(self) -> None:
+        """See IListeningPort."""
+        if self.server.lets_nobody_in:
+            return
+        self._reactor.addReader(self)
+        self._accepting = True
+
+    def stopListening(self) -> Deferred[None]:
+        """See IListeningPort: accept no more and remove the socket, unless it was handed over."""
+        if self._socket.fileno() != -1:
+            self._stop_accepting()
+            if self._pause is not None:
+                self._pause.cancel()
+            if self._bound and file_of(self._bound) == self._file:
+                with suppress(OSError):
+                    os.unlink(self._bound)
+            self._socket.close()
+        return succeed(None)
+
+    def getHost(self) -> UNIXAddress:
+        """See IListeningPort."""
+        return UNIXAddress(self._socket.getsockname())
+
+    # Entrance.
+
+    def open_or_shut(self) -> None:
+        """See Entrance."""
+        if self._socket.fileno() == -1 or self._pause is not None:
+            return
+        if self.server.full:
+            self._stop_accepting()
+        elif not self._accepting:
+            try:
+                self.startListening()
+            except OSError as error:
+                # As at the limit max_user_watches of epoll(7).
+                self._rest(error)
+
+    # The reactor's side.
+
+    def fileno(self) -> int:
+        """See IReadDescriptor; -1 once closed."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """See IReadDescriptor."""
+        return self.server.name
+
+    def doRead(self) -> None:
+        """Accept those who wait."""
+        for _ in range(_ACCEPTS_PER_TURN):
+            if not self._accepting:
+                return
+            try:
+                sock, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ECONNABORTED:
+                    self._rest(error)
+                    return
+            else:
+                self.server.admit(self._reactor, sock)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IReadDescriptor: reading failed in a way that nobody foresaw, or the reactor ended.
+
+        Were this socket given up, nobody could connect any more.
+        """
+        if self._socket.fileno() != -1 and self._pause is None:
+            self._rest(reason.value)
+
+    def _rest(self, error: BaseException | None) -> None:
+        """Wait for descriptors; without a rest the reactor would call again at once, for ever."""
+        self._logger.error("{server}: cannot accept: {error}", server=self.server.name, error=error)
+        self._stop_accepting()
+        self._pause = self._clock.callLater(_PAUSE_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        self._pause = None
+        self.open_or_shut()
+
+    def _stop_accepting(self) -> None:
+        self._accepting = False
+        self._reactor.removeReader(self)
+
+
+def _path_of(sock: socket.socket) -> str | None:
+    """Return the path of a socket's file; None if it has none, as one of abstract name."""
+    name = sock.getsockname()
+    return name if isinstance(name, str) and os.path.isabs(name) else None
+
+
+def _rights_of(path: str) -> tuple[int, int] | None:
+    """Return a file's permissions and group; None if there is no such file."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return stat.S_IMODE(status.st_mode), status.st_gid

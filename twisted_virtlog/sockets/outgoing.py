@@ -1,0 +1,117 @@
+"""The bytes and descriptors that wait to be sent to one client, in order."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice, takewhile
+
+from twisted_virtlog.handover.state import Queued
+
+#: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
+_MOST_DESCRIPTORS = 253
+
+#: So many plain messages are sent by one call, which takes 1024 at most (IOV_MAX).
+_TOGETHER = 256
+
+
+class Outgoing:
+    """A queue of messages over a socket that does not block.
+
+    A message is bytes, perhaps with descriptors, which are attached to its first byte. Bytes with
+    descriptors are sent by a call of their own, never with other messages: libvirt's client reads
+    a frame with a plain read and each descriptor with a one-byte message after it, and would lose
+    a descriptor that comes with anything else.
+
+    :ivar size: bytes that wait.
+    """
+
+    def __init__(self) -> None:
+        self._messages: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._messages)
+
+    @classmethod
+    def resumed(cls, messages: Sequence[Queued]) -> Outgoing:
+        """Go on with a queue of the daemon's former image."""
+        outgoing = cls()
+        for message in messages:
+            outgoing.add(message.data, message.descriptors)
+        return outgoing
+
+    def suspended(self) -> tuple[Queued, ...]:
+        """Tell what the daemon's next image needs to go on with the queue."""
+        return tuple(Queued(bytes(data), descriptors) for data, descriptors in self._messages)
+
+    def add(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
+        """Queue a message and take its descriptors over.
+
+        :param descriptors: at most 253 for each byte.
+        """
+        view = memoryview(data)
+        self.size += len(data)
+        while len(descriptors) > _MOST_DESCRIPTORS and len(view) > 1:
+            self._messages.append((view[:1], tuple(descriptors[:_MOST_DESCRIPTORS])))
+            view, descriptors = view[1:], descriptors[_MOST_DESCRIPTORS:]
+        self._messages.append((view, tuple(descriptors)))
+
+    def send(self, sock: socket.socket) -> bool:
+        """Send as much as the socket takes, and close the descriptors that were sent.
+
+        :returns: whether all was sent.
+        :raises OSError: the client is gone.
+        """
+        try:
+            while self._messages:
+                self._send_first(sock)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drop all that waits and close its descriptors."""
+        for _, descriptors in self._messages:
+            close_all(descriptors)
+        self._messages.clear()
+        self.size = 0
+
+    def _send_first(self, sock: socket.socket) -> None:
+        data, descriptors = self._messages[0]
+        if not descriptors and len(self._messages) > 1:
+            self._send_together(sock)
+            return
+        if descriptors:
+            sent = socket.send_fds(sock, [data], descriptors)
+            close_all(descriptors)
+        else:
+            sent = sock.send(data)
+        self.size -= sent
+        if sent == len(data):
+            self._messages.popleft()
+        else:
+            self._messages[0] = (data[sent:], ())
+
+    def _send_together(self, sock: socket.socket) -> None:
+        """Send the plain messages at the head, up to a number, without a copy of them."""
+        plain = takewhile(lambda message: not message[1], islice(self._messages, _TOGETHER))
+        views = [view for view, _ in plain]
+        sent = sock.sendmsg(views)
+        self.size -= sent
+        for view in views:
+            if sent < len(view):
+                self._messages[0] = (view[sent:], ())
+                break
+            sent -= len(view)
+            self._messages.popleft()
+
+
+def close_all(descriptors: Sequence[int]) -> None:
+    """Close descriptors, whatever their state."""
+    for descriptor in descriptors:
+        with suppress(OSError):
+            os.close(descriptor)

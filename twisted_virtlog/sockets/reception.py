@@ -1,0 +1,171 @@
+"""Where clients come in: servers, their listening sockets, and what a hand-over asks of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.logger import Logger
+
+from twisted_virtlog.handover.state import DaemonState, ServerState, ServiceState
+from twisted_virtlog.loop.client_sockets import EventSet
+from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.sockets.binding import ListenError
+from twisted_virtlog.sockets.connection import Connection
+from twisted_virtlog.sockets.endpoints import adopt, listen
+from twisted_virtlog.sockets.listener import Listener
+from twisted_virtlog.sockets.outgoing import close_all
+from twisted_virtlog.sockets.server import Server
+
+
+class Reception:
+    """See the module.
+
+    :ivar servers: those that are served.
+    """
+
+    _logger = Logger()
+
+    def __init__(self, reactor: IReactorFDSet, clock: Clock, calm: Callable[[], bool]) -> None:
+        """Serve nobody yet.
+
+        :param calm: see :class:`EventSet`.
+        """
+        self.servers: list[Server] = []
+        self._events = EventSet(reactor, calm)
+        self._clock = clock
+        self._listeners: list[Listener] = []
+
+    def serve_ready(self) -> None:
+        """See to clients who wait for the reactor, in the middle of its turn."""
+        self._events.serve_ready()
+
+    def listen(self, endpoint: str, server: Server, required: bool) -> None:
+        """Listen at an endpoint.
+
+        :param required: otherwise a failure is only told.
+        :raises ListenError: the socket cannot be had.
+        """
+        try:
+            listener = listen(self._events, self._clock, endpoint, server)
+        except ListenError as error:
+            if required:
+                raise
+            self._logger.error("{error}", error=error)
+            return
+        self.servers.append(server)
+        self._listeners.append(listener)
+        self._logger.info(
+            "{server}: listening on {endpoint}", server=server.name, endpoint=endpoint
+        )
+
+    def listen_on(self, descriptors: Sequence[int], server: Server) -> None:
+        """Listen on sockets that a service manager handed over.
+
+        :raises ListenError: one is no UNIX socket, or cannot be listened on.
+        """
+        for descriptor in descriptors:
+            try:
+                self._listeners.append(adopt(self._events, self._clock, descriptor, server))
+            except OSError as error:
+                raise ListenError(
+                    f"{server.name}: descriptor {descriptor} was handed over and cannot be"
+                    f" listened on: {error.strerror}"
+                ) from error
+            os.close(descriptor)
+        self.servers.append(server)
+        self._logger.info(
+            "{server}: listening on sockets that were handed over", server=server.name
+        )
+
+    def bind_again(self) -> None:
+        """Listen anew at the paths of sockets whose files were removed; see Listener."""
+        for listener in self._listeners:
+            listener.bind_again()
+
+    def count(self) -> int:
+        """Tell how many clients are connected."""
+        return sum(len(server.clients) for server in self.servers)
+
+    def idle_since(self) -> float | None:
+        """Tell since when, on CLOCK_MONOTONIC, nobody is connected; None if somebody is."""
+        times = [server.idle_since for server in self.servers]
+        known = [time for time in times if time is not None]
+        return max(known, default=0.0) if len(known) == len(times) else None
+
+    # The end.
+
+    def stop_listening(self) -> None:
+        """Accept no more."""
+        for listener in self._listeners:
+            listener.stopListening()
+
+    def finish(self) -> Deferred[list[tuple[bool, None]]]:
+        """Answer what is in progress, and close all connections."""
+        return DeferredList([server.finish(self._clock) for server in self.servers])
+
+    def close(self) -> None:
+        """Watch nobody any more."""
+        self._events.close()
+        self._listeners.clear()
+        self.servers.clear()
+
+    # A hand-over; see VirtlogService.
+
+    def hold(self) -> None:
+        """Take no more requests and clients; requests in progress go on."""
+        self._events.hold()
+        for connection in self._connections():
+            connection.conversation.hold()
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`."""
+        self._events.release()
+        for connection in self._connections():
+            connection.release()
+
+    def waiting(self) -> int:
+        """Tell how many requests are in progress, whose answers come later."""
+        return sum(connection.conversation.waiting for connection in self._connections())
+
+    def suspended(self) -> dict[str, ServerState]:
+        """Tell what the next image needs of each server."""
+        return {server.name: self._suspended(server) for server in self.servers}
+
+    def resume(self, state: DaemonState, servers: Sequence[Server]) -> None:
+        """Go on with the former image's sockets and clients, as far as can be.
+
+        :param servers: those that are to be served now; of others, clients are disconnected.
+        """
+        for server in servers:
+            former = state.servers.get(server.name)
+            if former is not None and former.sockets:
+                self._resume(server, former)
+        served = {server.name for server in self.servers}
+        for name in state.servers.keys() - served:
+            self._logger.warn("{name}: no longer served; its clients are disconnected", name=name)
+            close_all(state.servers[name].descriptors())
+
+    def _resume(self, server: Server, former: ServerState) -> None:
+        for one in former.sockets:
+            try:
+                self._listeners.append(Listener.resumed(self._events, self._clock, one, server))
+            except OSError as error:
+                self._logger.error(
+                    "{server}: a socket cannot be taken over: {error}",
+                    server=server.name,
+                    error=error,
+                )
+                close_all([one.descriptor])
+        self.servers.append(server)
+        server.resume(self._events, former)
+
+    def _suspended(self, server: Server) -> ServerState:
+        sockets = tuple(one.suspended() for one in self._listeners if one.server is server)
+        return msgspec.structs.replace(server.suspended(), services=(ServiceState(sockets),))
+
+    def _connections(self) -> list[Connection]:
+        return [client.connection for server in self.servers for client in server.clients.values()]
