@@ -290,7 +290,7 @@ def _full(scene: Scene) -> _Outcomes:
 
 
 @_listed(
-    "A file removed from outside is made anew",
+    "A file removed from outside is made again",
     [Place(0, 20), {}],
     [Place(1, 10), {"a": b"b" * 10}],
 )
@@ -303,7 +303,7 @@ def _removed(scene: Scene) -> _Outcomes:
 
 
 @_listed(
-    "A file changed from outside is measured anew",
+    "A file changed from outside is measured again",
     [Place(0, 15), Place(1, 15), {"cut": b"b" * 5, "grown": b"a" * 10 + b"other" + b"b" * 5}],
     [Place(0, 5), Place(1, 20), {"cut": b"b" * 5, "grown": b"a" * 10 + b"other" + b"b" * 5}],
 )
