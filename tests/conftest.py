@@ -22,6 +22,8 @@ _PROGRAMS = {
     "libvirt": ("libvirtd", "virtlogd", "virsh", "virt-admin", "qemu-system-x86_64"),
     "qemu": ("qemu-system-x86_64",),
     "socat": ("socat",),
+    "curl": ("curl",),
+    "jq": ("jq",),
 }
 
 settings.register_profile(

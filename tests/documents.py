@@ -1,29 +1,43 @@
-"""Finds the commands that README.md and doc/*.md show, each with its prompt and what it prints."""
+"""Finds the commands that README.md and doc/*.md show, each with its prompt and what it prints.
+
+They stand in blocks of the language ``console``, where ``$ `` is an ordinary user's prompt, ``# ``
+root's, and all else is what a command prints; there are no comments of their own.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 DOCUMENTS = (CHECKOUT / "README.md", *sorted((CHECKOUT / "doc").glob("*.md")))
 
+CONSOLE = "console"
+
 _HEADING = re.compile(r"#+ (.*)")
-_PROMPT = re.compile(r"(\s*)([$#]) (\S.*)")
-#: In a block, "# " is root's prompt before one of these, and begins a comment before anything else.
-_PROGRAMS = (
-    "/opt/",
-    "apt-get ",
-    "dpkg-divert ",
-    "ln ",
-    "python3 ",
-    "rm ",
-    "systemctl ",
-    "virtlogctl ",
-)
+_FENCE = re.compile(r"( *)(?:```|~~~)(.*)")
+_INDENTED = " " * 4
+_PROMPT = re.compile(r"([$#]) (\S.*)")
 _GOES_ON = ("|", "\\", "&&")
+_SHELL = ("sh", "shell", "bash", "shell-session")
+_NO_LANGUAGE = ("", "text")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code.
+
+    :ivar section: the heading above it.
+    :ivar language: what stands behind its fence, or nothing.
+    :ivar lines: without the indentation of the block.
+    """
+
+    document: str
+    section: str
+    language: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,32 +57,74 @@ class Command:
     output: tuple[str, ...]
 
 
-def commands(document: Path) -> Iterator[Command]:
-    """Yield the commands of a document in their order."""
+def blocks(document: Path) -> Iterator[Block]:
+    """Yield the blocks of a document, those behind fences and those that are indented."""
     lines = document.read_text().splitlines()
-    section, fenced, at = "", False, 0
+    section, at = "", 0
     while at < len(lines):
         line = lines[at]
-        at += 1
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
-        elif not fenced and (heading := _HEADING.fullmatch(line)):
+        begin = at = at + 1
+        if fence := _FENCE.fullmatch(line):
+            indent, language = fence[1], fence[2]
+            while not _FENCE.fullmatch(lines[at]):
+                at += 1
+            inside = [one.removeprefix(indent) for one in lines[begin:at]]
+            yield Block(document.name, section, language, tuple(inside))
+            at += 1
+        elif heading := _HEADING.fullmatch(line):
             section = heading[1]
-        elif (match := _PROMPT.fullmatch(line)) and (fenced or len(match[1]) >= 4):
-            indent, prompt, text = match[1], match[2], match[3]
-            if prompt == "#" and not text.startswith(_PROGRAMS):
-                continue
-            while text.endswith(_GOES_ON):
-                text += "\n" + lines[at].strip()
+        elif not line and lines[at : at + 1] and lines[at].startswith(_INDENTED):
+            while at < len(lines) and (not lines[at] or lines[at].startswith(_INDENTED)):
                 at += 1
-            output = []
-            while at < len(lines) and _is_output(lines[at], indent):
-                output.append(lines[at][len(indent) :])
-                at += 1
-            yield Command(document.name, section, prompt, text, tuple(output))
+            inside = trimmed([one.strip() for one in lines[begin:at]])
+            yield Block(document.name, section, "", tuple(inside))
 
 
-def _is_output(line: str, indent: str) -> bool:
-    if not line.startswith(indent) or not line.strip() or line.lstrip().startswith("```"):
-        return False
-    return _PROMPT.fullmatch(line) is None
+def commands(document: Path) -> Iterator[Command]:
+    """Yield the commands of a document in their order."""
+    for block in blocks(document):
+        if block.language == CONSOLE:
+            yield from _typed(block)
+
+
+def _typed(block: Block) -> Iterator[Command]:
+    lines = list(block.lines)
+    while lines:
+        match = _PROMPT.fullmatch(lines.pop(0))
+        assert match, f"{block.document}: a block of {CONSOLE} begins without a prompt: {block}"
+        prompt, text = match[1], match[2]
+        while text.endswith(_GOES_ON):
+            text += "\n" + lines.pop(0).strip()
+        output = []
+        while lines and not _PROMPT.fullmatch(lines[0]):
+            output.append(lines.pop(0))
+        yield Command(block.document, block.section, prompt, text, tuple(trimmed(output)))
+
+
+def unprompted(block: Block, programs: Iterable[str]) -> list[str]:
+    """Give the lines of a block that look like commands, where :func:`commands` does not see them.
+
+    :param programs: names of programs.
+    """
+    known = set(programs)
+    if block.language == CONSOLE:
+        return [line for one in _typed(block) for line in one.output if program(line) in known]
+    if block.language in _SHELL:
+        return [line for line in block.lines if line]
+    if block.language in _NO_LANGUAGE:
+        return [one for one in block.lines if _PROMPT.fullmatch(one) or program(one) in known]
+    return []
+
+
+def program(text: str) -> str:
+    """Name the program that a line of the shell runs first."""
+    words = [word for word in text.split() if not re.match(r"\w+=", word)]
+    return Path(words[0]).name if words else ""
+
+
+def trimmed(lines: Sequence[str]) -> list[str]:
+    """Leave out empty lines at the end."""
+    kept = list(lines)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept

@@ -6,53 +6,151 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from bench.daemon import running
-from tests.documents import CHECKOUT, DOCUMENTS, Command, commands
+from tests import documented
+from tests.documents import (
+    CHECKOUT,
+    CONSOLE,
+    DOCUMENTS,
+    Block,
+    Command,
+    blocks,
+    commands,
+    program,
+    trimmed,
+    unprompted,
+)
 
-#: What is run elsewhere, or cannot be run in a test, and why.
-ELSEWHERE = {
-    ("README.md", "Five minutes", "make run"): ".ci/run does, as an ordinary user",
-    ("README.md", "The promise", "make stress"): "takes many minutes; test_daemon.py runs a part",
-    ("README.md", "Use it under libvirt", "*"): "tests/systemd/test_systemd.py runs them",
-    (
-        "handover.md",
-        "*",
-        "*",
-    ): "test_systemd.py runs the switch; a downgrade needs the release before",
-    ("client.md", "With Twisted", "*"): "tests/client/test_documentation.py runs its program",
-    ("systemd.md", "*", "*"): "tests/systemd/test_systemd.py runs them",
-    ("jsonrpc.md", "*", "*"): "tried by hand; test_documentation.py compares names",
-    (
-        "libvirt.md",
-        "*",
-        "*",
-    ): "needs a guest; tests/stack/test_stack.py starts one",
-}
+#: Programs that a document may come to speak of, beside those that it does.
+_PROGRAMS = (
+    *("apt", "apt-get", "bash", "cd", "cp", "export", "journalctl", "kill", "mv", "nc", "pip"),
+    *("ps", "python", "qemu-system-x86_64", "service", "sh", "socat", "sudo", "twist", "twistd"),
+    *("twisted-virtlogd", "umount", "virtlogd"),
+)
 
-_FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)")
+#: The sections, or whole documents, whose commands are run here.
+HERE = (
+    ("README.md", "Five minutes"),
+    ("client.md", "With Twisted"),
+    ("handover.md", "SIGUSR1: the next image takes over"),
+    ("jsonrpc.md", None),
+)
+
 _POSITION = re.compile(r"[0-9]+:3:h1\.[\w-]+")
 
 
-def _elsewhere(command: Command) -> bool:
-    return any(
-        document == command.document
-        and section in ("*", command.section)
-        and text in ("*", command.text)
-        for document, section, text in ELSEWHERE
-    )
+def _path(document: str) -> Path:
+    (path,) = (one for one in DOCUMENTS if one.name == document)
+    return path
+
+
+def _here(document: str, section: str | None) -> list[Command]:
+    """Give the commands that are run here: those that have no row in documented.py."""
+    others = documented.rows()
+    found = [
+        one
+        for one in commands(_path(document))
+        if section in (None, one.section) and documented.row(one) not in others
+    ]
+    assert found
+    return found
 
 
 def test_every_command_is_run_or_named() -> None:
-    """A command in a document without a row in the table above is one that is run here."""
-    found = [command for document in DOCUMENTS for command in commands(document)]
-    assert len(found) > 30
-    unknown = [one for one in found if one.section != "Five minutes" and not _elsewhere(one)]
-    assert unknown == []
+    """A command that is not run here has a row in documented.py, which has no row too many."""
+    found = {documented.row(one) for document in DOCUMENTS for one in commands(document)}
+    here = {documented.row(one) for place in HERE for one in _here(*place)}
+    assert len(found) > 80
+    assert found - here - documented.rows() == set()
+    assert documented.rows() - found == set()
+
+
+def test_every_command_has_a_prompt() -> None:
+    """No block but those that are looked into has a line that seems to be a command."""
+    known = {*_PROGRAMS, *(program(one.text) for path in DOCUMENTS for one in commands(path))}
+    every = [block for document in DOCUMENTS for block in blocks(document)]
+    assert len(every) > 70
+    suspicious = [(block.document, one) for block in every for one in unprompted(block, known)]
+    # This is no command, but says how one is made up.
+    synopsis = (
+        "twistd --pidfile= -n virtlogd [--config FILE] [--jsonrpc ENDPOINT] [--jsonrpc-ro ENDPOINT]"
+    )
+    assert suspicious == [("operations.md", synopsis)]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("", "make run"),
+        ("", "$ make run"),
+        ("", "# anything at all"),
+        ("text", "KEY=value /usr/bin/make run"),
+        ("sh", "anything at all"),
+        ("console", "make run"),
+    ],
+)
+def test_a_command_without_a_prompt_is_seen(language: str, line: str) -> None:
+    """Whatever kind of block it stands in."""
+    lines = ("$ true", line) if language == CONSOLE else (line,)
+    assert unprompted(Block("a.md", "", language, lines), ["make"]) == [line]
+
+
+def test_blocks_and_commands_are_found(tmp_path: Path) -> None:
+    """Behind fences and indented, in lists too; output has empty lines, commands go on."""
+    document = tmp_path / "a.md"
+    document.write_text(_DOCUMENT)
+    found = [(one.section, one.language, one.lines) for one in blocks(document)]
+    assert found == [
+        ("", "", ("indented", "", "more")),
+        ("One", "console", ("# one |", "    two", "1", "", "2", "", "$ three", "")),
+        ("One", "", ("in a list",)),
+        ("Two", "console", ("$ four",)),
+    ]
+    assert [*commands(document)] == [
+        Command("a.md", "One", "#", "one |\ntwo", ("1", "", "2")),
+        Command("a.md", "One", "$", "three", ()),
+        Command("a.md", "Two", "$", "four", ()),
+    ]
+
+
+_DOCUMENT = """\
+Text
+    that goes on.
+
+    indented
+
+    more
+
+# One
+
+```console
+# one |
+    two
+1
+
+2
+
+$ three
+
+```
+
+- item
+
+      in a list
+
+## Two
+
+1. item
+
+   ```console
+   $ four
+   ```
+"""
 
 
 @pytest.fixture
@@ -65,36 +163,53 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 class Shell:
-    """Bash in the checkout, as somebody has it who pastes the README's commands one by one."""
+    """Bash, as somebody has it who pastes the commands of a document one by one.
+
+    :ivar directory: what it has for ``/tmp``.
+    """
 
     def __init__(self, directory: Path, socket: str) -> None:
-        self._directory = directory
+        self.directory = directory
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = {**os.environ, "VIRTLOGCTL_SOCKET": socket, "PATH": path, "LC_ALL": "C.UTF-8"}
+        own = {"VIRTLOGCTL_SOCKET": socket, "PYTHONPATH": str(CHECKOUT), "PATH": path}
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=CHECKOUT,
-            env=environment,
+            env={**os.environ, **own, "LC_ALL": "C.UTF-8"},
             text=True,
         )
 
     def run(self, text: str) -> list[str]:
-        """Run a command, with a directory of its own for /tmp; return what it prints."""
+        """Run a command that succeeds; return what it prints."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        text = text.replace("/tmp/", f"{self._directory}/")
-        self._bash.stdin.write(f"{text}\nstatus=$?; echo; echo @@@ $status\n")
+        self._bash.stdin.write(f"{self.inside(text)}\nstatus=$?; echo; echo @@@ $status\n")
         self._bash.stdin.flush()
         printed: list[str] = []
         for line in self._bash.stdout:
             if line.startswith("@@@ "):
                 assert line == "@@@ 0\n", (text, printed)
-                break
-            printed.append(line.rstrip("\n").replace(f"{self._directory}/", "/tmp/"))
-        return printed[:-1] if printed[-1:] == [""] else printed
+                return trimmed(printed)
+            printed.append(line.rstrip("\n").replace(f"{self.directory}/", "/tmp/"))
+        raise AssertionError((text, printed))
+
+    def save(self, name: str, document: str, section: str) -> None:
+        """Put a section's program in Python into a file, and go where that is."""
+        found = [
+            block.lines
+            for block in blocks(_path(document))
+            if (block.section, block.language) == (section, "python")
+        ]
+        text = "\n".join([*found[0], ""])
+        (self.directory / name).write_text(self.inside(text))
+        self.run("cd /tmp/")
+
+    def inside(self, text: str) -> str:
+        """Return a text with the shell's own directory for ``/tmp``."""
+        return text.replace("/tmp/", f"{self.directory}/")
 
     def close(self) -> None:
         """End the shell and what it started."""
@@ -106,20 +221,40 @@ class Shell:
         self._bash.stdout.close()
 
 
+_FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)|/\S+/[\w-]*jsonrpc-sock")
+#: What differs in an answer, in JSON or as Python shows it.
+_MEMBER = re.compile(
+    r"""["'](birth|connected_at|gid|group|inode|pid|started_at|uid|uptime_s|user|version)["']: ?"""
+    r"""(?:"[^"]*"|'[^']*'|[\d.]+|null)"""
+)
+_CLIENT = re.compile(r'"id":\d+,(?=connected_at)')
+
+
 def _shape(line: str) -> str:
     """Return a line without what differs each time: numbers, births, programs and widths."""
     return " ".join(_FIGURE.sub("N", line).split())
+
+
+def _answer(line: str) -> str:
+    """Return a line without what differs in answers over JSON-RPC."""
+    return _CLIENT.sub("", _MEMBER.sub(r"\1", line))
+
+
+def _compare(command: Command, printed: Sequence[str], same: Callable[[str], str] = _shape) -> None:
+    """See that a command prints what its document shows; ``...`` is any number of lines."""
+    shown = [same(line) for line in command.output]
+    said = [same(line) for line in printed]
+    if command.output[-1:] == ("...",):
+        shown.pop()
+        del said[len(shown) :]
+    assert said == shown, command
 
 
 @pytest.mark.socat
 def test_the_readme_s_five_minutes(shell: Shell) -> None:
     """Each command succeeds and prints what the README shows, but for figures."""
     position = None
-    shown = [one for one in commands(CHECKOUT / "README.md") if one.section == "Five minutes"]
-    assert len(shown) >= 12
-    for command in shown:
-        if _elsewhere(command):
-            continue
+    for command in _here("README.md", "Five minutes"):
         text = command.text if position is None else _POSITION.sub(position, command.text)
         printed = shell.run(text)
         if text.startswith("virtlogctl list"):
@@ -127,15 +262,33 @@ def test_the_readme_s_five_minutes(shell: Shell) -> None:
             while (found := _POSITION.search("".join(printed))) is None:
                 printed = shell.run(text)
             position = found[0]
-        if text.startswith("ls "):
-            names = (
-                [line.split()[-1] for line in printed],
-                [line.split()[-1] for line in command.output],
-            )
-            assert names[0] == names[1]
-        elif not text.startswith("virtlogctl list"):
-            assert [*map(_shape, printed)] == [*map(_shape, command.output)], text
+            # (who holds the log is listed as far as they have begun)
+            _compare(command, printed, lambda line: " ".join(_shape(line).split()[:5]))
+        elif text.startswith("ls "):
+            _compare(command, printed, lambda line: line.split()[-1])
         else:
-            assert [line.split()[:5] for line in map(_shape, printed)] == [
-                line.split()[:5] for line in map(_shape, command.output)
-            ]
+            _compare(command, printed)
+
+
+@pytest.mark.socat
+@pytest.mark.curl
+@pytest.mark.jq
+def test_the_examples_of_jsonrpc(shell: Shell) -> None:
+    """In one shell, one after another, each is answered as the document says."""
+    shell.save("descriptors.py", "jsonrpc.md", "File descriptors")
+    for command in _here("jsonrpc.md", None):
+        _compare(command, shell.run(command.text), _answer)
+
+
+@pytest.mark.parametrize("place", [("handover.md", "SIGUSR1: the next image takes over")])
+def test_single_commands(shell: Shell, place: tuple[str, str]) -> None:
+    """They print what their documents show, but for figures."""
+    for command in _here(*place):
+        _compare(command, shell.run(command.text))
+
+
+def test_the_client_in_twisted(shell: Shell) -> None:
+    """Its program runs as the document runs it."""
+    shell.save("example.py", "client.md", "With Twisted")
+    for command in _here("client.md", "With Twisted"):
+        _compare(command, shell.run(command.text), str)

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.daemon import CHECKOUT
-from tests.daemon.command.command import install
+from tests import documented
+from tests.daemon.command.command import AS_NOBODY, install
+from tests.documented import Row, row
 from tests.documents import commands
 from tests.systemd.writers import Guest
-from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client import BlockingClient, ClientError
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.daemon.command.outcome import Status
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
@@ -40,6 +42,9 @@ PAUSE_SECONDS = 0.001
 #: An access control list, and the place of a user or group where there is none.
 ACL = "system.posix_acl_access"
 ANY = 0xFFFFFFFF
+
+#: Somebody who is in the group adm.
+AN_ORDINARY_USER = [one if one != "--clear-groups" else "--groups=4" for one in AS_NOBODY]
 
 #: The highest that systemd-analyze may say, times 10.
 MOST_EXPOSED = 17
@@ -380,39 +385,105 @@ def to_virtlogd() -> None:
     wait_for(lambda: stored() == 2)
 
 
-def _paste(document: str, section: str, *without: str) -> int:
-    """Run root's commands of a section as they stand, but those that begin so; return how many."""
-    run = 0
-    for one in commands(CHECKOUT / document):
-        if one.section == section and one.prompt == "#" and not one.text.startswith(without):
-            command("bash", "-e", "-c", one.text)
-            run += 1
-    return run
+class Pasted:
+    """Runs commands of the documents as they stand.
+
+    :ivar rows: which they were.
+    """
+
+    def __init__(self) -> None:
+        self.rows: set[Row] = set()
+        self._environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+
+    def section(self, document: str, section: str, first: str = "", last: str = "") -> str:
+        """Run what somebody is said to run in here of a section; give what the last one says.
+
+        :param first: how the first command begins that is run.
+        :param last: how the last one begins.
+        """
+        run = [
+            one
+            for one in commands(CHECKOUT / document)
+            if one.section == section and row(one) in documented.rows(documented.SYSTEMD)
+        ]
+        while not run[0].text.startswith(first):
+            del run[0]
+        said = ""
+        for one in run:
+            as_user = AN_ORDINARY_USER if one.prompt == "$" else ()
+            said = command(*as_user, "bash", "-e", "-c", one.text)
+            self.rows.add(row(one))
+            if last and one.text.startswith(last):
+                break
+        return said
 
 
 def documents() -> None:
-    """Root's commands of README.md and doc/ work as written, to our units and back."""
+    """The commands of README.md and doc/ work as written, to our units and back."""
+    pasted = Pasted()
     # (there is no index of packages in here, so that the environment is made before)
     (PREFIX / "bin").mkdir(parents=True)
     install(PREFIX / "bin" / "twisted-virtlogd")
     install_tools(PREFIX / "bin")
+    with open("/etc/passwd", "a") as users:
+        users.write("monitor:x:1234:1234::/:/usr/sbin/nologin\n")
     command("systemctl", "start", "virtlogd.socket", "virtlogd-admin.socket", SERVICE)
     former = main_pid()
-    assert _paste("README.md", "Use it under libvirt", "python3") == 6
-    assert main_pid() == former
-    wait_for(lambda: os.readlink(f"/proc/{former}/exe") == "/usr/sbin/virtlogd")
-    assert (
-        _paste(
-            "doc/handover.md",
-            "From virtlogd, while guests run",
-            "/opt/twisted-virtlog/bin/virtlogctl reexec",
-        )
-        == 7
-    )
-    wait_for(lambda: os.readlink(f"/proc/{former}/exe") == "/usr/sbin/virtlogd")
-    assert _paste("doc/systemd.md", "Install", "python3") >= 2
-    assert _paste("doc/systemd.md", "Switch a host") == 9
+
+    def is_libvirts() -> bool:
+        assert main_pid() == former
+        return Path(os.readlink(f"/proc/{former}/exe")).name.startswith("virtlogd")
+
+    def wait_for_libvirts() -> None:
+        wait_for(is_libvirts)
+        # (it is killed by a signal that comes before it answers)
+        command("virt-admin", "-c", "virtlogd:///system", "srv-list")
+
+    def is_ours() -> bool:
+        with suppress(ClientError), client() as connected:
+            return connected.info().pid == former and not is_libvirts()
+        return False
+
+    lists = f"{PREFIX}/bin/virtlogctl list"
+    use = ("README.md", "Use it under libvirt")
+    wait_for_libvirts()
+    pasted.section(*use, last="systemctl kill")
+    wait_for(is_ours)
+    pasted.section(*use, first=lists, last=lists)
+    pasted.section(*use, first="rm ")
+    switch = ("doc/handover.md", "From virtlogd, while guests run")
+    for back, last in (("rm ", "systemctl kill"), (f"{PREFIX}/bin/virtlogctl reexec", "")):
+        wait_for_libvirts()
+        pasted.section(*switch, last="systemctl kill")
+        wait_for(is_ours)
+        pasted.section(*switch, first=lists, last=lists)
+        pasted.section(*switch, first=back, last=last)
+    wait_for_libvirts()
+    pasted.section(*switch, first="rm ", last="dpkg-divert --remove")
+
+    pasted.section("doc/systemd.md", "Install")
+    pasted.section("doc/systemd.md", "The read-only socket")
+    switch = ("doc/systemd.md", "Switch a host")
+    info = pasted.section(*switch, last="virtlogctl info")
+    assert f"pid {main_pid()} " in " ".join(info.split())
+    _of_a_log(pasted)
+    # (which is another release after a downgrade)
+    pasted.section("doc/handover.md", "Upgrades and downgrades")
+    pasted.section(*switch, first="systemctl stop virtlogd.service virtlogd.socket virtlogd-admin.")
     assert not (UNITS / SERVICE).exists()
+    assert pasted.rows == documented.rows(documented.SYSTEMD)
+
+
+def _of_a_log(pasted: Pasted) -> None:
+    """Run what the documents do with the logs of a guest named web."""
+    serial, own = LOGS / "web-serial0.log", LOGS / "web.log"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with client() as connected:
+        for path in (serial, own):
+            connected.append(str(path), f"This is {path.name}.\n")
+    assert pasted.section("doc/jsonrpc.md", "The read-only socket") == "This is web-serial0.log.\n"
+    pasted.section("doc/operations.md", "Mode, owner and labels")
+    assert (own.stat().st_gid, own.stat().st_mode & 0o777) == (4, 0o640)
 
 
 def reload() -> None:
