@@ -107,6 +107,10 @@ class ShuttingDown(LogError):
     """The daemon is stopping and opens no more logs."""
 
 
+class ListenError(DaemonError):
+    """A socket cannot be listened on; the message says which, why, and who has it."""
+
+
 class HandOverFailed(DaemonError):
     """The daemon could not hand over to its next image, and goes on; the message says why."""
 

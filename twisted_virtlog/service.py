@@ -24,7 +24,7 @@ from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration, OwnLogging
 from twisted_virtlog.config.logging import Destination
 from twisted_virtlog.config.settings import Settings
-from twisted_virtlog.errors import HandOverFailed, LogError
+from twisted_virtlog.errors import HandOverFailed, ListenError, LogError
 from twisted_virtlog.handover.state import (
     OF_VIRTLOGD,
     VERSION,
@@ -51,7 +51,6 @@ from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.idle import IdleTimeout
-from twisted_virtlog.sockets.binding import ListenError
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server

@@ -33,10 +33,9 @@ from twisted_virtlog.sockets import connection
 from twisted_virtlog.sockets.connection import (
     CONGESTED_BYTES,
     Connection,
-    PeerCredentials,
-    peer_credentials,
 )
 from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 
 
 @implementer(IConversation)

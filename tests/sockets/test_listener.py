@@ -29,9 +29,10 @@ from zope.interface.verify import verifyObject
 
 from tests.sockets.fakes import PATIENCE, FakeReactor, descriptors_open, fill, receive_to_end
 from twisted import version
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import SocketState
 from twisted_virtlog.loop.client_sockets import EventSet
-from twisted_virtlog.sockets.binding import ListenError, bind
+from twisted_virtlog.sockets.binding import bind
 from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.endpoint_strings import quoted
 from twisted_virtlog.sockets.endpoints import adopt, listen
@@ -545,7 +546,7 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="5",
 from twisted.internet.task import Clock
 from tests.sockets.fakes import FakeReactor, descriptors_open
 from tests.sockets.test_listener import Echo
-from twisted_virtlog.sockets.binding import ListenError
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.sockets.endpoints import listen
 from twisted_virtlog.sockets.server import Server
 

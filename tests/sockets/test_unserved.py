@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 
 from tests.effort import examples
 from tests.sockets.fakes import FakeReactor, MeteredSocket
-from twisted_virtlog.sockets.connection import CONGESTED_BYTES, Connection, peer_credentials
+from twisted_virtlog.sockets.connection import CONGESTED_BYTES, Connection
 from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.peer_credentials import peer_credentials
 
 #: More than a client may leave unread.
 MUCH = CONGESTED_BYTES + 40_000

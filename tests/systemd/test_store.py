@@ -18,8 +18,8 @@ from twisted.logger import LogEvent, globalLogPublisher
 from bench.service_manager import ServiceManager
 from tests.systemd.fakes import WritersOnly
 from tests.systemd.values import log
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import Kept, OpenLogState, by_log, former_path
-from twisted_virtlog.sockets.binding import ListenError
 from twisted_virtlog.systemd import journal
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import Stored, started_environment, stored, take

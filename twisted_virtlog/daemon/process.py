@@ -25,11 +25,11 @@ from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.log.observer import Once
 from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.daemon.twistd import Twistd
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.giving import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.handover.state import DaemonState, LoggingState
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
-from twisted_virtlog.sockets.binding import ListenError
 from twisted_virtlog.sockets.endpoint_strings import beside
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take

@@ -9,16 +9,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from twisted_virtlog.sockets.connection import PeerCredentials, peer_credentials
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.sockets.paths import too_long
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 
 #: As many clients wait as the kernel lets (net.core.somaxconn). virtlogd lets 30 wait, but a client
 #: with a time-out is turned away at once when the queue is full.
 BACKLOG = socket.SOMAXCONN
-
-
-class ListenError(Exception):
-    """A socket cannot be listened on; the message says which, why, and who has it."""
 
 
 def bind(path: str, mode: int, group: int | None = None) -> socket.socket:

@@ -7,9 +7,7 @@ only in the next turn of the reactor. Here an answer is sent at once when nothin
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ParamSpec
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
@@ -20,6 +18,7 @@ from zope.interface import implementer
 from twisted_virtlog.handover.state import ConnectionState
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.sockets.outgoing import Outgoing, close_all
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.request_budget import SMALL_BYTES, RequestBudget
 
 P = ParamSpec("P")
@@ -31,23 +30,6 @@ CONGESTED_BYTES = 256 * 1024
 
 #: Of answers that are gathered, so many bytes are sent at once.
 _GATHERED_BYTES = 32 * 1024
-
-_UCRED = struct.Struct("iII")
-
-
-@dataclass(frozen=True, slots=True)
-class PeerCredentials:
-    """Who is at the other end of a UNIX socket, as of its connect (SO_PEERCRED of unix(7))."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-def peer_credentials(sock: socket.socket) -> PeerCredentials:
-    """Ask the kernel who connected."""
-    option = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return PeerCredentials(*_UCRED.unpack(option))
 
 
 @implementer(IConnection, IReadDescriptor, IWriteDescriptor)

@@ -20,9 +20,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import SocketState
 from twisted_virtlog.loop.clock import Clock
-from twisted_virtlog.sockets.binding import BACKLOG, ListenError, bind, file_of
+from twisted_virtlog.sockets.binding import BACKLOG, bind, file_of
 from twisted_virtlog.sockets.server import Server
 
 #: So many clients are accepted in one turn of the reactor.

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import DaemonState, ServerState, ServiceState
 from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.loop.clock import Clock
-from twisted_virtlog.sockets.binding import ListenError
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener

@@ -16,8 +16,9 @@ from twisted.logger import Logger
 from twisted_virtlog.handover.state import ClientState, ConnectionState, ServerState, SocketState
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.loop.clock import Clock
-from twisted_virtlog.sockets.connection import Connection, PeerCredentials, peer_credentials
+from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.outgoing import close_all
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 from twisted_virtlog.sockets.request_budget import RequestBudget
 
 #: When the daemon stops, clients have so long to read the answers that they asked for.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import msgspec
 from twisted.logger import Logger
 
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs.pipes.syscalls import bytes_waiting
-from twisted_virtlog.sockets.binding import ListenError
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.journal import VERSION, Left, choose

@@ -34,13 +34,13 @@ from twisted_virtlog.daemon.process import (
     with_read_only,
 )
 from twisted_virtlog.daemon.run_directory import make_run_directory
+from twisted_virtlog.errors import ListenError
 from twisted_virtlog.escaping import visible
 from twisted_virtlog.handover.giving import SIGNALS
 from twisted_virtlog.handover.state import DaemonState, StateError
 from twisted_virtlog.handover.successor import VARIABLE, Image, Kind, Successor
 from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
 from twisted_virtlog.service import Endpoints, IDaemonReactor
-from twisted_virtlog.sockets.binding import ListenError
 from twisted_virtlog.systemd.activation import Activation, read
 from twisted_virtlog.systemd.inherited import last_configuration
 from twisted_virtlog.systemd.invocation import invocation
