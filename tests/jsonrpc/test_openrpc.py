@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,16 +19,15 @@ def document() -> Any:
     return Client().call("rpc.discover")["result"]
 
 
-def references(part: Any) -> Iterator[str]:
-    """Find all $ref within the document."""
+def members(part: Any) -> Iterator[tuple[str, Any]]:
+    """Find the members of all objects in a part of the document, however deep."""
     if isinstance(part, dict):
         for name, member in part.items():
-            if name == "$ref" and member.startswith("#"):
-                yield member
-            yield from references(member)
+            yield name, member
+            yield from members(member)
     elif isinstance(part, list):
         for member in part:
-            yield from references(member)
+            yield from members(member)
 
 
 def test_its_frame_is_that_of_openrpc(document: Any) -> None:
@@ -74,7 +74,9 @@ def test_every_reference_has_its_target(document: Any) -> None:
         for kind, members in document["components"].items()
         for name in members
     }
-    found = set(references(document))
+    found = {
+        member for name, member in members(document) if name == "$ref" and member.startswith("#")
+    }
     assert found <= targets
     free = {f"#/components/errors/{code.name}" for code in Code if -32700 <= code <= -32600}
     assert targets - found <= free
@@ -94,3 +96,14 @@ def test_errors_have_their_codes(document: Any) -> None:
     """Each with when it is answered."""
     found = {name: error["code"] for name, error in document["components"]["errors"].items()}
     assert found == {code.name: int(code) for code in Code}
+
+
+def test_patterns_are_those_of_ecma(document: Any) -> None:
+    r"""They end in ``$``, as readers of JSON Schema have no ``\Z``."""
+    patterns = {m for name, m in members(document) if name == "pattern" and isinstance(m, str)}
+    assert len(patterns) == 3
+    for pattern in patterns:
+        assert pattern.startswith("^")
+        assert pattern.endswith("$")
+        assert set(re.findall(r"\\(.)", pattern)) <= {".", "x"}
+        assert "(?P" not in pattern

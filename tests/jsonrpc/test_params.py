@@ -82,6 +82,12 @@ FAULTS: dict[str, tuple[ParamsDecoder[Any], Any, list[str]]] = {
         {"path": "/a", "domain": {"uuid": UUID[:-1], "name": "x"}},
         ["domain.uuid is", "matching"],
     ),
+    "a newline behind a uuid": (
+        OPEN,
+        {"path": "/a", "domain": {"uuid": UUID + "\n", "name": "x"}},
+        ["domain.uuid is", "matching"],
+    ),
+    "a newline behind digits": (READ, ["/a", {"inode": "7\n", "offset": 0}], ["matching"]),
     "no guest's name": (OPEN, {"path": "/a", "domain": {"uuid": UUID}}, ["missing `name`"]),
     "a path that is not absolute": (READ, ["a/b"], ["not absolute"]),
     "an empty path": (READ, [""], ["not absolute"]),
@@ -136,7 +142,9 @@ def test_a_number_out_of_range_is_a_fault() -> None:
             READ.decode(Raw(f'{{"path":"/a","max_bytes":{number}}}'.encode()))
 
 
-@pytest.mark.parametrize("path", ["/a", "/a b/ü.log", "/..a/...", "/.hidden/a..", "/" + "x" * 9999])
+@pytest.mark.parametrize(
+    "path", ["/a", "/a b/ü.log", "/a\n", "/..a/...", "/.hidden/a..", "/" + "x" * 9999]
+)
 def test_any_normal_path_is_taken(path: str) -> None:
     """Dots are fine within names; how long a name may be is the file system's affair."""
     assert READ.decode(raw([path])).path == path

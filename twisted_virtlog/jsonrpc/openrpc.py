@@ -33,6 +33,7 @@ def openrpc_document(
     params_types = [method.params.type for method in methods]
     types = [*params_types, *(method.result for method in methods)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_SCHEMAS + "{name}")
+    schemas, components = _of_ecma(schemas), _of_ecma(components)
     results = schemas[len(methods) :]
     # The parameters are written out with their method, so their Structs are left out below.
     params = [components[type_.__name__] for type_ in params_types]
@@ -69,3 +70,20 @@ def _method(
         "result": {"name": "result", "schema": result},
         "errors": [{"$ref": _ERRORS + code.name} for code in codes],
     }
+
+
+def _of_ecma(part: Any) -> Any:
+    r"""Return a JSON Schema with the patterns of ECMA-262, in which ``$`` is what ``\Z`` is here.
+
+    Python's own ``$`` also matches before a newline at the end, so that the checks have ``\Z``.
+    """
+    if isinstance(part, dict):
+        return {
+            name: member.replace(r"\Z", "$")
+            if name == "pattern" and isinstance(member, str)
+            else _of_ecma(member)
+            for name, member in part.items()
+        }
+    if isinstance(part, (list, tuple)):
+        return [_of_ecma(member) for member in part]
+    return part
