@@ -36,7 +36,7 @@ from twisted_virtlog.handover.state import (
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
-from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
+from twisted_virtlog.jsonrpc.schema import DaemonCounts, InfoResult
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
 from twisted_virtlog.libvirt.program import Served, serving
@@ -270,11 +270,11 @@ class VirtlogService(Service):
         """Stop, as an administrator asked for it."""
         self.stopService()
 
-    def info(self) -> DaemonInfo:
+    def info(self) -> InfoResult:
         """Tell what the daemon is and how much it does."""
         settings = self._settings
         counts = self.handler.counts()
-        return DaemonInfo(
+        return InfoResult(
             name="twisted-virtlog",
             version=__version__,
             pid=os.getpid(),

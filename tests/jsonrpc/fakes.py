@@ -15,11 +15,11 @@ from tests.administration_fakes import FakeDaemon
 from twisted_virtlog.interfaces import Answer, IConnection, ILogHandler
 from twisted_virtlog.jsonrpc.method import Services
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
-from twisted_virtlog.jsonrpc.schema import DaemonCounts, DaemonInfo
+from twisted_virtlog.jsonrpc.schema import DaemonCounts, InfoResult
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 STARTED = datetime(2024, 2, 29, 12, 0, 0, tzinfo=timezone.utc)
-INFO = DaemonInfo(
+INFO = InfoResult(
     name="virtlogd",
     version="1.2.3",
     pid=42,

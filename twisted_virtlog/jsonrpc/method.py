@@ -11,7 +11,7 @@ import msgspec
 from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
-from twisted_virtlog.jsonrpc.schema import DaemonInfo
+from twisted_virtlog.jsonrpc.schema import InfoResult
 
 P = TypeVar("P", bound=msgspec.Struct)
 V = TypeVar("V")
@@ -31,7 +31,7 @@ class Services:
 
     handler: ILogHandler
     administration: IAdministration
-    info: Callable[[], DaemonInfo]
+    info: Callable[[], InfoResult]
     reexec: Callable[[str | None, int | None], Answer[None]]
     call_soon: Callable[[Callable[[], None]], object]
 

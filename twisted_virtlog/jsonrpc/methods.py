@@ -115,7 +115,7 @@ def _reason(status: values.LogStatus) -> str | msgspec.UnsetType:
     return printable(status.error or "unknown")
 
 
-def _info(services: Services, _params: schema.NoParams) -> schema.DaemonInfo:
+def _info(services: Services, _params: schema.NoParams) -> schema.InfoResult:
     return services.info()
 
 
@@ -228,7 +228,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         name="daemon.info",
         summary="Tell what the daemon is, its limits and its totals.",
         params=ParamsDecoder(schema.NoParams),
-        result=schema.DaemonInfo,
+        result=schema.InfoResult,
         ask=_info,
         present=_as_it_is,
         read_only=True,

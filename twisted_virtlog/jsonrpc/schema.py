@@ -279,7 +279,7 @@ class DaemonCounts(Struct, frozen=True):
     ]
 
 
-class DaemonInfo(Struct, frozen=True):
+class InfoResult(Struct, frozen=True):
     """What the daemon is, how long it runs, and how much it does."""
 
     name: Annotated[str, Meta(description="name of the program")]
