@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.methods import METHODS
+from twisted_virtlog.jsonrpc.methods import METHODS, methods_served
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,13 @@ def members(part: Any) -> Iterator[tuple[str, Any]]:
             yield from members(member)
 
 
+def by_name(part: Any) -> dict[str, Any]:
+    """Give what an array of objects with names has, by name."""
+    found = {one["name"]: one for one in part}
+    assert len(found) == len(part), "a name comes twice"
+    return found
+
+
 def test_its_frame_is_that_of_openrpc(document: Any) -> None:
     """The members that the OpenRPC specification asks for, and no others."""
     assert document.keys() == {"openrpc", "info", "methods", "components"}
@@ -37,7 +45,8 @@ def test_its_frame_is_that_of_openrpc(document: Any) -> None:
     assert document["info"].keys() == {"title", "version"}
     for method in document["methods"]:
         assert method.keys() == {
-            "name", "summary", "paramStructure", "params", "result", "errors",
+            "name", "summary", "paramStructure", "params", "result", "errors", "examples",
+            "x-alias", "x-read-only", "x-http",
         }  # fmt: skip
         assert method["paramStructure"] == "either"
         assert method["result"].keys() == {"name", "schema"}
@@ -74,17 +83,25 @@ def test_every_reference_has_its_target(document: Any) -> None:
         for kind, members in document["components"].items()
         for name in members
     }
-    found = {
-        member for name, member in members(document) if name == "$ref" and member.startswith("#")
-    }
-    assert found <= targets
+    found = {member for name, member in members(document) if name == "$ref"}
+    assert found <= targets, "one leads out of the document, or to nothing"
     free = {f"#/components/errors/{code.name}" for code in Code if -32700 <= code <= -32600}
     assert targets - found <= free
 
 
+def test_its_result_has_what_its_schema_says(document: Any) -> None:
+    """Which stands in it, and refers to nothing."""
+    schema = by_name(document["methods"])["rpc.discover"]["result"]["schema"]
+    assert schema["type"] == "object"
+    assert schema["required"] == ["openrpc", "info", "methods", "components"]
+    assert schema["properties"].keys() == document.keys() == set(schema["required"])
+    required = set(schema["properties"]["methods"]["items"]["required"])
+    assert all(required <= method.keys() for method in document["methods"])
+
+
 def test_limits_and_defaults_are_those_of_the_check(document: Any) -> None:
     """They come from the types that check requests."""
-    (read,) = [m for m in document["methods"] if m["name"] == "log.read"]
+    read = by_name(document["methods"])["log.read"]
     params = {param["name"]: param["schema"] for param in read["params"]}
     assert params["max_bytes"]["default"] == 1048576
     assert (params["max_bytes"]["minimum"], params["max_bytes"]["maximum"]) == (1, 4194304)
@@ -98,6 +115,54 @@ def test_errors_have_their_codes(document: Any) -> None:
     assert found == {code.name: int(code) for code in Code}
 
 
+# Examples.
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_each_method_has_an_example_that_it_takes(document: Any, name: str) -> None:
+    """By name and by position: all its parameters are there, in their order."""
+    method = by_name(document["methods"])[name]
+    (example,) = method["examples"]
+    assert example["name"]
+    params = {one["name"]: one["value"] for one in example["params"]}
+    assert list(params) == [param["name"] for param in method["params"]]
+    decode = METHODS[name].params.decode
+    expected = METHODS[name].example.params
+    assert decode(msgspec.Raw(msgspec.json.encode(params))) == expected
+    by_position = decode(msgspec.Raw(msgspec.json.encode(list(params.values()))))
+    assert msgspec.structs.astuple(by_position) == msgspec.structs.astuple(expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_result_of_an_example_is_one_of_the_method(document: Any, name: str) -> None:
+    """With just the members that its type has; positions say which file they mean."""
+    (example,) = by_name(document["methods"])[name]["examples"]
+    value = example["result"]["value"]
+    result = msgspec.convert(value, METHODS[name].result, strict=True)
+    assert msgspec.to_builtins(result) == value
+    positions = [one for _, one in members(example) if isinstance(one, dict) and "inode" in one]
+    assert all(position["birth"] for position in positions)
+    assert positions or "Position" not in str(METHODS[name].result)
+
+
+# Names and patterns.
+
+
+def test_each_method_tells_its_other_name(document: Any) -> None:
+    """Under which it is served too, and which is a name in most languages."""
+    for method in document["methods"]:
+        alias = method["x-alias"]
+        assert alias.isidentifier()
+        assert methods_served(read_only=False, streams=True)[alias] is METHODS[method["name"]]
+
+
+def test_types_and_methods_have_names_of_their_own(document: Any) -> None:
+    """In capitals too, as generators make a type of a method."""
+    types = {method["x-alias"].replace("_", "").lower() for method in document["methods"]}
+    assert len(types) == len(document["methods"])
+    assert not types & {name.lower() for name in document["components"]["schemas"]}
+
+
 def test_patterns_are_those_of_ecma(document: Any) -> None:
     r"""They end in ``$``, as readers of JSON Schema have no ``\Z``."""
     patterns = {m for name, m in members(document) if name == "pattern" and isinstance(m, str)}
@@ -107,3 +172,19 @@ def test_patterns_are_those_of_ecma(document: Any) -> None:
         assert pattern.endswith("$")
         assert set(re.findall(r"\\(.)", pattern)) <= {".", "x"}
         assert "(?P" not in pattern
+
+
+# Where methods are served.
+
+
+def test_each_method_tells_where_it_is_served(document: Any) -> None:
+    """As dispatch has it."""
+    for method in document["methods"]:
+        for member, served in (
+            ("x-read-only", methods_served(read_only=True, streams=True)),
+            ("x-http", methods_served(read_only=False, streams=False)),
+        ):
+            assert method[member] is (method["name"] in served)
+    found = by_name(document["methods"])
+    assert (found["log.read"]["x-read-only"], found["log.read"]["x-http"]) == (True, True)
+    assert (found["log.open"]["x-read-only"], found["log.open"]["x-http"]) == (False, False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from twisted_virtlog.config.logging import Logging
 from twisted_virtlog.jsonrpc import admin_schema as schema
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.method import Method, Services
+from twisted_virtlog.jsonrpc.method import Example, Method, Services
 from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
 from twisted_virtlog.values import ClientLimits
@@ -85,6 +86,27 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         result=list[schema.ServerEntry],
         ask=_clients,
         present=_as_it_is,
+        example=Example(
+            "who reads logs",
+            schema.ClientsParams("jsonrpc"),
+            [
+                schema.ServerEntry(
+                    server="jsonrpc",
+                    max_clients=1024,
+                    clients=[
+                        schema.ClientEntry(
+                            id=2,
+                            connected_at=datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc),
+                            pid=28027,
+                            uid=0,
+                            user="root",
+                            gid=0,
+                            group="root",
+                        )
+                    ],
+                )
+            ],
+        ),
         errors=(Code.NO_SUCH_SERVER,),
     ),
     Method(
@@ -97,6 +119,7 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         result=bool,
         ask=_disconnect,
         present=_true,
+        example=Example("one client", schema.DisconnectParams("jsonrpc", 2), result=True),
         errors=(Code.NO_SUCH_SERVER, Code.NO_SUCH_CLIENT),
     ),
     Method(
@@ -109,6 +132,11 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         result=schema.LimitsResult,
         ask=_set_limits,
         present=_limits_result,
+        example=Example(
+            "at most 200 connections of libvirt's drivers",
+            schema.LimitsParams("virtlogd", 200),
+            schema.LimitsResult("virtlogd", 200, clients=1),
+        ),
         errors=(Code.NO_SUCH_SERVER,),
     ),
     Method(
@@ -118,6 +146,11 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         result=schema.LoggingResult,
         ask=_get_logging,
         present=_logging_result,
+        example=Example(
+            "the default",
+            NoParams(),
+            schema.LoggingResult("warning", [], ["3:stderr"]),
+        ),
         errors=(Code.NO_OWN_LOG,),
     ),
     Method(
@@ -131,6 +164,11 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         result=schema.LoggingResult,
         ask=_set_logging,
         present=_logging_result,
+        example=Example(
+            "more of what is done with logs",
+            schema.LoggingParams(filters=["1:logs"]),
+            schema.LoggingResult("warning", ["1:logs"], ["3:stderr"]),
+        ),
         errors=(Code.SYSTEM_ERROR, Code.NO_OWN_LOG),
     ),
 )

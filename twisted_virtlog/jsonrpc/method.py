@@ -37,6 +37,18 @@ class Services:
 
 
 @dataclass(frozen=True)
+class Example(Generic[P]):
+    """A call of a method and what it may answer, for documentation.
+
+    :ivar name: what is done, in a few words.
+    """
+
+    name: str
+    params: P
+    result: object
+
+
+@dataclass(frozen=True)
 class Method(Generic[P, V]):
     """One method: its name, its types, and how it is carried out.
 
@@ -44,6 +56,7 @@ class Method(Generic[P, V]):
     :ivar result: the type of its result, for documentation.
     :ivar ask: asks the daemon; raises LogError, or its Deferred does.
     :ivar present: makes the result of what the daemon answered.
+    :ivar example: one call.
     :ivar errors: codes that it may answer besides JSON-RPC's own.
     :ivar descriptors: the descriptors that go with an answer. Whoever calls this owns them.
     :ivar read_only: it is served on the read-only socket.
@@ -57,6 +70,7 @@ class Method(Generic[P, V]):
     result: Any
     ask: Callable[[Services, P], Answer[V]]
     present: Callable[[V, P], object]
+    example: Example[P]
     errors: tuple[Code, ...] = ()
     descriptors: Callable[[V], Sequence[int]] | None = None
     read_only: bool = False

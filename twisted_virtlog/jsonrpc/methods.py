@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import msgspec
@@ -14,10 +15,12 @@ from twisted_virtlog.jsonrpc import schema
 from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.long_result import LongResult
-from twisted_virtlog.jsonrpc.method import Method, Services
-from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, openrpc_document
+from twisted_virtlog.jsonrpc.method import Example, Method, Services
+from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, OPENRPC_VERSION, openrpc_document
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.text import decode_excerpt, printable
+
+_TITLE = "twisted-virtlog"
 
 
 def _open(services: Services, params: schema.OpenParams) -> Answer[values.Opened]:
@@ -129,12 +132,20 @@ def _true(_value: object, _params: object) -> bool:
 
 @functools.cache
 def _document() -> msgspec.Raw:
-    document = openrpc_document(METHODS.values(), "twisted-virtlog", __version__)
+    document = openrpc_document(METHODS.values(), _TITLE, __version__)
     return msgspec.Raw(msgspec.json.encode(document))
 
 
 def _discover(_services: Services, _params: schema.NoParams) -> msgspec.Raw:
     return _document()
+
+
+# What the examples are about.
+_LOG = "/var/log/libvirt/qemu/web-serial0.log"
+_GUEST = schema.Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
+_START = schema.Position(2203847, 0, "h1.h6AhAKYwP7M")
+_END = schema.Position(2203847, 6, "h1.h6AhAKYwP7M")
+_SINCE = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
 
 
 _TABLE: tuple[Method[Any, Any], ...] = (
@@ -148,6 +159,11 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.OpenResult,
         ask=_open,
         present=_opened,
+        example=Example(
+            "the console of a guest",
+            schema.OpenParams(_LOG, "qemu", _GUEST),
+            schema.OpenResult(_START, fds=1),
+        ),
         descriptors=_opened_descriptors,
         errors=(Code.LOG_BUSY, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
         needs_stream=True,
@@ -162,6 +178,11 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.CloseResult,
         ask=_close,
         present=_closed,
+        example=Example(
+            "a log that a helper of the guest keeps open",
+            schema.CloseParams(_LOG),
+            schema.CloseResult(_END, dropped=0),
+        ),
         errors=(Code.NO_SUCH_LOG, Code.SHUTTING_DOWN),
     ),
     Method(
@@ -174,6 +195,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.Position,
         ask=_position,
         present=_point,
+        example=Example("the end of an open log", schema.PositionParams(_LOG), _END),
         errors=(
             Code.NO_SUCH_LOG,
             Code.SYSTEM_ERROR,
@@ -194,6 +216,11 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.ReadResult,
         ask=_read,
         present=_excerpt,
+        example=Example(
+            "all that came since a position",
+            schema.ReadParams(_LOG, _START),
+            schema.ReadResult("hello\n", "utf-8", _START, _END, gap=False),
+        ),
         errors=(
             Code.NO_SUCH_LOG,
             Code.SYSTEM_ERROR,
@@ -213,6 +240,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.Position,
         ask=_append,
         present=_point,
+        example=Example("a line", schema.AppendParams(_LOG, "hello\n", "qemu", _GUEST), _END),
         errors=(Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
     ),
     Method(
@@ -222,6 +250,23 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=list[schema.LogEntry],
         ask=_list,
         present=_entries,
+        example=Example(
+            "one open log",
+            schema.NoParams(),
+            [
+                schema.LogEntry(
+                    path=_LOG,
+                    driver="qemu",
+                    domain=_GUEST,
+                    position=_END,
+                    opened_at=_SINCE,
+                    bytes=6,
+                    rollovers=0,
+                    state="open",
+                    pipe=48151,
+                )
+            ],
+        ),
         read_only=True,
     ),
     Method(
@@ -231,6 +276,28 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=schema.InfoResult,
         ask=_info,
         present=_as_it_is,
+        example=Example(
+            "a daemon with one open log",
+            schema.NoParams(),
+            schema.InfoResult(
+                name=_TITLE,
+                version=__version__,
+                pid=1623,
+                started_at=_SINCE,
+                uptime_s=86400.5,
+                limits={"max_clients": 1024, "max_size": 2097152, "max_backups": 3},
+                counts=schema.DaemonCounts(
+                    open_logs=1,
+                    failing_logs=0,
+                    opened_logs=2,
+                    bytes_written=4096,
+                    bytes_lost=0,
+                    rollovers=0,
+                    clients=1,
+                    known_logs=2,
+                ),
+            ),
+        ),
         read_only=True,
     ),
     Method(
@@ -244,6 +311,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=bool,
         ask=_reexec,
         present=_true,
+        example=Example("to what is installed now", schema.ReexecParams(), result=True),
         errors=(Code.HAND_OVER_FAILED, Code.SHUTTING_DOWN),
     ),
     *ADMIN_METHODS,
@@ -254,6 +322,16 @@ _TABLE: tuple[Method[Any, Any], ...] = (
         result=Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=DOCUMENT_SCHEMA)],
         ask=_discover,
         present=_as_it_is,
+        example=Example(
+            "a document without its methods",
+            schema.NoParams(),
+            {
+                "openrpc": OPENRPC_VERSION,
+                "info": {"title": _TITLE, "version": __version__},
+                "methods": [],
+                "components": {},
+            },
+        ),
         read_only=True,
     ),
 )

@@ -8,14 +8,22 @@ from typing import Any
 import msgspec
 
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.method import Method
+from twisted_virtlog.jsonrpc.method import Example, Method
 
 #: The version of https://spec.open-rpc.org that the document follows.
 OPENRPC_VERSION = "1.3.2"
 
-#: The JSON Schema of any OpenRPC document.
+#: The JSON Schema of the document, as far as it says what a reader finds where. OpenRPC's own is
+#: in the network, and whoever resolves references would have to fetch it from there.
 DOCUMENT_SCHEMA = {
-    "$ref": "https://raw.githubusercontent.com/open-rpc/meta-schema/master/schema.json"
+    "type": "object",
+    "required": ["openrpc", "info", "methods", "components"],
+    "properties": {
+        "openrpc": {"type": "string", "description": "the version of OpenRPC"},
+        "info": {"type": "object", "required": ["title", "version"]},
+        "methods": {"type": "array", "items": {"type": "object", "required": ["name", "params"]}},
+        "components": {"type": "object"},
+    },
 }
 
 _SCHEMAS = "#/components/schemas/"
@@ -23,7 +31,9 @@ _ERRORS = "#/components/errors/"
 
 
 def openrpc_document(
-    methods: Iterable[Method[Any, Any]], title: str, version: str
+    methods: Iterable[Method[Any, Any]],
+    title: str,
+    version: str,
 ) -> dict[str, Any]:
     """Describe methods, with the schemas by which their parameters are checked.
 
@@ -61,6 +71,7 @@ def _method(
         codes.append(Code.NOT_ON_THIS_CONNECTION)
     return {
         "name": method.name,
+        "x-alias": method.alias,
         "summary": method.summary,
         "paramStructure": "either",
         "params": [
@@ -69,6 +80,19 @@ def _method(
         ],
         "result": {"name": "result", "schema": result},
         "errors": [{"$ref": _ERRORS + code.name} for code in codes],
+        "examples": [_example(method.example)],
+        "x-read-only": method.read_only,
+        "x-http": not method.needs_stream,
+    }
+
+
+def _example(example: Example[Any]) -> dict[str, Any]:
+    # All parameters, also those that have their defaults, so that they stand by position too.
+    params = msgspec.to_builtins(example.params)
+    return {
+        "name": example.name,
+        "params": [{"name": name, "value": value} for name, value in params.items()],
+        "result": {"name": "result", "value": msgspec.to_builtins(example.result)},
     }
 
 
