@@ -19,6 +19,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "sockets.endpoint_strings": (),
     "escaping": (),
     "sockets.paths": (),
+    "sockets.urls": (),
     "handover.state": (),
     "daemon.command.getopt_long": (),
     "daemon.command.options": (),

@@ -34,7 +34,7 @@ from twisted_virtlog.handover.state import (
     by_log,
 )
 from twisted_virtlog.interfaces import IConversation
-from twisted_virtlog.jsonrpc.method import Services
+from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, InfoResult
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
@@ -58,6 +58,7 @@ from twisted_virtlog.sockets.server import Server
 T = TypeVar("T")
 
 _ADMIN = "admin"
+_JSONRPC = "jsonrpc"
 _READ_ONLY = "jsonrpc-ro"
 
 #: In place of an endpoint: serve nobody.
@@ -311,6 +312,7 @@ class VirtlogService(Service):
             handler=self.handler,
             administration=administration,
             info=self.info,
+            sockets=self._jsonrpc_sockets,
             reexec=self.reexec,
             call_soon=self._reactor.callFromThread,
         )
@@ -349,7 +351,7 @@ class VirtlogService(Service):
         return [
             (self._endpoints.libvirt, server("virtlogd", {own}, libvirt)),
             (self._endpoints.admin, server(_ADMIN, {own}, admin)),
-            (self._endpoints.jsonrpc, server("jsonrpc", {0, own}, jsonrpc)),
+            (self._endpoints.jsonrpc, server(_JSONRPC, {0, own}, jsonrpc)),
             self._for_group(server(_READ_ONLY, _EVERYBODY, jsonrpc_ro)),
         ]
 
@@ -375,6 +377,13 @@ class VirtlogService(Service):
                 ' that may connect; write jsonrpc_ro_group = "adm", say'
             )
         return endpoint, server
+
+    def _jsonrpc_sockets(self) -> tuple[ServingSocket, ...]:
+        return tuple(
+            ServingSocket(server, address, read_only=server == _READ_ONLY)
+            for server in (_JSONRPC, _READ_ONLY)
+            for address in self._reception.addresses(server)
+        )
 
     def _max_clients(self, server: str) -> int:
         settings = self._settings

@@ -360,6 +360,7 @@ def test_clients_find_the_socket_that_went_over(host: Host, tmp_path: Path) -> N
     for _ in range(2):
         listener = _next(host, listener)
     assert listener.getHost().name == os.fsencode(path)
+    assert listener.address == os.fsencode(path)
     late = host.stack.enter_context(socket.socket(socket.AF_UNIX))
     late.connect(str(path))
     host.reactor.run()
@@ -386,6 +387,7 @@ def test_a_relative_path_is_found_from_elsewhere(
     listener = _next(host, listen(host.reactor, host.clock, "unix:sock", host.server))
     listener = _next(host, listener)
     monkeypatch.chdir("/")
+    assert listener.address == os.fsencode(tmp_path / "sock")
     listener.stopListening()
     assert not (tmp_path / "sock").exists()
 
@@ -397,8 +399,29 @@ def test_a_service_manager_s_socket_stays_where_it_is(host: Host, tmp_path: Path
         theirs.bind(str(path))
         theirs.listen()
         listener = _next(host, adopt(host.reactor, host.clock, theirs.fileno(), host.server))
-        _next(host, listener).stopListening()
+        listener = _next(host, listener)
+        assert listener.address == os.fsencode(path)
+        listener.stopListening()
         assert path.is_socket()
+
+
+def test_where_clients_connect(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each socket of a server that has an address by which others find it."""
+    monkeypatch.chdir(tmp_path)
+    reception = Reception(host.reactor, host.clock, lambda: True)
+    abstract = b"\0" + os.fsencode(tmp_path)
+    sockets = [host.stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+    for one, name in zip(sockets, (abstract, "relative", f"{tmp_path}/\udcff"), strict=True):
+        one.bind(name)
+    reception.listen_on([os.dup(one.fileno()) for one in sockets], host.server)
+    other = Server("another server", (), 1, Times)
+    reception.listen("unix:other", other, required=True)
+    assert reception.addresses("a server") == [abstract, os.fsencode(tmp_path) + b"/\xff"]
+    assert reception.addresses("another server") == [os.fsencode(tmp_path / "other")]
+    assert reception.addresses("no server") == []
+    reception.stop_listening()
+    assert reception.addresses("a server") == []
+    reception.close()
 
 
 def test_a_server_that_was_full_stays_so(host: Host, tmp_path: Path) -> None:

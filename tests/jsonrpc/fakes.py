@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from tests.administration_fakes import FakeDaemon
 from twisted_virtlog.interfaces import Answer, IConnection, ILogHandler
-from twisted_virtlog.jsonrpc.method import Services
+from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.schema import DaemonCounts, InfoResult
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
@@ -193,11 +193,13 @@ class Client:
         self.handler = FakeHandler(**answers)
         self.turns = FakeReactorTurns()
         self.daemon = daemon or FakeDaemon()
+        self.sockets = (ServingSocket("jsonrpc", b"/run/virtlogd-jsonrpc-sock", read_only=False),)
         self.reexecs: list[tuple[str | None, int | None]] = []
         self.services = Services(
             handler=self.handler,
             administration=self.daemon.administration,
             info=lambda: INFO,
+            sockets=lambda: self.sockets,
             reexec=self._reexec,
             call_soon=self.turns.call_soon,
         )

@@ -11,6 +11,7 @@ import pytest
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.method import ServingSocket
 from twisted_virtlog.jsonrpc.methods import METHODS, methods_served
 
 
@@ -38,9 +39,16 @@ def by_name(part: Any) -> dict[str, Any]:
     return found
 
 
+def discovered(*sockets: ServingSocket) -> Any:
+    """Ask a daemon that serves on these sockets."""
+    client = Client()
+    client.sockets = sockets
+    return client.call("rpc.discover")["result"]
+
+
 def test_its_frame_is_that_of_openrpc(document: Any) -> None:
     """The members that the OpenRPC specification asks for, and no others."""
-    assert document.keys() == {"openrpc", "info", "methods", "components"}
+    assert document.keys() == {"openrpc", "info", "servers", "methods", "components"}
     assert document["openrpc"].startswith("1.3.")
     assert document["info"].keys() == {"title", "version"}
     for method in document["methods"]:
@@ -93,10 +101,11 @@ def test_its_result_has_what_its_schema_says(document: Any) -> None:
     """Which stands in it, and refers to nothing."""
     schema = by_name(document["methods"])["rpc.discover"]["result"]["schema"]
     assert schema["type"] == "object"
-    assert schema["required"] == ["openrpc", "info", "methods", "components"]
+    assert schema["required"] == ["openrpc", "info", "servers", "methods", "components"]
     assert schema["properties"].keys() == document.keys() == set(schema["required"])
-    required = set(schema["properties"]["methods"]["items"]["required"])
-    assert all(required <= method.keys() for method in document["methods"])
+    for name in ("servers", "methods"):
+        required = set(schema["properties"][name]["items"]["required"])
+        assert all(required <= one.keys() for one in document[name])
 
 
 def test_limits_and_defaults_are_those_of_the_check(document: Any) -> None:
@@ -174,17 +183,48 @@ def test_patterns_are_those_of_ecma(document: Any) -> None:
         assert "(?P" not in pattern
 
 
-# Where methods are served.
+# Servers.
+
+READ_WRITE = ServingSocket("jsonrpc", b"/run/libvirt/virtlogd-jsonrpc-sock", read_only=False)
+READ_ONLY = ServingSocket("jsonrpc-ro", b"/run/libvirt/virtlogd-jsonrpc-sock-ro", read_only=True)
 
 
-def test_each_method_tells_where_it_is_served(document: Any) -> None:
-    """As dispatch has it."""
+def test_servers_are_the_sockets() -> None:
+    """Also where they change while the daemon runs."""
+    (server,) = discovered(READ_WRITE)["servers"]
+    assert server.keys() == {"name", "url", "summary"}
+    assert server["name"] == "jsonrpc"
+    assert server["url"] == "unix:/run/libvirt/virtlogd-jsonrpc-sock"
+    found = by_name(discovered(READ_WRITE, READ_ONLY)["servers"])
+    assert list(found) == ["jsonrpc", "jsonrpc-ro"]
+    assert found["jsonrpc"] == server
+    assert found["jsonrpc-ro"]["url"] == "unix:/run/libvirt/virtlogd-jsonrpc-sock-ro"
+    assert "x-read-only" in found["jsonrpc-ro"]["summary"]
+    assert discovered()["servers"] == []
+
+
+def test_several_sockets_of_one_server_have_names_of_their_own() -> None:
+    """As a service manager may hand over more than one."""
+    other = ServingSocket("jsonrpc", b"\0other", read_only=False)
+    found = by_name(discovered(READ_WRITE, other, READ_ONLY)["servers"])
+    assert {name: server["url"] for name, server in found.items()} == {
+        "jsonrpc": "unix:/run/libvirt/virtlogd-jsonrpc-sock",
+        "jsonrpc-2": "unix-abstract:other",
+        "jsonrpc-ro": "unix:/run/libvirt/virtlogd-jsonrpc-sock-ro",
+    }
+
+
+def test_each_method_tells_where_it_is_served() -> None:
+    """As dispatch has it; without servers of its own, by all."""
+    document = discovered(READ_WRITE, READ_ONLY)
     for method in document["methods"]:
         for member, served in (
             ("x-read-only", methods_served(read_only=True, streams=True)),
             ("x-http", methods_served(read_only=False, streams=False)),
         ):
             assert method[member] is (method["name"] in served)
+        servers = [server["name"] for server in method.get("servers", document["servers"])]
+        assert servers == ["jsonrpc", *(["jsonrpc-ro"] if method["x-read-only"] else [])]
     found = by_name(document["methods"])
     assert (found["log.read"]["x-read-only"], found["log.read"]["x-http"]) == (True, True)
     assert (found["log.open"]["x-read-only"], found["log.open"]["x-http"]) == (False, False)

@@ -44,6 +44,18 @@ def test_a_restart_keeps_logs_open(tmp_path: Path, supervised: StartManager) -> 
     assert (tmp_path / "rpc").exists()
 
 
+def test_clients_are_told_where_the_manager_listens(
+    tmp_path: Path, supervised: StartManager
+) -> None:
+    """At the sockets that it handed over, also in the daemon's next image."""
+    running(tmp_path, supervised())
+    with client(tmp_path) as connected:
+        for _ in range(2):
+            servers = connected.discover()["servers"]
+            assert [one["url"] for one in servers] == [f"unix:{tmp_path}/rpc"]
+            assert connected.reexec()
+
+
 def client_list(directory: Path) -> list[object]:
     with client(directory) as connected:
         return list(connected.list())

@@ -17,6 +17,20 @@ P = TypeVar("P", bound=msgspec.Struct)
 V = TypeVar("V")
 
 
+@dataclass(frozen=True, slots=True)
+class ServingSocket:
+    """A socket on which the methods are served.
+
+    :ivar server: the name of the server, as ``daemon.clients`` has it.
+    :ivar address: an absolute path, or NUL and an abstract name.
+    :ivar read_only: only methods that are marked so are served there.
+    """
+
+    server: str
+    address: bytes
+    read_only: bool
+
+
 @dataclass(frozen=True)
 class Services:
     """What the methods need of the daemon around them.
@@ -24,6 +38,7 @@ class Services:
     :ivar handler: the logs.
     :ivar administration: the daemon's servers and settings.
     :ivar info: tells what ``daemon.info`` answers.
+    :ivar sockets: tells where the methods are served now.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
     :ivar call_soon: calls a function in a later turn of the reactor, whatever the clock does
         (``reactor.callFromThread``), so that a long batch does not keep it from other clients.
@@ -32,6 +47,7 @@ class Services:
     handler: ILogHandler
     administration: IAdministration
     info: Callable[[], InfoResult]
+    sockets: Callable[[], tuple[ServingSocket, ...]]
     reexec: Callable[[str | None, int | None], Answer[None]]
     call_soon: Callable[[Callable[[], None]], object]
 

@@ -15,7 +15,7 @@ from twisted_virtlog.jsonrpc import schema
 from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.long_result import LongResult
-from twisted_virtlog.jsonrpc.method import Example, Method, Services
+from twisted_virtlog.jsonrpc.method import Example, Method, Services, ServingSocket
 from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, OPENRPC_VERSION, openrpc_document
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.text import decode_excerpt, printable
@@ -130,14 +130,14 @@ def _true(_value: object, _params: object) -> bool:
     return True
 
 
-@functools.cache
-def _document() -> msgspec.Raw:
-    document = openrpc_document(METHODS.values(), _TITLE, __version__)
+@functools.lru_cache(maxsize=1)  # (the sockets hardly ever change)
+def _document(sockets: tuple[ServingSocket, ...]) -> msgspec.Raw:
+    document = openrpc_document(METHODS.values(), _TITLE, __version__, sockets)
     return msgspec.Raw(msgspec.json.encode(document))
 
 
-def _discover(_services: Services, _params: schema.NoParams) -> msgspec.Raw:
-    return _document()
+def _discover(services: Services, _params: schema.NoParams) -> msgspec.Raw:
+    return _document(services.sockets())
 
 
 # What the examples are about.
@@ -328,6 +328,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
             {
                 "openrpc": OPENRPC_VERSION,
                 "info": {"title": _TITLE, "version": __version__},
+                "servers": [{"name": "jsonrpc", "url": "unix:/run/libvirt/virtlogd-jsonrpc-sock"}],
                 "methods": [],
                 "components": {},
             },

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.method import Example, Method
+from twisted_virtlog.jsonrpc.method import Example, Method, ServingSocket
+from twisted_virtlog.sockets.urls import url_of
 
 #: The version of https://spec.open-rpc.org that the document follows.
 OPENRPC_VERSION = "1.3.2"
@@ -17,10 +19,11 @@ OPENRPC_VERSION = "1.3.2"
 #: in the network, and whoever resolves references would have to fetch it from there.
 DOCUMENT_SCHEMA = {
     "type": "object",
-    "required": ["openrpc", "info", "methods", "components"],
+    "required": ["openrpc", "info", "servers", "methods", "components"],
     "properties": {
         "openrpc": {"type": "string", "description": "the version of OpenRPC"},
         "info": {"type": "object", "required": ["title", "version"]},
+        "servers": {"type": "array", "items": {"type": "object", "required": ["name", "url"]}},
         "methods": {"type": "array", "items": {"type": "object", "required": ["name", "params"]}},
         "components": {"type": "object"},
     },
@@ -29,14 +32,19 @@ DOCUMENT_SCHEMA = {
 _SCHEMAS = "#/components/schemas/"
 _ERRORS = "#/components/errors/"
 
+_FRAMINGS = "UNIX stream socket: JSON texts as they are, behind headers, or over HTTP/1.1"
+_READ_ONLY = "; the methods with x-read-only, for a group"
+
 
 def openrpc_document(
     methods: Iterable[Method[Any, Any]],
     title: str,
     version: str,
+    sockets: Iterable[ServingSocket] = (),
 ) -> dict[str, Any]:
     """Describe methods, with the schemas by which their parameters are checked.
 
+    :param sockets: where the methods are served.
     :returns: a document of the types that JSON has.
     """
     methods = list(methods)
@@ -49,11 +57,14 @@ def openrpc_document(
     params = [components[type_.__name__] for type_ in params_types]
     for type_ in set(params_types):
         del components[type_.__name__]
+    sockets = list(sockets)
+    servers = _servers(sockets)
     return {
         "openrpc": OPENRPC_VERSION,
         "info": {"title": title, "version": version},
+        "servers": servers,
         "methods": [
-            _method(method, of_params, result)
+            _method(method, of_params, result) | _where(method, sockets, servers)
             for method, of_params, result in zip(methods, params, results, strict=True)
         ],
         "components": {
@@ -81,8 +92,6 @@ def _method(
         "result": {"name": "result", "schema": result},
         "errors": [{"$ref": _ERRORS + code.name} for code in codes],
         "examples": [_example(method.example)],
-        "x-read-only": method.read_only,
-        "x-http": not method.needs_stream,
     }
 
 
@@ -94,6 +103,38 @@ def _example(example: Example[Any]) -> dict[str, Any]:
         "params": [{"name": name, "value": value} for name, value in params.items()],
         "result": {"name": "result", "value": msgspec.to_builtins(example.result)},
     }
+
+
+def _where(
+    method: Method[Any, Any], sockets: Sequence[ServingSocket], servers: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the members that tell where a method is served."""
+    members: dict[str, Any] = {
+        "x-read-only": method.read_only,
+        "x-http": not method.needs_stream,
+    }
+    if not method.read_only and any(socket.read_only for socket in sockets):
+        # Without these a method is served by all servers of the document, as OpenRPC has it.
+        members["servers"] = [
+            server for socket, server in zip(sockets, servers, strict=True) if not socket.read_only
+        ]
+    return members
+
+
+def _servers(sockets: Sequence[ServingSocket]) -> list[dict[str, Any]]:
+    seen: Counter[str] = Counter()
+    servers = []
+    for socket in sockets:
+        seen[socket.server] += 1
+        nth = seen[socket.server]
+        servers.append(
+            {
+                "name": socket.server if nth == 1 else f"{socket.server}-{nth}",
+                "url": url_of(socket.address),
+                "summary": _FRAMINGS + (_READ_ONLY if socket.read_only else ""),
+            }
+        )
+    return servers
 
 
 def _of_ecma(part: Any) -> Any:

@@ -85,6 +85,20 @@ class Listener:
         listener.open_or_shut()
         return listener
 
+    @property
+    def address(self) -> bytes | None:
+        """Where clients connect: an absolute path, or NUL and an abstract name.
+
+        None if that is not known, as of a socket that somebody else bound to a relative path, or
+        no longer.
+        """
+        if self._socket.fileno() == -1:
+            return None
+        if self._path is not None:
+            return os.fsencode(self._path)
+        name = self._socket.getsockname()
+        return name if isinstance(name, bytes) and name.startswith(b"\0") else None
+
     def suspended(self) -> SocketState:
         """Tell what the daemon's next image needs to listen on."""
         bound = self._bound is not None

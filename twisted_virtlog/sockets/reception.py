@@ -86,6 +86,11 @@ class Reception:
         for listener in self._listeners:
             listener.bind_again()
 
+    def addresses(self, server: str) -> list[bytes]:
+        """Tell where clients of a server connect; see :attr:`Listener.address`."""
+        found = [one.address for one in self._listeners if one.server.name == server]
+        return [address for address in found if address is not None]
+
     def count(self) -> int:
         """Tell how many clients are connected."""
         return sum(len(server.clients) for server in self.servers)
