@@ -20,7 +20,7 @@ from bench.load import Called
 from bench.rpc import Place, position_request, read_request
 from bench.writing import check, files, opened
 from twisted_virtlog.client import Position
-from twisted_virtlog.client.calls import read_log, tell_position
+from twisted_virtlog.client.calls import Requests
 from twisted_virtlog.client.dialogue import Dialogue
 
 _BURST_BYTES = 200
@@ -82,7 +82,7 @@ def positions(stand: Stand, connections: int, window: int, jsonrpc: bool = False
         path = paths[0]
         socket, request = stand.target.socket, position_request(path)
         if jsonrpc and stand.target.jsonrpc:
-            socket, request = stand.target.jsonrpc, Dialogue().request(tell_position(path))[1]
+            socket, request = stand.target.jsonrpc, Dialogue().request(Requests().position(path))[1]
         used = stand.target.cpu()
         called = stand.generator.call(
             socket,
@@ -109,7 +109,7 @@ def reading_back(stand: Stand, size: int, jsonrpc: bool = False) -> Figures:
         start = Place(files(path)[0].stat().st_ino, 0)
         socket, request = stand.target.socket, read_request(path, start, size)
         if jsonrpc and stand.target.jsonrpc:
-            call = read_log(path, Position(*start), size)
+            call = Requests().read(path, Position(*start), size)
             socket, request = stand.target.jsonrpc, Dialogue().request(call)[1]
         used = stand.target.cpu()
         called = stand.generator.call(

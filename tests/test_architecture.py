@@ -62,6 +62,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "libvirt.admin_types": (),
     "libvirt.admin_calls": ("twisted_virtlog.interfaces",),
     "libvirt.admin_program": ("twisted_virtlog.interfaces",),
+    # Type checkers see what each client returns.
+    "client.call": ("twisted.internet.defer", "asyncio"),
     "client.calls": (),
     "client.admin_calls": (),
     "client.dialogue": (),

@@ -20,13 +20,14 @@ from twisted_virtlog.client import (
     Opened,
     Position,
     RemoteError,
-    calls,
 )
 from twisted_virtlog.client import dialogue as module
-from twisted_virtlog.client.calls import Call
+from twisted_virtlog.client.call import Call
+from twisted_virtlog.client.calls import Requests
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 
 HERE = {"inode": 5, "offset": 9}
+REQUESTS = Requests()
 
 
 def answer(number: int | str | None, **members: Any) -> bytes:
@@ -52,9 +53,9 @@ def test_requests_are_json_rpc_texts_with_ids_of_their_own() -> None:
     dialogue = Dialogue()
     domain = Domain(uuid="c7a5fdbd-edaf-9455-926a-d65c16db1809", name="web")
     texts = [
-        dialogue.request(calls.open_log("/a", "qemu", domain, True))[1],
-        dialogue.request(calls.read_log("/a", Position(5, 9), 10))[1],
-        dialogue.request(calls.list_logs())[1],
+        dialogue.request(REQUESTS.open("/a", "qemu", domain, True))[1],
+        dialogue.request(REQUESTS.read("/a", Position(5, 9), 10))[1],
+        dialogue.request(REQUESTS.list())[1],
     ]
     assert all(text.endswith(b"\n") and text.count(b"\n") == 1 for text in texts)
     assert [json.loads(text) for text in texts] == [
@@ -97,7 +98,7 @@ def test_any_bytes_come_back_in_any_split(contents: list[bytes], data: st.DataOb
     )
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=12)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    dialogue = asking(*[calls.read_log("/a", None, 100) for _content in contents])
+    dialogue = asking(*[REQUESTS.read("/a", None, 100) for _content in contents])
     replies = receive(dialogue, pieces)
     assert [(reply.id, reply.outcome) for reply in replies] == [
         (number, Chunk(content, Position(5, 9), Position(5, 9), False))
@@ -109,7 +110,7 @@ def test_byte_by_byte_answers_are_found() -> None:
     """The slowest connection there is works too."""
     stream = answer(1, result=HERE) + answer(2, result=[])
     replies = receive(
-        asking(calls.tell_position("/a"), calls.list_logs()),
+        asking(REQUESTS.position("/a"), REQUESTS.list()),
         [stream[index : index + 1] for index in range(len(stream))],
     )
     assert [reply.outcome for reply in replies] == [Position(5, 9), []]
@@ -118,9 +119,9 @@ def test_byte_by_byte_answers_are_found() -> None:
 def test_the_first_promise_owns_the_first_descriptor() -> None:
     """Descriptors go to the answers in the order in which both came, whatever is between."""
     dialogue = asking(
-        calls.open_log("/a", "none", None, False),
-        calls.list_logs(),
-        calls.open_log("/b", "none", None, False),
+        REQUESTS.open("/a", "none", None, False),
+        REQUESTS.list(),
+        REQUESTS.open("/b", "none", None, False),
     )
     dialogue.add_descriptors([100])
     dialogue.add_descriptors([101])
@@ -137,7 +138,7 @@ def test_the_first_promise_owns_the_first_descriptor() -> None:
 
 def test_descriptors_that_a_call_did_not_ask_for_are_given_back() -> None:
     """A newer daemon's surplus descriptors can be closed, and shift none of the others."""
-    dialogue = asking(calls.tell_position("/a"))
+    dialogue = asking(REQUESTS.position("/a"))
     dialogue.add_descriptors([100])
     (reply,) = dialogue.receive(answer(1, result={**HERE, "fds": 1}))
     assert (reply.outcome, reply.descriptors) == (Position(5, 9), (100,))
@@ -145,7 +146,7 @@ def test_descriptors_that_a_call_did_not_ask_for_are_given_back() -> None:
 
 def test_what_no_answer_took_is_given_back_at_the_end() -> None:
     """A connection that ends half way leaks no descriptor."""
-    dialogue = asking(calls.open_log("/a", "none", None, False))
+    dialogue = asking(REQUESTS.open("/a", "none", None, False))
     dialogue.add_descriptors([100])
     assert receive(dialogue, [answer(1, result={"position": HERE, "fds": 1})[:-1]]) == []
     assert dialogue.abandon() == [100]
@@ -153,7 +154,7 @@ def test_what_no_answer_took_is_given_back_at_the_end() -> None:
 
 def test_an_error_is_told_with_all_its_parts() -> None:
     """What the daemon says of a failure reaches the caller."""
-    (reply,) = asking(calls.tell_position("/a")).receive(
+    (reply,) = asking(REQUESTS.position("/a")).receive(
         answer(1, error={"code": 1002, "message": "/a is not open", "data": {"path": "/a"}})
     )
     assert reply.failed
@@ -165,7 +166,7 @@ def test_an_error_is_told_with_all_its_parts() -> None:
 
 def test_an_error_without_an_id_belongs_to_the_oldest_request() -> None:
     """A request that the daemon could not read fails, not one that it answers later."""
-    dialogue = asking(calls.tell_position("/a"), calls.tell_position("/b"))
+    dialogue = asking(REQUESTS.position("/a"), REQUESTS.position("/b"))
     parse_error = {"code": -32700, "message": "Parse error"}
     stream = answer(None, error=parse_error) + answer(2, result=HERE)
     first, second = dialogue.receive(stream)
@@ -175,7 +176,7 @@ def test_an_error_without_an_id_belongs_to_the_oldest_request() -> None:
 
 def test_what_a_newer_daemon_adds_is_ignored() -> None:
     """Members that this client does not know, and notifications, disturb nothing."""
-    dialogue = asking(calls.tell_position("/a"))
+    dialogue = asking(REQUESTS.position("/a"))
     news = b'{"jsonrpc":"2.0","method":"log.data","params":{"subscription":1}}\n'
     stream = news + b"\n" + answer(1, result={**HERE, "colour": "red"}, more=1)
     assert [reply.outcome for reply in dialogue.receive(stream)] == [Position(5, 9)]
@@ -184,25 +185,25 @@ def test_what_a_newer_daemon_adds_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("call", "result"),
     [
-        (calls.tell_position("/a"), {"inode": 5}),
-        (calls.tell_position("/a"), None),
-        (calls.tell_position("/a"), [5, 9]),
-        (calls.list_logs(), HERE),
-        (calls.open_log("/a", "none", None, False), {"position": HERE}),
-        (calls.open_log("/a", "none", None, False), {"position": HERE, "fds": 0}),
+        (REQUESTS.position("/a"), {"inode": 5}),
+        (REQUESTS.position("/a"), None),
+        (REQUESTS.position("/a"), [5, 9]),
+        (REQUESTS.list(), HERE),
+        (REQUESTS.open("/a", "none", None, False), {"position": HERE}),
+        (REQUESTS.open("/a", "none", None, False), {"position": HERE, "fds": 0}),
         (
-            calls.read_log("/a", None, 1),
+            REQUESTS.read("/a", None, 1),
             {"data": "%%", "encoding": "base64", "start": HERE, "end": HERE, "gap": False},
         ),
         (
-            calls.read_log("/a", None, 1),
+            REQUESTS.read("/a", None, 1),
             {"data": "ä", "encoding": "base64", "start": HERE, "end": HERE, "gap": False},
         ),
     ],
 )
 def test_a_result_of_another_kind_fails_its_call_alone(call: Call[Any], result: Any) -> None:
     """An odd result is an error that names the method, and the next answer is read all the same."""
-    dialogue = asking(call, calls.tell_position("/b"))
+    dialogue = asking(call, REQUESTS.position("/b"))
     odd, good = dialogue.receive(answer(1, result=result) + answer(2, result=HERE))
     assert isinstance(odd.outcome, BadAnswer)
     assert call.method in str(odd.outcome)
@@ -211,7 +212,7 @@ def test_a_result_of_another_kind_fails_its_call_alone(call: Call[Any], result: 
 
 def test_an_answer_without_a_result_is_an_error() -> None:
     """An answer that says nothing is not taken for success."""
-    (reply,) = asking(calls.discover()).receive(answer(1))
+    (reply,) = asking(REQUESTS.discover()).receive(answer(1))
     assert isinstance(reply.outcome, BadAnswer)
 
 
@@ -234,13 +235,13 @@ def test_an_answer_without_a_result_is_an_error() -> None:
 def test_a_stream_that_makes_no_sense_is_refused(stream: bytes) -> None:
     """Whatever is no answer to what was asked, is an error of its own name."""
     with pytest.raises(BadAnswer):
-        receive(asking(calls.open_log("/a", "none", None, False)), [stream])
+        receive(asking(REQUESTS.open("/a", "none", None, False)), [stream])
 
 
 @given(st.binary(max_size=60))
 def test_no_input_raises_anything_else(junk: bytes) -> None:
     """Any bytes at all give replies or a BadAnswer."""
-    dialogue = asking(calls.tell_position("/a"))
+    dialogue = asking(REQUESTS.position("/a"))
     with suppress(BadAnswer):
         receive(dialogue, [junk, b"\n"])
 
@@ -248,7 +249,7 @@ def test_no_input_raises_anything_else(junk: bytes) -> None:
 def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon gone mad does not fill the client's memory."""
     monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 100)
-    dialogue = asking(calls.list_logs())
+    dialogue = asking(REQUESTS.list())
     assert receive(dialogue, [b"x" * 100]) == []
     with pytest.raises(BadAnswer, match="101 bytes without a newline"):
         receive(dialogue, [b"x"])
@@ -257,8 +258,8 @@ def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (calls.tell_position("/\udcff"), "UTF-8"),
-        (calls.append_message("/a", "x" * module.MAX_REQUEST_BYTES, "none", None), "at most"),
+        (REQUESTS.position("/\udcff"), "UTF-8"),
+        (REQUESTS.append("/a", "x" * module.MAX_REQUEST_BYTES, "none", None), "at most"),
     ],
 )
 def test_what_cannot_be_said_is_not_sent(call: Call[Any], complaint: str) -> None:
@@ -266,7 +267,7 @@ def test_what_cannot_be_said_is_not_sent(call: Call[Any], complaint: str) -> Non
     dialogue = Dialogue()
     with pytest.raises(BadRequest, match=complaint):
         dialogue.request(call)
-    number, _text = dialogue.request(calls.tell_position("/a"))
+    number, _text = dialogue.request(REQUESTS.position("/a"))
     assert [reply.outcome for reply in dialogue.receive(answer(number, result=HERE))] == [
         Position(5, 9)
     ]

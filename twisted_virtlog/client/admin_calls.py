@@ -1,22 +1,26 @@
-"""The methods that administer the daemon, as a client sees them; see :mod:`.calls`."""
+"""The calls that administer the daemon: a part of the table in :mod:`.calls`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
-from twisted_virtlog.client.calls import Call, plain
+from twisted_virtlog.client.call import Call, Performer, call, plain
+
+W = TypeVar("W")
 
 
 class ClientInfo(msgspec.Struct, frozen=True):
-    """Somebody who is connected.
+    """A connected client.
 
     :ivar id: counts from 1 for each server and is never used again.
     :ivar connected_at: an aware time.
-    :ivar pid: who connected; so ``uid`` and ``gid``.
-    :ivar user: the name of ``uid``, None if it has none; so ``group`` of ``gid``.
+    :ivar pid: the process that connected, with its ``uid`` and ``gid``.
+    :ivar user: the name of ``uid``, None if it has none.
+    :ivar group: the name of ``gid``, None if it has none.
     """
 
     id: int
@@ -32,7 +36,7 @@ class ServerClients(msgspec.Struct, frozen=True):
     """The clients of one protocol.
 
     :ivar server: ``virtlogd`` for libvirt's drivers, ``jsonrpc`` or ``admin``.
-    :ivar max_clients: at so many no more are accepted until one leaves.
+    :ivar max_clients: with this many connected, others wait until one leaves.
     :ivar clients: in order of arrival.
     """
 
@@ -50,11 +54,11 @@ class ServerLimits(msgspec.Struct, frozen=True):
 
 
 class OwnLogging(msgspec.Struct, frozen=True):
-    """What the daemon logs of itself.
+    """What the daemon logs about itself.
 
     :ivar level: ``debug``, ``info``, ``warning`` or ``error``.
-    :ivar filters: as ``1:logs``.
-    :ivar outputs: as ``3:stderr``.
+    :ivar filters: such as ``1:logs``.
+    :ivar outputs: such as ``3:stderr``.
     """
 
     level: str
@@ -68,43 +72,48 @@ _decode_limits = plain(ServerLimits)
 _decode_logging = plain(OwnLogging)
 
 
-def list_clients(server: str | None = None) -> Call[Sequence[ServerClients]]:
-    """Return who is connected, by server.
+class AdminCalls(Performer[W]):
+    """The calls that administer the daemon."""
 
-    :param server: ``virtlogd``, ``jsonrpc`` or ``admin``; None for all.
-    """
-    return Call("daemon.clients", _decode_clients, {"server": server})
+    @call
+    def clients(self, server: str | None = None) -> Call[Sequence[ServerClients]]:
+        """Return who is connected, by server.
 
+        :param server: ``virtlogd``, ``jsonrpc`` or ``admin``; None for all.
+        """
+        return Call("daemon.clients", _decode_clients, {"server": server})
 
-def disconnect(server: str, number: int) -> Call[bool]:
-    """Close a client's connection; its logs stay open.
+    @call
+    def disconnect(self, server: str, number: int) -> Call[bool]:
+        """Close a client's connection; the logs that it opened stay open.
 
-    :param number: the client's id.
-    """
-    return Call("daemon.disconnect", _decode_true, {"server": server, "id": number})
+        :param number: the client's id.
+        """
+        return Call("daemon.disconnect", _decode_true, {"server": server, "id": number})
 
+    @call
+    def set_limits(self, server: str, max_clients: int) -> Call[ServerLimits]:
+        """Let a server have at most ``max_clients`` clients at once."""
+        params = {"server": server, "max_clients": max_clients}
+        return Call("daemon.set_limits", _decode_limits, params)
 
-def set_limits(server: str, max_clients: int) -> Call[ServerLimits]:
-    """Let a server have at most ``max_clients`` clients at once."""
-    params = {"server": server, "max_clients": max_clients}
-    return Call("daemon.set_limits", _decode_limits, params)
+    @call
+    def logging(self) -> Call[OwnLogging]:
+        """Return what the daemon logs about itself."""
+        return Call("daemon.get_logging", _decode_logging)
 
+    @call
+    def set_logging(
+        self,
+        level: str | None = None,
+        filters: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> Call[OwnLogging]:
+        """Change what the daemon logs about itself, or where; None leaves a setting as it is.
 
-def get_logging() -> Call[OwnLogging]:
-    """Return what the daemon logs of itself."""
-    return Call("daemon.get_logging", _decode_logging)
-
-
-def set_logging(
-    level: str | None = None,
-    filters: Sequence[str] | None = None,
-    outputs: Sequence[str] | None = None,
-) -> Call[OwnLogging]:
-    """Log other things of the daemon itself, or elsewhere; None leaves a setting as it is.
-
-    :param level: ``debug``, ``info``, ``warning`` or ``error``.
-    :param filters: as ``1:logs``; empty for none.
-    :param outputs: as ``3:stderr``; empty for the default.
-    """
-    params = {"level": level, "filters": filters, "outputs": outputs}
-    return Call("daemon.set_logging", _decode_logging, params)
+        :param level: ``debug``, ``info``, ``warning`` or ``error``.
+        :param filters: such as ``1:logs``; empty for none.
+        :param outputs: such as ``3:stderr``; empty for the default.
+        """
+        params = {"level": level, "filters": filters, "outputs": outputs}
+        return Call("daemon.set_logging", _decode_logging, params)

@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, final
+from typing import Any, TypeVar, final
 
-from twisted_virtlog.client import admin_calls, calls
-from twisted_virtlog.client.calls import Call, as_method
+from twisted_virtlog.client.call import Call
+from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses, receive
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, Disconnected, TimedOut
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -34,16 +32,8 @@ async def connect(path: str, timeout: float | None = 30.0) -> AsyncioClient:
     return AsyncioClient(sock, timeout)
 
 
-def _asks(ask: Callable[P, Call[R]]) -> Callable[Concatenate[AsyncioClient, P], asyncio.Future[R]]:
-    def method(self: AsyncioClient, /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
-        return self._perform(ask(*args, **kwargs))
-
-    as_method(ask, method)
-    return method
-
-
 @final
-class AsyncioClient:
+class AsyncioClient(Calls[asyncio.Future[Any]]):
     """A connection to the daemon; made by :func:`connect`.
 
     Each call sends its request at once and returns a future to be awaited, so requests may
@@ -68,21 +58,6 @@ class AsyncioClient:
         #: Why nothing can be asked any more.
         self._gone: str | None = None
         self._loop.add_reader(sock, self._receive)
-
-    open = _asks(calls.open_log)
-    close_log = _asks(calls.close_log)
-    position = _asks(calls.tell_position)
-    read = _asks(calls.read_log)
-    append = _asks(calls.append_message)
-    list = _asks(calls.list_logs)
-    info = _asks(calls.daemon_info)
-    clients = _asks(admin_calls.list_clients)
-    disconnect = _asks(admin_calls.disconnect)
-    set_limits = _asks(admin_calls.set_limits)
-    logging = _asks(admin_calls.get_logging)
-    set_logging = _asks(admin_calls.set_logging)
-    reexec = _asks(calls.reexec)
-    discover = _asks(calls.discover)
 
     def close(self) -> None:
         """Close the connection; opened logs stay open, and calls not answered fail."""

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, final
+from typing import Any, TypeVar, final
 
-from twisted_virtlog.client import admin_calls, calls
-from twisted_virtlog.client.calls import Call, as_method
+from twisted_virtlog.client.call import Call
+from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses, receive
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import Disconnected, TimedOut
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _asks(ask: Callable[P, Call[R]]) -> Callable[Concatenate[BlockingClient, P], R]:
-    def method(self: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._perform(ask(*args, **kwargs))
-
-    as_method(ask, method)
-    return method
-
-
 @final
-class BlockingClient:
+class BlockingClient(Calls[None]):
     """A connection to the daemon; each call waits for its answer.
 
     Every call raises :class:`RemoteError` for an error that the daemon answers,
@@ -52,21 +42,6 @@ class BlockingClient:
             time.sleep(next(waits))
         sock.settimeout(timeout)
         self._socket = sock
-
-    open = _asks(calls.open_log)
-    close_log = _asks(calls.close_log)
-    position = _asks(calls.tell_position)
-    read = _asks(calls.read_log)
-    append = _asks(calls.append_message)
-    list = _asks(calls.list_logs)
-    info = _asks(calls.daemon_info)
-    clients = _asks(admin_calls.list_clients)
-    disconnect = _asks(admin_calls.disconnect)
-    set_limits = _asks(admin_calls.set_limits)
-    logging = _asks(admin_calls.get_logging)
-    set_logging = _asks(admin_calls.set_logging)
-    reexec = _asks(calls.reexec)
-    discover = _asks(calls.discover)
 
     def close(self) -> None:
         """Close the connection; opened logs stay open."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
@@ -21,13 +20,12 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.client import admin_calls, calls
-from twisted_virtlog.client.calls import Call, as_method
+from twisted_virtlog.client.call import Call
+from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, Disconnected
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -68,15 +66,7 @@ def connect_endpoint(endpoint: IStreamClientEndpoint) -> Deferred[Client]:
     )
 
 
-def _asks(ask: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P], Deferred[R]]:
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[R]:
-        return self._wire.perform(ask(*args, **kwargs))
-
-    as_method(ask, method)
-    return method
-
-
-class Client:
+class Client(Calls[Deferred[Any]]):
     """A connection to the daemon; made by :func:`connect`.
 
     Requests may overlap; the daemon carries them out and answers them in the order of the calls.
@@ -90,20 +80,8 @@ class Client:
     def __init__(self, wire: _Wire) -> None:
         self._wire = wire
 
-    open = _asks(calls.open_log)
-    close_log = _asks(calls.close_log)
-    position = _asks(calls.tell_position)
-    read = _asks(calls.read_log)
-    append = _asks(calls.append_message)
-    list = _asks(calls.list_logs)
-    info = _asks(calls.daemon_info)
-    clients = _asks(admin_calls.list_clients)
-    disconnect = _asks(admin_calls.disconnect)
-    set_limits = _asks(admin_calls.set_limits)
-    logging = _asks(admin_calls.get_logging)
-    set_logging = _asks(admin_calls.set_logging)
-    reexec = _asks(calls.reexec)
-    discover = _asks(calls.discover)
+    def _perform(self, call: Call[R]) -> Deferred[R]:
+        return self._wire.perform(call)
 
     def close(self) -> Deferred[None]:
         """Close the connection; opened logs stay open.

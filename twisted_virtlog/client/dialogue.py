@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from twisted_virtlog.client.calls import Call
+from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, RemoteError
 
 #: The daemon takes no longer text.
