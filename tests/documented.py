@@ -10,6 +10,7 @@ from tests.documents import Command
 
 #: Those who run them.
 SYSTEMD = "documents() of tests/systemd/inside.py"
+VIRT_ADMIN = "tests/stack/test_virt_admin.py"
 
 #: Why they are not run.
 CI = "not run: .ci/run does, as an ordinary user"
@@ -130,23 +131,23 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "systemctl start virtlogd.socket virtlogd-admin.socket": SYSTEMD,
     },
     ("virt-admin.md", "Administering the daemon with virt-admin"): {
-        f"{_VIRT_ADMIN} srv-list": UNTRIED
+        f"{_VIRT_ADMIN} srv-list": VIRT_ADMIN
     },
     ("virt-admin.md", "Clients"): {
-        f"{_VIRT_ADMIN} client-list virtlogd": UNTRIED,
-        f"{_VIRT_ADMIN} client-info virtlogd 2": UNTRIED,
-        f"{_VIRT_ADMIN} client-disconnect virtlogd 2": UNTRIED,
+        f"{_VIRT_ADMIN} client-list virtlogd": VIRT_ADMIN,
+        f"{_VIRT_ADMIN} client-info virtlogd 2": VIRT_ADMIN,
+        f"{_VIRT_ADMIN} client-disconnect virtlogd 2": VIRT_ADMIN,
     },
     ("virt-admin.md", "Limits"): {
         f"{_VIRT_ADMIN} srv-clients-set virtlogd "
-        "--max-clients 200 --max-unauth-clients 200": UNTRIED,
-        f"{_VIRT_ADMIN} srv-clients-info virtlogd": UNTRIED,
+        "--max-clients 200 --max-unauth-clients 200": VIRT_ADMIN,
+        f"{_VIRT_ADMIN} srv-clients-info virtlogd": VIRT_ADMIN,
     },
     ("virt-admin.md", "The daemon's own log"): {
-        f'{_VIRT_ADMIN} daemon-log-filters --filters "1:logs 4:jsonrpc"': UNTRIED,
-        f"{_VIRT_ADMIN} daemon-log-filters": UNTRIED,
+        f'{_VIRT_ADMIN} daemon-log-filters --filters "1:logs 4:jsonrpc"': VIRT_ADMIN,
+        f"{_VIRT_ADMIN} daemon-log-filters": VIRT_ADMIN,
         f"{_VIRT_ADMIN} daemon-log-outputs "
-        '--outputs "1:file:/var/log/libvirt/virtlogd.log"': UNTRIED,
+        '--outputs "1:file:/var/log/libvirt/virtlogd.log"': VIRT_ADMIN,
     },
 }
 

@@ -7,7 +7,7 @@ root's, and all else is what a command prints; there are no comments of their ow
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,10 @@ _PROMPT = re.compile(r"([$#]) (\S.*)")
 _GOES_ON = ("|", "\\", "&&")
 _SHELL = ("sh", "shell", "bash", "shell-session")
 _NO_LANGUAGE = ("", "text")
+
+#: What differs each time a command is run: numbers, births, programs and where the socket is.
+_FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)|/\S+/[\w-]*jsonrpc-sock")
+_RULE = re.compile("-{4,}")
 
 
 @dataclass(frozen=True)
@@ -128,3 +132,21 @@ def trimmed(lines: Sequence[str]) -> list[str]:
     while kept and not kept[-1].strip():
         kept.pop()
     return kept
+
+
+def shape(line: str) -> str:
+    """Return a line without what differs each time, and without widths."""
+    return " ".join(_RULE.sub("--", _FIGURE.sub("N", line)).split())
+
+
+def compare(command: Command, printed: Sequence[str], same: Callable[[str], str] = shape) -> None:
+    """See that a command printed what its document shows; ``...`` is any number of lines.
+
+    :param same: what must be the same of two lines.
+    """
+    shown = [same(line) for line in command.output]
+    said = [same(line) for line in trimmed(printed)]
+    if command.output[-1:] == ("...",):
+        shown.pop()
+        del said[len(shown) :]
+    assert said == shown, command

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,9 @@ from tests.documents import (
     Command,
     blocks,
     commands,
+    compare,
     program,
+    shape,
     trimmed,
     unprompted,
 )
@@ -221,7 +223,6 @@ class Shell:
         self._bash.stdout.close()
 
 
-_FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)|/\S+/[\w-]*jsonrpc-sock")
 #: What differs in an answer, in JSON or as Python shows it.
 _MEMBER = re.compile(
     r"""["'](birth|connected_at|gid|group|inode|pid|started_at|uid|uptime_s|user|version)["']: ?"""
@@ -230,24 +231,9 @@ _MEMBER = re.compile(
 _CLIENT = re.compile(r'"id":\d+,(?=connected_at)')
 
 
-def _shape(line: str) -> str:
-    """Return a line without what differs each time: numbers, births, programs and widths."""
-    return " ".join(_FIGURE.sub("N", line).split())
-
-
 def _answer(line: str) -> str:
     """Return a line without what differs in answers over JSON-RPC."""
     return _CLIENT.sub("", _MEMBER.sub(r"\1", line))
-
-
-def _compare(command: Command, printed: Sequence[str], same: Callable[[str], str] = _shape) -> None:
-    """See that a command prints what its document shows; ``...`` is any number of lines."""
-    shown = [same(line) for line in command.output]
-    said = [same(line) for line in printed]
-    if command.output[-1:] == ("...",):
-        shown.pop()
-        del said[len(shown) :]
-    assert said == shown, command
 
 
 @pytest.mark.socat
@@ -263,11 +249,11 @@ def test_the_readme_s_five_minutes(shell: Shell) -> None:
                 printed = shell.run(text)
             position = found[0]
             # (who holds the log is listed as far as they have begun)
-            _compare(command, printed, lambda line: " ".join(_shape(line).split()[:5]))
+            compare(command, printed, lambda line: " ".join(shape(line).split()[:5]))
         elif text.startswith("ls "):
-            _compare(command, printed, lambda line: line.split()[-1])
+            compare(command, printed, lambda line: line.split()[-1])
         else:
-            _compare(command, printed)
+            compare(command, printed)
 
 
 @pytest.mark.socat
@@ -277,18 +263,18 @@ def test_the_examples_of_jsonrpc(shell: Shell) -> None:
     """In one shell, one after another, each is answered as the document says."""
     shell.save("descriptors.py", "jsonrpc.md", "File descriptors")
     for command in _here("jsonrpc.md", None):
-        _compare(command, shell.run(command.text), _answer)
+        compare(command, shell.run(command.text), _answer)
 
 
 @pytest.mark.parametrize("place", [("handover.md", "SIGUSR1: the next image takes over")])
 def test_single_commands(shell: Shell, place: tuple[str, str]) -> None:
     """They print what their documents show, but for figures."""
     for command in _here(*place):
-        _compare(command, shell.run(command.text))
+        compare(command, shell.run(command.text))
 
 
 def test_the_client_in_twisted(shell: Shell) -> None:
     """Its program runs as the document runs it."""
     shell.save("example.py", "client.md", "With Twisted")
     for command in _here("client.md", "With Twisted"):
-        _compare(command, shell.run(command.text), str)
+        compare(command, shell.run(command.text), str)

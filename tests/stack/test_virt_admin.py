@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests import documented, documents
 from tests.stack import admin_socket
 from tests.stack.admin_socket import ADMIN_SOCKET, GET_LIB_VERSION
 from tests.stack.rpc_client import (
@@ -66,9 +67,11 @@ class Host:
 
         :param through: a command that runs it.
         """
-        enter = ["nsenter", "--mount", "--target", str(self.side.process.pid)]
+        return self._run(*through, "virt-admin", "-c", uri, *arguments)
+
+    def _run(self, *command: str) -> Outcome:
         ended = subprocess.run(
-            [*enter, *through, "virt-admin", "-c", uri, *arguments],
+            ["nsenter", "--mount", "--target", str(self.side.process.pid), *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -77,6 +80,10 @@ class Host:
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
         )
         return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+    def pasted(self, text: str) -> Outcome:
+        """Run a command line in there, as root has it."""
+        return self._run("bash", "-c", text)
 
     def done(self, *arguments: str) -> str:
         """Run a command that succeeds; give what it says."""
@@ -265,6 +272,27 @@ def answers(client: Connection) -> bool:
     """Tell whether the daemon serves a client, whose first call this is."""
     client.send(frame(POSITION, position_arguments(b"/none")))
     return client.receive().header.procedure == POSITION
+
+
+def test_the_document_s_commands_say_what_it_shows(daemon: Host) -> None:
+    """One after another, with the client that they disconnect and another that comes then."""
+    run = set()
+    with contextlib.ExitStack() as connected:
+        for command in documents.commands(documents.CHECKOUT / "doc" / "virt-admin.md"):
+            assert command.prompt == "#"
+            # Each of these sections has a client; the first one's is disconnected there.
+            if command.section in ("Clients", "Limits") and not clients(daemon):
+                assert answers(connected.enter_context(daemon.side.connect()))
+            outcome = daemon.pasted(command.text)
+            assert (outcome.status, outcome.stderr) == (0, "")
+            documents.compare(command, outcome.stdout.splitlines(), _but_for_times)
+            run.add(documented.row(command))
+    assert run == documented.rows(documented.VIRT_ADMIN)
+
+
+def _but_for_times(line: str) -> str:
+    """Return a line without times, processes and widths."""
+    return " ".join(re.sub("-{4,}", "--", _PID.sub("PID", _TIME.sub("TIME", line))).split())
 
 
 def test_a_client_is_disconnected_and_its_log_stays_open(daemon: Host) -> None:
