@@ -10,6 +10,7 @@ from tests.documents import Command
 
 #: Those who run them.
 SYSTEMD = "documents() of tests/systemd/inside.py"
+SESSION = "tests/stack/session.py"
 VIRT_ADMIN = "tests/stack/test_virt_admin.py"
 
 #: Why they are not run.
@@ -84,9 +85,9 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "libvirtd.service": UNTRIED,
     },
     ("libvirt.md", "Use it for good"): {
-        "mkdir -p ~/.local/lib/virtlogd": UNTRIED,
-        "ln -s /opt/twisted-virtlog/bin/twisted-virtlogd ~/.local/lib/virtlogd/virtlogd": UNTRIED,
-        "VIRTLOGD_PATH=~/.local/lib/virtlogd libvirtd --daemon": UNTRIED,
+        "mkdir -p ~/.local/lib/virtlogd": SESSION,
+        "ln -s /opt/twisted-virtlog/bin/twisted-virtlogd ~/.local/lib/virtlogd/virtlogd": SESSION,
+        "VIRTLOGD_PATH=~/.local/lib/virtlogd /usr/sbin/libvirtd --daemon": SESSION,
     },
     ("libvirt.md", "What is tested"): {
         ".venv/bin/python -m pytest tests/stack": THE_TESTS,

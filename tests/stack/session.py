@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import signal
 import stat
 import subprocess
 import sys
@@ -18,17 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.daemon import CHECKOUT
+from tests import documented
 from tests.daemon.command.command import AS_NOBODY, install
+from tests.documents import commands
 from tests.stack import guest, machine
 from tests.stack.guest import End
 
 _HOME = Path("/run/session")
 _RUN = _HOME / "run" / "libvirt"
+_NOTE = _HOME / "note"
+_LOG = _HOME / "libvirtd.log"
+_PREFIX = Path("/opt/twisted-virtlog")
 _LINES = 500
 _SECONDS = 50.0
 
 #: Tells how the daemon was started, and lets it end after 2 seconds; libvirtd asks for 120.
-_NOTE = """\
+_TELL = """\
 import json, os, sys, time
 with open({note!r}, "a") as file:
     print(json.dumps([sys.argv[1:], os.getcwd(), sorted(os.environ)]), file=file)
@@ -44,6 +50,7 @@ def main() -> None:
         for path in (sys.base_prefix, sys.prefix, CHECKOUT):
             _open_to_everybody(Path(path))
         _make_user()
+        _install()
         os.execvp(AS_NOBODY[0], [*AS_NOBODY, sys.executable, "-m", "tests.stack.session"])
     print(json.dumps(_use()))  # noqa: T201  (it is what the test reads)
 
@@ -55,13 +62,18 @@ def _open_to_everybody(path: Path) -> None:
     """
     for directory in reversed(path.parents):
         if not directory.stat().st_mode & stat.S_IXOTH:
-            closed = Path(tempfile.mkdtemp(dir="/run"))
-            _mount("--rbind", directory, closed)
-            _mount("-t", "tmpfs", "-o", "mode=755", "open", directory)
-            for one in closed.iterdir():
-                if one.is_dir() and not one.is_symlink():
-                    (directory / one.name).mkdir()
-                    _mount("--rbind", one, directory / one.name)
+            _replace(directory)
+
+
+def _replace(directory: Path) -> None:
+    """Put another in a directory's place, with the same directories in it."""
+    former = Path(tempfile.mkdtemp(dir="/run"))
+    _mount("--rbind", directory, former)
+    _mount("-t", "tmpfs", "-o", "mode=755", "open", directory)
+    for one in former.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            (directory / one.name).mkdir()
+            _mount("--rbind", one, directory / one.name)
 
 
 def _mount(*arguments: str | Path) -> None:
@@ -78,28 +90,46 @@ def _make_user() -> None:
     _mount("--bind", own, "/etc/passwd")
     for device in ("null", "zero", "full", "random", "urandom", "ptmx"):
         os.chmod(f"/dev/{device}", 0o666)
-    for directory in (_HOME, _HOME / "run", _HOME / "bin"):
+    for directory in (_HOME, _HOME / "run"):
         directory.mkdir()
         os.chown(directory, 65534, 65534)
 
 
+def _install() -> None:
+    """Have the daemon where the documents have it."""
+    _replace(_PREFIX.parent)
+    if _PREFIX.is_dir():
+        _mount("-t", "tmpfs", "-o", "mode=755", "installed", _PREFIX)
+    (_PREFIX / "bin").mkdir(parents=True)
+    install(_PREFIX / "bin" / "twisted-virtlogd", _TELL.format(note=str(_NOTE)))
+
+
+def _paste() -> None:
+    """Run the commands that are shown for a session libvirtd, which starts it."""
+    run = set()
+    for command in commands(CHECKOUT / "doc" / "libvirt.md"):
+        if documented.row(command) in documented.rows(documented.SESSION):
+            assert command.prompt == "$"
+            subprocess.run(
+                ["bash", "-e", "-c", command.text],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                timeout=_SECONDS,
+                check=True,
+            )
+            run.add(documented.row(command))
+    assert run == documented.rows(documented.SESSION)
+
+
 def _use() -> dict[str, Any]:
-    note = _HOME / "note"
-    install(_HOME / "bin" / "virtlogd", _NOTE.format(note=str(note)))
     os.environ.update(
         HOME=str(_HOME),
         XDG_RUNTIME_DIR=str(_HOME / "run"),
-        VIRTLOGD_PATH=str(_HOME / "bin"),
+        LIBVIRT_LOG_OUTPUTS=f"3:file:{_LOG}",
         LC_ALL="C",
     )
     os.chdir(_HOME)
-    with (_HOME / "libvirtd.log").open("wb") as log:
-        libvirtd = subprocess.Popen(
-            ["/usr/sbin/libvirtd", "--timeout=60"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+    _paste()
     _until((_RUN / "libvirt-sock").exists)
     disk = _HOME / "disk"
     disk.write_bytes(guest.disk(_LINES, End.HALT, 0))
@@ -118,9 +148,8 @@ def _use() -> dict[str, Any]:
         _virsh("destroy", name)
     _until(lambda: not socket.exists())
     result["left"] = sorted(path.name for path in _RUN.glob("virtlogd*"))
-    result["starts"] = [json.loads(line) for line in note.read_text().splitlines()]
-    libvirtd.terminate()
-    libvirtd.wait(_SECONDS)
+    result["starts"] = [json.loads(line) for line in _NOTE.read_text().splitlines()]
+    os.kill(int((_RUN / "libvirtd.pid").read_text()), signal.SIGTERM)
     return result
 
 
@@ -143,7 +172,7 @@ def _until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + _SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError((_HOME / "libvirtd.log").read_text())
+            raise TimeoutError(_LOG.read_text())
         time.sleep(0.01)
 
 
