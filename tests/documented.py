@@ -12,6 +12,7 @@ from tests.documents import Command
 SYSTEMD = "documents() of tests/systemd/inside.py"
 SESSION = "tests/stack/session.py"
 VIRT_ADMIN = "tests/stack/test_virt_admin.py"
+PACKAGING = "tests/test_packaging.py"
 
 #: Why they are not run.
 CI = "not run: .ci/run does, as an ordinary user"
@@ -20,7 +21,6 @@ HALF_AN_HOUR = "not run: takes half an hour; tests/daemon/test_daemon.py runs a 
 TWO_PROCESSORS = "not run: needs two processors with nothing else to do; tests/bench runs parts"
 THE_TESTS = "not run: it is the tests"
 ANOTHER_SYSTEM = "not run: needs another Debian system; tried before a release"
-INDEX = "not run: needs the index of packages; tests/test_packaging.py installs the package"
 UNTRIED = "not run yet"
 
 _DIVERT = "dpkg-divert --add --rename --divert /usr/sbin/virtlogd.libvirt /usr/sbin/virtlogd"
@@ -41,7 +41,7 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
     },
     ("README.md", "Five minutes"): {"make run": CI},
     ("README.md", "Use it under libvirt"): {
-        _ENVIRONMENT: INDEX,
+        _ENVIRONMENT: PACKAGING,
         _DIVERT: SYSTEMD,
         _LINK: SYSTEMD,
         _SIGNAL: SYSTEMD,
@@ -50,8 +50,8 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
     },
     ("README.md", "The promise"): {"make stress": HALF_AN_HOUR},
     ("description.md", ""): {
-        "pip install twisted_virtlog-*.whl": UNTRIED,
-        "twistd --pidfile= -n virtlogd": UNTRIED,
+        "pip install twisted_virtlog-*.whl": PACKAGING,
+        "twistd --pidfile= -n virtlogd": PACKAGING,
     },
     ("handover.md", "Upgrades and downgrades"): {
         f"{_CTL} reexec --state-version 1": SYSTEMD,
@@ -67,10 +67,7 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "dpkg-divert --remove --rename /usr/sbin/virtlogd": SYSTEMD,
         f"{_CTL} reexec --to-virtlogd /usr/sbin/virtlogd.libvirt": SYSTEMD,
     },
-    ("libvirt.md", "Install"): {
-        "python3 -m venv /opt/twisted-virtlog": INDEX,
-        "/opt/twisted-virtlog/bin/pip install .": INDEX,
-    },
+    ("libvirt.md", "Install"): {_ENVIRONMENT: PACKAGING},
     ("libvirt.md", "Try it by hand"): {
         "systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket "
         "libvirtd-admin.socket": UNTRIED,
@@ -109,7 +106,7 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "read /var/log/libvirt/qemu/web-serial0.log": SYSTEMD,
     },
     ("systemd.md", "Install"): {
-        _ENVIRONMENT: INDEX,
+        _ENVIRONMENT: PACKAGING,
         "ln -s /opt/twisted-virtlog/bin/virtlogctl /usr/local/bin/virtlogctl": SYSTEMD,
         _INSTALL: SYSTEMD,
         "systemctl daemon-reload": SYSTEMD,

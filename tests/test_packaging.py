@@ -10,14 +10,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from bench.daemon import wait_until_it_answers
+from tests import documented
+from tests.daemon.command.command import AS_NOBODY
+from tests.documents import CHECKOUT, DOCUMENTS, commands
 
-CHECKOUT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
 
 #: What Twisted or Python leave beside the sources they run, and what earlier builds leave.
 LEFT_BEHIND = shutil.ignore_patterns(
@@ -25,13 +31,21 @@ LEFT_BEHIND = shutil.ignore_patterns(
 )
 
 
-def _run(*command: str | Path, directory: Path) -> str:
-    """Run a command away from the checkout, whose plugin it would find, and give what it says."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def _run(
+    *command: str | Path, directory: Path, own: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Run a command away from the checkout, whose plugin it would find, and give what it says.
+
+    :param own: more of its environment.
+    """
     run = subprocess.run(
         [str(part) for part in command],
         cwd=directory,
-        env=environment,
+        env={**_environment(), **own},
         capture_output=True,
         text=True,
         timeout=300,
@@ -105,6 +119,88 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert not list(packages.glob("twisted/**/virtlog_plugin*"))
     assert not (binaries / "virtlogctl").exists()
     assert not (binaries / "twisted-virtlogd").exists()
+
+
+def _shown(prompt: str) -> list[str]:
+    """Give the texts of the commands in the documents that are run here, each once."""
+    texts = {
+        command.text: command.prompt
+        for document in DOCUMENTS
+        for command in commands(document)
+        if documented.row(command) in documented.rows(documented.PACKAGING)
+    }
+    return [text for text, one in texts.items() if one == prompt]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory of an ordinary user, which others may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as directory:
+        if os.geteuid() == 0:
+            os.chown(directory, 65534, 65534)
+        yield Path(directory)
+
+
+def test_the_description_s_commands_install_and_run(wheel: Path, home: Path) -> None:
+    """An ordinary user's, in an environment, where the wheel is."""
+    installing, running = _shown("$")
+    as_user = AS_NOBODY if os.geteuid() == 0 else []
+    own = {
+        "PATH": f"{home / 'environment' / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home),
+    }
+    _run(*as_user, sys.executable, "-m", "venv", home / "environment", directory=home, own=own)
+    _run(*as_user, "bash", "-e", "-c", installing, directory=wheel.parent, own=own)
+    log = home / "daemon.log"
+    with log.open("wb") as said:
+        daemon = subprocess.Popen(
+            [*as_user, "bash", "-e", "-c", f"exec {running}"],
+            cwd=home,
+            env={**_environment(), **own},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+    try:
+        wait_until_it_answers(daemon, home / "libvirt" / "virtlogd-jsonrpc-sock", log)
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+    assert daemon.returncode == 0
+
+
+@pytest.mark.root
+def test_root_s_commands_install_below_opt(tmp_path: Path) -> None:
+    """In a checkout, and in a mount namespace of its own, whose /opt goes with it."""
+    source = tmp_path / "source"
+    shutil.copytree(CHECKOUT, source, ignore=LEFT_BEHIND)
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    script = _OWN_OPT.format(memory=memory) + "\n".join([*_shown("#"), *_INSTALLED])
+    enter = ("unshare", "--mount", "--propagation", "private")
+    said = _run(*enter, "bash", "-e", "-c", script, directory=source)
+    assert said.splitlines()[-1].startswith("twisted-virtlogd (twisted-virtlog) ")
+
+
+_OWN_OPT = """\
+mount -t tmpfs memory {memory}
+mkdir {memory}/upper {memory}/work
+mount -t overlay -o lowerdir=/opt,upperdir={memory}/upper,workdir={memory}/work overlay /opt
+"""
+#: What the documents then run.
+_INSTALLED = (
+    "test -x /opt/twisted-virtlog/bin/twistd",
+    "/opt/twisted-virtlog/bin/virtlogctl --help >/dev/null",
+    "/opt/twisted-virtlog/bin/python -m twisted_virtlog.systemd --help >/dev/null",
+    "/opt/twisted-virtlog/bin/twisted-virtlogd --version",
+)
+
+
+def test_the_documents_commands_are_all_run_here() -> None:
+    """The two tests above run all that they are said to run."""
+    run = {*_shown("$"), *_shown("#")}
+    assert run == {text for _, _, text in documented.rows(documented.PACKAGING)}
 
 
 def test_all_say_the_same_version(wheel: Path) -> None:
