@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from twisted_virtlog.administration import Administration
-from twisted_virtlog.config.logging import Destination, Output, Priority
 from twisted_virtlog.daemon.log.observer import OwnLog
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.server import Client, Server
+from twisted_virtlog.values import Destination, Output, Priority
 
 CONNECTED_AT = 1_795_426_961
 

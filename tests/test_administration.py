@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from tests.administration_fakes import CONNECTED_AT, FakeDaemon
 from twisted_virtlog.administration import MAX_SPEC_CHARACTERS, MAX_WORKERS, Administration
-from twisted_virtlog.config.logging import Priority, format_filters, format_outputs
+from twisted_virtlog.config.logging import format_filters, format_outputs
 from twisted_virtlog.errors import (
     AdministrationError,
     BadLimits,
@@ -25,6 +25,7 @@ from twisted_virtlog.errors import (
     SystemFailure,
 )
 from twisted_virtlog.interfaces import IAdministration
+from twisted_virtlog.values import Priority
 
 
 @pytest.fixture

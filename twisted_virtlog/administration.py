@@ -13,14 +13,7 @@ from typing import NamedTuple, Protocol
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from twisted_virtlog.config.logging import (
-    Logging,
-    Output,
-    Priority,
-    SpecError,
-    parse_filters,
-    parse_outputs,
-)
+from twisted_virtlog.config.logging import SpecError, parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.observer import OwnLog
 from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.errors import (
@@ -33,7 +26,14 @@ from twisted_virtlog.errors import (
 )
 from twisted_virtlog.interfaces import IAdministration
 from twisted_virtlog.sockets.server import Client, Server
-from twisted_virtlog.values import ClientLimits, ClientStatus, ThreadPoolStatus
+from twisted_virtlog.values import (
+    ClientLimits,
+    ClientStatus,
+    Logging,
+    Output,
+    Priority,
+    ThreadPoolStatus,
+)
 
 #: A minimum of threads is started at once, so that an unlimited one would end the daemon.
 MAX_WORKERS = 1024

@@ -8,8 +8,6 @@ from typing import TypeAlias, TypeVar
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from twisted_virtlog.config.logging import Logging, Priority
-from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.values import (
     ClientLimits,
     ClientStatus,
@@ -17,9 +15,12 @@ from twisted_virtlog.values import (
     Counts,
     Domain,
     Excerpt,
+    Logging,
     LogStatus,
     Opened,
     Position,
+    Priority,
+    Suspended,
     ThreadPoolStatus,
 )
 

@@ -22,7 +22,6 @@ from twisted.logger import Logger
 
 from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration, OwnLogging
-from twisted_virtlog.config.logging import Destination
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import HandOverFailed, ListenError, LogError
 from twisted_virtlog.handover.state import (
@@ -54,6 +53,7 @@ from twisted_virtlog.loop.idle import IdleTimeout
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
+from twisted_virtlog.values import Destination
 
 T = TypeVar("T")
 

@@ -1,8 +1,9 @@
-"""The frozen values that cross layers: what callers hand to the log handler and get from it."""
+"""The frozen values that several rooms share: what callers ask and get, what stands still."""
 
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -10,6 +11,9 @@ import msgspec
 #: The longest name of a driver or a guest, in characters. It is kept for each open log, and is in
 #: every list of them. libvirt's own names are far shorter, as they are parts of file names.
 MAX_NAME_CHARACTERS = 1024
+
+#: More backups than this are refused at each call, as virtlogd does.
+MAX_BACKUPS = 32
 
 
 class Position(msgspec.Struct, frozen=True, gc=False):
@@ -175,3 +179,130 @@ class ThreadPoolStatus(msgspec.Struct, frozen=True):
     free_workers: int
     priority_workers: int
     waiting_jobs: int
+
+
+class Priority(enum.IntEnum):
+    """How serious a message of the daemon is.
+
+    The level, each filter and each output let messages through from one of these on.
+    """
+
+    DEBUG = 1
+    INFO = 2
+    WARNING = 3
+    ERROR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Lets messages of some parts of the daemon through to the outputs from another priority on.
+
+    :ivar match: a shell pattern for the name of the part, as ``*logs*``.
+    """
+
+    priority: Priority
+    match: str
+
+    def __str__(self) -> str:
+        return f"{self.priority.value}:{self.match}"
+
+
+class Destination(enum.Enum):
+    """Where an output goes."""
+
+    STDERR = "stderr"
+    FILE = "file"
+    SYSLOG = "syslog"
+    JOURNALD = "journald"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A place where messages go that were let through, from a priority on.
+
+    :ivar argument: the absolute path of a file, the identifier of syslog, otherwise empty.
+    """
+
+    priority: Priority
+    destination: Destination
+    argument: str = ""
+
+    def __str__(self) -> str:
+        parts = [str(self.priority.value), self.destination.value]
+        return ":".join([*parts, self.argument] if self.argument else parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """What the daemon itself logs, and where.
+
+    :ivar level: for messages that no filter matches.
+    """
+
+    level: Priority
+    filters: tuple[Filter, ...]
+    outputs: tuple[Output, ...]
+
+
+# A conversation that stands still while the daemon hands over to its next image. These are parts of
+# the hand-over document (handover/state.py): a field's name is written there.
+
+
+class Queued(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bytes that a client has not taken yet, and the descriptors that go with the first of them."""
+
+    data: bytes
+    descriptors: tuple[int, ...] = ()
+
+
+class HTTPState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An HTTP request that is half received, or half answered.
+
+    :ivar head: its request line and fields, as they came.
+    :ivar body: what came of its body, decoded; empty if it is dropped.
+    :ivar part: the part of the body that comes next.
+    :ivar left: bytes that are still to come of that part.
+    :ivar dropped: bytes of the body that were dropped, as the request will be refused.
+    :ivar too_long: the body is longer than it may be.
+    :ivar answering: the request is complete, and a part of its answer was sent.
+    """
+
+    head: bytes
+    body: bytes = b""
+    part: str = ""
+    left: int = 0
+    dropped: int = 0
+    too_long: bool = False
+    answering: bool = False
+
+
+class Suspended(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A conversation that stands still between two requests.
+
+    :ivar received: bytes that came and are not carried out, from the first byte of a request on
+        (of an HTTP request under way, what comes after ``http``).
+    :ivar skipping: bytes of a refused line that were dropped while its end is looked for; with
+        headers, bytes of a refused text that are still to be dropped.
+    :ivar lost: nothing that comes can be understood any more.
+    :ivar batch: what is left of a JSON-RPC batch, as an array.
+    :ivar batch_begun: a part of the batch's answer was made.
+    :ivar input_ended: the client sends nothing more.
+    :ivar closed: nothing more is carried out.
+    :ivar framing: a name of jsonrpc/sniffing.py; None while the first bytes have not told it.
+    :ivar framing_lost: what ``lost`` is for texts alone. With another framing ``lost`` is true, so
+        that older releases, which know no other, close the connection.
+    :ivar http: the request under way, if the framing is HTTP.
+    :ivar gathered: the part of the batch's answer that was made and not sent.
+    """
+
+    received: bytes = b""
+    skipping: int | None = None
+    lost: bool = False
+    batch: bytes | None = None
+    batch_begun: bool = False
+    input_ended: bool = False
+    closed: bool = False
+    framing: str | None = None
+    framing_lost: bool = False
+    http: HTTPState | None = None
+    gathered: Queued | None = None

@@ -11,10 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_virtlog.config.logging import (
-    Destination,
-    Filter,
-    Output,
-    Priority,
     SpecError,
     format_filters,
     format_outputs,
@@ -23,6 +19,7 @@ from twisted_virtlog.config.logging import (
     parse_outputs,
     wanted,
 )
+from twisted_virtlog.values import Destination, Filter, Output, Priority
 
 
 @pytest.mark.parametrize(("level", "priority"), [(0, 3), (1, 1), (2, 2), (3, 3), (4, 4)])

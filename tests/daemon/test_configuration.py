@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from twisted.logger import Logger
 
-from twisted_virtlog.config.logging import Logging
 from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.daemon.check import check
 from twisted_virtlog.daemon.configuration import Configuration, LastGood, Source
 from twisted_virtlog.daemon.log import outputs
 from twisted_virtlog.daemon.log.outputs import OutputError
+from twisted_virtlog.values import Logging
 
 
 @pytest.fixture(autouse=True)

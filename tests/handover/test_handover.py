@@ -26,15 +26,14 @@ from twisted_virtlog.handover.state import (
     Details,
     LogDetails,
     OpenLogState,
-    Queued,
     ServerState,
     SocketState,
     StateError,
-    Suspended,
     encode,
 )
 from twisted_virtlog.handover.successor import VARIABLE, Image, Kind, Successor
 from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
+from twisted_virtlog.values import Queued, Suspended
 
 T = TypeVar("T")
 

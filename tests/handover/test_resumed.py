@@ -29,11 +29,9 @@ from twisted_virtlog.handover.state import (
     ClientState,
     ConnectionState,
     DaemonState,
-    Queued,
     ServerState,
     ServiceState,
     SocketState,
-    Suspended,
     decode,
     encode,
 )
@@ -45,6 +43,7 @@ from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.server import Server
+from twisted_virtlog.values import Queued, Suspended
 
 
 class Times(Conversation):

@@ -24,19 +24,17 @@ from twisted_virtlog.handover.state import (
     LoggingState,
     OpenLogState,
     OutageState,
-    Queued,
     ServerState,
     ServiceState,
     SocketState,
     StateError,
     Stranded,
-    Suspended,
     Totals,
     decode,
     encode,
     needed_version,
 )
-from twisted_virtlog.values import Domain
+from twisted_virtlog.values import Domain, Queued, Suspended
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = datetime(2026, 11, 23, 9, 34, 9, 908000, tzinfo=timezone.utc)

@@ -10,8 +10,8 @@ import pytest
 
 from tests.administration_fakes import FakeDaemon
 from tests.jsonrpc.fakes import Client
-from twisted_virtlog.config.logging import Priority
 from twisted_virtlog.jsonrpc.methods import METHODS
+from twisted_virtlog.values import Priority
 
 ROOT = {
     "connected_at": "2026-11-23T09:42:41Z",

@@ -13,7 +13,7 @@ from twisted.logger import LogEvent
 
 from tests.administration_fakes import FakeDaemon
 from tests.libvirt.fakes import AdminClient
-from twisted_virtlog.config.logging import Output, parse_filters, parse_outputs
+from twisted_virtlog.config.logging import parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.outputs import OutputError, Sink
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.compound import Arm
@@ -27,6 +27,7 @@ from twisted_virtlog.libvirt.messages import (
 )
 from twisted_virtlog.libvirt.typed_params import TypedParameter
 from twisted_virtlog.libvirt.xdr import NOTHING, UnknownArm, XDRError, XDRType, decode, encode
+from twisted_virtlog.values import Output
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "admin.json").read_text()

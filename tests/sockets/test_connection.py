@@ -27,7 +27,6 @@ from tests.sockets.fakes import (
     receive_exactly,
     receive_to_end,
 )
-from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.sockets import connection
 from twisted_virtlog.sockets.connection import (
@@ -36,6 +35,7 @@ from twisted_virtlog.sockets.connection import (
 )
 from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
+from twisted_virtlog.values import Suspended
 
 
 @implementer(IConversation)

@@ -29,12 +29,12 @@ from zope.interface.verify import verifyObject
 
 from tests.sockets.fakes import PATIENCE, FakeReactor, descriptors_open, fill, receive_to_end
 from twisted import version
+from twisted_virtlog.config.endpoint_strings import quoted
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import SocketState
 from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.sockets.binding import bind
 from twisted_virtlog.sockets.conversation import Conversation
-from twisted_virtlog.sockets.endpoint_strings import quoted
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.server import Server

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from twisted_virtlog.client.errors import Unreachable
-from twisted_virtlog.sockets.paths import too_long
+from twisted_virtlog.config.paths import too_long
 
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 import fnmatch
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from twisted.logger import LogLevel
-
-
-class Priority(enum.IntEnum):
-    """How grave a message is; the level, each filter and each output let it through from one on."""
-
-    DEBUG = 1
-    INFO = 2
-    WARNING = 3
-    ERROR = 4
-
+from twisted_virtlog.values import Destination, Filter, Output, Priority
 
 #: Of messages that no filter speaks of, when ``log_level`` is not set.
 DEFAULT_PRIORITY = Priority.WARNING
-
-#: Twisted's levels by priority; what is critical is an error.
-PRIORITY_OF_LEVEL = {
-    LogLevel.debug: Priority.DEBUG,
-    LogLevel.info: Priority.INFO,
-    LogLevel.warn: Priority.WARNING,
-    LogLevel.error: Priority.ERROR,
-    LogLevel.critical: Priority.ERROR,
-}
 
 
 class SpecError(ValueError):
@@ -45,29 +24,6 @@ class SpecError(ValueError):
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Lets messages of some parts of the daemon through to the outputs from another priority on.
-
-    :ivar match: a shell pattern for the name of the part, as ``*logs*``.
-    """
-
-    priority: Priority
-    match: str
-
-    def __str__(self) -> str:
-        return f"{self.priority.value}:{self.match}"
-
-
-class Destination(enum.Enum):
-    """Where an output goes."""
-
-    STDERR = "stderr"
-    FILE = "file"
-    SYSLOG = "syslog"
-    JOURNALD = "journald"
-
-
 #: Those that are followed by a path or an identifier.
 _WITH_ARGUMENT = (Destination.FILE, Destination.SYSLOG)
 
@@ -79,34 +35,6 @@ _FILTER_REMEDY = "write filters as 1:logs 3:jsonrpc, a level and a part of a mod
 _OUTPUT_REMEDY = (
     "write outputs as 3:stderr, 3:journald, 3:syslog:virtlogd or 1:file:/var/log/virtlogd.log"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A place where messages go that were let through, from a priority on.
-
-    :ivar argument: the absolute path of a file, the identifier of syslog, otherwise empty.
-    """
-
-    priority: Priority
-    destination: Destination
-    argument: str = ""
-
-    def __str__(self) -> str:
-        parts = [str(self.priority.value), self.destination.value]
-        return ":".join([*parts, self.argument] if self.argument else parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Logging:
-    """What is logged, and where.
-
-    :ivar level: for messages that no filter speaks of.
-    """
-
-    level: Priority
-    filters: tuple[Filter, ...]
-    outputs: tuple[Output, ...]
 
 
 def parse_level(level: int) -> Priority:
@@ -147,12 +75,12 @@ def parse_outputs(text: str) -> list[Output]:
 
 
 def format_filters(filters: Sequence[Filter]) -> str:
-    """Report filters as libvirt 9.0.0 does, with a space behind each; empty when there are none."""
+    """Return filters as libvirt 9.0.0 reports them: a space after each; empty without filters."""
     return "".join(f"{one} " for one in filters)
 
 
 def format_outputs(outputs: Sequence[Output]) -> str:
-    """Report outputs as libvirt 9.0.0 does, with a space between them."""
+    """Return outputs as libvirt 9.0.0 reports them, separated by spaces."""
     return " ".join(map(str, outputs))
 
 

@@ -1,9 +1,13 @@
-"""Where the daemon's files are by default, as libvirt has them for root and for other users."""
+"""Where the daemon's files are by default, as in libvirt, and what a socket's path may be."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+#: ``sun_path`` has 108 bytes, the last one for the NUL; see unix(7).
+MAX_PATH_BYTES = 107
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +80,18 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
         own_log=f"{cache}/libvirt/virtlogd.log",
         pid_file=f"{run}/libvirt/virtlogd.pid",
         restart_state=f"{run}/libvirt/virtlogd-restart-exec.json",
+    )
+
+
+def too_long(path: str) -> str | None:
+    """Return what is wrong with the length of a socket's path; None: nothing.
+
+    :raises ValueError: no file can have this path.
+    """
+    length = len(os.fsencode(path))
+    if length <= MAX_PATH_BYTES:
+        return None
+    return (
+        f"the path is too long: {length} bytes, where a socket's may have {MAX_PATH_BYTES};"
+        " make a symbolic link to its directory, and write the path through that"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted_virtlog.config.grammar import Integer, Statement, String, parse_all
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
-from twisted_virtlog.logs.files.rotation import MAX_BACKUPS
+from twisted_virtlog.values import MAX_BACKUPS
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from twisted_virtlog.client import Unreachable
 from twisted_virtlog.client.usual_socket import own_socket
+from twisted_virtlog.config.endpoint_strings import quoted
 from twisted_virtlog.ctl.presence import NOBODY, libvirt_socket, listened_on
-from twisted_virtlog.sockets.endpoint_strings import quoted
 
 _UNIT = "virtlogd-jsonrpc.socket"
 _SYSTEMD_RUNS = "/run/systemd/system"

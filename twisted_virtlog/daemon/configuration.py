@@ -9,15 +9,7 @@ from dataclasses import dataclass, replace
 
 from twisted.logger import Logger
 
-from twisted_virtlog.config.logging import (
-    Destination,
-    Logging,
-    Output,
-    Priority,
-    parse_filters,
-    parse_level,
-    parse_outputs,
-)
+from twisted_virtlog.config.logging import parse_filters, parse_level, parse_outputs
 from twisted_virtlog.config.settings import (
     ConfigError,
     Examined,
@@ -30,6 +22,7 @@ from twisted_virtlog.config.settings import (
 )
 from twisted_virtlog.daemon.log.observer import OwnLog
 from twisted_virtlog.daemon.log.outputs import OutputError, default_output
+from twisted_virtlog.values import Destination, Logging, Output, Priority
 
 _STDIN = 0
 

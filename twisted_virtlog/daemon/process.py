@@ -17,7 +17,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.components import Componentized
 
-from twisted_virtlog.config.logging import Destination, Filter, Logging, Output, Priority
+from twisted_virtlog.config.endpoint_strings import beside
 from twisted_virtlog.config.paths import Paths, read_only_path
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.daemon.configuration import Configuration
@@ -30,11 +30,11 @@ from twisted_virtlog.handover.giving import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.handover.state import DaemonState, LoggingState
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
-from twisted_virtlog.sockets.endpoint_strings import beside
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
 from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, supervision
+from twisted_virtlog.values import Destination, Filter, Logging, Output, Priority
 
 #: The service manager's sockets, as Twisted's endpoints name them.
 _SYSTEMD = "systemd:"

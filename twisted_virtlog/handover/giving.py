@@ -29,8 +29,8 @@ from twisted_virtlog.handover.successor import (
     try_image,
     version_of,
 )
-from twisted_virtlog.logs.handler import InThread
 from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.threads import InThread
 
 #: These wait, so that none ends the next image before it handles them.
 SIGNALS = {signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}

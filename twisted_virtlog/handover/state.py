@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from twisted_virtlog.values import Domain
+from twisted_virtlog.values import Domain, Queued, Suspended
 
 #: Of what is in the members ``twisted_virtlog``. A higher one is refused; members that are not
 #: known are ignored. A document says no higher version than what is in it needs.
@@ -37,66 +37,6 @@ NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 class StateError(Exception):
     """A document that cannot be used; the message says what is wrong with it."""
-
-
-class Queued(Struct, frozen=True, omit_defaults=True):
-    """Bytes that a client did not take yet, and the descriptors that go with the first of them."""
-
-    data: bytes
-    descriptors: tuple[int, ...] = ()
-
-
-class HTTPState(Struct, frozen=True, omit_defaults=True):
-    """An HTTP request that is half received, or half answered.
-
-    :ivar head: its request line and fields, as they came.
-    :ivar body: what came of its body, decoded; empty if it is dropped.
-    :ivar part: the part of the body that comes next.
-    :ivar left: bytes that are still to come of that part.
-    :ivar dropped: bytes of the body that were dropped, as the request will be refused.
-    :ivar too_long: the body is longer than it may be.
-    :ivar answering: the request is complete, and a part of its answer was sent.
-    """
-
-    head: bytes
-    body: bytes = b""
-    part: str = ""
-    left: int = 0
-    dropped: int = 0
-    too_long: bool = False
-    answering: bool = False
-
-
-class Suspended(Struct, frozen=True, omit_defaults=True):
-    """A conversation that stands still between two requests.
-
-    :ivar received: bytes that came and are not carried out, from the first byte of a request on
-        (of an HTTP request under way, what comes after ``http``).
-    :ivar skipping: bytes of a refused line that were dropped while its end is looked for; with
-        headers, bytes of a refused text that are still to be dropped.
-    :ivar lost: nothing that comes can be understood any more.
-    :ivar batch: what is left of a JSON-RPC batch, as an array.
-    :ivar batch_begun: a part of the batch's answer was made.
-    :ivar input_ended: the client sends nothing more.
-    :ivar closed: nothing more is carried out.
-    :ivar framing: a name of jsonrpc/sniffing.py; None while the first bytes have not told it.
-    :ivar framing_lost: what ``lost`` is for texts alone. With another framing ``lost`` is true, so
-        that older releases, which know no other, close the connection.
-    :ivar http: the request under way, if the framing is HTTP.
-    :ivar gathered: the part of the batch's answer that was made and not sent.
-    """
-
-    received: bytes = b""
-    skipping: int | None = None
-    lost: bool = False
-    batch: bytes | None = None
-    batch_begun: bool = False
-    input_ended: bool = False
-    closed: bool = False
-    framing: str | None = None
-    framing_lost: bool = False
-    http: HTTPState | None = None
-    gathered: Queued | None = None
 
 
 class ConnectionState(Struct, frozen=True, omit_defaults=True):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from twisted_virtlog.config.logging import Logging
 from twisted_virtlog.jsonrpc import admin_schema as schema
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.method import Example, Method, Services
 from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
-from twisted_virtlog.values import ClientLimits
+from twisted_virtlog.values import ClientLimits, Logging
 
 #: The servers over which a limit can be set.
 _DOORS_OF_LIMITS = frozenset({"admin", "jsonrpc"})

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from twisted_virtlog import values
-from twisted_virtlog.config.logging import Logging, Priority
 from twisted_virtlog.jsonrpc.text import printable
+from twisted_virtlog.values import Logging, Priority
 
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.jsonrpc.scanner import MAX_DEPTH, Broken, Buffer, Scanner
+from twisted_virtlog.values import Suspended
 
 #: The longest text, from its first byte to its last; also the most that is dropped while a
 #: newline is looked for after a text that was refused.

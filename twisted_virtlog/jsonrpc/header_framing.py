@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
     MAX_TEXT_BYTES,
@@ -15,6 +14,7 @@ from twisted_virtlog.jsonrpc.framing import (
     limit_of,
     too_long,
 )
+from twisted_virtlog.values import Suspended
 
 T = TypeVar("T")
 

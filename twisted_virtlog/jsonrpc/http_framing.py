@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from twisted_virtlog.handover.state import HTTPState, Suspended
 from twisted_virtlog.jsonrpc import http_head
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
@@ -19,6 +18,7 @@ from twisted_virtlog.jsonrpc.framing import (
     too_long,
 )
 from twisted_virtlog.jsonrpc.http_head import MAX_HEAD_BYTES, BadHead, Head, Refusal
+from twisted_virtlog.values import HTTPState, Suspended
 
 T = TypeVar("T")
 

@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import DaemonError
-from twisted_virtlog.handover.state import Queued, Suspended
 from twisted_virtlog.jsonrpc.batch import MAX_GATHERED_BYTES, NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
 from twisted_virtlog.jsonrpc.framing import Framing, Interjection, NotJSON
@@ -37,6 +36,7 @@ from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
 from twisted_virtlog.jsonrpc.params import InvalidParams
 from twisted_virtlog.jsonrpc.sniffing import TEXTS, framing_named, told_by
 from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.values import Queued, Suspended
 
 #: From this size on an answer is not copied for its newline.
 _LARGE_BYTES = 256 * 1024

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted_virtlog.config.logging import Logging, format_filters, format_outputs
+from twisted_virtlog.config.logging import format_filters, format_outputs
 from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.interfaces import IAdministration
 from twisted_virtlog.libvirt import admin_types as t
@@ -20,7 +20,7 @@ from twisted_virtlog.libvirt.errors import (
 )
 from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, ErrorBody
 from twisted_virtlog.libvirt.typed_params import ValueType, check_names, typed, unsigned_values
-from twisted_virtlog.values import ClientLimits, ClientStatus, ThreadPoolStatus
+from twisted_virtlog.values import ClientLimits, ClientStatus, Logging, ThreadPoolStatus
 
 #: Of the libvirt whose behaviour this is: 9.0.0.
 LIB_VERSION = 9_000_000

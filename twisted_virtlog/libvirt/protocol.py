@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import DaemonError
-from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.libvirt.errors import Refused, rpc_failure, unforeseen
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.messages import (
@@ -30,6 +29,7 @@ from twisted_virtlog.libvirt.program import Procedure, ServedPrograms, dispatch
 from twisted_virtlog.libvirt.xdr import Reader, XDRError
 from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.outgoing import close_all
+from twisted_virtlog.values import Suspended
 
 KEEPALIVE_PROGRAM = 0x6B656570
 KEEPALIVE_VERSION = 1

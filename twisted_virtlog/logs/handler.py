@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -41,6 +40,7 @@ from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import Scratch
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")
@@ -61,13 +61,6 @@ class LogSettings:
     limits: Limits
     drops: bool = True
     max_open_logs: int = 0
-
-
-class InThread(Protocol):
-    """Runs a call that may block in the thread pool."""
-
-    def __call__(self, call: Callable[[], T]) -> Deferred[T]:
-        """Give the call's result later."""
 
 
 @implementer(ILogHandler)

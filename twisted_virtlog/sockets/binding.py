@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from twisted_virtlog.config.paths import too_long
 from twisted_virtlog.errors import ListenError
-from twisted_virtlog.sockets.paths import too_long
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 
 #: As many clients wait as the kernel lets (net.core.somaxconn). virtlogd lets 30 wait, but a client

@@ -10,9 +10,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.handover.state import Suspended
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.sockets.outgoing import close_all
+from twisted_virtlog.values import Suspended
 
 
 @implementer(IConnection)

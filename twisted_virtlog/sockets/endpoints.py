@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from twisted_virtlog.config.endpoint_strings import fault, with_scheme
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.sockets.binding import BACKLOG, bind
-from twisted_virtlog.sockets.endpoint_strings import fault, with_scheme
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.server import Server
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice, takewhile
 
-from twisted_virtlog.handover.state import Queued
+from twisted_virtlog.values import Queued
 
 #: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253

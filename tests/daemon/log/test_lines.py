@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.logger import LogEvent, LogLevel
 from twisted.python.failure import Failure
 
-from twisted_virtlog.config.logging import Priority
 from twisted_virtlog.daemon.log.lines import line_of, message_of, part_of, priority_of
 from twisted_virtlog.escaping import visible
+from twisted_virtlog.values import Priority
 
 
 def _event(**more: Any) -> LogEvent:

@@ -12,9 +12,10 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface.verify import verifyObject
 
 from tests.daemon.log.conftest import MakeEvent
-from twisted_virtlog.config.logging import Priority, parse_filters, parse_outputs
+from twisted_virtlog.config.logging import parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.observer import Once, OwnLog
 from twisted_virtlog.daemon.log.outputs import OutputError
+from twisted_virtlog.values import Priority
 
 _LEVELS = [LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error]
 

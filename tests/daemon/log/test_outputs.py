@@ -11,7 +11,6 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from tests.daemon.log.conftest import MakeEvent, Receiver, journal_fields
-from twisted_virtlog.config.logging import Destination, Output, Priority
 from twisted_virtlog.daemon.log import outputs
 from twisted_virtlog.daemon.log.outputs import (
     FileSink,
@@ -22,6 +21,7 @@ from twisted_virtlog.daemon.log.outputs import (
     open_output,
 )
 from twisted_virtlog.escaping import visible
+from twisted_virtlog.values import Destination, Output, Priority
 
 _LINE = re.compile(r"2023-11-14 22:13:20\.500\+0000: (\d+): warning : [\w.]+ : (.*)\n", re.DOTALL)
 

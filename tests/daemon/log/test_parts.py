@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from twisted_virtlog.config.logging import Priority, parse_filters, wanted
+from twisted_virtlog.config.logging import parse_filters, wanted
 from twisted_virtlog.daemon.log.parts import PARTS, names_of, part_of_namespace
+from twisted_virtlog.values import Priority
 
 _PACKAGE = Path(__file__).parents[3] / "twisted_virtlog"
 

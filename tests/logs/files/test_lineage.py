@@ -12,8 +12,7 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import place
 from tests.logs.test_gaps import lines, read_on, set_backups
 from twisted_virtlog.logs.files.lineage import GAP_ATTRIBUTE, Lineage, is_marked
-from twisted_virtlog.logs.files.rotation import MAX_BACKUPS
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import MAX_BACKUPS, Position
 
 
 @pytest.fixture

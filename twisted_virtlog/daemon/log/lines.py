@@ -10,9 +10,18 @@ from datetime import datetime, timezone
 
 from twisted.logger import LogEvent, LogLevel, eventAsText
 
-from twisted_virtlog.config.logging import PRIORITY_OF_LEVEL, Priority
 from twisted_virtlog.daemon.log.parts import part_of_namespace
 from twisted_virtlog.escaping import visible
+from twisted_virtlog.values import Priority
+
+#: By Twisted's levels; what is critical is an error.
+_PRIORITIES = {
+    LogLevel.debug: Priority.DEBUG,
+    LogLevel.info: Priority.INFO,
+    LogLevel.warn: Priority.WARNING,
+    LogLevel.error: Priority.ERROR,
+    LogLevel.critical: Priority.ERROR,
+}
 
 _NO_NAMESPACE = "-"
 
@@ -22,7 +31,7 @@ _INDENT = "    "
 
 def priority_of(event: LogEvent) -> Priority:
     """Tell how grave an event is."""
-    return PRIORITY_OF_LEVEL[event.get("log_level") or LogLevel.info]
+    return _PRIORITIES[event.get("log_level") or LogLevel.info]
 
 
 def namespace_of(event: LogEvent) -> str:

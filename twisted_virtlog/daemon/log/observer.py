@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
-from twisted_virtlog.config.logging import DEFAULT_PRIORITY, Filter, Output, Priority, wanted
+from twisted_virtlog.config.logging import DEFAULT_PRIORITY, wanted
 from twisted_virtlog.daemon.log.lines import namespace_of, priority_of
 from twisted_virtlog.daemon.log.outputs import Sink, open_output
 from twisted_virtlog.daemon.log.parts import names_of
+from twisted_virtlog.values import Filter, Output, Priority
 
 
 @implementer(ILogObserver)

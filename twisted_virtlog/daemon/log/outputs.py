@@ -16,8 +16,8 @@ from contextlib import suppress
 
 from twisted.logger import LogEvent
 
-from twisted_virtlog.config.logging import Destination, Output, Priority
 from twisted_virtlog.daemon.log.lines import line_of, message_of, part_of, priority_of
+from twisted_virtlog.values import Destination, Output, Priority
 
 SYSLOG_SOCKET = "/dev/log"
 JOURNAL_SOCKET = "/run/systemd/journal/socket"

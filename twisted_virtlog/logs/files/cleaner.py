@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 
 from twisted_virtlog.logs.files.cleaning import Moment, Removal, Rules, ages, removals
 from twisted_virtlog.logs.files.directory import Directory
-from twisted_virtlog.logs.handler import InThread
 from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.threads import InThread
 
 #: From the start to the first run. virtlogd waits for a day; a daemon that is upgraded or started
 #: anew each day would never get there.

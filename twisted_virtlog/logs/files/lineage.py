@@ -23,8 +23,7 @@ from twisted_virtlog.births import with_cut, without_cut
 from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
-from twisted_virtlog.logs.files.rotation import MAX_BACKUPS
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import MAX_BACKUPS, Position
 
 #: The mark, whatever its value.
 GAP_ATTRIBUTE = "user.twisted_virtlog.gap"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from twisted_virtlog.errors import UnsupportedBackups
+from twisted_virtlog.values import MAX_BACKUPS
 
 #: A full file ends at a newline if there is one within so many bytes before its limit.
 LOOK_BACK_BYTES = 80
@@ -18,9 +19,6 @@ LOOK_BACK_BYTES = 80
 #: virtlogd reads a pipe in chunks of this size and never looks for a newline across two of them.
 #: Where a file is split depends on it, so that the same output makes the same files.
 PIPE_CHUNK_BYTES = 1024
-
-#: More backups than this are refused at each call, as virtlogd does.
-MAX_BACKUPS = 32
 
 
 @dataclass(frozen=True, slots=True)

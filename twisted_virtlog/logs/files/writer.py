@@ -25,7 +25,6 @@ from twisted_virtlog.logs.files.lineage import Lineage
 from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS, SMALL_BYTES
 from twisted_virtlog.logs.files.removal import AT_ONCE, Remover, close_quietly
 from twisted_virtlog.logs.files.rotation import (
-    MAX_BACKUPS,
     PIPE_CHUNK_BYTES,
     Create,
     Limits,
@@ -49,7 +48,7 @@ from twisted_virtlog.logs.files.rotation import (
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import MAX_BACKUPS, Position
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from twisted_virtlog.sockets.paths import too_long
+from twisted_virtlog.config.paths import too_long
 
 _UNIX = "unix:"
 #: In the order in which Twisted's parser takes those that are not named.
