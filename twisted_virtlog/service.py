@@ -24,6 +24,7 @@ from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration, OwnLogging
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import HandOverFailed, ListenError, LogError
+from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import (
     OF_VIRTLOGD,
     VERSION,
@@ -44,7 +45,6 @@ from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock

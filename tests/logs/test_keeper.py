@@ -13,10 +13,10 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, World
 from tests.logs.test_failing import FULL_PIPE, fail, files_end_at, pass_time
 from twisted_virtlog.errors import UnsupportedBackups
+from twisted_virtlog.handover.keeper import NO_KEEPER
 from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogSettings
-from twisted_virtlog.logs.keeper import NO_KEEPER
 from twisted_virtlog.values import Position
 
 

@@ -24,6 +24,7 @@ from twisted_virtlog.errors import (
     SystemFailure,
     UnsupportedBackups,
 )
+from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler
 from twisted_virtlog.logs.failing import FailingLogs
@@ -33,7 +34,6 @@ from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover, link_target
 from twisted_virtlog.logs.former import FormerPipe, resumed
-from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.pipes.making import Pipes

@@ -15,10 +15,10 @@ from typing import Protocol
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
-from twisted_virtlog.logs.keeper import Keeper
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource, Scratch, discard

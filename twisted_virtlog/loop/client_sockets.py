@@ -20,6 +20,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.loop.guard import guarded
+
 #: So many descriptors are seen to at once.
 _EVENTS = 64
 
@@ -143,14 +145,9 @@ class EventSet:
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor; the reactor has ended."""
 
+    @guarded("watching the clients failed")
     def doRead(self) -> None:
-        """See to those that are ready, and to what they ask next."""
-        try:
-            self._see_to_clients()
-        except Exception:  # noqa: BLE001 (Twisted never asks a reader again that raised)
-            self._logger.failure("watching the clients failed")
-
-    def _see_to_clients(self) -> None:
+        """Serve the clients that are ready, and what they ask next."""
         soon = self._seconds() - self._served_at < _SOON_SECONDS
         served = self.serve_ready()
         self._served_at = now = self._seconds()

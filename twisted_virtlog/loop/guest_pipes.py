@@ -29,6 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.timerfd import TimerFD
 
 #: The longest rest in seconds.
@@ -186,14 +187,9 @@ class PipeWatch:
     def connectionLost(self, reason: Failure) -> None:
         """See IReadDescriptor; the reactor has ended."""
 
+    @guarded("watching the logs' pipes failed")
     def doRead(self) -> None:
-        """See to the pipes that are ready, and rest if that was little."""
-        try:
-            self._see_to_pipes()
-        except Exception:  # noqa: BLE001 (Twisted never asks a reader again that raised)
-            self._logger.failure("watching the logs' pipes failed")
-
-    def _see_to_pipes(self) -> None:
+        """Serve the pipes that are ready, and rest if they had little."""
         if not self._ready:
             self._ready.extend(self._busy)
             self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IReactorFDSet
 
+from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import DaemonState, Kept
-from twisted_virtlog.logs.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import Stored, stored

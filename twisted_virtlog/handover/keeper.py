@@ -1,4 +1,4 @@
-"""What outlives the daemon's process: the seam between logs and whoever keeps their pipes."""
+"""Keeps the pipes of open logs for the daemon's next process: what logs ask of whoever does it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Keeper(Protocol):
     """
 
     def restored(self) -> Sequence[OpenLogState]:
-        """Give the logs of a former process, once; whoever takes them owns their pipes."""
+        """Return the logs of a former process, once; the caller owns their pipes."""
 
     def begin(self, logs: Sequence[OpenLogState]) -> None:
         """Start to keep; called once.
@@ -27,11 +27,9 @@ class Keeper(Protocol):
         """Keep a log before its opener hears of it."""
 
     def outage(self, log: OpenLogState) -> None:
-        """Note what is new of a log.
+        """Record what is new about a log, in place of the former record of the same pipe.
 
-        Bytes were dropped, its file says so, bytes are stranded, or it has a successor.
-
-        The record takes the place of the former one of the same pipe.
+        Bytes were dropped, the file now says so, bytes are stranded, or another guest followed.
         """
 
     def closed(self, pipe: int) -> None:
@@ -48,23 +46,23 @@ class NoKeeper:
     """Keeps nothing: logs end with the process."""
 
     def restored(self) -> Sequence[OpenLogState]:
-        """See Keeper."""
+        """Return no logs."""
         return ()
 
     def begin(self, logs: Sequence[OpenLogState]) -> None:
-        """See Keeper."""
+        """Do nothing."""
 
     def opened(self, log: OpenLogState) -> None:
-        """See Keeper."""
+        """Do nothing."""
 
     def outage(self, log: OpenLogState) -> None:
-        """See Keeper."""
+        """Do nothing."""
 
     def closed(self, pipe: int) -> None:
-        """See Keeper."""
+        """Do nothing."""
 
     def keeps(self, pipe: int) -> bool:
-        """See Keeper."""
+        """Return False."""
         return False
 
 
