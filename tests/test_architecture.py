@@ -14,7 +14,6 @@ PACKAGE = Path(__file__).parents[1] / "twisted_virtlog"
 #: stands beside it.
 PURE: dict[str, tuple[str, ...]] = {
     "values": (),
-    "births": (),
     "errors": (),
     "escaping": (),
     "sockets.urls": (),

@@ -11,7 +11,7 @@ import pytest
 
 from bench.daemon import running
 from twisted_virtlog.client import BlockingClient, RemoteError
-from twisted_virtlog.logs.pipes.syscalls import set_pipe_capacity
+from twisted_virtlog.syscalls import set_pipe_capacity
 
 
 def check(policy: str, small: Path, tmp_path: Path) -> None:

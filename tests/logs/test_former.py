@@ -20,7 +20,7 @@ from tests.logs.test_failing import fail, files_end_at, not_written, pass_time
 from tests.logs.test_keeper import Notes
 from twisted_virtlog.errors import LogBusy, SystemFailure
 from twisted_virtlog.handover.state import MOST_FORMER, NO_UUID, OpenLogState, by_log
-from twisted_virtlog.logs.pipes.syscalls import pipe_number
+from twisted_virtlog.syscalls import pipe_number
 from twisted_virtlog.values import Domain, LogState, Position
 
 BUSY_GUESTS = [None, Domain(NO_UUID, "web"), STRANGER]

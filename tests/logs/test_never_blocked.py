@@ -21,7 +21,7 @@ from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs import open_log
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.outage import CHECK_SECONDS, FULL_CHECK_SECONDS, RETRY_SECONDS
-from twisted_virtlog.logs.pipes.syscalls import is_full, set_pipe_capacity
+from twisted_virtlog.syscalls import is_pipe_full, set_pipe_capacity
 from twisted_virtlog.values import Opened
 
 #: No write may take longer.
@@ -134,7 +134,7 @@ def test_where_nobody_can_tell_whether_a_pipe_is_full(
     def refuse(_: int) -> bool:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(open_log, "is_full", refuse)
+    monkeypatch.setattr(open_log, "is_pipe_full", refuse)
     world = make_world(drops=True)
     guest = world.open()
     with files_end_at(0):
@@ -150,17 +150,17 @@ def test_where_nobody_can_tell_whether_a_pipe_is_full(
 def test_a_question_for_room_leaves_the_pipe_as_it_was() -> None:
     """The end of its last writer is still seen, before and after."""
     read_end, write_end = os.pipe2(os.O_NONBLOCK)
-    assert not is_full(read_end)
+    assert not is_pipe_full(read_end)
     os.write(write_end, b"x")
-    assert not is_full(read_end)
+    assert not is_pipe_full(read_end)
     set_pipe_capacity(read_end, 4 * KIB)
-    assert is_full(read_end)
+    assert is_pipe_full(read_end)
     os.close(write_end)
     poll = select.poll()
     poll.register(read_end)
     for _ in range(2):
         assert poll.poll(0) == [(read_end, select.POLLIN | select.POLLHUP)]
-        assert is_full(read_end)
+        assert is_pipe_full(read_end)
     os.close(read_end)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.logs.fakes import TurnedReactor
-from twisted_virtlog.logs.pipes.syscalls import set_pipe_capacity
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+from twisted_virtlog.syscalls import set_pipe_capacity
 
 
 class Reader:

@@ -25,7 +25,7 @@ from twisted_virtlog.client import BlockingClient, ClientError
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.daemon.command.outcome import Status
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
-from twisted_virtlog.logs.pipes.syscalls import set_pipe_capacity
+from twisted_virtlog.syscalls import set_pipe_capacity
 
 PREFIX = Path("/opt/twisted-virtlog")
 UNITS = Path("/etc/systemd/system")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from twisted_virtlog.births import differ
 from twisted_virtlog.client import Chunk, Position, RemoteError
+from twisted_virtlog.values import is_outdated
 
 #: What one request asks for: the daemon's default.
 CHUNK_BYTES = 1024 * 1024
@@ -65,6 +65,6 @@ def _bytes_before(live_end: Position | None, position: Position | None) -> int:
     """Tell how many bytes of the live end's file are left, 2**64 for another file."""
     if live_end is None or position is None or position.inode != live_end.inode:
         return 1 << 64
-    if differ(position.birth, live_end.birth):
+    if is_outdated(position.birth, live_end.birth):
         return 1 << 64
     return max(0, live_end.offset - position.offset)

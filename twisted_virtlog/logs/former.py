@@ -12,7 +12,7 @@ from twisted_virtlog.handover.state import (
     OpenLogState,
     former_path,
 )
-from twisted_virtlog.logs.pipes.syscalls import bytes_waiting, pipe_number
+from twisted_virtlog.syscalls import bytes_waiting, pipe_number
 from twisted_virtlog.values import Domain
 
 

@@ -22,8 +22,8 @@ from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource, Scratch, discard
-from twisted_virtlog.logs.pipes.syscalls import bytes_waiting, is_full, pipe_capacity, pipe_number
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_capacity, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, Position
 
 #: A log that is closed by force is drained so often while somebody goes on writing to its pipe.
@@ -466,7 +466,7 @@ class OpenLog:
             # There are more pages than bytes.
             return False
         try:
-            return is_full(self._pipe)
+            return is_pipe_full(self._pipe)
         except OSError:
             # Nobody knows. Rather lose the output of a guest that is silent than block one.
             return outage.stands_still(waiting)

@@ -13,8 +13,8 @@ from twisted.logger import Logger
 
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import OpenLogState
-from twisted_virtlog.logs.pipes.syscalls import bytes_waiting
 from twisted_virtlog.sockets.outgoing import close_all
+from twisted_virtlog.syscalls import bytes_waiting
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.journal import VERSION, Left, choose
 from twisted_virtlog.systemd.names import pipe_name

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.logs.file_systems import KINDS
-from twisted_virtlog.births import differ
+from twisted_virtlog import syscalls
 from twisted_virtlog.logs.files import identity
+from twisted_virtlog.values import is_outdated
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,21 +41,21 @@ def handles(
         if handle is None:
             return REFUSED
         kind, data = handle
-        struct.pack_into("=Ii", identity._answer.buffer, 0, len(data), kind)
-        identity._answer.buffer[8 : 8 + len(data)] = data
+        struct.pack_into("=Ii", syscalls._answer.buffer, 0, len(data), kind)
+        syscalls._answer.buffer[8 : 8 + len(data)] = data
         return 0
 
-    monkeypatch.setattr(identity, "_name_to_handle_at", name_to_handle_at)
+    monkeypatch.setattr(syscalls, "_name_to_handle_at", name_to_handle_at)
 
 
 def file_system(monkeypatch: pytest.MonkeyPatch, magic: int) -> None:
     """Be a file system of a type."""
 
     def fstatfs(_file: int, _at: int) -> int:
-        struct.pack_into("@l", identity._answer.buffer, 0, magic)
+        struct.pack_into("@l", syscalls._answer.buffer, 0, magic)
         return 0
 
-    monkeypatch.setattr(identity, "_fstatfs", fstatfs)
+    monkeypatch.setattr(syscalls, "_fstatfs", fstatfs)
 
 
 def test_it_is_a_short_word_of_its_own(tmp_path: Path, file: int) -> None:
@@ -76,7 +77,7 @@ def test_the_handle_is_taken_with_its_type(
     handles(monkeypatch, lambda _flags: (kind, b"\xff" * 16))
     found = identity.birth(file)
     assert found == f"h{kind:x}.{'_' * 21}w"
-    assert not differ(found, "t.5")
+    assert not is_outdated(found, "t.5")
 
 
 def test_a_long_handle_is_shortened(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,14 +128,14 @@ def test_a_handle_without_a_generation_says_nothing(
 def test_where_nothing_is_told_it_is_empty(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then a position is as good as its inode number."""
     handles(monkeypatch, lambda _flags: None)
-    monkeypatch.setattr(identity, "_statx", lambda *_: REFUSED)
+    monkeypatch.setattr(syscalls, "_statx", lambda *_: REFUSED)
     assert identity.birth(file) == ""
 
     def without_birth(*_: object) -> int:
-        struct.pack_into("=I", identity._answer.buffer, 0, 0x7FF)
+        struct.pack_into("=I", syscalls._answer.buffer, 0, 0x7FF)
         return 0
 
-    monkeypatch.setattr(identity, "_statx", without_birth)
+    monkeypatch.setattr(syscalls, "_statx", without_birth)
     assert identity.birth(file) == ""
 
 

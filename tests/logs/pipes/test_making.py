@@ -9,7 +9,7 @@ import pytest
 
 from tests.logs.fakes import KIB
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes, kernel_limits, read_text
-from twisted_virtlog.logs.pipes.syscalls import pipe_capacity
+from twisted_virtlog.syscalls import pipe_capacity
 
 ANY = PipeLimits(1024 * KIB, None)
 SOFT_LIMIT = "/proc/sys/fs/pipe-user-pages-soft"

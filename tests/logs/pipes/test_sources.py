@@ -14,7 +14,7 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, World
 from twisted_virtlog.errors import NotWritten
 from twisted_virtlog.logs.pipes.sources import MessageSource, Scratch
-from twisted_virtlog.logs.pipes.syscalls import bytes_waiting, set_pipe_capacity
+from twisted_virtlog.syscalls import bytes_waiting, set_pipe_capacity
 
 SPLICE = os.splice
 PATTERN = bytes(range(256)) * 1024

@@ -19,11 +19,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from twisted_virtlog.births import with_cut, without_cut
 from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
-from twisted_virtlog.values import MAX_BACKUPS, Position
+from twisted_virtlog.values import MAX_BACKUPS, Position, birth_with_cut, birth_without_cut
 
 #: The mark, whatever its value.
 GAP_ATTRIBUTE = "user.twisted_virtlog.gap"
@@ -73,7 +72,7 @@ class Lineage:
 
         :param birth: of the file itself.
         """
-        return with_cut(birth, self.cuts.get(birth, ""))
+        return birth_with_cut(birth, self.cuts.get(birth, ""))
 
     def note_cut(self, birth: str) -> str:
         """Remember that another program has cut a file just now.
@@ -150,7 +149,7 @@ class Lineage:
 
         :param birth: of the file, with or without a cut.
         """
-        return bool(self._gaps) and without_cut(birth) in self._gaps
+        return bool(self._gaps) and birth_without_cut(birth) in self._gaps
 
 
 def is_marked(file: str | int) -> bool:

@@ -8,14 +8,13 @@ import os
 import stat
 from collections.abc import Sequence
 
-from twisted_virtlog.births import differ, name_other_file
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.lineage import is_marked
 from twisted_virtlog.logs.files.rotation import Limits, backup_paths, check_backups, is_full
 from twisted_virtlog.logs.files.writer import Writer
-from twisted_virtlog.logs.pipes.syscalls import is_in_memory
-from twisted_virtlog.values import Excerpt, Position
+from twisted_virtlog.syscalls import is_in_memory
+from twisted_virtlog.values import Excerpt, Position, is_in_other_file, is_outdated
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
@@ -88,7 +87,7 @@ class _File:
     def has(self, position: Position) -> bool:
         """Return whether a position lies in it, as far as is known."""
         return self.inode == position.inode and not (
-            position.birth and name_other_file(position.birth, self.birth)
+            position.birth and is_in_other_file(position.birth, self.birth)
         )
 
 
@@ -249,7 +248,7 @@ def _begin(
             position, first.inode, first.birth, first.current
         )
         return 0, 0, not adjoins
-    if position.offset > first.size or differ(position.birth, first.birth):
+    if position.offset > first.size or is_outdated(position.birth, first.birth):
         # The file was cut: what is in it was written after the position.
         return 0, 0, True
     if position.offset == first.size and len(files) > 1 and files[1].parted:

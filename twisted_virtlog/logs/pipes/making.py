@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted_virtlog.logs.pipes.budget import PipeBudget
-from twisted_virtlog.logs.pipes.syscalls import pipe_capacity, set_pipe_capacity
+from twisted_virtlog.syscalls import pipe_capacity, set_pipe_capacity
 
 _CAP_SYS_ADMIN = 1 << 21
 _CAP_SYS_RESOURCE = 1 << 24

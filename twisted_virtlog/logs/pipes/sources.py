@@ -10,7 +10,7 @@ import errno
 import os
 from typing import Protocol
 
-from twisted_virtlog.logs.pipes.syscalls import tee
+from twisted_virtlog.syscalls import tee
 
 #: What one tee(2) into the scratch pipe may show: the capacity of a new pipe.
 _COPY_BYTES = 65536

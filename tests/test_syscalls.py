@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.logs.fakes import KIB
-from twisted_virtlog.logs.pipes.syscalls import bytes_waiting, pipe_capacity, set_pipe_capacity, tee
+from twisted_virtlog.syscalls import bytes_waiting, pipe_capacity, set_pipe_capacity, tee
 
 Pipe = tuple[int, int]
 

@@ -1,0 +1,180 @@
+"""System calls of Linux that Python's os module lacks, for files and pipes; any thread may call.
+
+A call that fills in memory has a buffer for each thread: to make one costs as much as the call.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import os
+import select
+import struct
+import termios
+import threading
+
+# Python 3.10 and later know these by name.
+F_SETPIPE_SZ = 1031
+F_GETPIPE_SZ = 1032
+
+_AT_EMPTY_PATH = 0x1000
+# As of Linux 6.5; a handle that identifies a file but need not open it.
+_AT_HANDLE_FID = 0x200
+_MAX_HANDLE_BYTES = 128
+# struct file_handle: the size of the handle and its type; the handle follows.
+_handle_begin = struct.Struct("=Ii")
+# struct statfs begins with the type of the file system. It is a number of 32 bits in a long.
+_file_system = struct.Struct("@l")
+_FILE_SYSTEM_MASK = 0xFFFFFFFF
+
+_TMPFS, _RAMFS = 0x01021994, 0x858458F6
+
+# The whole mask, as some file systems keep a precise time only if its kin is asked for.
+_STATX_ALL = 0xFFF
+_STATX_BTIME = 0x800
+_statx_mask = struct.Struct("=I")
+_statx_btime = struct.Struct("=qI")
+_STATX_BTIME_OFFSET = 80
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_Pointer = ctypes.c_void_p
+_tee = _libc.tee
+_tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
+_tee.restype = ctypes.c_ssize_t
+_fstatfs = _libc.fstatfs
+_fstatfs.argtypes = (ctypes.c_int, _Pointer)
+_name_to_handle_at = _libc.name_to_handle_at
+_name_to_handle_at.argtypes = (ctypes.c_int, ctypes.c_char_p, _Pointer, _Pointer, ctypes.c_int)
+_statx = _libc.statx
+_statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, _Pointer)
+
+
+class _Answer(threading.local):
+    """What the kernel fills in, and where."""
+
+    def __init__(self) -> None:
+        self.count = array.array("i", [0])
+        # struct file_handle, struct statfs or struct statx; each is shorter than this.
+        self.buffer = bytearray(512)
+        self._held = (ctypes.c_char * len(self.buffer)).from_buffer(self.buffer)
+        self._mount_id = ctypes.c_int()
+        self.address = ctypes.addressof(self._held)
+        self.mount_id_address = ctypes.addressof(self._mount_id)
+
+
+_answer = _Answer()
+
+
+# Files.
+
+
+def file_handle(file: int) -> tuple[int, bytes] | None:
+    """Return the type and the bytes of an open file's handle; name_to_handle_at(2).
+
+    :param file: a descriptor, opened in any way, with O_PATH too.
+    :returns: None where the file system has no handles.
+    """
+    answer = _answer
+    buffer, address, mount_id = answer.buffer, answer.address, answer.mount_id_address
+    for flags in (_AT_EMPTY_PATH, _AT_EMPTY_PATH | _AT_HANDLE_FID):
+        _handle_begin.pack_into(buffer, 0, _MAX_HANDLE_BYTES, 0)
+        if not _name_to_handle_at(file, b"", address, mount_id, flags):
+            size, kind = _handle_begin.unpack_from(buffer)
+            return kind, bytes(buffer[_handle_begin.size : _handle_begin.size + size])
+    return None
+
+
+def birth_time_ns(file: int) -> int | None:
+    """Return when an open file was made, in nanoseconds since the epoch; statx(2).
+
+    :returns: None where the file system does not keep it.
+    """
+    answer = _answer
+    if _statx(file, b"", _AT_EMPTY_PATH, _STATX_ALL, answer.address):
+        return None
+    (mask,) = _statx_mask.unpack_from(answer.buffer)
+    if not mask & _STATX_BTIME:
+        return None
+    seconds, nanoseconds = _statx_btime.unpack_from(answer.buffer, _STATX_BTIME_OFFSET)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def file_system_type(file: int) -> int | None:
+    """Return the magic number of an open file's file system, None if it fails; fstatfs(2)."""
+    answer = _answer
+    if _fstatfs(file, answer.address):
+        return None
+    return int(_file_system.unpack_from(answer.buffer)[0]) & _FILE_SYSTEM_MASK
+
+
+def is_in_memory(file: int) -> bool:
+    """Return whether an open file's data is in memory and nowhere else."""
+    return file_system_type(file) in {_TMPFS, _RAMFS}
+
+
+# Pipes.
+
+
+def tee(source: int, target: int, count: int) -> int:
+    """Duplicate up to ``count`` bytes of one pipe into another without taking them.
+
+    :returns: how many; 0 when nothing waits and the source has no writer.
+    :raises BlockingIOError: nothing waits, or the target is full.
+    :raises OSError: see the manual.
+    """
+    copied: int = _tee(source, target, count, os.SPLICE_F_NONBLOCK)
+    if copied < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return copied
+
+
+def bytes_waiting(pipe: int) -> int:
+    """Return how many bytes are in a pipe; FIONREAD of pipe(7)."""
+    count = _answer.count
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+def pipe_number(pipe: int) -> int:
+    """Return a pipe's inode number, as ``/proc/PID/fd`` shows it: ``pipe:[N]``."""
+    return os.fstat(pipe).st_ino
+
+
+def pipe_capacity(pipe: int) -> int:
+    """Return how many bytes fit into a pipe."""
+    return fcntl.fcntl(pipe, F_GETPIPE_SZ)
+
+
+def set_pipe_capacity(pipe: int, size: int) -> int:
+    """Make a pipe larger or smaller.
+
+    :returns: its capacity in bytes, which the kernel rounds up to a power of two.
+    :raises PermissionError: the user's pipes would be too large together (pipe-user-pages-soft).
+    :raises OSError: EBUSY, more than ``size`` bytes wait in it.
+    """
+    return fcntl.fcntl(pipe, F_SETPIPE_SZ, size)
+
+
+def is_pipe_full(pipe: int) -> bool:
+    """Return whether a pipe has no room, so that a write to it waits, as poll(2) says.
+
+    The number of bytes does not tell. A pipe holds a number of pages, each with the bytes of one
+    write or of some small ones, and is full when all are in use, with one byte in each or 4096.
+    Only a write end knows; it is opened for this one question, and closed before anybody could miss
+    the pipe's end.
+
+    Opening it waits for the pipe's lock, as FIONREAD and splice(2) do.
+
+    :param pipe: a descriptor of the read end.
+    :raises OSError: there is no /proc, or no descriptor is left.
+    """
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    write_end = os.open(f"/proc/self/fd/{pipe}", flags)
+    try:
+        room = select.poll()
+        room.register(write_end, select.POLLOUT)
+        return not room.poll(0)
+    finally:
+        os.close(write_end)
