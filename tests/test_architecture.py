@@ -1,14 +1,85 @@
-"""The layering that doc/architecture.md draws, read off the imports."""
+"""The rooms that doc/architecture.md draws, and what is pure, read off the imports."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "twisted_virtlog"
+
+
+@dataclass(frozen=True)
+class Room:
+    """A package or module directly in the package.
+
+    :ivar imports: the rooms that it may import.
+    :ivar public: its modules that other rooms may import; what the room's own name gives is public.
+    """
+
+    imports: str = ""
+    public: str = ""
+
+
+#: The rooms, in the order in which they are built on each other: a room may import those that its
+#: row names, and its row may name those above it alone. So there are no circles.
+#:
+#: The table is checked both ways. An import that is not here fails, and so does a name here that no
+#: import needs any more. To change it: ask first whether the room should know of the other at all,
+#: or whether an interface, or a value in values.py, would do. Then name the room in "imports", and
+#: the module in the other's "public". If the other stands below, one of the two is in the wrong
+#: place: do not exchange rows until it seems to fit, move what both need further up.
+ROOMS: dict[str, Room] = {
+    # The vocabulary.
+    "values": Room(),
+    "births": Room(),
+    "escaping": Room(),
+    "errors": Room("values"),
+    "interfaces": Room("values"),
+    # What knows neither logs nor clients.
+    "config": Room("values", "endpoint_strings logging paths settings"),
+    "loop": Room(public="client_sockets clock guest_pipes idle threads"),
+    "handover": Room("errors loop values", "giving state successor taking"),
+    # Logs, clients, and the two doors between them.
+    "logs": Room(
+        "births errors handover interfaces loop values",
+        "files.cleaner files.cleaning files.rotation handler keeper pipes.making pipes.syscalls"
+        " read_only",
+    ),
+    "sockets": Room(
+        "config errors handover interfaces loop values",
+        "conversation outgoing reception request_budget server urls",
+    ),
+    "jsonrpc": Room("errors handover interfaces sockets values", "method protocol schema"),
+    "libvirt": Room(
+        "config errors interfaces sockets values", "admin_program log_program program protocol"
+    ),
+    "administration": Room("config daemon errors interfaces sockets values"),
+    # The daemon, in any application.
+    "service": Room(
+        "administration config errors handover interfaces jsonrpc libvirt logs loop sockets values"
+    ),
+    # The daemon as a process.
+    "systemd": Room(
+        "errors escaping handover logs loop sockets",
+        "activation inherited invocation supervision",
+    ),
+    "daemon": Room(
+        "config errors escaping handover service systemd values",
+        "check configuration log.observer log.outputs process run_directory twistd",
+    ),
+    "tap": Room("config daemon handover service systemd"),
+    # Other programs, which know the daemon by its socket.
+    "client": Room("config values", "usual_socket"),
+    "ctl": Room("births client config escaping"),
+}
+
+#: Imports of what stands below. None may be added.
+BACK_UP = {("administration", "daemon")}
 
 #: Values in, values out: no Twisted, no socket, no clock. What a module may import all the same
 #: stands beside it.
@@ -96,9 +167,76 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _room_of(name: str) -> str | None:
+    """Return the room that a dotted name lies in; None if it is not one of ours."""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] if package == PACKAGE.name and rest else None
+
+
+def _module_of(name: str) -> str:
+    """Return the module that a dotted name means, or that it lies in."""
+    is_module = name in OURS or (PACKAGE.parent / name.replace(".", "/")).is_dir()
+    return name if is_module else name.rpartition(".")[0]
+
+
+def _between_rooms() -> Iterator[tuple[str, str, str]]:
+    """Yield a room, another that it imports, and the dotted name of what it imports there."""
+    for path in MODULES:
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for name in _imports(path):
+            other = _room_of(name)
+            # (the package itself has the version)
+            if other in ROOMS and room not in {other, "__init__"}:
+                yield room, other, name
+
+
 def _lies_in(name: str, modules: Iterable[str]) -> bool:
     """Tell whether a name is one of some modules, or in one of them."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def test_the_table_has_every_room() -> None:
+    """A new one is put in its place."""
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert found - {"__init__", "__pycache__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_the_rooms_that_the_table_names(room: str) -> None:
+    """No more, and no fewer: what is no longer imported is taken out of the table."""
+    imported = {other for importer, other, _ in _between_rooms() if importer == room}
+    assert imported == set(ROOMS[room].imports.split())
+
+
+def test_no_import_runs_back_up() -> None:
+    """Each room is built on those above it."""
+    order = list(ROOMS)
+    back_up = {
+        (room, other)
+        for room in ROOMS
+        for other in ROOMS[room].imports.split()
+        if order.index(other) >= order.index(room)
+    }
+    assert back_up == BACK_UP
+
+
+def test_rooms_import_what_is_public_in_others() -> None:
+    """No room reaches into another's private modules, and what nobody uses is not public."""
+    used: dict[str, set[str]] = defaultdict(set)
+    for _, other, name in _between_rooms():
+        module = _module_of(name).removeprefix(f"{PACKAGE.name}.{other}").removeprefix(".")
+        used[other].update([module] if module else [])
+    assert used == {room: set(ROOMS[room].public.split()) for room in ROOMS if room in used}
+
+
+def test_rooms_import_no_private_names_of_others() -> None:
+    """What begins with an underscore is for its own room."""
+    private = [
+        (room, name)
+        for room, _, name in _between_rooms()
+        if any(part.startswith("_") for part in name.split("."))
+    ]
+    assert private == []
 
 
 @pytest.mark.parametrize("module", PURE)
