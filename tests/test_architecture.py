@@ -36,19 +36,18 @@ class Room:
 ROOMS: dict[str, Room] = {
     # The vocabulary.
     "values": Room(),
-    "births": Room(),
     "escaping": Room(),
+    "syscalls": Room(),
     "errors": Room("values"),
     "interfaces": Room("values"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(public="client_sockets clock guest_pipes idle threads"),
-    "handover": Room("errors loop values", "giving state successor taking"),
+    "handover": Room("errors loop values", "giving keeper state successor taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
-        "births errors handover interfaces loop values",
-        "files.cleaner files.cleaning files.rotation handler keeper pipes.making pipes.syscalls"
-        " read_only",
+        "errors handover interfaces loop syscalls values",
+        "files.cleaner files.cleaning files.rotation handler pipes.making read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop values",
@@ -65,7 +64,7 @@ ROOMS: dict[str, Room] = {
     ),
     # The daemon as a process.
     "systemd": Room(
-        "errors escaping handover logs loop sockets",
+        "errors escaping handover loop sockets syscalls",
         "activation inherited invocation supervision",
     ),
     "daemon": Room(
@@ -75,7 +74,7 @@ ROOMS: dict[str, Room] = {
     "tap": Room("config daemon handover service systemd"),
     # Other programs, which know the daemon by its socket.
     "client": Room("config values", "usual_socket"),
-    "ctl": Room("births client config escaping"),
+    "ctl": Room("client config escaping values"),
 }
 
 #: Imports of what stands below. None may be added.
