@@ -27,8 +27,9 @@ from twisted_virtlog.errors import LogBusy, NotWritten, SystemFailure
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.loop.guest_pipes import PipeWatch
-from twisted_virtlog.values import Domain
+from twisted_virtlog.values import Domain, OnWriteError
 
 T = TypeVar("T")
 
@@ -116,7 +117,8 @@ class Epoch:
         self._watch = PipeWatch(_NoReactor(), rest_seconds=0)
         pipe_size = chance.choice(_PIPE_SIZES)
         pipes = Pipes(pipe_size, PipeLimits(_LARGEST_PIPE, None))
-        settings = LogSettings(limits, drops=self._drops)
+        on_write_error = OnWriteError.DROP if self._drops else OnWriteError.BLOCK
+        settings = LogSettings(one_for_all(Policy(limits, on_write_error)))
         self._handler = LogHandler(self._clock, _at_once, self._watch, pipes, settings)
         self._rotation = True
         self._removed: set[int] = set()

@@ -46,6 +46,7 @@ from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
+from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
@@ -53,7 +54,7 @@ from twisted_virtlog.loop.idle import IdleTimeout
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import Destination
+from twisted_virtlog.values import Destination, OnWriteError
 
 T = TypeVar("T")
 
@@ -465,8 +466,7 @@ def _cleaning(settings: Settings) -> Rules:
 
 
 def _log_settings(settings: Settings) -> LogSettings:
-    return LogSettings(
-        Limits(settings.max_size, settings.max_backups),
-        drops=settings.on_write_error == "drop",
-        max_open_logs=settings.max_open_logs,
+    policy = Policy(
+        Limits(settings.max_size, settings.max_backups), OnWriteError(settings.on_write_error)
     )
+    return LogSettings(one_for_all(policy), settings.max_open_logs)

@@ -116,6 +116,18 @@ class LogStatus(msgspec.Struct, frozen=True):
     pipe: int
 
 
+class OnWriteError(enum.Enum):
+    """What happens while a log's file cannot be written and its pipe is full.
+
+    The values are those of the configuration's key.
+    """
+
+    #: Bytes are dropped and counted, and the guest is never blocked for long.
+    DROP = "drop"
+    #: The guest waits.
+    BLOCK = "block"
+
+
 class Counts(msgspec.Struct, frozen=True):
     """Totals of the log handler since the daemon started, but for ``open_logs``.
 

@@ -6,7 +6,7 @@ import os
 import select
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import ConnectionDone
@@ -19,8 +19,9 @@ from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.rotation import Limits, oldest_first
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.loop.guest_pipes import PipeWatch
-from twisted_virtlog.values import Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import Domain, Excerpt, LogStatus, OnWriteError, Opened, Position
 
 T = TypeVar("T")
 
@@ -163,6 +164,16 @@ class Guest:
         self.write_end = -1
 
 
+def log_settings(
+    max_size: int, max_backups: int, *, drops: bool = True, max_open_logs: int = 0
+) -> LogSettings:
+    """Return settings by which all logs have the same policy."""
+    on_write_error = OnWriteError.DROP if drops else OnWriteError.BLOCK
+    return LogSettings(
+        one_for_all(Policy(Limits(max_size, max_backups), on_write_error)), max_open_logs
+    )
+
+
 class World:
     """A log handler, all that it runs on, and the directory of its logs."""
 
@@ -173,9 +184,10 @@ class World:
         max_backups: int = 3,
         *,
         pipe_size: int = 64 * KIB,
-        **settings: Any,
+        drops: bool = True,
+        max_open_logs: int = 0,
     ) -> None:
-        """:param settings: further ones of LogSettings."""
+        """:param drops: bytes, while a file cannot be written, and does not let its guest wait."""
         self.directory = directory
         self.path = str(directory / "guest.log")
         self.max_backups = max_backups
@@ -189,7 +201,7 @@ class World:
             self.threads,
             self.watch,
             pipes,
-            LogSettings(Limits(max_size, max_backups), **settings),
+            log_settings(max_size, max_backups, drops=drops, max_open_logs=max_open_logs),
         )
         self._guests: list[Guest] = []
         self._closed = False

@@ -17,16 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.effort import examples
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import World, place
-from twisted_virtlog.logs.files.rotation import Limits
-from twisted_virtlog.logs.handler import LogSettings
+from tests.logs.fakes import World, log_settings, place
 from twisted_virtlog.values import LogState, Position
 
 
 def set_backups(world: World, max_backups: int, max_size: int = 100) -> None:
     """Let another number of backups hold, as a changed configuration does."""
     world.max_backups = max_backups
-    world.handler.reload(LogSettings(Limits(max_size, max_backups)), 64 * 1024)
+    world.handler.reload(log_settings(max_size, max_backups), 64 * 1024)
 
 
 def read_on(world: World, position: Position | None) -> list[tuple[bool, bytes]]:

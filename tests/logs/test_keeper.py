@@ -10,13 +10,11 @@ import msgspec
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, DRIVER, KIB, World
+from tests.logs.fakes import DOMAIN, DRIVER, KIB, World, log_settings
 from tests.logs.test_failing import FULL_PIPE, fail, files_end_at, pass_time
 from twisted_virtlog.errors import UnsupportedBackups
 from twisted_virtlog.handover.keeper import NO_KEEPER
 from twisted_virtlog.handover.state import OpenLogState
-from twisted_virtlog.logs.files.rotation import Limits
-from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.values import Position
 
 
@@ -226,7 +224,7 @@ def test_a_restored_log_does_not_trust_what_it_knew_of_ends(
     kept: World, notes: Notes, make_world: MakeWorld
 ) -> None:
     """Files may have been rotated away since the last record, and with them bytes."""
-    kept.handler.reload(LogSettings(Limits(10, 0)), 64 * KIB)
+    kept.handler.reload(log_settings(10, 0), 64 * KIB)
     guest = kept.open()
     guest.write(b"a" * 10)
     end = kept.position()

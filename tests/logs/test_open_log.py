@@ -18,10 +18,19 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, TurnedReactor, World, place
+from tests.logs.fakes import (
+    DOMAIN,
+    DRIVER,
+    KIB,
+    Guest,
+    Threads,
+    TurnedReactor,
+    World,
+    log_settings,
+    place,
+)
 from twisted_virtlog.errors import NoSuchLog
-from twisted_virtlog.logs.files.rotation import Limits
-from twisted_virtlog.logs.handler import LogHandler, LogSettings
+from twisted_virtlog.logs.handler import LogHandler
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.values import Position
@@ -288,7 +297,7 @@ def test_the_promise_with_twisteds_reactor(first: str, epoll: EPollReactor, tmp_
     path = str(tmp_path / "guest.log")
     pipes = Pipes(64 * KIB, PipeLimits(64 * KIB, None))
     watch = PipeWatch(epoll, rest_seconds=0)
-    handler = LogHandler(epoll, Threads(), watch, pipes, LogSettings(Limits(0, 0)))
+    handler = LogHandler(epoll, Threads(), watch, pipes, log_settings(0, 0))
     guest = Guest(handler.open(path, DRIVER, DOMAIN, False))
     order: list[str] = []
     request = Request(order, lambda: handler.position(path))

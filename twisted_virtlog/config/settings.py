@@ -10,14 +10,11 @@ from typing import Any
 
 from twisted_virtlog.config.grammar import Integer, Statement, String, parse_all
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
-from twisted_virtlog.values import MAX_BACKUPS
+from twisted_virtlog.values import MAX_BACKUPS, OnWriteError
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1
 _UINT64 = 2**64 - 1
-
-#: Of ``on_write_error``: bytes are dropped and counted, or the guest waits.
-WRITE_ERROR_CHOICES = ("drop", "block")
 
 _SMALLEST_PIPE = 4096
 _LARGEST_PIPE = 2**31
@@ -98,7 +95,8 @@ def _check_pipe_size(value: int) -> str:
 
 
 def _check_write_error(value: str) -> str:
-    return "" if value in WRITE_ERROR_CHOICES else 'write "drop" or "block"'
+    choices = [one.value for one in OnWriteError]
+    return "" if value in choices else "write " + " or ".join(f'"{one}"' for one in choices)
 
 
 def _check_group(value: str) -> str:

@@ -31,13 +31,13 @@ from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
 from twisted_virtlog.logs.files.removal import Remover
-from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover, link_target
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import Scratch
+from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.threads import InThread
@@ -53,13 +53,11 @@ _PATH_MAX = 4096
 class LogSettings:
     """What the configuration says of logs.
 
-    :ivar limits: of rotation.
-    :ivar drops: a guest whose file fails is never blocked; what does not fit is dropped.
+    :ivar policy_of: resolves the policy of each log.
     :ivar max_open_logs: 0 allows as many as there are descriptors.
     """
 
-    limits: Limits
-    drops: bool = True
+    policy_of: PolicyOf
     max_open_logs: int = 0
 
 
@@ -106,11 +104,6 @@ class LogHandler:
         self._written = 0
         self._lost = 0
         self._rollovers = 0
-
-    @property
-    def drops(self) -> bool:
-        """Whether bytes are dropped before a guest is blocked."""
-        return self._settings.drops
 
     # ILogHandler.
 
@@ -161,9 +154,11 @@ class LogHandler:
             read_end, write_end = self._make_pipe(path)
             undo.callback(os.close, write_end)
             undo.callback(self.pipes.close, read_end)
-            writer = self._make_writer(path, truncate)
+            file = path if truncate else link_target(path)
+            policy = self._settings.policy_of(file, driver, domain)
+            writer = self._make_writer(file, policy, truncate)
             undo.callback(writer.close)
-            log = OpenLog(self, read_end, writer, path, real_path, driver, domain)
+            log = OpenLog(self, read_end, writer, policy, path, real_path, driver, domain)
             opened = Opened(writer.position(), write_end)
             try:
                 log.start()
@@ -199,6 +194,7 @@ class LogHandler:
             except OSError as error:
                 raise _failure(path, error) from error
             undo.pop_all()
+        log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
         self._count(*before)
         self._unlist(log, *former)
         self._remember(log)
@@ -222,10 +218,11 @@ class LogHandler:
             # What cannot be written is not there to be read; the rest is.
             with contextlib.suppress(NotWritten):
                 log.drain()
-        target = link_target(path) if log is None else log.writer.path
+        file = link_target(path) if log is None else log.writer.path
+        writer = None if log is None else log.writer
+        policy = self._settings.policy_of(file, None, None) if log is None else log.policy
         try:
-            writer = None if log is None else log.writer
-            reading = Reading(target, self._settings.limits, position, writer)
+            reading = Reading(file, policy.limits, position, writer)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
         try:
@@ -244,7 +241,8 @@ class LogHandler:
         log = self._find(path)
         if log is not None:
             return log.append(message)
-        writer = self._make_writer(path, truncate=False)
+        file = link_target(path)
+        writer = self._make_writer(file, self._settings.policy_of(file, driver, domain))
         try:
             writer.append(message)
             position = writer.position()
@@ -297,7 +295,7 @@ class LogHandler:
         self._settings = settings
         self.pipes.set_size(pipe_size)
         for log in self._logs.values():
-            log.writer.limits = settings.limits
+            log.set_policy(settings.policy_of(log.writer.path, log.driver, log.domain))
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Tell what the daemon's next image needs to go on with the open logs."""
@@ -329,15 +327,15 @@ class LogHandler:
             os.set_blocking(pipe, False)
             self.pipes.adopt(pipe)
             steps_left = details.steps_left if details else 0
-            limits = self._settings.limits
+            policy = self._settings.policy_of(file, state.driver, state.domain)
             writer = Writer(
                 file,
-                limits,
+                policy.limits,
                 steps_left=steps_left,
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
             )
-            log = OpenLog(self, pipe, writer, path, real_path, state.driver, state.domain)
+            log = OpenLog(self, pipe, writer, policy, path, real_path, state.driver, state.domain)
             log.resume(details, self._adopt_former(former, log.opened_at))
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -378,8 +376,9 @@ class LogHandler:
         :raises UnsupportedBackups: ditto.
         """
         if state.details is not None:
-            steps = interrupted_rollover(state.details.file, self._settings.limits)
-            files = state.details.files
+            file, files = state.details.file, state.details.files
+            policy = self._settings.policy_of(file, state.driver, state.domain)
+            steps = interrupted_rollover(file, policy.limits)
             if files is not None:
                 # The rest may be from before the last rollovers.
                 files = FilesState(files.cuts, files.gaps)
@@ -467,12 +466,11 @@ class LogHandler:
         except OSError as error:
             raise _limit_or(_failure(path, error)) from error
 
-    def _make_writer(self, path: str, truncate: bool) -> Writer:
+    def _make_writer(self, file: str, policy: Policy, truncate: bool = False) -> Writer:
         try:
-            limits = self._settings.limits
             return Writer(
-                path if truncate else link_target(path),
-                limits,
+                file,
+                policy.limits,
                 truncate,
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,

@@ -22,9 +22,10 @@ from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource, Scratch, discard
+from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_capacity, pipe_number
-from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, Position
+from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
 
 #: A log that is closed by force is drained so often while somebody goes on writing to its pipe.
 _LAST_LOOKS = 8
@@ -44,10 +45,6 @@ class Owner(Protocol):
     sink: int
     keeper: Keeper
 
-    @property
-    def drops(self) -> bool:
-        """Whether bytes are dropped before a guest is blocked."""
-
     def seconds(self) -> float:
         """Tell the time of a clock that never steps."""
 
@@ -66,6 +63,7 @@ class OpenLog:
 
     :ivar path: as its caller spelled it.
     :ivar real_path: the same without symbolic links when it was opened.
+    :ivar policy: see :meth:`set_policy`.
     :ivar outage: set while the file cannot be written.
     :ivar number: the pipe's inode number.
     """
@@ -84,6 +82,7 @@ class OpenLog:
         "opened_at",
         "outage",
         "path",
+        "policy",
         "real_path",
         "writer",
     )
@@ -95,15 +94,20 @@ class OpenLog:
         owner: Owner,
         pipe: int,
         writer: Writer,
+        policy: Policy,
         path: str,
         real_path: str,
         driver: str,
         domain: Domain | None,
     ) -> None:
-        """Take over the read end of a pipe, which does not block, and a writer."""
+        """Take over the read end of a pipe, which does not block, and a writer.
+
+        :param policy: by whose limits the writer was made.
+        """
         self.path = path
         self.real_path = real_path
         self.writer = writer
+        self.policy = policy
         # There are few drivers, and many logs.
         self.driver = sys.intern(driver)
         self.domain = domain
@@ -257,6 +261,11 @@ class OpenLog:
         else:
             self._let_go(former)
         self.write_former()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Keep the log by another policy from now on."""
+        self.policy = policy
+        self.writer.limits = policy.limits
 
     def give_up(self) -> None:
         """End without writing what is left, as the log was truncated after all of it."""
@@ -439,7 +448,7 @@ class OpenLog:
             if failure is None:
                 return False
             outage.failure = failure
-        if not (self._owner.drops and outage.is_lasting):
+        if not (self.policy.on_write_error is OnWriteError.DROP and outage.is_lasting):
             return False
         if outage.retried:
             self._drop_former(outage)
