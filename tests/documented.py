@@ -10,6 +10,7 @@ from tests.documents import Command
 
 #: Those who run them.
 SYSTEMD = "documents() of tests/systemd/inside.py"
+BY_HAND = "by_hand() of tests/systemd/inside.py"
 SESSION = "tests/stack/session.py"
 VIRT_ADMIN = "tests/stack/test_virt_admin.py"
 PACKAGING = "tests/test_packaging.py"
@@ -21,7 +22,6 @@ HALF_AN_HOUR = "not run: takes half an hour; tests/daemon/test_daemon.py runs a 
 TWO_PROCESSORS = "not run: needs two processors with nothing else to do; tests/bench runs parts"
 THE_TESTS = "not run: it is the tests"
 ANOTHER_SYSTEM = "not run: needs another Debian system; tried before a release"
-UNTRIED = "not run yet"
 
 _DIVERT = "dpkg-divert --add --rename --divert /usr/sbin/virtlogd.libvirt /usr/sbin/virtlogd"
 _LINK = "ln -s /opt/twisted-virtlog/bin/twisted-virtlogd /usr/sbin/virtlogd"
@@ -70,16 +70,16 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
     ("libvirt.md", "Install"): {_ENVIRONMENT: PACKAGING},
     ("libvirt.md", "Try it by hand"): {
         "systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket "
-        "libvirtd-admin.socket": UNTRIED,
-        "systemctl stop virtlogd.service virtlogd.socket virtlogd-admin.socket": UNTRIED,
-        "/opt/twisted-virtlog/bin/twistd --pidfile= -n virtlogd": UNTRIED,
-        "libvirtd": UNTRIED,
-        "virsh start web": UNTRIED,
-        f"{_CTL} list": UNTRIED,
-        f"{_CTL} read /var/log/libvirt/qemu/web-serial0.log --tail 3": UNTRIED,
-        "systemctl start virtlogd.socket virtlogd-admin.socket": UNTRIED,
+        "libvirtd-admin.socket": BY_HAND,
+        "systemctl stop virtlogd.service virtlogd.socket virtlogd-admin.socket": BY_HAND,
+        "/opt/twisted-virtlog/bin/twistd --pidfile= -n virtlogd": BY_HAND,
+        "libvirtd": BY_HAND,
+        "virsh start web": BY_HAND,
+        f"{_CTL} list": BY_HAND,
+        f"{_CTL} read /var/log/libvirt/qemu/web-serial0.log --tail 3": BY_HAND,
+        "systemctl start virtlogd.socket virtlogd-admin.socket": BY_HAND,
         "systemctl start libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket "
-        "libvirtd.service": UNTRIED,
+        "libvirtd.service": BY_HAND,
     },
     ("libvirt.md", "Use it for good"): {
         "mkdir -p ~/.local/lib/virtlogd": SESSION,

@@ -25,7 +25,8 @@ _SHELL = ("sh", "shell", "bash", "shell-session")
 _NO_LANGUAGE = ("", "text")
 
 #: What differs each time a command is run: numbers, births, programs and where the socket is.
-_FIGURE = re.compile(r"[0-9]+|h1\.[\w-]+|\(\w+\)|/\S+/[\w-]*jsonrpc-sock")
+BIRTH = r"\b(?:h[0-9a-f]+|t)\.[\w-]+"
+_FIGURE = re.compile(rf"{BIRTH}|[0-9]+|\(\w+\)|/\S+/[\w-]*jsonrpc-sock")
 _RULE = re.compile("-{4,}")
 
 
@@ -149,4 +150,4 @@ def compare(command: Command, printed: Sequence[str], same: Callable[[str], str]
     if command.output[-1:] == ("...",):
         shown.pop()
         del said[len(shown) :]
-    assert said == shown, command
+    assert said == shown, (command, said)

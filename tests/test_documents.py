@@ -14,6 +14,7 @@ import pytest
 from bench.daemon import running
 from tests import documented
 from tests.documents import (
+    BIRTH,
     CHECKOUT,
     CONSOLE,
     DOCUMENTS,
@@ -43,7 +44,7 @@ HERE = (
     ("jsonrpc.md", None),
 )
 
-_POSITION = re.compile(r"[0-9]+:3:h1\.[\w-]+")
+_POSITION = re.compile(rf"[0-9]+:3:{BIRTH}")
 
 
 def _path(document: str) -> Path:

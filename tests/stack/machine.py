@@ -25,17 +25,16 @@ from typing import Any
 from tests.stack import scenarios
 from twisted_virtlog.client import BlockingClient
 
-_RUN = Path("/run/stack")
+RUN = Path("/run/stack")
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 _JSONRPC_SOCKET = "/run/libvirt/virtlogd-jsonrpc-sock"
 #: A command that takes longer has hung.
 _SECONDS = 60.0
 
-_SETTINGS = {
+SETTINGS = {
     # Nobody asks polkit in here.
     "libvirtd.conf": (
-        'auth_unix_ro = "none"\nauth_unix_rw = "none"\n'
-        f'log_outputs = "3:file:{_RUN}/libvirtd.log"\n'
+        f'auth_unix_ro = "none"\nauth_unix_rw = "none"\nlog_outputs = "3:file:{RUN}/libvirtd.log"\n'
     ),
     "qemu.conf": (
         'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nremember_owner = 0\n'
@@ -98,10 +97,10 @@ def mount_own_file_systems() -> None:
     # A guest's control groups would be shared with one of the same name outside.
     _mount("-t", "tmpfs", "-o", "mode=755", "stack", "/sys/fs/cgroup")
     _mount("-t", "tmpfs", "-o", "mode=755", "stack", "/etc/libvirt")
-    for name, settings in _SETTINGS.items():
+    for name, settings in SETTINGS.items():
         Path("/etc/libvirt", name).write_text(settings)
     _mount_devices()
-    for directory in (_RUN, scenarios.LOGS, scenarios.IMAGES):
+    for directory in (RUN, scenarios.LOGS, scenarios.IMAGES):
         Path(directory).mkdir(parents=True)
 
 
@@ -200,12 +199,12 @@ class Machine:
     def logs(self) -> str:
         """Give the ends of what the daemons said, for whoever looks into a failure."""
         return "\n".join(
-            f"{path}:\n{path.read_text(errors='replace')[-4000:]}" for path in _RUN.glob("*.log")
+            f"{path}:\n{path.read_text(errors='replace')[-4000:]}" for path in RUN.glob("*.log")
         )
 
     def _start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         path = f"/usr/sbin:{os.environ.get('PATH', '')}"
-        with (_RUN / f"{name}.out.log").open("ab") as log:
+        with (RUN / f"{name}.out.log").open("ab") as log:
             return subprocess.Popen(
                 [shutil.which(command[0], path=path) or command[0], *command[1:]],
                 stdin=subprocess.DEVNULL,
@@ -222,7 +221,7 @@ def _connects(path: str) -> bool:
 def _must_run(process: subprocess.Popen[bytes]) -> bool:
     """Give False, unless it has ended, which it should not."""
     if process.poll() is not None:
-        logs = [path.read_text(errors="replace")[-2000:] for path in _RUN.glob("*.log")]
+        logs = [path.read_text(errors="replace")[-2000:] for path in RUN.glob("*.log")]
         raise ChildProcessError(f"{process.args!r} ended: {logs}")
     return False
 

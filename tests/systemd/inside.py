@@ -19,7 +19,9 @@ from bench.daemon import CHECKOUT
 from tests import documented
 from tests.daemon.command.command import AS_NOBODY, install
 from tests.documented import Row, row
-from tests.documents import commands
+from tests.documents import blocks, commands, compare, program
+from tests.stack import guest as boot_sector
+from tests.stack.machine import RUN, SETTINGS
 from tests.systemd.writers import Guest
 from twisted_virtlog.client import BlockingClient, ClientError
 from twisted_virtlog.config.paths import default_paths
@@ -56,6 +58,7 @@ _LOOK_SECONDS = 0.01
 def install_tools(binaries: Path) -> None:
     """Give the other programs that an environment has."""
     for name, code in {
+        "twistd": "from twisted.scripts.twistd import run\nrun()",
         "virtlogctl": "from twisted_virtlog.ctl import main\nmain()",
         "python": "import os, sys\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
     }.items():
@@ -130,6 +133,13 @@ def guest(name: str) -> Guest:
     path = LOGS / name
     with client() as connected:
         return Guest(connected.open(str(path), "test").write_end, path, PAUSE_SECONDS)
+
+
+def serves(pid: int) -> bool:
+    """Tell whether a process answers over JSON-RPC."""
+    with suppress(ClientError), client() as connected:
+        return connected.info().pid == pid
+    return False
 
 
 def main_pid() -> int:
@@ -389,11 +399,12 @@ class Pasted:
     """Runs commands of the documents as they stand.
 
     :ivar rows: which they were.
+    :ivar mine: which they should be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, who: str) -> None:
         self.rows: set[Row] = set()
-        self._environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        self.mine = documented.rows(who)
 
     def section(self, document: str, section: str, first: str = "", last: str = "") -> str:
         """Run what somebody is said to run in here of a section; give what the last one says.
@@ -404,7 +415,7 @@ class Pasted:
         run = [
             one
             for one in commands(CHECKOUT / document)
-            if one.section == section and row(one) in documented.rows(documented.SYSTEMD)
+            if one.section == section and row(one) in self.mine
         ]
         while not run[0].text.startswith(first):
             del run[0]
@@ -420,7 +431,7 @@ class Pasted:
 
 def documents() -> None:
     """The commands of README.md and doc/ work as written, to our units and back."""
-    pasted = Pasted()
+    pasted = Pasted(documented.SYSTEMD)
     # (there is no index of packages in here, so that the environment is made before)
     (PREFIX / "bin").mkdir(parents=True)
     install(PREFIX / "bin" / "twisted-virtlogd")
@@ -439,23 +450,18 @@ def documents() -> None:
         # (it is killed by a signal that comes before it answers)
         command("virt-admin", "-c", "virtlogd:///system", "srv-list")
 
-    def is_ours() -> bool:
-        with suppress(ClientError), client() as connected:
-            return connected.info().pid == former and not is_libvirts()
-        return False
-
     lists = f"{PREFIX}/bin/virtlogctl list"
     use = ("README.md", "Use it under libvirt")
     wait_for_libvirts()
     pasted.section(*use, last="systemctl kill")
-    wait_for(is_ours)
+    wait_for(lambda: serves(former))
     pasted.section(*use, first=lists, last=lists)
     pasted.section(*use, first="rm ")
     switch = ("doc/handover.md", "From virtlogd, while guests run")
     for back, last in (("rm ", "systemctl kill"), (f"{PREFIX}/bin/virtlogctl reexec", "")):
         wait_for_libvirts()
         pasted.section(*switch, last="systemctl kill")
-        wait_for(is_ours)
+        wait_for(lambda: serves(former))
         pasted.section(*switch, first=lists, last=lists)
         pasted.section(*switch, first=back, last=last)
     wait_for_libvirts()
@@ -471,7 +477,61 @@ def documents() -> None:
     pasted.section("doc/handover.md", "Upgrades and downgrades")
     pasted.section(*switch, first="systemctl stop virtlogd.service virtlogd.socket virtlogd-admin.")
     assert not (UNITS / SERVICE).exists()
-    assert pasted.rows == documented.rows(documented.SYSTEMD)
+    assert pasted.rows == pasted.mine
+
+
+def by_hand() -> None:
+    """The daemon in one terminal and libvirtd in another, as libvirt.md says, and back."""
+    (PREFIX / "bin").mkdir(parents=True)
+    install_tools(PREFIX / "bin")
+    RUN.mkdir()
+    console = LOGS / "web-serial0.log"
+    for name, settings in SETTINGS.items():
+        Path("/etc/libvirt", name).write_text(settings)
+    units = [f"libvirtd{kind}" for kind in (".socket", "-ro.socket", "-admin.socket", ".service")]
+    units += ["virtlogd.socket", "virtlogd-admin.socket"]
+    command("systemctl", "start", *units)
+    terminals: list[subprocess.Popen[bytes]] = []
+    run = set()
+    for one in commands(CHECKOUT / "doc" / "libvirt.md"):
+        if row(one) not in documented.rows(documented.BY_HAND):
+            continue
+        assert one.prompt == "#"
+        run.add(row(one))
+        if program(one.text) in {"twistd", "libvirtd"}:
+            terminals.append(subprocess.Popen(["bash", "-c", f"exec {one.text}"]))
+            continue
+        if program(one.text) == "virsh":
+            wait_for(lambda: subprocess.run(["virsh", "uri"], check=False).returncode == 0)
+            wait_for(lambda: serves(terminals[0].pid))
+            _define_web()
+        elif program(one.text) == "virtlogctl":
+            wait_for(lambda: console.read_bytes().endswith(boot_sector.CLOSING))
+        elif one.text.startswith("systemctl start virtlogd"):
+            command("virsh", "destroy", "web")
+            for terminal in terminals:
+                terminal.send_signal(signal.SIGINT)
+                assert terminal.wait(_SECONDS) == 0
+        said = command("bash", "-e", "-c", one.text)
+        if one.output:
+            compare(one, said.splitlines())
+    assert run == documented.rows(documented.BY_HAND)
+    for unit in units:
+        command("systemctl", "is-active", unit)
+
+
+def _define_web() -> None:
+    """Make a guest that logs its console as the document has it in its XML."""
+    (serial,) = (
+        "\n".join(block.lines)
+        for block in blocks(CHECKOUT / "doc" / "libvirt.md")
+        if block.language == "xml"
+    )
+    disk, definition = Path("/var/lib/libvirt/images/web.img"), Path("/run/web.xml")
+    disk.write_bytes(boot_sector.disk(10, boot_sector.End.HALT, 0))
+    text = boot_sector.domain("web", disk=disk)
+    definition.write_text(text.replace("<memballoon", f"{serial}<memballoon"))
+    command("virsh", "define", definition)
 
 
 def _of_a_log(pasted: Pasted) -> None:

@@ -44,6 +44,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.removal.__name__,
         pytest.param(inside.to_virtlogd.__name__, marks=pytest.mark.libvirt),
         pytest.param(inside.documents.__name__, marks=pytest.mark.libvirt),
+        pytest.param(inside.by_hand.__name__, marks=pytest.mark.libvirt),
     ],
 )
 def test_under_systemd(tmp_path: Path, name: str) -> None:
