@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass, field
 from functools import cache
 
-from twisted_virtlog.logs.files.rotation import oldest_first
+from twisted_virtlog.logs.files.names import oldest_first
 
 #: "%015d" and what ends a line.
 LINE_BYTES = 16

@@ -47,7 +47,7 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors handover interfaces loop syscalls values",
-        "files.cleaner files.cleaning files.rotation handler pipes.making read_only",
+        "files.cleaner files.cleaning files.rotation handler pipes.making policy read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop values",
@@ -93,8 +93,10 @@ PURE: dict[str, tuple[str, ...]] = {
     "config.endpoint_strings": (),
     "config.grammar": (),
     "config.paths": (),
+    "logs.files.names": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
+    "logs.policy": (),
     "logs.pipes.budget": (),
     "logs.outage": (),
     "config.logging": (),

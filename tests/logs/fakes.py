@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.logs.files import identity
-from twisted_virtlog.logs.files.rotation import Limits, oldest_first
+from twisted_virtlog.logs.files.names import oldest_first
+from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.logs.policy import Policy, one_for_all

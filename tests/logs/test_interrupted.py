@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.rotation import (
     LOOK_BACK_BYTES,
     Create,
     Limits,
     Rename,
     RollOverStep,
-    backup_paths,
     interrupted_steps,
     roll_over_steps,
     unfinished_steps,
@@ -46,7 +46,7 @@ def _carried_out(steps: Sequence[RollOverStep], files: dict[str, int]) -> dict[s
 @given(st.integers(1, 6), st.data())
 def test_after_a_crash_at_any_step_no_backup_is_lost(backups: int, data: st.DataObject) -> None:
     """The files are as without the crash, once the next rollover that is due is done."""
-    names = [PATH, *backup_paths(PATH, backups)]
+    names = newest_first(PATH, backups)
     there = data.draw(st.integers(1, backups + 1))
     before = {name: number for number, name in enumerate(names[:there])}
     steps = roll_over_steps(PATH, backups)

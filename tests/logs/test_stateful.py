@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from tests.effort import examples
 from tests.logs.fakes import KIB, Guest, World, place
-from twisted_virtlog.logs.files.rotation import oldest_first
+from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.values import Position
 
 PIPE = 64 * KIB

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from twisted_virtlog.logs.files.rotation import oldest_first
+from twisted_virtlog.logs.files.names import oldest_first
 
 LINE_BYTES = 10
 _LINES_AT_ONCE = 50

@@ -19,9 +19,7 @@ from twisted_virtlog.logs.files.rotation import (
     RollOver,
     line_end,
     next_step,
-    oldest_first,
     roll_over_steps,
-    truncated_paths,
 )
 
 
@@ -135,13 +133,6 @@ def test_names_move_up_oldest_first() -> None:
 def test_without_backups_the_file_is_replaced() -> None:
     """Nothing is renamed when no backup is kept."""
     assert roll_over_steps("/l", 0) == [Remove("/l"), Create("/l")]
-
-
-def test_a_log_has_its_file_and_so_many_backups() -> None:
-    """Reading begins with the oldest backup; truncation leaves none, and touches no other."""
-    assert oldest_first("/l", 2) == ["/l.1", "/l.0", "/l"]
-    assert set(truncated_paths("/l", 2)) == {"/l", "/l.0", "/l.1"}
-    assert list(truncated_paths("/l", 0)) == ["/l"]
 
 
 def test_chunks_are_those_of_virtlogd() -> None:

@@ -6,17 +6,12 @@ named ``X.log`` and ``X.log.N`` are the chain of one log. Nothing here touches a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from twisted_virtlog.logs.files.names import parse_name
+
 _DAY_NS = 24 * 60 * 60 * 10**9
-
-# A number as rotation writes it. (a name may have a line end in it)
-_NAME = re.compile(r"(.+\.log)(?:\.(0|[1-9][0-9]*))?", re.DOTALL)
-
-#: Of a log's current file, which is newer than its backups.
-_CURRENT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +95,6 @@ def ages(modified_ns: Iterable[int], moment: Moment) -> Callable[[int], int]:
     return age_ns
 
 
-def may_be_removed(name: str) -> bool:
-    """Tell whether a name is that of a log's file."""
-    return _NAME.fullmatch(name) is not None
-
-
 def removals(
     directory: Iterable[Found], rules: Rules, age_ns: Callable[[int], int]
 ) -> list[Removal]:
@@ -121,10 +111,10 @@ def removals(
     surplus: list[Removal] = []
     chains: dict[str, dict[int, Found]] = {}
     for one in sorted(directory, key=lambda found: found.name):
-        match = _NAME.fullmatch(one.name)
-        if match is None:
+        parsed = parse_name(one.name)
+        if parsed is None:
             continue
-        log, number = match[1], int(match[2] or _CURRENT)
+        log, number = parsed
         if number > rules.max_backups:
             reason = f"its number is greater than max_backups, {rules.max_backups}"
             surplus.append(Removal((one,), (one.name,), reason))

@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 
-from twisted_virtlog.logs.files.cleaning import Found, may_be_removed
+from twisted_virtlog.logs.files.cleaning import Found
+from twisted_virtlog.logs.files.names import parse_name
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -54,7 +55,7 @@ class Directory:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     self.directories.append(entry.name)
-                elif may_be_removed(entry.name) and entry.is_file(follow_symlinks=False):
+                elif parse_name(entry.name) and entry.is_file(follow_symlinks=False):
                     # Someone may remove it meanwhile.
                     with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)

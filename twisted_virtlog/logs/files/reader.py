@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.lineage import is_marked
-from twisted_virtlog.logs.files.rotation import Limits, backup_paths, check_backups, is_full
+from twisted_virtlog.logs.files.names import newest_first
+from twisted_virtlog.logs.files.rotation import Limits, check_backups, is_full
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.syscalls import is_in_memory
 from twisted_virtlog.values import Excerpt, Position, is_in_other_file, is_outdated
@@ -169,7 +170,7 @@ def _open_files(
     name = path
     try:
         hole = None if writer is None else writer.hole
-        for number, name in enumerate([path, *backup_paths(path, limits.max_backups)]):
+        for number, name in enumerate(newest_first(path, limits.max_backups)):
             file = _open_file(name, writer, number == 0)
             if file is not None:
                 if files and not as_one:

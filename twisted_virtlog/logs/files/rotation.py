@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from twisted_virtlog.errors import UnsupportedBackups
+from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.values import MAX_BACKUPS
 
 #: A full file ends at a newline if there is one within so many bytes before its limit.
@@ -124,7 +125,7 @@ def roll_over_steps(path: str, max_backups: int) -> list[RollOverStep]:
     """
     if max_backups == 0:
         return [Remove(path), Create(path)]
-    names = [path, *backup_paths(path, max_backups)]
+    names = newest_first(path, max_backups)
     return [
         *(Rename(names[i], names[i + 1]) for i in reversed(range(max_backups))),
         Create(path),
@@ -176,23 +177,3 @@ def check_backups(path: str, max_backups: int) -> None:
         raise UnsupportedBackups(
             f"Max backup {max_backups} must be less than or equal to {MAX_BACKUPS}", path
         )
-
-
-def longest_suffix(limits: Limits) -> str:
-    """Return the longest that is put behind a log's name, "" if nothing is."""
-    return f".{limits.max_backups - 1}" if limits.max_size and limits.max_backups else ""
-
-
-def backup_paths(path: str, max_backups: int) -> list[str]:
-    """Name the backups of a log, newest first."""
-    return [f"{path}.{number}" for number in range(max_backups)]
-
-
-def truncated_paths(path: str, max_backups: int) -> Sequence[str]:
-    """Name the files that are removed when a log is opened anew with truncation."""
-    return [path, *backup_paths(path, max_backups)]
-
-
-def oldest_first(path: str, max_backups: int) -> Sequence[str]:
-    """Name a log's files in the order in which they were written."""
-    return [*reversed(backup_paths(path, max_backups)), path]

@@ -22,6 +22,7 @@ from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.files.lineage import Lineage
+from twisted_virtlog.logs.files.names import backup_path, longest_suffix, newest_first
 from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS, SMALL_BYTES
 from twisted_virtlog.logs.files.removal import AT_ONCE, Remover, close_quietly
 from twisted_virtlog.logs.files.rotation import (
@@ -33,16 +34,12 @@ from twisted_virtlog.logs.files.rotation import (
     Remove,
     Rename,
     RollOverStep,
-    backup_paths,
     check_backups,
     fits,
     interrupted_steps,
     line_end,
-    longest_suffix,
     next_step,
-    oldest_first,
     roll_over_steps,
-    truncated_paths,
     unfinished_steps,
 )
 from twisted_virtlog.logs.files.stranded import put_back, take_back
@@ -195,14 +192,14 @@ class Writer:
         self._file = -1
         self._check_name()
         if truncate:
-            for name in truncated_paths(path, limits.max_backups):
+            for name in newest_first(path, limits.max_backups):
                 try:
                     self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
                 except SystemFailure as failure:
                     # (a backup of a log that is never rotated; there is no file of that name)
                     if name == path or failure.errno != errno.ENAMETOOLONG:
                         raise
-            self._mark_gap_after(f"{path}.{limits.max_backups}")
+            self._mark_gap_after(backup_path(path, limits.max_backups))
         self._begin()
 
     def _check_name(self) -> None:
@@ -210,7 +207,7 @@ class Writer:
 
         :raises SystemFailure: ENAMETOOLONG.
         """
-        suffix = longest_suffix(self.limits)
+        suffix = longest_suffix(self.limits.max_backups) if self.limits.max_size else ""
         directory, name = os.path.split(self.path)
         length = len(os.fsencode(name))
         if not suffix or length < _LONG_NAME_BYTES:
@@ -595,7 +592,7 @@ class Writer:
     def _begin_to_roll_over(self) -> None:
         most = self.limits.max_backups
         # What an earlier configuration left there is not continued by what comes to stand below it.
-        self._mark_gap_after(f"{self.path}.{most}")
+        self._mark_gap_after(backup_path(self.path, most))
         if self._is_elsewhere():
             # Nor is the newest backup, nor what stands in the place of the file that is missing.
             self._part()
@@ -608,7 +605,7 @@ class Writer:
     def _part(self) -> None:
         """Remember that bytes are missing between the newest backup and what comes now."""
         self.lineage.forget_ends()
-        self._mark_gap_after(f"{self.path}.0")
+        self._mark_gap_after(backup_path(self.path, 0))
 
     def _mark_gap_after(self, path: str) -> None:
         """Have readers of a log's file told that what follows it is missing, if there is one."""
@@ -684,7 +681,7 @@ class Writer:
         if self._file >= 0:
             return held_by(self._file)
         # (a rollover that another process began)
-        return held_by_path(backup_paths(self.path, 1)[0]) if self._steps else None
+        return held_by_path(backup_path(self.path, 0)) if self._steps else None
 
     def _keep(self, former: Held | None, file: int) -> None:
         """Give a new file what the former one had."""
@@ -751,7 +748,7 @@ class Writer:
 
 def interrupted_rollover(path: str, limits: Limits) -> int:
     """Tell how many steps of a rollover are left that a crash interrupted; 0 if none was."""
-    sizes = [_size(name) for name in reversed(oldest_first(path, limits.max_backups))]
+    sizes = [_size(name) for name in newest_first(path, limits.max_backups)]
     return interrupted_steps(sizes, limits.max_size)
 
 

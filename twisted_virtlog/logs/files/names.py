@@ -1,0 +1,44 @@
+"""What a log's files are called: its path, and for backups the path, a full stop and a number.
+
+The newest backup has the number 0. These are virtlogd's names, in one place for those who write,
+read, rotate and remove files; nothing here touches one.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: The number of a log's current file, which is newer than its backups.
+CURRENT = -1
+
+# A number as rotation writes it. (a name may have a line end in it)
+_LOG = re.compile(r"(.+\.log)(?:\.(0|[1-9][0-9]*))?", re.DOTALL)
+
+
+def backup_path(path: str, number: int) -> str:
+    """Return the path of a log's backup."""
+    return f"{path}.{number}"
+
+
+def newest_first(path: str, max_backups: int) -> list[str]:
+    """Return the paths of a log's files: of the current one, and of its backups."""
+    return [path, *(backup_path(path, number) for number in range(max_backups))]
+
+
+def oldest_first(path: str, max_backups: int) -> list[str]:
+    """Return the paths of a log's files in the order in which they were written."""
+    return newest_first(path, max_backups)[::-1]
+
+
+def longest_suffix(max_backups: int) -> str:
+    """Return the longest suffix that a file of a log has, "" if it has no backups."""
+    return backup_path("", max_backups - 1) if max_backups else ""
+
+
+def parse_name(name: str) -> tuple[str, int] | None:
+    """Return the log's name and the file's number, :data:`CURRENT` or a backup's.
+
+    :returns: None if the file is not named as one of a log, whose own name ends in ``.log``.
+    """
+    match = _LOG.fullmatch(name)
+    return None if match is None else (match[1], int(match[2] or CURRENT))
