@@ -53,7 +53,7 @@ ROOMS: dict[str, Room] = {
         "config errors handover interfaces loop values",
         "conversation outgoing reception request_budget server urls",
     ),
-    "jsonrpc": Room("errors handover interfaces sockets values", "method protocol schema"),
+    "jsonrpc": Room("errors handover interfaces sockets values", "method protocol"),
     "libvirt": Room(
         "config errors interfaces sockets values", "admin_program log_program program protocol"
     ),
@@ -117,8 +117,9 @@ PURE: dict[str, tuple[str, ...]] = {
     # A table calls the handler, whose interface it knows and no more.
     "jsonrpc.method": ("twisted_virtlog.interfaces",),
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.log_methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.daemon_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.admin_methods": (),
-    "jsonrpc.admin_schema": (),
     "libvirt.xdr": (),
     "libvirt.framing": (),
     "libvirt.messages": (),

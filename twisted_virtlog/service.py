@@ -36,7 +36,6 @@ from twisted_virtlog.handover.state import (
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
-from twisted_virtlog.jsonrpc.schema import DaemonCounts, InfoResult
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
 from twisted_virtlog.libvirt.program import Served, serving
@@ -54,7 +53,7 @@ from twisted_virtlog.loop.idle import IdleTimeout
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import Destination, OnWriteError
+from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError
 
 T = TypeVar("T")
 
@@ -272,12 +271,10 @@ class VirtlogService(Service):
         """Stop, as an administrator asked for it."""
         self.stopService()
 
-    def info(self) -> InfoResult:
+    def info(self) -> DaemonStatus:
         """Tell what the daemon is and how much it does."""
         settings = self._settings
-        counts = self.handler.counts()
-        return InfoResult(
-            name="twisted-virtlog",
+        return DaemonStatus(
             version=__version__,
             pid=os.getpid(),
             started_at=self._started_at,
@@ -289,16 +286,8 @@ class VirtlogService(Service):
                 "max_backups": settings.max_backups,
                 "pipe_size": settings.pipe_size,
             },
-            counts=DaemonCounts(
-                open_logs=counts.open_logs,
-                failing_logs=counts.failing_logs,
-                opened_logs=counts.opened_logs,
-                bytes_written=counts.bytes_written,
-                bytes_lost=counts.bytes_lost,
-                rollovers=counts.rollovers,
-                clients=self._reception.count(),
-                known_logs=counts.known_logs,
-            ),
+            counts=self.handler.counts(),
+            clients=self._reception.count(),
         )
 
     def _make_servers(self) -> list[tuple[str, Server]]:

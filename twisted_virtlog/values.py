@@ -15,6 +15,9 @@ MAX_NAME_CHARACTERS = 1024
 #: More backups than this are refused at each call, as virtlogd does.
 MAX_BACKUPS = 32
 
+#: The most bytes that one request may read from a log: libvirt's limit, and JSON-RPC's.
+MAX_READ_BYTES = 4 * 1024 * 1024
+
 
 class Position(msgspec.Struct, frozen=True, gc=False):
     """A point in a log that stays valid while rotation renames the file.
@@ -142,6 +145,24 @@ class Counts(msgspec.Struct, frozen=True):
     bytes_lost: int
     rollovers: int
     known_logs: int
+
+
+class DaemonStatus(msgspec.Struct, frozen=True):
+    """What the daemon is, and how much it does.
+
+    :ivar started_at: an aware time, UTC.
+    :ivar uptime_s: seconds since then, by a steady clock.
+    :ivar limits: by name, as the configuration has them.
+    :ivar clients: the number of clients connected now, of all servers.
+    """
+
+    version: str
+    pid: int
+    started_at: datetime
+    uptime_s: float
+    limits: dict[str, int]
+    counts: Counts
+    clients: int
 
 
 class ClientStatus(msgspec.Struct, frozen=True):

@@ -15,18 +15,26 @@ from tests.administration_fakes import FakeDaemon
 from twisted_virtlog.interfaces import Answer, IConnection, ILogHandler
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
-from twisted_virtlog.jsonrpc.schema import DaemonCounts, InfoResult
-from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import (
+    Closed,
+    Counts,
+    DaemonStatus,
+    Domain,
+    Excerpt,
+    LogStatus,
+    Opened,
+    Position,
+)
 
 STARTED = datetime(2024, 2, 29, 12, 0, 0, tzinfo=timezone.utc)
-INFO = InfoResult(
-    name="virtlogd",
+INFO = DaemonStatus(
     version="1.2.3",
     pid=42,
     started_at=STARTED,
     uptime_s=1.5,
     limits={"max_clients": 1024},
-    counts=DaemonCounts(1, 0, 2, 3, 4, 5, 6, 7),
+    counts=Counts(1, 0, 2, 3, 4, 5, known_logs=7),
+    clients=6,
 )
 
 

@@ -245,7 +245,7 @@ def test_info_tells_of_the_daemon() -> None:
     """What it is, its limits and totals."""
     answer = result(Client(), "daemon.info")
     assert answer == {
-        "name": "virtlogd",
+        "name": "twisted-virtlog",
         "version": "1.2.3",
         "pid": 42,
         "started_at": "2024-02-29T12:00:00Z",

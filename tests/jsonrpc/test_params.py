@@ -9,11 +9,12 @@ import pytest
 from msgspec import Raw
 
 from twisted_virtlog.jsonrpc import schema
+from twisted_virtlog.jsonrpc.log_methods import OpenParams, ReadParams
 from twisted_virtlog.jsonrpc.messages import ABSENT
 from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 
-OPEN = ParamsDecoder(schema.OpenParams)
-READ = ParamsDecoder(schema.ReadParams)
+OPEN = ParamsDecoder(OpenParams)
+READ = ParamsDecoder(ReadParams)
 NONE = ParamsDecoder(schema.NoParams)
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 
@@ -31,7 +32,7 @@ def test_by_name_and_by_position_give_the_same() -> None:
         ["/a", position, 5, "base64"],
     ):
         found = READ.decode(raw(params))
-        assert isinstance(found, schema.ReadParams)
+        assert isinstance(found, ReadParams)
         assert msgspec.structs.asdict(found) == {
             "path": "/a",
             "position": schema.Position(2**64 - 1, 2**63 - 1),

@@ -13,7 +13,7 @@ from twisted_virtlog.client.admin_calls import (
     ServerLimits,
 )
 from twisted_virtlog.client.blocking import BlockingClient
-from twisted_virtlog.client.calls import MAX_READ_BYTES, Chunk, DaemonInfo, LogInfo
+from twisted_virtlog.client.calls import Chunk, DaemonInfo, LogInfo
 from twisted_virtlog.client.errors import (
     BadAnswer,
     BadRequest,
@@ -23,7 +23,7 @@ from twisted_virtlog.client.errors import (
     TimedOut,
     Unreachable,
 )
-from twisted_virtlog.values import Closed, Domain, Opened, Position
+from twisted_virtlog.values import MAX_READ_BYTES, Closed, Domain, Opened, Position
 
 __all__ = [
     "MAX_READ_BYTES",

@@ -22,8 +22,6 @@ from twisted_virtlog.values import Closed, Domain, Opened, Position
 R = TypeVar("R")
 W = TypeVar("W")
 
-#: The most that one ``log.read`` may ask for.
-MAX_READ_BYTES = 4 * 1024 * 1024
 DEFAULT_READ_BYTES = 1024 * 1024
 
 
@@ -165,7 +163,7 @@ class Calls(AdminCalls[W]):
         """Read bytes from a position on.
 
         :param position: None for the oldest byte kept.
-        :param max_bytes: at most :data:`MAX_READ_BYTES`.
+        :param max_bytes: at most :data:`.MAX_READ_BYTES`.
         """
         # In base64 on the wire, so that every byte survives.
         params = {

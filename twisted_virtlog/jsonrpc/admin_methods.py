@@ -1,39 +1,190 @@
-"""The methods that administer the daemon: a part of the table in :mod:`.methods`."""
+"""The methods that administer the daemon, with the types of their parameters and results."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from twisted_virtlog.jsonrpc import admin_schema as schema
+from msgspec import Meta, Struct
+
+from twisted_virtlog import values
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.method import Example, Method, Services
+from twisted_virtlog.jsonrpc.method import Example, Method, Services, as_it_is, true
 from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
-from twisted_virtlog.values import ClientLimits, Logging
+from twisted_virtlog.jsonrpc.text import printable
+from twisted_virtlog.values import Logging, Priority
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+ServerName = Annotated[
+    str,
+    Meta(
+        description="clients of one protocol: virtlogd (libvirt's drivers), jsonrpc or admin",
+        examples=["virtlogd"],
+    ),
+]
+
+
+ClientNumber = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=2**63 - 1,
+        description="counts from 1 for each server and is never used again",
+    ),
+]
+
+
+_UINT32 = 2**32 - 1
+
+
+class ClientsParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Whose clients."""
+
+    server: Annotated[
+        ServerName | None, Meta(description="only this server; null: all of them")
+    ] = None
+
+
+class DisconnectParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Somebody who is connected."""
+
+    server: ServerName
+    id: ClientNumber
+
+
+class LimitsParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A server, and what may be changed of it."""
+
+    server: ServerName
+    max_clients: Annotated[
+        int, Meta(ge=0, le=_UINT32, description="clients served at once; 0 lets nobody in")
+    ]
+
+
+class LoggingParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What is to be changed of the daemon's own log."""
+
+    level: Annotated[
+        Level | None, Meta(description="least level of what no filter speaks of; null: as it is")
+    ] = None
+    filters: Annotated[
+        list[str] | None,
+        Meta(
+            description="other levels for parts of the daemon, as libvirt's log_filters, one each;"
+            " null: as they are",
+            examples=[["1:logs", "3:jsonrpc"]],
+        ),
+    ] = None
+    outputs: Annotated[
+        list[str] | None,
+        Meta(
+            description="where to log to, as libvirt's log_outputs, one each; empty: the default;"
+            " null: as they are",
+            examples=[["3:stderr", "1:file:/var/log/libvirt/virtlogd.log"]],
+        ),
+    ] = None
+
+
+class ClientEntry(Struct, frozen=True):
+    """Somebody who is connected, as the kernel told it when it connected."""
+
+    id: ClientNumber
+    connected_at: Annotated[datetime, Meta(tz=True, description="since when, in full seconds")]
+    pid: Annotated[int, Meta(description="process id")]
+    uid: Annotated[int, Meta(ge=0, description="user id")]
+    user: Annotated[str | None, Meta(description="the user's name, null if it has none")]
+    gid: Annotated[int, Meta(ge=0, description="group id")]
+    group: Annotated[str | None, Meta(description="the group's name, null if it has none")]
+
+    @classmethod
+    def of(cls, client: values.ClientStatus) -> ClientEntry:
+        """Make the same of what the administration tells."""
+        return cls(
+            id=client.id,
+            connected_at=client.connected_at,
+            pid=client.pid,
+            uid=client.uid,
+            user=None if client.user is None else printable(client.user),
+            gid=client.gid,
+            group=None if client.group is None else printable(client.group),
+        )
+
+
+class ServerEntry(Struct, frozen=True):
+    """The clients of one protocol."""
+
+    server: ServerName
+    max_clients: Annotated[
+        int, Meta(ge=0, description="at so many no more are accepted until one leaves")
+    ]
+    clients: Annotated[list[ClientEntry], Meta(description="in order of arrival")]
+
+
+class LimitsResult(Struct, frozen=True):
+    """What holds of a server's clients now."""
+
+    server: ServerName
+    max_clients: Annotated[
+        int, Meta(ge=0, description="at so many no more are accepted until one leaves")
+    ]
+    clients: Annotated[int, Meta(ge=0, description="clients connected now")]
+
+
+class LoggingResult(Struct, frozen=True):
+    """What the daemon logs of itself, and where, in the form of the parameters."""
+
+    level: Annotated[Level, Meta(description="least level of what no filter speaks of")]
+    filters: Annotated[list[str], Meta(description="other levels for parts of the daemon")]
+    outputs: Annotated[list[str], Meta(description="where it logs to")]
+
+    @classmethod
+    def of(cls, logging: Logging) -> LoggingResult:
+        """Make the same of what the administration tells."""
+        return cls(
+            level=_NAMES[logging.level],
+            filters=[
+                printable(f"{one.priority.value}:{one.match[1:-1]}") for one in logging.filters
+            ],
+            outputs=[printable(str(one)) for one in logging.outputs],
+        )
+
+
+_NAMES: dict[Priority, Level] = {
+    Priority.DEBUG: "debug",
+    Priority.INFO: "info",
+    Priority.WARNING: "warning",
+    Priority.ERROR: "error",
+}
+
+
+PRIORITIES = {name: priority for priority, name in _NAMES.items()}
+
 
 #: The servers over which a limit can be set.
 _DOORS_OF_LIMITS = frozenset({"admin", "jsonrpc"})
 
 
-def _clients(services: Services, params: schema.ClientsParams) -> list[schema.ServerEntry]:
+def _clients(services: Services, params: ClientsParams) -> list[ServerEntry]:
     administration = services.administration
     names = administration.servers() if params.server is None else [params.server]
     return [
-        schema.ServerEntry(
+        ServerEntry(
             server=name,
             max_clients=administration.limits(name).max_clients,
-            clients=[schema.ClientEntry.of(client) for client in administration.clients(name)],
+            clients=[ClientEntry.of(client) for client in administration.clients(name)],
         )
         for name in names
     ]
 
 
-def _disconnect(services: Services, params: schema.DisconnectParams) -> None:
+def _disconnect(services: Services, params: DisconnectParams) -> None:
     services.administration.disconnect(params.server, params.id)
 
 
-def _set_limits(services: Services, params: schema.LimitsParams) -> ClientLimits:
+def _set_limits(services: Services, params: LimitsParams) -> values.ClientLimits:
     administration = services.administration
     if not params.max_clients and params.server in _DOORS_OF_LIMITS:
         raise InvalidParams(
@@ -42,12 +193,12 @@ def _set_limits(services: Services, params: schema.LimitsParams) -> ClientLimits
         )
     # Nobody is ever anonymous, so that a limit for those is only in the way.
     administration.set_limits(params.server, params.max_clients, params.max_clients)
-    found: ClientLimits = administration.limits(params.server)
+    found: values.ClientLimits = administration.limits(params.server)
     return found
 
 
-def _limits_result(limits: ClientLimits, params: schema.LimitsParams) -> schema.LimitsResult:
-    return schema.LimitsResult(params.server, limits.max_clients, limits.clients)
+def _limits_result(limits: values.ClientLimits, params: LimitsParams) -> LimitsResult:
+    return LimitsResult(params.server, limits.max_clients, limits.clients)
 
 
 def _get_logging(services: Services, _params: NoParams) -> Logging:
@@ -55,9 +206,9 @@ def _get_logging(services: Services, _params: NoParams) -> Logging:
     return found
 
 
-def _set_logging(services: Services, params: schema.LoggingParams) -> Logging:
+def _set_logging(services: Services, params: LoggingParams) -> Logging:
     services.administration.set_logging(
-        None if params.level is None else schema.PRIORITIES[params.level],
+        None if params.level is None else PRIORITIES[params.level],
         None if params.filters is None else " ".join(params.filters),
         None if params.outputs is None else " ".join(params.outputs),
     )
@@ -65,35 +216,27 @@ def _set_logging(services: Services, params: schema.LoggingParams) -> Logging:
     return found
 
 
-def _logging_result(logging: Logging, _params: object) -> schema.LoggingResult:
-    return schema.LoggingResult.of(logging)
-
-
-def _as_it_is(value: object, _params: object) -> object:
-    return value
-
-
-def _true(_value: object, _params: object) -> bool:
-    return True
+def _logging_result(logging: Logging, _params: object) -> LoggingResult:
+    return LoggingResult.of(logging)
 
 
 ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="daemon.clients",
         summary="Tell who is connected, by server, and how many may be.",
-        params=ParamsDecoder(schema.ClientsParams),
-        result=list[schema.ServerEntry],
+        params=ParamsDecoder(ClientsParams),
+        result=list[ServerEntry],
         ask=_clients,
-        present=_as_it_is,
+        present=as_it_is,
         example=Example(
             "who reads logs",
-            schema.ClientsParams("jsonrpc"),
+            ClientsParams("jsonrpc"),
             [
-                schema.ServerEntry(
+                ServerEntry(
                     server="jsonrpc",
                     max_clients=1024,
                     clients=[
-                        schema.ClientEntry(
+                        ClientEntry(
                             id=2,
                             connected_at=datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc),
                             pid=28027,
@@ -114,11 +257,11 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
             "Close a client's connection at once; the logs that it opened stay open. Who"
             " disconnects itself gets no answer."
         ),
-        params=ParamsDecoder(schema.DisconnectParams),
+        params=ParamsDecoder(DisconnectParams),
         result=bool,
         ask=_disconnect,
-        present=_true,
-        example=Example("one client", schema.DisconnectParams("jsonrpc", 2), result=True),
+        present=true,
+        example=Example("one client", DisconnectParams("jsonrpc", 2), result=True),
         errors=(Code.NO_SUCH_SERVER, Code.NO_SUCH_CLIENT),
     ),
     Method(
@@ -127,14 +270,14 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
             "Set how many clients of a server are served at once, until the configuration is read"
             " again. Nobody is disconnected; who waits is served when there is room."
         ),
-        params=ParamsDecoder(schema.LimitsParams),
-        result=schema.LimitsResult,
+        params=ParamsDecoder(LimitsParams),
+        result=LimitsResult,
         ask=_set_limits,
         present=_limits_result,
         example=Example(
             "at most 200 connections of libvirt's drivers",
-            schema.LimitsParams("virtlogd", 200),
-            schema.LimitsResult("virtlogd", 200, clients=1),
+            LimitsParams("virtlogd", 200),
+            LimitsResult("virtlogd", 200, clients=1),
         ),
         errors=(Code.NO_SUCH_SERVER,),
     ),
@@ -142,13 +285,13 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         name="daemon.get_logging",
         summary="Tell what the daemon logs of itself, and where.",
         params=ParamsDecoder(NoParams),
-        result=schema.LoggingResult,
+        result=LoggingResult,
         ask=_get_logging,
         present=_logging_result,
         example=Example(
             "the default",
             NoParams(),
-            schema.LoggingResult("warning", [], ["3:stderr"]),
+            LoggingResult("warning", [], ["3:stderr"]),
         ),
         errors=(Code.NO_OWN_LOG,),
     ),
@@ -159,14 +302,14 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
             " again; all that is asked for, or, if one part is refused, nothing. The result is"
             " what then holds."
         ),
-        params=ParamsDecoder(schema.LoggingParams),
-        result=schema.LoggingResult,
+        params=ParamsDecoder(LoggingParams),
+        result=LoggingResult,
         ask=_set_logging,
         present=_logging_result,
         example=Example(
             "more of what is done with logs",
-            schema.LoggingParams(filters=["1:logs"]),
-            schema.LoggingResult("warning", ["1:logs"], ["3:stderr"]),
+            LoggingParams(filters=["1:logs"]),
+            LoggingResult("warning", ["1:logs"], ["3:stderr"]),
         ),
         errors=(Code.SYSTEM_ERROR, Code.NO_OWN_LOG),
     ),

@@ -11,7 +11,7 @@ import msgspec
 from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
-from twisted_virtlog.jsonrpc.schema import InfoResult
+from twisted_virtlog.values import DaemonStatus
 
 P = TypeVar("P", bound=msgspec.Struct)
 V = TypeVar("V")
@@ -46,7 +46,7 @@ class Services:
 
     handler: ILogHandler
     administration: IAdministration
-    info: Callable[[], InfoResult]
+    info: Callable[[], DaemonStatus]
     sockets: Callable[[], tuple[ServingSocket, ...]]
     reexec: Callable[[str | None, int | None], Answer[None]]
     call_soon: Callable[[Callable[[], None]], object]
@@ -96,3 +96,13 @@ class Method(Generic[P, V]):
     def alias(self) -> str:
         """Its other name, for programs in whose names there can be no dots."""
         return self.name.replace(".", "_")
+
+
+def as_it_is(value: V, _params: object) -> V:
+    """Present a result that needs no other form."""
+    return value
+
+
+def true(_value: object, _params: object) -> bool:
+    """Present the result of a method that has none of its own."""
+    return True

@@ -1,19 +1,18 @@
-"""Types of parameters and results: what is decoded, checked, and shown in the OpenRPC document."""
+"""The types that methods share, as JSON has them: decoded, checked, and shown in the document.
+
+The daemon's own are in :mod:`twisted_virtlog.values`. Here is what JSON adds: which numbers and
+strings are valid, and what becomes of a number that not every reader of JSON holds exactly.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from twisted_virtlog import values
-from twisted_virtlog.handover.state import VERSION as STATE_VERSION
-from twisted_virtlog.jsonrpc.text import Encoding, printable
-
-MAX_READ_BYTES = 4 * 1024 * 1024
-DEFAULT_READ_BYTES = 1024 * 1024
+from twisted_virtlog.jsonrpc.text import printable
 
 _PATH_PATTERN = r"^(/(?!\.{1,2}(/|$))[^/\x00]+)+$"
 _is_normal_path = re.compile(_PATH_PATTERN.replace("$", r"\Z")).match
@@ -33,7 +32,6 @@ Driver = Annotated[
         max_length=values.MAX_NAME_CHARACTERS,
     ),
 ]
-NonNegative = Annotated[int, Meta(ge=0)]
 
 #: JSON readers that hold numbers as doubles are exact up to here.
 MAX_EXACT_NUMBER = 2**53
@@ -118,30 +116,6 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """No parameters."""
 
 
-class ReexecParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Who takes over."""
-
-    to_virtlogd: LogPath | None = None
-    state_version: Annotated[
-        Annotated[int, Meta(ge=1, le=STATE_VERSION)] | None,
-        Meta(
-            description=(
-                "version of the state that the next image is to read, for an older release; null:"
-                " the lowest that says all"
-            )
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        """Refuse what names no program in one way; the message says why."""
-        if self.to_virtlogd is None:
-            return
-        if not _is_normal_path(self.to_virtlogd):
-            raise ValueError(_path_fault(self.to_virtlogd))
-        if self.state_version is not None:
-            raise ValueError("state_version is of our own next image, not of virtlogd")
-
-
 class PathParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A log."""
 
@@ -149,8 +123,16 @@ class PathParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     def __post_init__(self) -> None:
         """Refuse what does not name one log in one way; the message says why."""
-        if not _is_normal_path(self.path):
-            raise ValueError(_path_fault(self.path))
+        check_path(self.path)
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that is not absolute and normalised.
+
+    :raises ValueError: the message says what is wrong.
+    """
+    if not _is_normal_path(path):
+        raise ValueError(_path_fault(path))
 
 
 def _path_fault(path: str) -> str:
@@ -165,127 +147,3 @@ def _path_fault(path: str) -> str:
     else:
         fault = 'has a component "." or ".."'
     return f"path {fault}; expected an absolute, normalised path, as /var/log/libvirt/qemu/a.log"
-
-
-class PositionParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A log whose position is asked for."""
-
-
-class OpenParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A log to open, and for whom."""
-
-    driver: Driver = "none"
-    domain: OptionalDomain = None
-    truncate: Annotated[
-        bool, Meta(description="true: remove the file and its backups first; false: append")
-    ] = False
-
-
-class CloseParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A log to close."""
-
-
-class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A part of a log."""
-
-    position: Annotated[
-        Position | None,
-        Meta(description="where to begin, as a result had it; null: at the oldest byte"),
-    ] = None
-    max_bytes: Annotated[
-        int, Meta(ge=1, le=MAX_READ_BYTES, description="the most bytes of the log to return")
-    ] = DEFAULT_READ_BYTES
-    encoding: Annotated[
-        Encoding, Meta(description='"utf-8" (broken bytes become U+FFFD) or "base64" (exact)')
-    ] = "utf-8"
-
-
-class AppendParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A message, the log it belongs into, and for whom."""
-
-    message: Annotated[str, Meta(description="text to write as it is, in UTF-8")]
-    driver: Driver = "none"
-    domain: OptionalDomain = None
-
-
-class OpenResult(Struct, frozen=True):
-    """A log that was opened; with it comes the write end of its pipe."""
-
-    position: Annotated[Position, Meta(description="where the first byte will be written")]
-    fds: Annotated[
-        Literal[1], Meta(description="descriptors that come with this answer as SCM_RIGHTS")
-    ]
-
-
-class CloseResult(Struct, frozen=True):
-    """A log that was closed."""
-
-    position: Annotated[
-        Position | None,
-        Meta(description="the end of the log's file; null if the file cannot be asked"),
-    ]
-    dropped: Annotated[
-        int, Meta(ge=0, description="bytes of the pipe that could not be written, and are lost")
-    ]
-
-
-class ReadResult(Struct, frozen=True):
-    """A part of a log."""
-
-    data: Annotated[str, Meta(description="what was read; empty at the end of the log")]
-    encoding: Annotated[Encoding, Meta(description="how data is encoded")]
-    start: Annotated[Position, Meta(description="where data begins")]
-    end: Annotated[Position, Meta(description="where to go on reading")]
-    gap: Annotated[
-        bool,
-        Meta(description="the position was rotated away, so start is the oldest byte kept"),
-    ]
-
-
-class LogEntry(Struct, frozen=True):
-    """An open log."""
-
-    path: LogPath
-    driver: Driver
-    domain: OptionalDomain
-    position: Annotated[
-        Position, Meta(description="the file's end, without what is still in the pipe")
-    ]
-    opened_at: Annotated[datetime, Meta(tz=True, description="since when the log is open")]
-    bytes: Annotated[int, Meta(ge=0, description="bytes written since the log was opened")]
-    rollovers: Annotated[int, Meta(ge=0, description="files begun anew since then")]
-    state: Annotated[
-        Literal["open", "failing"],
-        Meta(description='"failing": the file cannot be written now; error says why'),
-    ]
-    pipe: Annotated[
-        int | None, Meta(description="N where /proc/PID/fd shows pipe:[N] of who holds the pipe")
-    ]
-    error: Annotated[str, Meta(description="present when failing")] | UnsetType = UNSET
-
-
-class DaemonCounts(Struct, frozen=True):
-    """Totals since the daemon started; open_logs, failing_logs, clients, known_logs: now."""
-
-    open_logs: Annotated[int, Meta(ge=0, description="logs open now")]
-    failing_logs: Annotated[int, Meta(ge=0, description="of these, whose file takes no data now")]
-    opened_logs: Annotated[int, Meta(ge=0, description="logs ever opened")]
-    bytes_written: Annotated[int, Meta(ge=0, description="bytes moved into files")]
-    bytes_lost: Annotated[int, Meta(ge=0, description="bytes dropped, as no file took them")]
-    rollovers: Annotated[int, Meta(ge=0, description="files begun anew by rotation")]
-    clients: Annotated[int, Meta(ge=0, description="clients connected now")]
-    known_logs: Annotated[
-        int, Meta(ge=0, description="logs that the read-only socket serves: open now, or before")
-    ]
-
-
-class InfoResult(Struct, frozen=True):
-    """What the daemon is, how long it runs, and how much it does."""
-
-    name: Annotated[str, Meta(description="name of the program")]
-    version: Annotated[str, Meta(description="its version")]
-    pid: Annotated[int, Meta(ge=1, description="its process id")]
-    started_at: Annotated[datetime, Meta(tz=True, description="when it started")]
-    uptime_s: Annotated[float, Meta(ge=0, description="seconds since then, by a steady clock")]
-    limits: Annotated[dict[str, int], Meta(description="limits by name, as max_clients")]
-    counts: DaemonCounts

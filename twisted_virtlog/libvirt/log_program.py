@@ -23,12 +23,18 @@ from twisted_virtlog.libvirt.errors import (
 from twisted_virtlog.libvirt.messages import STRING, UUID, ErrorBody
 from twisted_virtlog.libvirt.program import Procedure, Program
 from twisted_virtlog.libvirt.xdr import INT, UHYPER, UINT
-from twisted_virtlog.values import MAX_NAME_CHARACTERS, Domain, Excerpt, Opened, Position
+from twisted_virtlog.values import (
+    MAX_NAME_CHARACTERS,
+    MAX_READ_BYTES,
+    Domain,
+    Excerpt,
+    Opened,
+    Position,
+)
 
 #: A flag of OPEN: begin with an empty file. All others are ignored there, and refused elsewhere.
 TRUNCATE = 1
 
-MAX_READ_BYTES = 4 * 1024 * 1024
 _MAX_OFFSET = 2**63 - 1
 
 

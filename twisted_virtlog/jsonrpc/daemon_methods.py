@@ -1,0 +1,151 @@
+"""The methods for the daemon itself, with the types of their parameters and results."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from twisted_virtlog import __version__, values
+from twisted_virtlog.handover.state import VERSION as STATE_VERSION
+from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.method import Example, Method, Services, true
+from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.schema import LogPath, NoParams, check_path
+
+#: The name of the program, and of its OpenRPC document.
+TITLE = "twisted-virtlog"
+
+
+class ReexecParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Who takes over."""
+
+    to_virtlogd: LogPath | None = None
+    state_version: Annotated[
+        Annotated[int, Meta(ge=1, le=STATE_VERSION)] | None,
+        Meta(
+            description=(
+                "version of the state that the next image is to read, for an older release; null:"
+                " the lowest that says all"
+            )
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what names no program in one way; the message says why."""
+        if self.to_virtlogd is None:
+            return
+        check_path(self.to_virtlogd)
+        if self.state_version is not None:
+            raise ValueError("state_version is of our own next image, not of virtlogd")
+
+
+class DaemonCounts(Struct, frozen=True):
+    """Totals since the daemon started; open_logs, failing_logs, clients, known_logs: now."""
+
+    open_logs: Annotated[int, Meta(ge=0, description="logs open now")]
+    failing_logs: Annotated[int, Meta(ge=0, description="of these, whose file takes no data now")]
+    opened_logs: Annotated[int, Meta(ge=0, description="logs ever opened")]
+    bytes_written: Annotated[int, Meta(ge=0, description="bytes moved into files")]
+    bytes_lost: Annotated[int, Meta(ge=0, description="bytes dropped, as no file took them")]
+    rollovers: Annotated[int, Meta(ge=0, description="files begun anew by rotation")]
+    clients: Annotated[int, Meta(ge=0, description="clients connected now")]
+    known_logs: Annotated[
+        int, Meta(ge=0, description="logs that the read-only socket serves: open now, or before")
+    ]
+
+
+class InfoResult(Struct, frozen=True):
+    """What the daemon is, how long it runs, and how much it does."""
+
+    name: Annotated[str, Meta(description="name of the program")]
+    version: Annotated[str, Meta(description="its version")]
+    pid: Annotated[int, Meta(ge=1, description="its process id")]
+    started_at: Annotated[datetime, Meta(tz=True, description="when it started")]
+    uptime_s: Annotated[float, Meta(ge=0, description="seconds since then, by a steady clock")]
+    limits: Annotated[dict[str, int], Meta(description="limits by name, as max_clients")]
+    counts: DaemonCounts
+
+
+def _info(services: Services, _params: NoParams) -> values.DaemonStatus:
+    return services.info()
+
+
+def _info_result(status: values.DaemonStatus, _params: NoParams) -> InfoResult:
+    counts = status.counts
+    return InfoResult(
+        name=TITLE,
+        version=status.version,
+        pid=status.pid,
+        started_at=status.started_at,
+        uptime_s=status.uptime_s,
+        limits=status.limits,
+        counts=DaemonCounts(
+            open_logs=counts.open_logs,
+            failing_logs=counts.failing_logs,
+            opened_logs=counts.opened_logs,
+            bytes_written=counts.bytes_written,
+            bytes_lost=counts.bytes_lost,
+            rollovers=counts.rollovers,
+            clients=status.clients,
+            known_logs=counts.known_logs,
+        ),
+    )
+
+
+def _reexec(services: Services, params: ReexecParams) -> Answer[None]:
+    return services.reexec(params.to_virtlogd, params.state_version)
+
+
+_SINCE = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
+
+
+DAEMON_METHODS: tuple[Method[Any, Any], ...] = (
+    Method(
+        name="daemon.info",
+        summary="Tell what the daemon is, its limits and its totals.",
+        params=ParamsDecoder(NoParams),
+        result=InfoResult,
+        ask=_info,
+        present=_info_result,
+        example=Example(
+            "a daemon with one open log",
+            NoParams(),
+            InfoResult(
+                name=TITLE,
+                version=__version__,
+                pid=1623,
+                started_at=_SINCE,
+                uptime_s=86400.5,
+                limits={"max_clients": 1024, "max_size": 2097152, "max_backups": 3},
+                counts=DaemonCounts(
+                    open_logs=1,
+                    failing_logs=0,
+                    opened_logs=2,
+                    bytes_written=4096,
+                    bytes_lost=0,
+                    rollovers=0,
+                    clients=1,
+                    known_logs=2,
+                ),
+            ),
+        ),
+        read_only=True,
+    ),
+    Method(
+        name="daemon.reexec",
+        summary=(
+            "Hand over to the daemon's next image, which takes its place with all logs, sockets and"
+            " clients, or to libvirt's virtlogd at a path, which takes all but JSON-RPC's. The"
+            " answer comes once the next image was tried and nothing speaks against it."
+        ),
+        params=ParamsDecoder(ReexecParams),
+        result=bool,
+        ask=_reexec,
+        present=true,
+        example=Example("to what is installed now", ReexecParams(), result=True),
+        errors=(Code.HAND_OVER_FAILED, Code.SHUTTING_DOWN),
+    ),
+)

@@ -1,0 +1,347 @@
+"""The methods for logs, with the types of their parameters and results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from twisted_virtlog import values
+from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.long_result import LongResult
+from twisted_virtlog.jsonrpc.method import Example, Method, Services
+from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.schema import (
+    MAX_EXACT_NUMBER,
+    Domain,
+    Driver,
+    LogPath,
+    NoParams,
+    OptionalDomain,
+    PathParams,
+    Position,
+)
+from twisted_virtlog.jsonrpc.text import Encoding, decode_excerpt, printable
+
+DEFAULT_READ_BYTES = 1024 * 1024
+
+
+class PositionParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log whose position is asked for."""
+
+
+class OpenParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log to open, and for whom."""
+
+    driver: Driver = "none"
+    domain: OptionalDomain = None
+    truncate: Annotated[
+        bool, Meta(description="true: remove the file and its backups first; false: append")
+    ] = False
+
+
+class CloseParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log to close."""
+
+
+class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A part of a log."""
+
+    position: Annotated[
+        Position | None,
+        Meta(description="where to begin, as a result had it; null: at the oldest byte"),
+    ] = None
+    max_bytes: Annotated[
+        int, Meta(ge=1, le=values.MAX_READ_BYTES, description="the most bytes of the log to return")
+    ] = DEFAULT_READ_BYTES
+    encoding: Annotated[
+        Encoding, Meta(description='"utf-8" (broken bytes become U+FFFD) or "base64" (exact)')
+    ] = "utf-8"
+
+
+class AppendParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A message, the log it belongs into, and for whom."""
+
+    message: Annotated[str, Meta(description="text to write as it is, in UTF-8")]
+    driver: Driver = "none"
+    domain: OptionalDomain = None
+
+
+class OpenResult(Struct, frozen=True):
+    """A log that was opened; with it comes the write end of its pipe."""
+
+    position: Annotated[Position, Meta(description="where the first byte will be written")]
+    fds: Annotated[
+        Literal[1], Meta(description="descriptors that come with this answer as SCM_RIGHTS")
+    ]
+
+
+class CloseResult(Struct, frozen=True):
+    """A log that was closed."""
+
+    position: Annotated[
+        Position | None,
+        Meta(description="the end of the log's file; null if the file cannot be asked"),
+    ]
+    dropped: Annotated[
+        int, Meta(ge=0, description="bytes of the pipe that could not be written, and are lost")
+    ]
+
+
+class ReadResult(Struct, frozen=True):
+    """A part of a log."""
+
+    data: Annotated[str, Meta(description="what was read; empty at the end of the log")]
+    encoding: Annotated[Encoding, Meta(description="how data is encoded")]
+    start: Annotated[Position, Meta(description="where data begins")]
+    end: Annotated[Position, Meta(description="where to go on reading")]
+    gap: Annotated[
+        bool,
+        Meta(description="the position was rotated away, so start is the oldest byte kept"),
+    ]
+
+
+class LogEntry(Struct, frozen=True):
+    """An open log."""
+
+    path: LogPath
+    driver: Driver
+    domain: OptionalDomain
+    position: Annotated[
+        Position, Meta(description="the file's end, without what is still in the pipe")
+    ]
+    opened_at: Annotated[datetime, Meta(tz=True, description="since when the log is open")]
+    bytes: Annotated[int, Meta(ge=0, description="bytes written since the log was opened")]
+    rollovers: Annotated[int, Meta(ge=0, description="files begun anew since then")]
+    state: Annotated[
+        Literal["open", "failing"],
+        Meta(description='"failing": the file cannot be written now; error says why'),
+    ]
+    pipe: Annotated[
+        int | None, Meta(description="N where /proc/PID/fd shows pipe:[N] of who holds the pipe")
+    ]
+    error: Annotated[str, Meta(description="present when failing")] | UnsetType = UNSET
+
+
+def _open(services: Services, params: OpenParams) -> Answer[values.Opened]:
+    domain = None if params.domain is None else params.domain.value()
+    return services.handler.open(params.path, params.driver, domain, params.truncate)
+
+
+def _opened(opened: values.Opened, _params: OpenParams) -> OpenResult:
+    return OpenResult(Position.of(opened.position), fds=1)
+
+
+def _opened_descriptors(opened: values.Opened) -> Sequence[int]:
+    return (opened.write_end,)
+
+
+def _close(services: Services, params: CloseParams) -> Answer[values.Closed]:
+    return services.handler.close_log(params.path)
+
+
+def _closed(closed: values.Closed, _params: CloseParams) -> CloseResult:
+    position = None if closed.position is None else Position.of(closed.position)
+    return CloseResult(position, closed.dropped)
+
+
+def _position(services: Services, params: PositionParams) -> Answer[values.Position]:
+    return services.handler.position(params.path)
+
+
+def _point(
+    position: values.Position, _params: PositionParams | AppendParams
+) -> values.Position | Position:
+    if position.inode <= MAX_EXACT_NUMBER and position.offset <= MAX_EXACT_NUMBER:
+        # As nearly always: it has the members of Position.
+        return position
+    return Position.of(position)
+
+
+def _read(services: Services, params: ReadParams) -> Answer[values.Excerpt]:
+    position = None if params.position is None else params.position.value()
+    return services.handler.read(params.path, position, params.max_bytes)
+
+
+def _excerpt(excerpt: values.Excerpt, params: ReadParams) -> ReadResult | LongResult:
+    start = Position.of(excerpt.start)
+    if params.encoding == "base64":
+        end = Position.of(excerpt.end)
+        empty = ReadResult("", params.encoding, start, end, excerpt.gap)
+        # The data is the first member.
+        before, quotes, after = msgspec.json.encode(empty).partition(b'""')
+        return LongResult(before + quotes[:1], excerpt.data, quotes[1:] + after)
+    text, text_end = decode_excerpt(excerpt, params.max_bytes)
+    end = Position.of(text_end)
+    return ReadResult(text, params.encoding, start, end, excerpt.gap)
+
+
+def _append(services: Services, params: AppendParams) -> Answer[values.Position]:
+    domain = None if params.domain is None else params.domain.value()
+    message = params.message.encode()
+    return services.handler.append(params.path, message, params.driver, domain)
+
+
+def _list(services: Services, _params: NoParams) -> Sequence[values.LogStatus]:
+    return services.handler.logs()
+
+
+def _entries(logs: Sequence[values.LogStatus], _params: NoParams) -> Sequence[LogEntry]:
+    return [_entry(status) for status in logs]
+
+
+def _entry(status: values.LogStatus) -> LogEntry:
+    domain = status.domain
+    return LogEntry(
+        path=printable(status.path),
+        driver=printable(status.driver),
+        domain=None if domain is None else Domain.of(domain),
+        position=Position.of(status.position),
+        opened_at=status.opened_at,
+        bytes=status.bytes_written,
+        rollovers=status.rollovers,
+        state="failing" if status.state is values.LogState.FAILING else "open",
+        pipe=status.pipe,
+        error=_reason(status),
+    )
+
+
+def _reason(status: values.LogStatus) -> str | msgspec.UnsetType:
+    if status.state is not values.LogState.FAILING:
+        return msgspec.UNSET
+    return printable(status.error or "unknown")
+
+
+# What the examples are about.
+_LOG = "/var/log/libvirt/qemu/web-serial0.log"
+_GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
+_START = Position(2203847, 0, "h1.h6AhAKYwP7M")
+_END = Position(2203847, 6, "h1.h6AhAKYwP7M")
+_SINCE = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
+
+LOG_METHODS: tuple[Method[Any, Any], ...] = (
+    Method(
+        name="log.open",
+        summary=(
+            "Open a log. The answer comes with the write end of a pipe, in blocking mode: what is"
+            " written to it lands in the log, which is closed when the last write end is closed."
+        ),
+        params=ParamsDecoder(OpenParams),
+        result=OpenResult,
+        ask=_open,
+        present=_opened,
+        example=Example(
+            "the console of a guest",
+            OpenParams(_LOG, "qemu", _GUEST),
+            OpenResult(_START, fds=1),
+        ),
+        descriptors=_opened_descriptors,
+        errors=(Code.LOG_BUSY, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+        needs_stream=True,
+    ),
+    Method(
+        name="log.close",
+        summary=(
+            "Write what is in an open log's pipe, then close the log, whoever holds the pipe's"
+            " other end. What is written to the pipe later is refused."
+        ),
+        params=ParamsDecoder(CloseParams),
+        result=CloseResult,
+        ask=_close,
+        present=_closed,
+        example=Example(
+            "a log that a helper of the guest keeps open",
+            CloseParams(_LOG),
+            CloseResult(_END, dropped=0),
+        ),
+        errors=(Code.NO_SUCH_LOG, Code.SHUTTING_DOWN),
+    ),
+    Method(
+        name="log.position",
+        summary=(
+            "Tell the end of an open log. Everything written to its pipe before this request was"
+            " sent is in the file, below the offset."
+        ),
+        params=ParamsDecoder(PositionParams),
+        result=Position,
+        ask=_position,
+        present=_point,
+        example=Example("the end of an open log", PositionParams(_LOG), _END),
+        errors=(
+            Code.NO_SUCH_LOG,
+            Code.SYSTEM_ERROR,
+            Code.SHUTTING_DOWN,
+            Code.NOT_WRITTEN,
+            Code.NOT_ALLOWED,
+        ),
+        read_only=True,
+    ),
+    Method(
+        name="log.read",
+        summary=(
+            "Read a log from a position on, through the newer files of its rotation. Under utf-8"
+            " broken bytes become U+FFFD; a character that is not yet complete is left for the"
+            " next read."
+        ),
+        params=ParamsDecoder(ReadParams),
+        result=ReadResult,
+        ask=_read,
+        present=_excerpt,
+        example=Example(
+            "all that came since a position",
+            ReadParams(_LOG, _START),
+            ReadResult("hello\n", "utf-8", _START, _END, gap=False),
+        ),
+        errors=(
+            Code.NO_SUCH_LOG,
+            Code.SYSTEM_ERROR,
+            Code.LIMIT,
+            Code.SHUTTING_DOWN,
+            Code.NOT_ALLOWED,
+        ),
+        read_only=True,
+    ),
+    Method(
+        name="log.append",
+        summary=(
+            "Write a message after everything already in the log's pipe. Works on logs that are"
+            " not open, too. The result is the position after the message."
+        ),
+        params=ParamsDecoder(AppendParams),
+        result=Position,
+        ask=_append,
+        present=_point,
+        example=Example("a line", AppendParams(_LOG, "hello\n", "qemu", _GUEST), _END),
+        errors=(Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
+    ),
+    Method(
+        name="log.list",
+        summary="Tell of all open logs, sorted by path.",
+        params=ParamsDecoder(NoParams),
+        result=list[LogEntry],
+        ask=_list,
+        present=_entries,
+        example=Example(
+            "one open log",
+            NoParams(),
+            [
+                LogEntry(
+                    path=_LOG,
+                    driver="qemu",
+                    domain=_GUEST,
+                    position=_END,
+                    opened_at=_SINCE,
+                    bytes=6,
+                    rollovers=0,
+                    state="open",
+                    pipe=48151,
+                )
+            ],
+        ),
+        read_only=True,
+    ),
+)
