@@ -7,13 +7,13 @@ from typing import Any
 
 from tests.administration_fakes import FakeDaemon
 from tests.jsonrpc.fakes import FakeConnection, FakeHandler
+from tests.libvirt.strict_xdr import decode, decode_known_header
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
-from twisted_virtlog.libvirt.messages import ERROR_BODY, ErrorBody, Header, Status, decode_header
+from twisted_virtlog.libvirt.messages import ERROR_BODY, ErrorBody, Header, Status
 from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
-from twisted_virtlog.libvirt.xdr import decode
 
 UUID = bytes.fromhex("175df1ec9e884f8cb655c4a8f8794f8d")
 UUID_TEXT = "175df1ec-9e88-4f8c-b655-c4a8f8794f8d"
@@ -83,7 +83,7 @@ class AnyClient:
         stream.feed(plain)
         frames = list(iter(stream.next_frame, None))
         assert b"".join(frames) == plain, "an answer that is no frame"
-        return [(decode_header(data), data[HEADER_BYTES:]) for data in frames]
+        return [(decode_known_header(data), data[HEADER_BYTES:]) for data in frames]
 
     def send(self, data: bytes) -> None:
         """Send bytes."""

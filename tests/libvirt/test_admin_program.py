@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.administration_fakes import FakeDaemon
 from tests.effort import examples
 from tests.libvirt.fakes import AdminClient, frame, string
+from tests.libvirt.strict_xdr import decode
 from twisted_virtlog.config.logging import parse_filters
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.messages import Status
-from twisted_virtlog.libvirt.xdr import decode
 
 SERVER = string(b"virtlogd")
 NO_FLAGS = bytes(4)

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from tests.libvirt.strict_xdr import encode
 from twisted_virtlog import errors
 from twisted_virtlog.libvirt.errors import (
     ErrorCode,
@@ -19,7 +20,6 @@ from twisted_virtlog.libvirt.errors import (
     unsupported_flags,
 )
 from twisted_virtlog.libvirt.messages import ERROR_BODY
-from twisted_virtlog.libvirt.xdr import encode
 
 OPENED_AT = datetime(2024, 2, 29, tzinfo=timezone.utc)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.libvirt.strict_xdr import decode, encode
 from twisted_virtlog.libvirt.compound import Arm, Array
 from twisted_virtlog.libvirt.errors import Refused
 from twisted_virtlog.libvirt.typed_params import (
@@ -19,7 +20,7 @@ from twisted_virtlog.libvirt.typed_params import (
     typed,
     unsigned_values,
 )
-from twisted_virtlog.libvirt.xdr import NotEncodable, UnknownArm, XDRError, decode, encode
+from twisted_virtlog.libvirt.xdr import NotEncodable, UnknownArm, XDRError
 
 PARAMETERS = Array(TYPED_PARAMETER, 32)
 

@@ -10,7 +10,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from twisted_virtlog.libvirt.xdr import (
     INT,
     UINT,
-    BadFlag,
     NotEncodable,
     Reader,
     TooLong,
@@ -31,13 +30,7 @@ class Optional(XDRType["T | None"], Generic[T]):
 
     def read(self, reader: Reader) -> T | None:
         """See XDRType."""
-        at = reader.at
-        flag = reader.word()
-        if flag == 0:
-            return None
-        if flag != 1 and not reader.lenient:
-            raise BadFlag(f"{flag} tells whether a value follows; it must be 0 or 1", at)
-        return self._kind.read(reader)
+        return self._kind.read(reader) if reader.flag() else None
 
     def write(self, value: T | None, parts: list[bytes]) -> None:
         """See XDRType."""

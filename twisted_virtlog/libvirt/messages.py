@@ -25,14 +25,6 @@ _HEADER = struct.Struct(">IIIiIII")
 _COUNT = struct.Struct(">I")
 
 
-class UnknownType(XDRError):
-    """A header's type is none of MessageType."""
-
-
-class UnknownStatus(XDRError):
-    """A header's status is none of Status."""
-
-
 class TooManyDescriptors(XDRError):
     """A message announces more descriptors than are allowed."""
 
@@ -72,24 +64,16 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     status: int
 
 
-def decode_header(frame: bytes, lenient: bool = False) -> Header:
-    """Read the header of a frame.
+def decode_header(frame: bytes) -> Header:
+    """Read the header of a frame, whatever its type and status: what they mean depends on both.
 
-    :param lenient: take any type and status, as what is done with them depends on the program.
     :raises ShortPayload: the frame has no room for it.
-    :raises UnknownType: and
-    :raises UnknownStatus: of a strict reader.
     """
     try:
         _, program, version, procedure, kind, serial, status = _HEADER.unpack_from(frame)
     except struct.error:
         reason = f"a header takes {HEADER_BYTES} bytes, there are {len(frame)}"
         raise ShortPayload(reason, 0) from None
-    if not lenient:
-        if kind not in MessageType.__members__.values():
-            raise UnknownType(f"{kind} is no type of message", 16)
-        if status not in Status.__members__.values():
-            raise UnknownStatus(f"{status} is no status", 24)
     return Header(program, version, procedure, kind, serial, status)
 
 

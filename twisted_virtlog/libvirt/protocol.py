@@ -134,7 +134,7 @@ class LibvirtConversation(Conversation):
             frame = self._frames.next_frame()
             if frame is None:
                 return None
-            header = decode_header(frame, lenient=True)
+            header = decode_header(frame)
             if header.type != _CALL_WITH_FDS:
                 return _Message(header, frame)
             count = decode_descriptor_count(frame)
@@ -155,9 +155,7 @@ class LibvirtConversation(Conversation):
     ) -> bool | Deferred[None]:
         header = message.header
         try:
-            arguments = procedure.arguments.read(
-                Reader(message.frame, message.payload_at, lenient=True)
-            )
+            arguments = procedure.arguments.read(Reader(message.frame, message.payload_at))
         except XDRError as error:
             self._log.debug("{name}: {error}", name=procedure.name, error=error)
             self._send_error(header, rpc_failure("Unable to decode message payload"))

@@ -45,20 +45,8 @@ class TooLong(XDRError):
     """A string or an array announces more than its limit."""
 
 
-class BadPadding(XDRError):
-    """The bytes that fill a string or opaque up to a multiple of four are not zero."""
-
-
-class BadFlag(XDRError):
-    """Whether an optional value follows is told by a word that is neither 0 nor 1."""
-
-
 class UnknownArm(XDRError):
     """A union's discriminant names none of its arms."""
-
-
-class SurplusBytes(XDRError):
-    """Bytes are left after the value."""
 
 
 class NotEncodable(XDRError):
@@ -66,22 +54,20 @@ class NotEncodable(XDRError):
 
 
 class Reader:
-    """A place in a message, from where values are read.
+    """A place in a message, from which values are read.
 
-    A strict reader takes what RFC 4506 allows and nothing else. A lenient one takes what virtlogd
-    does (libvirt 9.0.0): padding may be anything, surplus bytes are ignored, any word but 0 says
-    that an optional value follows, and a string ends at its first NUL. Lengths and limits are
-    checked by both.
+    It takes what virtlogd does (libvirt 9.0.0), which is more than RFC 4506 allows: padding may be
+    anything, any word but 0 says that an optional value follows, a string ends at its first NUL,
+    and nobody asks for the end of the message. Lengths and limits are checked.
 
     :ivar at: the byte to be read next.
     """
 
-    __slots__ = ("at", "data", "lenient")
+    __slots__ = ("at", "data")
 
-    def __init__(self, data: bytes, at: int = 0, lenient: bool = False) -> None:
+    def __init__(self, data: bytes, at: int = 0) -> None:
         self.data = data
         self.at = at
-        self.lenient = lenient
 
     def word(self) -> int:
         """Read an unsigned integer of four bytes.
@@ -96,33 +82,36 @@ class Reader:
         self.at = at + _UNIT_BYTES
         return value
 
+    def flag(self) -> bool:
+        """Read whether an optional value follows.
+
+        :raises ShortPayload: there are fewer than four bytes.
+        """
+        return self.word() != 0
+
     def opaque(self, size: int) -> bytes:
-        """Read so many bytes, and their padding.
+        """Read ``size`` bytes, and their padding.
 
         :raises ShortPayload: there are fewer.
-        :raises BadPadding: the reader is strict, and the padding is not zero.
         """
         data, at = self.data, self.at
         end = at + size
         padded = end + (-size & 3)
         if padded > len(data):
             raise self.short(padded - at)
-        if not self.lenient and any(data[end:padded]):
-            raise BadPadding(f"padding is {data[end:padded].hex()}, not zero", end)
         self.at = padded
         return data[at:end]
 
-    def expect_end(self) -> None:
-        """Check that all was read.
+    def string(self, size: int) -> bytes:
+        """Read a string of ``size`` bytes, and their padding.
 
-        :raises SurplusBytes: the reader is strict, and bytes are left.
+        :raises ShortPayload: there are fewer.
         """
-        surplus = len(self.data) - self.at
-        if surplus and not self.lenient:
-            raise SurplusBytes(f"{surplus} bytes follow the last value", self.at)
+        value = self.opaque(size)
+        return value.partition(b"\0")[0] if b"\0" in value else value
 
     def short(self, needed: int) -> ShortPayload:
-        """Make the error for bytes that are missing."""
+        """Return the error for bytes that are missing."""
         left = max(len(self.data) - self.at, 0)
         return ShortPayload(f"{needed} bytes are needed, {left} are left", self.at)
 
@@ -223,8 +212,7 @@ class String(XDRType[bytes]):
         size = reader.word()
         if size > self._max:
             raise TooLong(f"a string of {size} bytes, at most {self._max} are allowed", at)
-        value = reader.opaque(size)
-        return value.partition(b"\0")[0] if reader.lenient and b"\0" in value else value
+        return reader.string(size)
 
     def write(self, value: bytes, parts: list[bytes]) -> None:
         """See XDRType."""
@@ -247,26 +235,3 @@ class Nothing(XDRType[None]):
 
 
 NOTHING = Nothing()
-
-
-def decode(kind: XDRType[T], data: bytes, at: int = 0, lenient: bool = False) -> T:
-    """Read the one value that bytes hold.
-
-    :param at: where it begins.
-    :param lenient: see :class:`Reader`.
-    :raises XDRError: they hold none, or something else.
-    """
-    reader = Reader(data, at, lenient)
-    value = kind.read(reader)
-    reader.expect_end()
-    return value
-
-
-def encode(kind: XDRType[T], value: T) -> bytes:
-    """Write a value.
-
-    :raises NotEncodable: it does not fit the type.
-    """
-    parts: list[bytes] = []
-    kind.write(value, parts)
-    return b"".join(parts)
