@@ -57,15 +57,9 @@ class FakeConnection:
         del self._server.clients[self._number]
 
 
-class FakeOwnLogging:
-    """A log that writes to standard error by default, where a test sees it."""
-
-    def __init__(self) -> None:
-        self.own_log = OwnLog(self.default_outputs(Priority.WARNING), ())
-
-    def default_outputs(self, level: Priority) -> Sequence[Output]:
-        """See OwnLogging."""
-        return [Output(level, Destination.STDERR)]
+def on_standard_error(level: Priority) -> Sequence[Output]:
+    """Return the default outputs of a log that a test sees."""
+    return [Output(level, Destination.STDERR)]
 
 
 def no_conversation() -> IConversation:
@@ -82,7 +76,7 @@ class FakeDaemon:
 
     def __init__(self, *, has_own_log: bool = True, **pool: int) -> None:
         """:param pool: see FakeThreadPool."""
-        self.own_logging = FakeOwnLogging() if has_own_log else None
+        self._own_log = OwnLog(on_standard_error) if has_own_log else None
         self.pool = FakeThreadPool(**pool)
         self.timeouts: list[int] = []
         self.shutdowns = 0
@@ -94,7 +88,7 @@ class FakeDaemon:
             self.servers,
             lambda: cast(Any, self.pool),
             self.timeouts.append,
-            self.own_logging,
+            self._own_log,
             self._shut_down,
         )
 
@@ -104,8 +98,8 @@ class FakeDaemon:
     @property
     def own_log(self) -> OwnLog:
         """The own log of one that has one."""
-        assert self.own_logging is not None
-        return self.own_logging.own_log
+        assert self._own_log is not None
+        return self._own_log
 
     def connect(self, *numbers: int, uid: int = 0, pid: int = 2168, server: int = 0) -> None:
         """Let clients with these numbers be there.

@@ -22,6 +22,7 @@ from twisted_virtlog.errors import (
     NoOwnLog,
     NoSuchClient,
     NoSuchServer,
+    OutputError,
     SystemFailure,
 )
 from twisted_virtlog.interfaces import IAdministration
@@ -220,9 +221,9 @@ def test_a_default_output_that_cannot_be_made_is_an_error(
     """The system's reason is told."""
 
     def no_directory(_: Priority) -> None:
-        raise PermissionError(13, "Permission denied")
+        raise OutputError("cannot make /x", 13)
 
-    monkeypatch.setattr(daemon.own_logging, "default_outputs", no_directory)
+    monkeypatch.setattr(daemon.own_log, "_default_outputs", no_directory)
     with pytest.raises(SystemFailure, match="Permission denied"):
         daemon.administration.set_logging(None, None, "")
 

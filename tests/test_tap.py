@@ -23,8 +23,8 @@ from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.daemon.configuration import Configuration, Source
 from twisted_virtlog.daemon.log import outputs
-from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.daemon.process import DaemonService
+from twisted_virtlog.errors import OutputError
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import Endpoints, IDaemonReactor
 from twisted_virtlog.tap import Options, _leaves_terminal, makeService, prepare
@@ -322,8 +322,8 @@ def test_a_user_needs_no_options(environment: dict[str, str], tmp_path: Path) ->
         admin=f"unix:{run}/virtlogd-admin-sock:mode=700",
     )
     assert run.stat().st_mode & 0o777 == 0o700
-    assert [str(one) for one in configuration.own_log.outputs] == ["3:stderr"]
-    assert configuration.own_log.level == 3
+    assert [str(one) for one in configuration.own_log.logging().outputs] == ["3:stderr"]
+    assert configuration.own_log.logging().level == 3
 
 
 def test_a_path_with_a_colon_is_quoted(environment: dict[str, str], tmp_path: Path) -> None:
@@ -351,9 +351,9 @@ def test_the_user_s_own_file_is_read(environment: dict[str, str], tmp_path: Path
     configuration, _ = prepare(_options(), environment, 1000)
     own_log = configuration.own_log
     assert configuration.settings == Settings(max_clients=7, log_level=2, log_filters="1:logs")
-    assert own_log.level == 2
-    assert [str(one) for one in own_log.filters] == ["1:*logs*"]
-    assert [str(one) for one in own_log.outputs] == ["2:stderr"]
+    assert own_log.logging().level == 2
+    assert [str(one) for one in own_log.logging().filters] == ["1:*logs*"]
+    assert [str(one) for one in own_log.logging().outputs] == ["2:stderr"]
 
 
 def test_a_named_file_is_read_instead(environment: dict[str, str], tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_in_the_background_a_file_takes_the_place_of_standard_error(
     configuration, _ = prepare(_options(), environment, 1000, leaves_terminal=True)
     own_log = configuration.own_log
     path = tmp_path / "cache" / "libvirt" / "virtlogd.log"
-    assert [str(one) for one in own_log.outputs] == [f"3:file:{path}"]
+    assert [str(one) for one in own_log.logging().outputs] == [f"3:file:{path}"]
     assert path.exists()
     own_log.close()
 

@@ -8,49 +8,31 @@ import pwd
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_outputs
-from twisted_virtlog.daemon.log.observer import OwnLog
-from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.errors import (
     BadLimits,
     BadSetting,
     NoOwnLog,
     NoSuchClient,
     NoSuchServer,
-    SystemFailure,
 )
-from twisted_virtlog.interfaces import IAdministration
+from twisted_virtlog.interfaces import IAdministration, IOwnLog
 from twisted_virtlog.sockets.server import Client, Server
 from twisted_virtlog.values import (
     ClientLimits,
     ClientStatus,
     Logging,
-    Output,
     Priority,
     ThreadPoolStatus,
 )
 
 #: A minimum of threads is started at once, so that an unlimited one would end the daemon.
 MAX_WORKERS = 1024
-
-
-class OwnLogging(Protocol):
-    """The own log of a daemon that is a process of its own."""
-
-    @property
-    def own_log(self) -> OwnLog:
-        """What is logged, and where."""
-
-    def default_outputs(self, level: Priority) -> Sequence[Output]:
-        """Tell where is logged to when nobody says it.
-
-        :raises OSError: the directory of a file cannot be made.
-        """
 
 
 #: Every message of the daemon is compared with every filter.
@@ -66,7 +48,7 @@ class Administration:
         servers: Sequence[Server],
         thread_pool: Callable[[], ThreadPool],
         set_timeout: Callable[[int], None],
-        own_logging: OwnLogging | None,
+        own_log: IOwnLog | None,
         shut_down: Callable[[], None],
     ) -> None:
         """Act for nobody yet.
@@ -74,12 +56,12 @@ class Administration:
         :param servers: may change.
         :param thread_pool: gives the reactor's.
         :param shut_down: ends the daemon, but not before it has returned.
-        :param own_logging: None if another application does the logging.
+        :param own_log: None if another application does the logging.
         """
         self._servers = servers
         self._thread_pool = thread_pool
         self._set_timeout = set_timeout
-        self._own_logging = own_logging
+        self._own_log = own_log
         self._shut_down = shut_down
 
     def servers(self) -> Sequence[str]:
@@ -166,36 +148,23 @@ class Administration:
 
     def logging(self) -> Logging:
         """See IAdministration."""
-        log = self._logging().own_log
-        return Logging(log.level, tuple(log.filters), tuple(log.outputs))
+        return self._log().logging()
 
     def set_logging(self, level: Priority | None, filters: str | None, outputs: str | None) -> None:
         """See IAdministration."""
-        own = self._logging()
-        log = own.own_log
+        log = self._log()
         for text in (filters, outputs):
             if text is not None and len(text) > MAX_SPEC_CHARACTERS:
                 raise BadSetting(
                     f"{len(text)} characters are too long for the log's filters or outputs",
                     f"write at most {MAX_SPEC_CHARACTERS} characters",
                 )
-        new_level = log.level if level is None else level
         try:
-            new_filters = log.filters if filters is None else tuple(parse_filters(filters))
+            new_filters = None if filters is None else parse_filters(filters)
             new_outputs = None if outputs is None else parse_outputs(outputs)
         except SpecError as error:
             raise BadSetting(str(error), error.remedy) from error
-        if new_outputs is not None:
-            try:
-                log.set_outputs(
-                    new_outputs or own.default_outputs(new_level), follows_filters=not new_outputs
-                )
-            except OutputError as error:
-                raise SystemFailure(error.action, error.errno) from error
-            except OSError as error:
-                raise SystemFailure("cannot open the log's outputs", error.errno or 0) from error
-        log.filters = new_filters
-        log.level = new_level
+        log.change(level, new_filters, new_outputs)
 
     def set_timeout(self, seconds: int) -> None:
         """See IAdministration."""
@@ -217,10 +186,10 @@ class Administration:
             raise NoSuchClient(server, number)
         return client
 
-    def _logging(self) -> OwnLogging:
-        if self._own_logging is None:
+    def _log(self) -> IOwnLog:
+        if self._own_log is None:
             raise NoOwnLog
-        return self._own_logging
+        return self._own_log
 
 
 class _Names(NamedTuple):

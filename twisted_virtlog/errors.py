@@ -77,6 +77,10 @@ class SystemFailure(LogError):
         self.errno = errno
 
 
+class OutputError(SystemFailure):
+    """An output of the daemon's own log cannot be opened; the message is libvirt's."""
+
+
 class NotWritten(SystemFailure):
     """The log's file cannot be written now, so no true position can be given.
 

@@ -15,9 +15,11 @@ from twisted_virtlog.values import (
     Counts,
     Domain,
     Excerpt,
+    Filter,
     Logging,
     LogStatus,
     Opened,
+    Output,
     Position,
     Priority,
     Suspended,
@@ -102,6 +104,26 @@ class ILogHandler(Interface):
 
     def counts() -> Counts:
         """Tell the handler's totals."""
+
+
+class IOwnLog(Interface):
+    """The daemon's own log: which of its messages are logged, and where."""
+
+    def logging() -> Logging:
+        """Return what is in force."""
+
+    def change(
+        level: Priority | None = None,
+        filters: Sequence[Filter] | None = None,
+        outputs: Sequence[Output] | None = None,
+    ) -> None:
+        """Change what is logged, from the next message on: all of it or, on an error, nothing.
+
+        :param level: None to leave it, as for the others.
+        :param outputs: empty for the default, at the level; they are opened again even if they are
+            the same, so that a file that was moved away is let go.
+        :raises OutputError: an output cannot be opened.
+        """
 
 
 class IAdministration(Interface):

@@ -21,7 +21,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from twisted_virtlog import __version__
-from twisted_virtlog.administration import Administration, OwnLogging
+from twisted_virtlog.administration import Administration
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import HandOverFailed, ListenError, LogError
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
@@ -33,7 +33,7 @@ from twisted_virtlog.handover.state import (
     OpenLogState,
     by_log,
 )
-from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.interfaces import IConversation, IOwnLog
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
@@ -103,13 +103,13 @@ class VirtlogService(Service):
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
     :ivar keeper: what lets logs outlive the process, if something does.
-    :ivar own_logging: the daemon's own log; None while another application does the logging.
+    :ivar own_log: the daemon's own log; None while another application does the logging.
     """
 
     name = "virtlogd"
     handler: LogHandler
     keeper: Keeper = NO_KEEPER
-    own_logging: OwnLogging | None = None
+    own_log: IOwnLog | None = None
     _logger = Logger()
 
     def __init__(
@@ -295,7 +295,7 @@ class VirtlogService(Service):
             self.servers,
             self._reactor.getThreadPool,
             self.set_timeout,
-            self.own_logging,
+            self.own_log,
             lambda: self._reactor.callFromThread(self.shut_down),
         )
         services = Services(
@@ -422,7 +422,7 @@ class VirtlogService(Service):
     def _is_in_use(self, path: str) -> bool:
         """Tell whether a file is that of an open log, or of the daemon's own."""
         real = os.path.realpath(path)
-        outputs = self.own_logging.own_log.outputs if self.own_logging else ()
+        outputs = self.own_log.logging().outputs if self.own_log else ()
         return self.handler.is_open(path) or any(
             one.destination is Destination.FILE and os.path.realpath(one.argument) == real
             for one in outputs

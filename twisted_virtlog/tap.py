@@ -21,7 +21,6 @@ from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.daemon.check import check
 from twisted_virtlog.daemon.configuration import Configuration, Source
-from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.daemon.process import (
     DaemonService,
     activated,
@@ -30,6 +29,7 @@ from twisted_virtlog.daemon.process import (
 )
 from twisted_virtlog.daemon.run_directory import make_run_directory
 from twisted_virtlog.daemon.twistd import Twistd
+from twisted_virtlog.errors import OutputError
 from twisted_virtlog.handover.state import StateError
 from twisted_virtlog.handover.successor import Image, Successor
 from twisted_virtlog.handover.taking import handed_over, own

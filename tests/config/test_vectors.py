@@ -17,7 +17,8 @@ from twisted_virtlog.config.logging import (
 )
 from twisted_virtlog.config.settings import ConfigError, load
 from twisted_virtlog.daemon.log.observer import OwnLog
-from twisted_virtlog.daemon.log.outputs import OutputError, default_output
+from twisted_virtlog.daemon.log.outputs import default_output
+from twisted_virtlog.errors import OutputError
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "config.json").read_text())["cases"]
 
@@ -70,7 +71,7 @@ def test_mistakes_in_values_are_virtlogd_s(case: dict[str, Any]) -> None:
 def test_outputs_that_fail_to_open_fail_as_virtlogd_s(case: dict[str, Any]) -> None:
     """The file is well-formed; opening the output is what fails."""
     with pytest.raises(OutputError) as caught:
-        OwnLog(parse_outputs(_load(case).log_outputs), [])
+        OwnLog(lambda _: [], outputs=parse_outputs(_load(case).log_outputs))
     assert str(caught.value) == case["problem"]
 
 

@@ -12,8 +12,7 @@ from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.daemon.check import check
 from twisted_virtlog.daemon.configuration import Configuration, LastGood, Source
 from twisted_virtlog.daemon.log import outputs
-from twisted_virtlog.daemon.log.outputs import OutputError
-from twisted_virtlog.values import Logging
+from twisted_virtlog.errors import OutputError
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +33,8 @@ def test_verbose_is_the_strongest(file: Path, text: str, level: int) -> None:
     file.write_text(text)
     environment = {} if "1" in text else {"LIBVIRT_DEBUG": "error"}
     configuration = Configuration(Source(str(file), True, environment, verbose=True))
-    assert configuration.own_log.level == level
-    assert [str(one) for one in configuration.own_log.outputs] == [f"{level}:stderr"]
+    assert configuration.own_log.logging().level == level
+    assert [str(one) for one in configuration.own_log.logging().outputs] == [f"{level}:stderr"]
 
 
 def test_a_second_reading_changes_settings_and_the_own_log(file: Path, tmp_path: Path) -> None:
@@ -48,9 +47,9 @@ def test_a_second_reading_changes_settings_and_the_own_log(file: Path, tmp_path:
     )
     configuration.reread()
     assert configuration.settings.max_size == 6
-    assert configuration.own_log.level == 4
-    assert [str(one) for one in configuration.own_log.filters] == ["2:*logs*"]
-    assert [str(one) for one in configuration.own_log.outputs] == [f"1:file:{own}"]
+    assert configuration.own_log.logging().level == 4
+    assert [str(one) for one in configuration.own_log.logging().filters] == ["2:*logs*"]
+    assert [str(one) for one in configuration.own_log.logging().outputs] == [f"1:file:{own}"]
     configuration.own_log.close()
 
 
@@ -87,8 +86,8 @@ def test_a_mistake_changes_nothing(
     with pytest.raises(error):
         configuration.reread()
     assert configuration.settings == Settings(max_size=5, log_outputs=f"1:file:{own}")
-    assert configuration.own_log.level == 3
-    assert configuration.own_log.filters == ()
+    assert configuration.own_log.logging().level == 3
+    assert configuration.own_log.logging().filters == ()
     Logger(observer=configuration.own_log).warn("still here")
     assert "still here" in own.read_text()
     configuration.own_log.close()
@@ -118,7 +117,7 @@ def test_a_filter_alone_shows_what_it_lets_through(
     cleaner = Logger("twisted_virtlog.logs.files.cleaner.Cleaner", observer=own_log)
     cleaner.info("removed one")
     Logger("twisted_virtlog.service", observer=own_log).info("of no interest")
-    configuration.change_logging(Logging(own_log.level, own_log.filters, own_log.outputs))
+    configuration.resume_logging(own_log.logging())
     cleaner.info("removed another")
     file.write_text('log_filters = "2:logs.cleaner"\nlog_outputs = "3:stderr"')
     configuration.reread()

@@ -127,7 +127,7 @@ def test_logging_is_told_and_changed(client: Client, tmp_path: Path) -> None:
     }
     assert result(client, "daemon.set_logging", changed) == changed
     assert result(client, "daemon.set_logging", {"level": "error"}) == {**changed, "level": "error"}
-    assert client.daemon.own_log.level is Priority.ERROR
+    assert client.daemon.own_log.logging().level is Priority.ERROR
     assert result(client, "daemon.set_logging", changed) == result(client, "daemon.get_logging")
     assert result(client, "daemon.set_logging", first) == first
     assert result(client, "daemon.set_logging", {"outputs": []})["outputs"] == ["3:stderr"]
@@ -147,7 +147,7 @@ def test_a_filter_or_output_that_is_none_is_refused(client: Client, tmp_path: Pa
     code, message, _ = error(client, "daemon.set_logging", {"level": "loud"})
     assert code == -32602
     assert "level" in message
-    assert client.daemon.own_log.level is Priority.WARNING
+    assert client.daemon.own_log.logging().level is Priority.WARNING
 
 
 def test_an_embedded_daemon_has_no_log_of_its_own() -> None:

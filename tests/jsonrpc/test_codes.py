@@ -25,6 +25,7 @@ BUSY_DATA = {
     "path": "/a",
 }
 FULL_DATA = {"errno": "ENOSPC", "strerror": os.strerror(errno.ENOSPC), "path": "/a"}
+NO_PATH_DATA = {"errno": "ENOSPC", "strerror": os.strerror(errno.ENOSPC)}
 INVALID_DATA = {"errno": "EINVAL", "strerror": os.strerror(errno.EINVAL), "path": "/a"}
 
 CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
@@ -32,6 +33,7 @@ CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
     (errors.LogBusy("/a", "qemu", GUEST, SINCE, 77), 1001, {**BUSY_DATA, "domain": GUEST_JSON}),
     (errors.NoSuchLog("not open: /a", "/a"), 1002, {"path": "/a"}),
     (errors.SystemFailure("write", errno.ENOSPC, "/a"), 1003, FULL_DATA),
+    (errors.OutputError("failed to open /a", errno.ENOSPC), 1003, NO_PATH_DATA),
     (
         errors.SystemFailure("x", 4711),
         1003,

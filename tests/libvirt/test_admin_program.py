@@ -146,7 +146,7 @@ def test_an_embedded_daemon_has_no_log_to_set() -> None:
 def test_settings_too_long_for_an_answer_are_an_error() -> None:
     """Filters from the configuration may be many; the connection goes on."""
     daemon = FakeDaemon()
-    daemon.own_log.filters = tuple(parse_filters("1:a ")) * 800_000
+    daemon.own_log.change(filters=parse_filters("1:a ") * 800_000)
     client = AdminClient(daemon)
     assert b"do not fit into an answer" in (client.error(15, NO_FLAGS).message or b"")
     assert results(client, VERSION).libVer == 9000000

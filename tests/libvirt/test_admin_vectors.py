@@ -15,7 +15,8 @@ from tests.administration_fakes import FakeDaemon
 from tests.libvirt.fakes import AdminClient
 from tests.libvirt.strict_xdr import decode, decode_known_header, encode
 from twisted_virtlog.config.logging import parse_filters, parse_outputs
-from twisted_virtlog.daemon.log.outputs import OutputError, Sink
+from twisted_virtlog.daemon.log.outputs import Sink
+from twisted_virtlog.errors import OutputError
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.compound import Arm
 from twisted_virtlog.libvirt.framing import HEADER_BYTES
@@ -125,11 +126,12 @@ def _unauthenticated(daemon: FakeDaemon) -> None:
 
 
 def _two_filters(daemon: FakeDaemon) -> None:
-    daemon.own_log.filters = tuple(parse_filters("1:util 4:rpc"))
+    daemon.own_log.change(filters=parse_filters("1:util 4:rpc"))
 
 
 def _two_outputs(daemon: FakeDaemon) -> None:
-    daemon.own_log.outputs = tuple(parse_outputs("1:file:/var/log/libvirt/virtlogd.log 4:stderr"))
+    outputs = parse_outputs("1:file:/var/log/libvirt/virtlogd.log 4:stderr")
+    daemon.own_log.change(outputs=outputs)
 
 
 #: What is so when a call is made.

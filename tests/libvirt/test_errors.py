@@ -38,6 +38,10 @@ LOG_ERRORS = [
         (38, 63, errno.ENOSPC, "Unable to write to file /p: No space left on device"),
     ),
     (
+        errors.OutputError("failed to open /x", errno.ENOENT),
+        (38, 0, errno.ENOENT, "failed to open /x: No such file or directory"),
+    ),
+    (
         errors.LimitReached("too many", "open_files", "/p"),
         (38, 0, errno.EMFILE, "Unable to open file: /p: Too many open files"),
     ),

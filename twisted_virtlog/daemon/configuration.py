@@ -21,8 +21,9 @@ from twisted_virtlog.config.settings import (
     with_environment,
 )
 from twisted_virtlog.daemon.log.observer import OwnLog
-from twisted_virtlog.daemon.log.outputs import OutputError, default_output
-from twisted_virtlog.values import Destination, Logging, Output, Priority
+from twisted_virtlog.daemon.log.outputs import default_output
+from twisted_virtlog.errors import OutputError
+from twisted_virtlog.values import Destination, Filter, Logging, Output, Priority
 
 _STDIN = 0
 
@@ -112,7 +113,6 @@ class Configuration:
         :param last_good: what to go by if the file cannot be used; None to fail then.
         :raises ConfigError: the settings cannot be used.
         :raises OutputError: an output of the own log cannot be opened.
-        :raises OSError: the directory of its default file cannot be made.
         """
         self._source = source
         self._background_file = background_file
@@ -121,27 +121,22 @@ class Configuration:
             self.text: bytes | None = source.text()
             self.settings, warnings = source.settings(self.text)
             self.own_log = self._opened(self.settings)
-        except (ConfigError, OutputError, OSError) as error:
+        except (ConfigError, OutputError) as error:
             if last_good is None:
                 raise
             warnings = self._fall_back(error, last_good)
-        self._configured = self._logging()
+        self._configured = self.own_log.logging()
         self._warn(warnings)
         if self.problem is not None:
             Logger(observer=self.own_log).error("{problem}", problem=self.problem)
 
     def _opened(self, settings: Settings) -> OwnLog:
-        return OwnLog(
-            self._outputs(settings),
-            parse_filters(settings.log_filters),
-            parse_level(settings.log_level),
-            follows_filters=_says_nothing_of_outputs(settings),
-        )
+        return OwnLog(self._default_outputs, *_logging(settings))
 
     def _fall_back(self, error: Exception, last_good: LastGood) -> list[str]:
         """Go by the last good configuration, or by what is right in the present one."""
         if last_good.text is not None and isinstance(error, ConfigError):
-            with suppress(ConfigError, OutputError, OSError):
+            with suppress(ConfigError, OutputError):
                 self.settings, warnings = self._source.settings(last_good.text)
                 self.own_log = self._opened(self.settings)
                 self.text = last_good.text
@@ -156,9 +151,9 @@ class Configuration:
         )
         try:
             self.own_log = self._opened(self.settings)
-        except (OutputError, OSError):
-            level = parse_level(self.settings.log_level)
-            self.own_log = OwnLog([Output(level, Destination.STDERR)], ())
+        except OutputError:
+            output = Output(parse_level(self.settings.log_level), Destination.STDERR)
+            self.own_log = OwnLog(self._default_outputs, outputs=[output])
         return []
 
     def reread(self) -> None:
@@ -170,53 +165,46 @@ class Configuration:
         """
         text = self._source.text()
         settings, warnings = self._source.settings(text)
-        self.own_log.set_outputs(self._outputs(settings), _says_nothing_of_outputs(settings))
-        self.own_log.filters = tuple(parse_filters(settings.log_filters))
-        self.own_log.level = parse_level(settings.log_level)
+        self.own_log.change(*_logging(settings))
         self.settings = settings
         self.text = text
         self.problem = None
-        self._configured = self._logging()
+        self._configured = self.own_log.logging()
         self._warn(warnings)
 
     def changed_logging(self) -> Logging | None:
-        """Tell what the own log is, if it is not what the configuration says."""
-        present = self._logging()
+        """Return what the own log does, if that is not what the configuration says."""
+        present = self.own_log.logging()
         return None if present == self._configured else present
 
-    def change_logging(self, logging: Logging) -> None:
-        """Let the own log be other than the configuration says.
+    def resume_logging(self, logging: Logging) -> None:
+        """Log as the daemon's former image did when that was not what the configuration says.
 
         :raises OutputError: an output cannot be opened; nothing has changed.
         """
-        default = tuple(self.default_outputs(logging.level))
-        self.own_log.set_outputs(logging.outputs, follows_filters=logging.outputs == default)
-        self.own_log.filters = logging.filters
-        self.own_log.level = logging.level
+        # (nothing else says whether somebody named the outputs)
+        is_default = logging.outputs == tuple(self._default_outputs(logging.level))
+        self.own_log.change(logging.level, logging.filters, () if is_default else logging.outputs)
 
     @property
     def own_log_is_on_standard_error(self) -> bool:
         """Whether who started the daemon sees its own log."""
-        outputs = self.own_log.outputs
+        outputs = self.own_log.logging().outputs
         return any(output.destination is Destination.STDERR for output in outputs)
 
-    def _logging(self) -> Logging:
-        log = self.own_log
-        return Logging(log.level, tuple(log.filters), tuple(log.outputs))
+    def _default_outputs(self, level: Priority) -> Sequence[Output]:
+        """Return where messages go when the configuration does not say it.
 
-    def _outputs(self, settings: Settings) -> Sequence[Output]:
-        outputs = parse_outputs(settings.log_outputs)
-        return outputs or self.default_outputs(parse_level(settings.log_level))
-
-    def default_outputs(self, level: Priority) -> Sequence[Output]:
-        """Tell where is logged to when the configuration does not say it.
-
-        :raises OSError: the directory of a file cannot be made.
+        :raises OutputError: the directory of a file cannot be made.
         """
         # Not sys.stdin, which is None when the process was started without one.
         output = default_output(level, os.isatty(_STDIN), self._background_file)
         if output.destination is Destination.FILE:
-            os.makedirs(os.path.dirname(output.argument), exist_ok=True)
+            directory = os.path.dirname(output.argument)
+            try:
+                os.makedirs(directory, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot make {directory}", error.errno or 0) from error
         return [output]
 
     def _warn(self, warnings: Sequence[str]) -> None:
@@ -225,5 +213,10 @@ class Configuration:
             logger.warn("{warning}", warning=warning)
 
 
-def _says_nothing_of_outputs(settings: Settings) -> bool:
-    return not parse_outputs(settings.log_outputs)
+def _logging(settings: Settings) -> tuple[Priority, list[Filter], list[Output]]:
+    """Return what settings say of the own log; no outputs mean the default ones."""
+    return (
+        parse_level(settings.log_level),
+        parse_filters(settings.log_filters),
+        parse_outputs(settings.log_outputs),
+    )

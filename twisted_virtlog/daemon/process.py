@@ -23,9 +23,8 @@ from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.log.observer import Once
-from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.daemon.twistd import Twistd
-from twisted_virtlog.errors import ListenError
+from twisted_virtlog.errors import ListenError, OutputError
 from twisted_virtlog.handover.giving import SIGNALS, DeafThread, HandOver
 from twisted_virtlog.handover.state import DaemonState, LoggingState
 from twisted_virtlog.handover.successor import Successor
@@ -34,7 +33,6 @@ from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
 from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, supervision
-from twisted_virtlog.values import Destination, Filter, Logging, Output, Priority
 
 #: The service manager's sockets, as Twisted's endpoints name them.
 _SYSTEMD = "systemd:"
@@ -71,7 +69,7 @@ class DaemonService(VirtlogService):
         self._successor = successor
         self._runner = runner or Twistd({})
         self._configuration = configuration
-        self.own_logging = configuration
+        self.own_log = configuration.own_log
         self._observer = Once(configuration.own_log)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -144,7 +142,7 @@ class DaemonService(VirtlogService):
             details = msgspec.structs.replace(
                 details,
                 kept=self._supervision.suspended(),
-                logging=suspended_logging(changed) if changed else None,
+                logging=LoggingState.of(changed) if changed else None,
             )
         return msgspec.structs.replace(state, details=details)
 
@@ -198,7 +196,7 @@ class DaemonService(VirtlogService):
         if state is None:
             return
         try:
-            self._configuration.change_logging(resumed_logging(state))
+            self._configuration.resume_logging(state.logging())
         except (OutputError, ValueError) as error:
             self._logger.error("{error}; the own log is as configured", error=error)
 
@@ -236,30 +234,6 @@ class DaemonService(VirtlogService):
         # A signal may come again while the first one is obeyed.
         with suppress(ReactorNotRunning):
             self._reactor.stop()
-
-
-def suspended_logging(logging: Logging) -> LoggingState:
-    """Tell what the daemon's next image needs to log as this one does."""
-    return LoggingState(
-        logging.level.value,
-        tuple((one.priority.value, one.match) for one in logging.filters),
-        tuple((one.priority.value, one.destination.value, one.argument) for one in logging.outputs),
-    )
-
-
-def resumed_logging(state: LoggingState) -> Logging:
-    """Give back what was suspended.
-
-    :raises ValueError: a level or destination is none.
-    """
-    return Logging(
-        Priority(state.level),
-        tuple(Filter(Priority(priority), match) for priority, match in state.filters),
-        tuple(
-            Output(Priority(priority), Destination(destination), argument)
-            for priority, destination, argument in state.outputs
-        ),
-    )
 
 
 def default_endpoints(paths: Paths) -> Endpoints:

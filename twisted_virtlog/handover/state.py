@@ -15,7 +15,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from twisted_virtlog.values import Domain, Queued, Suspended
+from twisted_virtlog.values import (
+    Destination,
+    Domain,
+    Filter,
+    Logging,
+    Output,
+    Priority,
+    Queued,
+    Suspended,
+)
 
 #: Of what is in the members ``twisted_virtlog``. A higher one is refused; members that are not
 #: known are ignored. A document says no higher version than what is in it needs.
@@ -308,6 +317,31 @@ class LoggingState(Struct, frozen=True):
     level: int
     filters: tuple[tuple[int, str], ...]
     outputs: tuple[tuple[int, str, str], ...]
+
+    @classmethod
+    def of(cls, logging: Logging) -> LoggingState:
+        """Return what the daemon's next image needs to log as this one does."""
+        return cls(
+            logging.level.value,
+            tuple((one.priority.value, one.match) for one in logging.filters),
+            tuple(
+                (one.priority.value, one.destination.value, one.argument) for one in logging.outputs
+            ),
+        )
+
+    def logging(self) -> Logging:
+        """Return what the daemon's former image logged.
+
+        :raises ValueError: there is no such level or destination.
+        """
+        return Logging(
+            Priority(self.level),
+            tuple(Filter(Priority(priority), match) for priority, match in self.filters),
+            tuple(
+                Output(Priority(priority), Destination(destination), argument)
+                for priority, destination, argument in self.outputs
+            ),
+        )
 
 
 class Details(Struct, frozen=True):

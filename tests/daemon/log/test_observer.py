@@ -14,10 +14,16 @@ from zope.interface.verify import verifyObject
 from tests.daemon.log.conftest import MakeEvent
 from twisted_virtlog.config.logging import parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.observer import Once, OwnLog
-from twisted_virtlog.daemon.log.outputs import OutputError
-from twisted_virtlog.values import Priority
+from twisted_virtlog.errors import OutputError
+from twisted_virtlog.interfaces import IOwnLog
+from twisted_virtlog.values import Output, Priority
 
 _LEVELS = [LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error]
+
+
+def no_default(level: Priority) -> list[Output]:
+    """Take the place of default outputs, where a test names its own."""
+    raise AssertionError(level)
 
 
 def _open_descriptors() -> set[str]:
@@ -44,7 +50,7 @@ def test_level_and_filters_come_before_the_outputs(
     """A message must pass them first, and then be grave enough for each output."""
     files = tmp_path / "first", tmp_path / "second"
     outputs = parse_outputs(f"1:file:{files[0]} 4:file:{files[1]}")
-    own_log = OwnLog(outputs, parse_filters(filters), Priority(level))
+    own_log = OwnLog(no_default, Priority(level), parse_filters(filters), outputs)
     for one in _LEVELS:
         own_log(event(one.name, level=one))
     own_log.close()
@@ -56,7 +62,7 @@ def test_level_and_filters_come_before_the_outputs(
 
 def test_unset_means_warnings(event: MakeEvent, tmp_path: Path) -> None:
     """As libvirt's default level."""
-    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), [])
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{tmp_path}/log"))
     for one in _LEVELS:
         own_log(event(one.name, level=one))
     own_log.close()
@@ -65,8 +71,13 @@ def test_unset_means_warnings(event: MakeEvent, tmp_path: Path) -> None:
 
 def test_it_observes_twisted_s_loggers(tmp_path: Path) -> None:
     """What the daemon's modules log arrives with their names."""
-    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), parse_filters("1:handler"))
+    own_log = OwnLog(
+        no_default,
+        outputs=parse_outputs(f"1:file:{tmp_path}/log"),
+        filters=parse_filters("1:handler"),
+    )
     assert verifyObject(ILogObserver, own_log)
+    assert verifyObject(IOwnLog, own_log)
     Logger("twisted_virtlog.logs.handler", observer=own_log).debug("opened {path}", path="/x")
     Logger("twisted_virtlog.sockets.connection", observer=own_log).info("nothing")
     own_log.close()
@@ -109,18 +120,18 @@ def test_nothing_stays_open_when_a_later_output_fails(tmp_path: Path) -> None:
     before = _open_descriptors()
     outputs = parse_outputs(f"1:file:{tmp_path}/log 1:journald 1:file:{tmp_path}/missing/log")
     with pytest.raises(OutputError, match=f"failed to open {tmp_path}/missing/log"):
-        OwnLog(outputs, [])
+        OwnLog(no_default, outputs=outputs)
     assert _open_descriptors() == before
 
 
 def test_outputs_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_path: Path) -> None:
     """Later messages go to the new ones alone, and nothing of the old ones stays open."""
     before = len(_open_descriptors())
-    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/old 1:journald"), [])
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{tmp_path}/old 1:journald"))
     own_log(event("one"))
     outputs = parse_outputs(f"4:file:{tmp_path}/new")
-    own_log.set_outputs(outputs)
-    assert own_log.outputs == tuple(outputs)
+    own_log.change(outputs=outputs)
+    assert own_log.logging().outputs == tuple(outputs)
     assert len(_open_descriptors()) == before + 1
     own_log(event("two", level=LogLevel.error))
     own_log(event("too slight for the new one"))
@@ -133,11 +144,11 @@ def test_outputs_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_path: Path
 def test_a_file_that_was_moved_away_is_made_again(event: MakeEvent, tmp_path: Path) -> None:
     """By setting the same outputs, so that the daemon's own log can be rotated."""
     file = tmp_path / "log"
-    own_log = OwnLog(parse_outputs(f"1:file:{file}"), [])
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{file}"))
     own_log(event("one"))
     file.rename(tmp_path / "log.1")
     own_log(event("two"))
-    own_log.set_outputs(own_log.outputs)
+    own_log.change(outputs=own_log.logging().outputs)
     own_log(event("three"))
     own_log.close()
     assert [line.split()[-1] for line in (tmp_path / "log.1").read_text().splitlines()] == [
@@ -149,12 +160,12 @@ def test_a_file_that_was_moved_away_is_made_again(event: MakeEvent, tmp_path: Pa
 
 def test_outputs_that_fail_leave_the_present_ones(event: MakeEvent, tmp_path: Path) -> None:
     """All of the new ones are taken, or none."""
-    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), [])
-    before = own_log.outputs, _open_descriptors()
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{tmp_path}/log"))
+    before = own_log.logging(), _open_descriptors()
     new = parse_outputs(f"1:file:{tmp_path}/new 1:file:{tmp_path}/missing/log")
     with pytest.raises(OutputError, match=f"failed to open {tmp_path}/missing/log"):
-        own_log.set_outputs(new)
-    assert (own_log.outputs, _open_descriptors()) == before
+        own_log.change(Priority.DEBUG, [], new)
+    assert (own_log.logging(), _open_descriptors()) == before
     own_log(event("one"))
     own_log.close()
     assert (tmp_path / "log").read_text().endswith(" : one\n")
@@ -163,13 +174,13 @@ def test_outputs_that_fail_leave_the_present_ones(event: MakeEvent, tmp_path: Pa
 
 def test_level_and_filters_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_path: Path) -> None:
     """They hold from the next message on."""
-    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log"), [])
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{tmp_path}/log"))
     own_log(event("one", level=LogLevel.debug))
-    own_log.filters = tuple(parse_filters("1:logs"))
+    own_log.change(filters=parse_filters("1:logs"))
     own_log(event("two", level=LogLevel.debug))
-    own_log.filters = ()
+    own_log.change(filters=())
     own_log(event("three", level=LogLevel.debug))
-    own_log.level = Priority.DEBUG
+    own_log.change(Priority.DEBUG)
     own_log(event("four", level=LogLevel.debug))
     own_log.close()
     lines = (tmp_path / "log").read_text().splitlines()
@@ -179,7 +190,7 @@ def test_level_and_filters_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_
 def test_after_closing_it_takes_messages_and_drops_them(event: MakeEvent, tmp_path: Path) -> None:
     """The last words of a process that ends do no harm."""
     before = _open_descriptors()
-    own_log = OwnLog(parse_outputs(f"1:file:{tmp_path}/log 1:journald"), [])
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{tmp_path}/log 1:journald"))
     own_log.close()
     own_log.close()
     own_log(event())

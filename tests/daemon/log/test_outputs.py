@@ -15,11 +15,11 @@ from twisted_virtlog.daemon.log import outputs
 from twisted_virtlog.daemon.log.outputs import (
     FileSink,
     JournalSink,
-    OutputError,
     SyslogSink,
     default_output,
     open_output,
 )
+from twisted_virtlog.errors import OutputError
 from twisted_virtlog.escaping import visible
 from twisted_virtlog.values import Destination, Output, Priority
 

@@ -26,7 +26,6 @@ from twisted_virtlog.daemon.command.outcome import UNIT_VARIABLE, Status, say
 from twisted_virtlog.daemon.command.pid_file import PidFileError, acquire
 from twisted_virtlog.daemon.command.process_name import name_process
 from twisted_virtlog.daemon.configuration import Configuration, LastGood, Source
-from twisted_virtlog.daemon.log.outputs import OutputError
 from twisted_virtlog.daemon.process import (
     DaemonService,
     activated,
@@ -34,7 +33,7 @@ from twisted_virtlog.daemon.process import (
     with_read_only,
 )
 from twisted_virtlog.daemon.run_directory import make_run_directory
-from twisted_virtlog.errors import ListenError
+from twisted_virtlog.errors import ListenError, OutputError
 from twisted_virtlog.escaping import visible
 from twisted_virtlog.handover.giving import SIGNALS
 from twisted_virtlog.handover.state import DaemonState, StateError

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import TypeAlias
 
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
@@ -12,68 +14,87 @@ from twisted_virtlog.config.logging import DEFAULT_PRIORITY, wanted
 from twisted_virtlog.daemon.log.lines import namespace_of, priority_of
 from twisted_virtlog.daemon.log.outputs import Sink, open_output
 from twisted_virtlog.daemon.log.parts import names_of
-from twisted_virtlog.values import Filter, Output, Priority
+from twisted_virtlog.interfaces import IOwnLog
+from twisted_virtlog.values import Filter, Logging, Output, Priority
+
+#: The least level that an opened output takes.
+_LeveledSink: TypeAlias = tuple[Priority, Sink]
 
 
-@implementer(ILogObserver)
+@implementer(ILogObserver, IOwnLog)
 class OwnLog:
     """Writes the events that the level or a filter lets through to the outputs that want them.
 
-    :ivar level: for events that no filter matches; may be set.
-    :ivar filters: those in force; may be set.
-    :ivar outputs: those in force; see :meth:`set_outputs`.
-    :ivar follows_filters: the outputs take all that the level and the filters let through, as
-        nobody has said which level they are to have.
+    The default outputs take all of these, as nobody has said which level they are to have.
     """
 
     def __init__(
         self,
-        outputs: Sequence[Output],
-        filters: Sequence[Filter],
+        default_outputs: Callable[[Priority], Sequence[Output]],
         level: Priority = DEFAULT_PRIORITY,
-        follows_filters: bool = False,
+        filters: Sequence[Filter] = (),
+        outputs: Sequence[Output] = (),
     ) -> None:
         """Open the outputs.
 
+        :param default_outputs: returns the outputs for a level, where none are named; may raise
+            OutputError.
+        :param outputs: empty for the default.
         :raises OutputError: one of them cannot be opened; none stays open then.
         """
-        self.level = level
-        self.filters = tuple(filters)
-        self.outputs = tuple(outputs)
-        self.follows_filters = follows_filters
-        self._sinks = _open_all(self.outputs)
+        self._default_outputs = default_outputs
+        self._logging = Logging(level, (), ())
+        self._sinks: list[_LeveledSink] = []
+        self.change(level, filters, outputs)
 
     def __call__(self, event: LogEvent) -> None:
         """See ILogObserver."""
         priority = priority_of(event)
         if priority < self._wanted(event):
             return
-        for output, sink in zip(self.outputs, self._sinks, strict=True):
-            if self.follows_filters or priority >= output.priority:
+        for least, sink in self._sinks:
+            if priority >= least:
                 sink.write(event)
 
-    def set_outputs(self, outputs: Sequence[Output], follows_filters: bool = False) -> None:
-        """Write to other outputs from now on, which are opened anew even when they are the same.
+    def logging(self) -> Logging:
+        """See IOwnLog."""
+        return self._logging
 
-        :param follows_filters: see above.
-        :raises OutputError: one of them cannot be opened; the present ones stay then.
-        """
-        sinks = _open_all(outputs)
-        before = self._sinks
-        self.outputs = tuple(outputs)
-        self.follows_filters = follows_filters
-        self._sinks = sinks
-        for sink in before:
-            sink.close()
-
-    def _wanted(self, event: LogEvent) -> Priority:
-        if not self.filters:
-            return self.level
-        return wanted(self.filters, self.level, names_of(namespace_of(event)))
+    def change(
+        self,
+        level: Priority | None = None,
+        filters: Sequence[Filter] | None = None,
+        outputs: Sequence[Output] | None = None,
+    ) -> None:
+        """See IOwnLog."""
+        present = self._logging
+        level = present.level if level is None else level
+        filters = present.filters if filters is None else tuple(filters)
+        if outputs is None:
+            self._logging = replace(present, level=level, filters=filters)
+        elif outputs:
+            self._exchange(_open_all([(one.priority, one) for one in outputs]))
+            self._logging = Logging(level, filters, tuple(outputs))
+        else:
+            default = tuple(self._default_outputs(level))
+            self._exchange(_open_all([(Priority.DEBUG, one) for one in default]))
+            self._logging = Logging(level, filters, default)
 
     def close(self) -> None:
         """Close the outputs."""
-        self.set_outputs(())
+        self._exchange([])
+        self._logging = replace(self._logging, outputs=())
+
+    def _exchange(self, sinks: list[_LeveledSink]) -> None:
+        before, self._sinks = self._sinks, sinks
+        for _, sink in before:
+            sink.close()
+
+    def _wanted(self, event: LogEvent) -> Priority:
+        logging = self._logging
+        if not logging.filters:
+            return logging.level
+        return wanted(logging.filters, logging.level, names_of(namespace_of(event)))
 
 
 @implementer(ILogObserver)
@@ -102,13 +123,16 @@ class Once:
         self._told = None
 
 
-def _open_all(outputs: Sequence[Output]) -> list[Sink]:
-    """Open outputs, all or none."""
-    sinks: list[Sink] = []
+def _open_all(outputs: Iterable[tuple[Priority, Output]]) -> list[_LeveledSink]:
+    """Open outputs, all or none; each is to take what is of a level or more serious.
+
+    :raises OutputError: one of them cannot be opened.
+    """
+    sinks: list[_LeveledSink] = []
     with ExitStack() as undo:
-        for output in outputs:
+        for least, output in outputs:
             sink = open_output(output)
             undo.callback(sink.close)
-            sinks.append(sink)
+            sinks.append((least, sink))
         undo.pop_all()
     return sinks

@@ -17,6 +17,7 @@ from contextlib import suppress
 from twisted.logger import LogEvent
 
 from twisted_virtlog.daemon.log.lines import line_of, message_of, part_of, priority_of
+from twisted_virtlog.errors import OutputError
 from twisted_virtlog.values import Destination, Output, Priority
 
 SYSLOG_SOCKET = "/dev/log"
@@ -31,19 +32,6 @@ _SYSLOG_SEVERITY = {
     Priority.ERROR: 3,
 }
 _IDENTIFIER = "virtlogd"
-
-
-class OutputError(Exception):
-    """An output cannot be opened; the message is libvirt's.
-
-    :ivar action: what was tried.
-    :ivar errno: why it failed, a number as in the module errno.
-    """
-
-    def __init__(self, action: str, number: int) -> None:
-        super().__init__(f"{action}: {os.strerror(number)}")
-        self.action = action
-        self.errno = number
 
 
 class Sink(ABC):
@@ -164,8 +152,16 @@ class JournalSink(DatagramSink):
 def open_output(output: Output) -> Sink:
     """Open an output.
 
-    :raises OutputError: its file cannot be opened.
+    :raises OutputError: it cannot be opened.
     """
+    try:
+        return _opened(output)
+    except OSError as error:
+        what = output.argument or output.destination.value
+        raise OutputError(f"failed to open {what}", error.errno or 0) from error
+
+
+def _opened(output: Output) -> Sink:
     if output.destination is Destination.STDERR:
         return FileSink(_STDERR, owned=False)
     if output.destination is Destination.SYSLOG:
@@ -174,10 +170,7 @@ def open_output(output: Output) -> Sink:
         return JournalSink(JOURNAL_SOCKET)
     # O_NONBLOCK: a FIFO that nobody reads is an error, not to be waited for.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        return FileSink(os.open(output.argument, flags, 0o600), owned=True)
-    except OSError as error:
-        raise OutputError(f"failed to open {output.argument}", error.errno or 0) from error
+    return FileSink(os.open(output.argument, flags, 0o600), owned=True)
 
 
 def default_output(
