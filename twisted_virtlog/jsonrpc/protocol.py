@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -35,7 +34,8 @@ from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
 from twisted_virtlog.jsonrpc.params import InvalidParams
 from twisted_virtlog.jsonrpc.sniffing import TEXTS, framing_named, told_by
-from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.asking import AskingConversation
+from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import Queued, Suspended
 
 #: From this size on an answer is not copied for its newline.
@@ -46,7 +46,7 @@ _BATCH_REQUESTS_PER_TURN = 256
 _MAX_SHOWN_NAME = 60
 
 
-class JSONRPCConversation(Conversation):
+class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     """Answers one client's requests.
 
     :param services: what the methods need of the daemon.
@@ -295,16 +295,48 @@ class JSONRPCConversation(Conversation):
         method = self._methods.get(request.method)
         if method is None:
             return _refuse(request, self._not_served(request.method))
-        params = None
         try:
             params = method.params.decode(request.params)
-            value = method.ask(self._services, params)
-            if not isinstance(value, Deferred):
-                return _succeed(request, method, params, value)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer
-            return self._fail(request, params, error)
-        later: Deferred[Reply] = value.addCallback(lambda v: _succeed(request, method, params, v))
-        return later.addErrback(lambda f: self._fail(request, params, f.value, f))
+            return self.fail(error, None, request, method, None)
+        return self.carry_out(request, method, self._services, params)
+
+    def present(
+        self, answer: Any, request: Request, entry: Method[Any, Any], arguments: Any
+    ) -> Reply:
+        """Return the reply; descriptors that nobody will get are closed."""
+        descriptors = () if entry.descriptors is None else entry.descriptors(answer)
+        try:
+            if request.id is not ABSENT:
+                result = entry.present(answer, arguments)
+                if isinstance(result, LongResult):
+                    return _long_reply(request, result)
+                return Reply(encode_result(request.id, result), descriptors)
+        except Exception:
+            close_all(descriptors)
+            raise
+        close_all(descriptors)
+        return NO_REPLY
+
+    def fail(
+        self,
+        error: BaseException | None,
+        failure: Failure | None,
+        request: Request,
+        entry: Method[Any, Any],
+        arguments: Any,
+    ) -> Reply:
+        """Return the reply that says what went wrong."""
+        if isinstance(error, DaemonError):
+            return _refuse(request, error_object(error))
+        if isinstance(error, InvalidParams):
+            data = UNSET if error.path is None else {"path": error.path}
+            return _refuse(request, ErrorObject(Code.INVALID_PARAMS, str(error), data))
+        self._log.failure("JSON-RPC's {method} failed", failure=failure, method=request.method)
+        path = getattr(arguments, "path", None)
+        data = UNSET if path is None else {"path": path}
+        message = f"Internal error: {type(error).__name__}; the daemon's log says more"
+        return _refuse(request, ErrorObject(Code.INTERNAL_ERROR, message, data))
 
     def _not_served(self, name: str) -> ErrorObject:
         method = BY_ANY_NAME.get(name)
@@ -315,28 +347,6 @@ class JSONRPCConversation(Conversation):
         else:
             message = f"{method.name} needs the stream, so that it is not served over HTTP"
         return ErrorObject(Code.NOT_ON_THIS_CONNECTION, message)
-
-    def _fail(
-        self,
-        request: Request,
-        params: object,
-        error: BaseException | None,
-        failure: Failure | None = None,
-    ) -> Reply:
-        """Tell what went wrong.
-
-        :param failure: what a Deferred came with; None if the error is just being handled.
-        """
-        if isinstance(error, DaemonError):
-            return _refuse(request, error_object(error))
-        if isinstance(error, InvalidParams):
-            data = UNSET if error.path is None else {"path": error.path}
-            return _refuse(request, ErrorObject(Code.INVALID_PARAMS, str(error), data))
-        self._log.failure("JSON-RPC's {method} failed", failure=failure, method=request.method)
-        path = getattr(params, "path", None)
-        data = UNSET if path is None else {"path": path}
-        message = f"Internal error: {type(error).__name__}; the daemon's log says more"
-        return _refuse(request, ErrorObject(Code.INTERNAL_ERROR, message, data))
 
 
 #: The methods by whether the socket is read-only, and whether the framing streams.
@@ -371,26 +381,8 @@ def _refuse(request: Request, error: ErrorObject) -> Reply:
     return Reply(encode_error(request.id, error))
 
 
-def _succeed(request: Request, method: Method[Any, Any], params: object, value: object) -> Reply:
-    """Make the answer; descriptors that nobody will get are closed."""
-    descriptors = () if method.descriptors is None else method.descriptors(value)
-    try:
-        if request.id is not ABSENT:
-            result = method.present(value, params)
-            if isinstance(result, LongResult):
-                pieces = encode_long_result(request.id, result)
-                if result.is_long:
-                    size = long_result_size(request.id, result)
-                    return Reply(next(pieces), rest=pieces, size=size)
-                return Reply(b"".join(pieces))
-            return Reply(encode_result(request.id, result), descriptors)
-    except Exception:
-        _close_all(descriptors)
-        raise
-    _close_all(descriptors)
-    return NO_REPLY
-
-
-def _close_all(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+def _long_reply(request: Request, result: LongResult) -> Reply:
+    pieces = encode_long_result(request.id, result)
+    if result.is_long:
+        return Reply(next(pieces), rest=pieces, size=long_result_size(request.id, result))
+    return Reply(b"".join(pieces))

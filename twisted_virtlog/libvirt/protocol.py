@@ -27,7 +27,7 @@ from twisted_virtlog.libvirt.messages import (
 )
 from twisted_virtlog.libvirt.program import Procedure, ServedPrograms, dispatch
 from twisted_virtlog.libvirt.xdr import Reader, XDRError
-from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.asking import AskingConversation
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import Suspended
 
@@ -59,7 +59,7 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
     descriptors: int = 0
 
 
-class LibvirtConversation(Conversation):
+class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], None]):
     """Answers one client's calls, and reads bytes as leniently as virtlogd (libvirt 9.0.0) does.
 
     Of descriptors that a client sends along, only the bytes that carry them arrive here: a
@@ -122,7 +122,13 @@ class LibvirtConversation(Conversation):
             self._handle_no_call(header)
             return True
         procedure, service = target
-        return self._carry_out(message, procedure, service)
+        try:
+            arguments = procedure.arguments.read(Reader(message.frame, message.payload_at))
+        except XDRError as error:
+            self._log.debug("{name}: {error}", name=procedure.name, error=error)
+            self._send_error(header, rpc_failure("Unable to decode message payload"))
+            return True
+        return self.carry_out(header, procedure, service, arguments) or True
 
     def _next_message(self) -> _Message | None:
         """Take out a message with all that follows it.
@@ -150,71 +156,46 @@ class LibvirtConversation(Conversation):
         elif header.procedure == PING:
             self.connection.send(_PONG_FRAME)
 
-    def _carry_out(
-        self, message: _Message, procedure: Procedure[Any, Any, Any], service: object
-    ) -> bool | Deferred[None]:
-        header = message.header
-        try:
-            arguments = procedure.arguments.read(Reader(message.frame, message.payload_at))
-        except XDRError as error:
-            self._log.debug("{name}: {error}", name=procedure.name, error=error)
-            self._send_error(header, rpc_failure("Unable to decode message payload"))
-            return True
-        try:
-            value = procedure.ask(service, arguments)
-            if not isinstance(value, Deferred):
-                self._send_results(header, procedure, arguments, value)
-                return True
-        except Exception as error:  # noqa: BLE001  # whatever it is becomes the answer
-            self._fail(header, procedure, arguments, error)
-            return True
-        later: Deferred[None] = value.addCallback(
-            lambda answer: self._send_results(header, procedure, arguments, answer)
-        )
-        return later.addErrback(lambda f: self._fail(header, procedure, arguments, f.value, f))
-
-    def _send_results(
-        self, header: Header, procedure: Procedure[Any, Any, Any], arguments: object, value: object
+    def present(
+        self, answer: Any, request: Header, entry: Procedure[Any, Any, Any], arguments: Any
     ) -> None:
+        """Send the results."""
         kind = _REPLY
         descriptors: Sequence[int] = ()
         parts: list[bytes] = []
-        if procedure.descriptors is not None:
+        if entry.descriptors is not None:
             kind = MessageType.REPLY_WITH_FDS
-            descriptors = procedure.descriptors(value)
+            descriptors = entry.descriptors(answer)
             parts.append(encode_descriptor_count(len(descriptors)))
         try:
-            procedure.results.write(procedure.present(value, arguments), parts)
+            entry.results.write(entry.present(answer, arguments), parts)
         except BaseException:
             close_all(descriptors)
             raise
-        for piece in encode_reply(header, kind, _OK, parts):
+        for piece in encode_reply(request, kind, _OK, parts):
             self.connection.send(piece)
         for descriptor in descriptors:
             self.connection.send(b"\0", (descriptor,))
-        if procedure.closes:
+        if entry.closes:
             self.close()
 
-    def _fail(
+    def fail(
         self,
-        header: Header,
-        procedure: Procedure[Any, Any, Any],
-        arguments: object,
         error: BaseException | None,
-        failure: Failure | None = None,
+        failure: Failure | None,
+        request: Header,
+        entry: Procedure[Any, Any, Any],
+        arguments: Any,
     ) -> None:
-        """Tell what went wrong.
-
-        :param failure: what a Deferred came with; None if the error is just being handled.
-        """
+        """Send the error."""
         if isinstance(error, Refused):
             body = error.body
         elif isinstance(error, DaemonError):
-            body = procedure.explain(error, arguments)
+            body = entry.explain(error, arguments)
         else:
-            self._log.failure("{name} failed", failure=failure, name=procedure.name)
+            self._log.failure("{name} failed", failure=failure, name=entry.name)
             body = unforeseen(error)
-        self._send_error(header, body)
+        self._send_error(request, body)
 
     def _send_error(self, header: Header, body: ErrorBody) -> None:
         parts: list[bytes] = []
