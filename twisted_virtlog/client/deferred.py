@@ -132,7 +132,6 @@ class _Wire(Protocol):
             self.transport.loseConnection()
 
     def when_gone(self) -> Deferred[None]:
-        """See Client."""
         gone: Deferred[None] = Deferred()
         if self._lost:
             gone.callback(None)

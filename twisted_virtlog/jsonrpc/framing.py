@@ -166,25 +166,20 @@ class TextStream(Framing[T]):
         self._skipped: int | None = None
 
     def whole(self, text: bytes) -> bytes:
-        """See Framing."""
         return text + b"\n"
 
     def last(self, data: bytes) -> bytes:
-        """See Framing."""
         return data + b"\n"
 
     @property
     def held_bytes(self) -> int:
-        """See Framing."""
         return len(self._buffer)
 
     def discard(self) -> None:
-        """See Framing."""
         self._scanner = None
         self._drop_buffer()
 
     def feed(self, data: bytes) -> None:
-        """See Framing."""
         if self.lost:
             return
         if self._start == len(self._buffer):
@@ -197,19 +192,16 @@ class TextStream(Framing[T]):
             self._buffer += data
 
     def suspended(self) -> Suspended:
-        """See Framing."""
         received = bytes(memoryview(self._buffer)[self._start :])
         return Suspended(received, skipping=self._skipped, lost=self.lost)
 
     def resume(self, state: Suspended) -> None:
-        """See Framing."""
         self._buffer = state.received
         self._skipped = state.skipping
         self._ended = state.input_ended
         self.lost = state.lost
 
     def next_text(self) -> T | None:
-        """See Framing."""
         if self._skipped is not None and not self._skip_line():
             return None
         if self._scanner is None:

@@ -51,15 +51,12 @@ class HeaderFraming(Framing[T]):
 
     @property
     def held_bytes(self) -> int:
-        """See Framing."""
         return len(self._buffer)
 
     def discard(self) -> None:
-        """See Framing."""
         self._buffer.clear()
 
     def feed(self, data: bytes) -> None:
-        """See Framing."""
         if self.lost:
             return
         skipped = min(self._skipping, len(data))
@@ -67,18 +64,15 @@ class HeaderFraming(Framing[T]):
         self._buffer += data[skipped:] if skipped else data
 
     def suspended(self) -> Suspended:
-        """See Framing."""
         return Suspended(bytes(self._buffer), skipping=self._skipping or None, lost=self.lost)
 
     def resume(self, state: Suspended) -> None:
-        """See Framing."""
         self._buffer += state.received
         self._skipping = state.skipping or 0
         self._ended = state.input_ended
         self.lost = state.lost
 
     def next_text(self) -> T | None:
-        """See Framing."""
         if self.lost:
             return None
         if not self._text_end and not self._take_headers():
@@ -96,15 +90,12 @@ class HeaderFraming(Framing[T]):
         return self._parse(text)
 
     def whole(self, text: bytes) -> bytes:
-        """See Framing."""
         return b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
 
     def begin(self, size: int | None) -> bytes:
-        """See Framing."""
         return b"Content-Length: %d\r\n\r\n" % (size or 0)
 
     def last(self, data: bytes) -> bytes:
-        """See Framing."""
         return data
 
     def _take_headers(self) -> bool:

@@ -60,21 +60,17 @@ class HTTPFraming(Framing[T]):
 
     @property
     def held_bytes(self) -> int:
-        """See Framing."""
         return len(self._buffer) + len(self._body)
 
     def discard(self) -> None:
-        """See Framing."""
         self._buffer.clear()
         self._body.clear()
 
     def feed(self, data: bytes) -> None:
-        """See Framing."""
         if not self.lost:
             self._buffer += data
 
     def suspended(self) -> Suspended:
-        """See Framing."""
         http = None
         if self._head is not None:
             http = HTTPState(
@@ -89,7 +85,6 @@ class HTTPFraming(Framing[T]):
         return Suspended(bytes(self._buffer), lost=self.lost, http=http)
 
     def resume(self, state: Suspended) -> None:
-        """See Framing."""
         self._buffer += state.received
         self._ended = state.input_ended
         self.lost = state.lost
@@ -105,7 +100,6 @@ class HTTPFraming(Framing[T]):
                 self.begin(None)
 
     def next_text(self) -> T | None:
-        """See Framing."""
         if self.lost:
             return None
         if self._head is None:
@@ -131,19 +125,15 @@ class HTTPFraming(Framing[T]):
     # Answers.
 
     def whole(self, text: bytes) -> bytes:
-        """See Framing."""
         return self._answer(200, text)
 
     def refusal(self, text: bytes) -> bytes:
-        """See Framing."""
         return self._answer(400, text)
 
     def nothing(self) -> bytes:
-        """See Framing."""
         return http_head.response(204, self._answered())
 
     def begin(self, size: int | None) -> bytes:
-        """See Framing."""
         head = self._head or Head(0)
         if size is not None:
             return http_head.response(200, head, size=size + 1)
@@ -153,11 +143,9 @@ class HTTPFraming(Framing[T]):
         return http_head.chunked_response(head)
 
     def part(self, data: bytes) -> bytes:
-        """See Framing."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer and data else data
 
     def last(self, data: bytes) -> bytes:
-        """See Framing."""
         framed = self.part(data + b"\n") + (b"0\r\n\r\n" if self._chunked_answer else b"")
         self._answered()
         return framed

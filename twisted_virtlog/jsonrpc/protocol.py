@@ -68,17 +68,14 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
 
     @property
     def held_bytes(self) -> int:
-        """See IConversation."""
         batch = 0 if self._batch is None else self._batch.held_bytes
         return self._framing.held_bytes + batch
 
     def discard(self) -> None:
-        """See Conversation."""
         self._framing.discard()
         self._rest = None
 
     def feed(self, data: bytes) -> None:
-        """See Conversation."""
         if self._undecided is not None:
             data = self._undecided + data
             name = told_by(data)
@@ -90,7 +87,6 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._framing.feed(data)
 
     def input_ended(self) -> None:
-        """See IConversation."""
         if self._undecided:
             # So few bytes are no header and no request of HTTP.
             self._framing.feed(self._undecided)
@@ -105,14 +101,13 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._methods = _SERVED[self._read_only, self._framing.streams]
 
     def finish(self) -> None:
-        """See IConversation; the answer to a batch that is not carried out yet ends early."""
+        """Stop; the answer to a batch that is not carried out yet ends early."""
         self._send_rest()
         if self._batch is not None and not self._waiting:
             self._end_batch(self._batch)
         super().finish()
 
     def suspended(self) -> Suspended:
-        """See IConversation."""
         self._send_rest()
         if self._undecided is not None:
             return Suspended(self._undecided, input_ended=self._input_ended, closed=self._closed)
@@ -138,7 +133,6 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         )
 
     def resume(self, state: Suspended) -> None:
-        """See IConversation."""
         super().resume(state)
         if state.framing is not None:
             self._undecided = None
@@ -161,14 +155,12 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
                 self._batch.put_back(Reply(state.gathered.data, state.gathered.descriptors))
 
     def connection_lost(self) -> None:
-        """See IConversation."""
         super().connection_lost()
         if self._batch is not None:
             # A connection that is gone closes the descriptors that it is given.
             self._end_batch(self._batch)
 
     def handle_next(self) -> bool | Deferred[None]:
-        """See Conversation."""
         if self._rest is not None:
             self._send_next(self._rest)
             return True

@@ -29,11 +29,9 @@ class Optional(XDRType["T | None"], Generic[T]):
         self._kind = kind
 
     def read(self, reader: Reader) -> T | None:
-        """See XDRType."""
         return self._kind.read(reader) if reader.flag() else None
 
     def write(self, value: T | None, parts: list[bytes]) -> None:
-        """See XDRType."""
         UINT.write(int(value is not None), parts)
         if value is not None:
             self._kind.write(value, parts)
@@ -47,7 +45,6 @@ class Array(XDRType[tuple[T, ...]]):
         self._max = max_count
 
     def read(self, reader: Reader) -> tuple[T, ...]:
-        """See XDRType."""
         at = reader.at
         count = reader.word()
         if count > self._max:
@@ -55,7 +52,6 @@ class Array(XDRType[tuple[T, ...]]):
         return tuple([self._kind.read(reader) for _ in range(count)])
 
     def write(self, value: tuple[T, ...], parts: list[bytes]) -> None:
-        """See XDRType."""
         count = len(value)
         if count > self._max:
             raise NotEncodable(f"an array of {count} values, at most {self._max} are allowed")
@@ -81,7 +77,6 @@ class Union(XDRType[Arm]):
         self._arms = arms
 
     def read(self, reader: Reader) -> Arm:
-        """See XDRType."""
         at = reader.at
         discriminant = INT.read(reader)
         kind = self._arms.get(discriminant)
@@ -90,7 +85,6 @@ class Union(XDRType[Arm]):
         return Arm(discriminant, kind.read(reader))
 
     def write(self, value: Arm, parts: list[bytes]) -> None:
-        """See XDRType."""
         kind = self._arms.get(value.discriminant)
         if kind is None:
             raise NotEncodable(f"{value.discriminant} is none of {sorted(self._arms)}")
@@ -110,7 +104,6 @@ class Record(XDRType[T]):
         self._values: Callable[[T], tuple[Any, ...]] = attrgetter(*fields)
 
     def read(self, reader: Reader) -> T:
-        """See XDRType."""
         values = []
         name = ""
         try:
@@ -122,7 +115,6 @@ class Record(XDRType[T]):
         return self._make(*values)
 
     def write(self, value: T, parts: list[bytes]) -> None:
-        """See XDRType."""
         if self._numbers is not None:
             try:
                 parts.append(self._numbers.pack(*self._values(value)))

@@ -79,31 +79,25 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
 
     @property
     def held_bytes(self) -> int:
-        """See IConversation."""
         begun = 0 if self._incomplete is None else len(self._incomplete.frame)
         return begun + self._frames.held_bytes
 
     def discard(self) -> None:
-        """See Conversation."""
         self._frames = FrameStream()
         self._incomplete = None
 
     def feed(self, data: bytes) -> None:
-        """See Conversation."""
         self._frames.feed(data)
 
     def suspended(self) -> Suspended:
-        """See IConversation."""
         begun = b"" if self._incomplete is None else self._incomplete.frame
         return msgspec.structs.replace(super().suspended(), received=begun + self._frames.rest())
 
     def resume(self, state: Suspended) -> None:
-        """See IConversation."""
         super().resume(state)
         self._frames.feed(state.received)
 
     def handle_next(self) -> bool | Deferred[None]:
-        """See Conversation."""
         try:
             message = self._next_message()
         except XDRError as error:

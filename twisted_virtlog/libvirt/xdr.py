@@ -153,7 +153,6 @@ class Number(XDRType[T]):
         self._name = name
 
     def read(self, reader: Reader) -> T:
-        """See XDRType."""
         at = reader.at
         try:
             value: T = self._unpack_from(reader.data, at)[0]
@@ -163,7 +162,6 @@ class Number(XDRType[T]):
         return value
 
     def write(self, value: T, parts: list[bytes]) -> None:
-        """See XDRType."""
         try:
             parts.append(self._pack(value))
         except struct.error:
@@ -190,11 +188,9 @@ class FixedOpaque(XDRType[bytes]):
         self._size = size
 
     def read(self, reader: Reader) -> bytes:
-        """See XDRType."""
         return reader.opaque(self._size)
 
     def write(self, value: bytes, parts: list[bytes]) -> None:
-        """See XDRType."""
         if len(value) != self._size:
             raise NotEncodable(f"{len(value)} bytes, where {self._size} are meant")
         parts.append(value + bytes(-self._size & 3))
@@ -207,7 +203,6 @@ class String(XDRType[bytes]):
         self._max = max_bytes
 
     def read(self, reader: Reader) -> bytes:
-        """See XDRType."""
         at = reader.at
         size = reader.word()
         if size > self._max:
@@ -215,7 +210,6 @@ class String(XDRType[bytes]):
         return reader.string(size)
 
     def write(self, value: bytes, parts: list[bytes]) -> None:
-        """See XDRType."""
         size = len(value)
         if size > self._max:
             raise NotEncodable(f"a string of {size} bytes, at most {self._max} are allowed")
@@ -228,10 +222,10 @@ class Nothing(XDRType[None]):
     """No bytes: the arguments or results of a procedure that has none."""
 
     def read(self, reader: Reader) -> None:
-        """See XDRType."""
+        pass
 
     def write(self, value: None, parts: list[bytes]) -> None:
-        """See XDRType."""
+        pass
 
 
 NOTHING = Nothing()
