@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": Room("values"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
-    "loop": Room(public="client_sockets clock guest_pipes idle threads"),
+    "loop": Room(public="client_sockets clock guest_pipes idle signals threads"),
     "handover": Room("errors loop values", "giving keeper state successor taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
@@ -69,7 +69,7 @@ ROOMS: dict[str, Room] = {
         "activation inherited invocation supervision",
     ),
     "daemon": Room(
-        "config errors escaping handover interfaces service systemd values",
+        "config errors escaping handover interfaces loop service systemd values",
         "check configuration process run_directory twistd",
     ),
     "tap": Room("config daemon errors handover service systemd"),

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -17,7 +16,6 @@ from twisted.internet.interfaces import (
     IReactorFDSet,
     IReactorThreads,
 )
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from twisted_virtlog import __version__
@@ -50,12 +48,11 @@ from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.idle import IdleTimeout
+from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError
-
-T = TypeVar("T")
 
 _ADMIN = "admin"
 _JSONRPC = "jsonrpc"
@@ -140,6 +137,7 @@ class VirtlogService(Service):
         self._started_at = former.started_at if former else datetime.now(timezone.utc)
         self._started = former.started if former else time.monotonic()
         self._clock = MonotonicClock(self._reactor)
+        self._in_thread = threads_of(self._reactor)
         self._budget = RequestBudget(self._clock)
         self._reception = Reception(self._reactor, self._clock, lambda: watch.is_calm)
         watch = PipeWatch(self._reactor, between=self._reception.serve_ready)
@@ -427,9 +425,6 @@ class VirtlogService(Service):
             one.destination is Destination.FILE and os.path.realpath(one.argument) == real
             for one in outputs
         )
-
-    def _in_thread(self, call: Callable[[], T]) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
 
     def _close(self) -> None:
         self.handler.close()

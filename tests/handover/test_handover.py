@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import HandOverFailed
-from twisted_virtlog.handover.giving import SIGNALS, DeafThread, HandOver
+from twisted_virtlog.handover.giving import HandOver
 from twisted_virtlog.handover.state import (
     ClientState,
     ConnectionState,
@@ -33,6 +33,7 @@ from twisted_virtlog.handover.state import (
 )
 from twisted_virtlog.handover.successor import VARIABLE, Image, Kind, Successor
 from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
+from twisted_virtlog.loop.signals import OBEYED
 from twisted_virtlog.values import Queued, Suspended
 
 T = TypeVar("T")
@@ -190,7 +191,7 @@ def test_the_next_image_gets_state_and_descriptors(world: World) -> None:
     assert arguments == (program, "-x")
     assert environment[VARIABLE].isdigit()
     assert world.seen["inheritable"]
-    assert world.seen["blocked"] >= SIGNALS
+    assert world.seen["blocked"] >= OBEYED
     assert world.seen["directory"] == str(world.directory)
     state = world.seen["state"]
     assert (state.pid, state.logs[0].pipe) == (os.getpid(), world.pipe)
@@ -333,17 +334,8 @@ def test_what_signals_asked_for_is_done_before(world: World) -> None:
     world.asked = lambda: seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     with capturedLogs():
         world.begin(world.image())
-    assert seen == [before | SIGNALS]
+    assert seen == [before | OBEYED]
     assert len(world.executed) == 1
-
-
-def test_threads_of_the_pool_take_no_signal() -> None:
-    """One that comes while the main thread lets it wait would be taken there, and forgotten."""
-    seen = []
-    thread = DeafThread(target=lambda: seen.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
-    thread.start()
-    thread.join()
-    assert seen[0] >= SIGNALS
 
 
 # To older releases.
@@ -406,7 +398,7 @@ def test_virtlogd_gets_the_state_in_its_file(world: World) -> None:
     ((_, _, environment),) = world.executed
     assert VARIABLE not in environment
     assert "state.json" in world.seen["files"]
-    assert not world.seen["blocked"] & SIGNALS
+    assert not world.seen["blocked"] & OBEYED
     assert "prepare for virtlogd" in world.service.told
     # The exec did not happen.
     assert not world.state_file.exists()

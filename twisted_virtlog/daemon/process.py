@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Container
 from contextlib import suppress
@@ -25,9 +24,11 @@ from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.log.observer import Once
 from twisted_virtlog.daemon.twistd import Twistd
 from twisted_virtlog.errors import ListenError, OutputError
-from twisted_virtlog.handover.giving import SIGNALS, DeafThread, HandOver
+from twisted_virtlog.handover.giving import HandOver
 from twisted_virtlog.handover.state import DaemonState, LoggingState
 from twisted_virtlog.handover.successor import Successor
+from twisted_virtlog.loop import signals
+from twisted_virtlog.loop.threads import DeafThread
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
@@ -216,14 +217,12 @@ class DaemonService(VirtlogService):
 
     def _obey_signals(self) -> None:
         """Make signals end the process with status 0; twistd would let them kill it."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop))
-        signal.signal(
-            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_configuration)
+        signals.obey(
+            self._reactor.callFromThread,
+            stop=self._stop,
+            reload=self.reload_configuration,
+            hand_over=self._reexec,
         )
-        signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self._reexec))
-        # The daemon's former image blocked them.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _reexec(self) -> None:
         # (if it fails, the log says why)

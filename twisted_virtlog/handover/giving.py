@@ -8,8 +8,6 @@ they are is in a memfd, or, if virtlogd is to take over, in the file where that 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
@@ -29,11 +27,9 @@ from twisted_virtlog.handover.successor import (
     try_image,
     version_of,
 )
+from twisted_virtlog.loop import signals
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.threads import InThread
-
-#: These wait, so that none ends the next image before it handles them.
-SIGNALS = {signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 #: Requests in progress have so long to be answered.
 _IDLE_SECONDS = 5.0
@@ -121,7 +117,7 @@ class HandOver:
             tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
                 await self._stand_still(asking, tried.is_virtlogd)
-                with _signals_waiting():
+                with signals.blocked():
                     await self._obey_signals()
                     # What came up since it was tried must not be what it cannot read.
                     _check(self._service.suspended(), tried)
@@ -196,10 +192,10 @@ class HandOver:
                 undo.enter_context(_without(image.pid_file))
             undo.enter_context(_working_in(image))
             if to_virtlogd:
-                if signal.sigpending() & SIGNALS:
+                if signals.is_pending():
                     raise HandOverFailed("a signal came, which is obeyed first")
                 # virtlogd would never unblock them.
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                signals.unblock()
             os.execve(image.program, image.arguments, environment)
 
 
@@ -223,25 +219,6 @@ def _is_unfinished(state: DaemonState) -> bool:
             ):
                 return True
     return False
-
-
-class DeafThread(threading.Thread):
-    """A thread that gets no signals: those that wait for the next image must not end up here."""
-
-    def run(self) -> None:
-        """See Thread."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        super().run()
-
-
-@contextmanager
-def _signals_waiting() -> Iterator[None]:
-    """Let signals wait for the next image, or until the exec has failed."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

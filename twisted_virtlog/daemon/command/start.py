@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
 import sys
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -35,10 +34,10 @@ from twisted_virtlog.daemon.process import (
 from twisted_virtlog.daemon.run_directory import make_run_directory
 from twisted_virtlog.errors import ListenError, OutputError
 from twisted_virtlog.escaping import visible
-from twisted_virtlog.handover.giving import SIGNALS
 from twisted_virtlog.handover.state import DaemonState, StateError
 from twisted_virtlog.handover.successor import VARIABLE, Image, Kind, Successor
 from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
+from twisted_virtlog.loop import signals
 from twisted_virtlog.service import Endpoints, IDaemonReactor
 from twisted_virtlog.systemd.activation import Activation, read
 from twisted_virtlog.systemd.inherited import last_configuration
@@ -97,8 +96,8 @@ def _back_off(activation: Activation, status: Status) -> None:
         for descriptor in descriptors:
             poller.register(descriptor, select.POLLIN)
     if status is not Status.BAD_CONFIGURATION or poller.poll(0):
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        signal.sigtimedwait(SIGNALS, _BACK_OFF_SECONDS)
+        signals.block()
+        signals.sleep(_BACK_OFF_SECONDS)
 
 
 class _Former:
@@ -191,7 +190,7 @@ class _Start:
 
     def _with_pid_file(self) -> Status:
         # They wait until the service obeys them; a start half done would leave files behind.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signals.block()
         path = self._paths.pid_file if self._asked.pid_file is None else self._asked.pid_file
         try:
             pid_file = acquire(path, os.getpid())
