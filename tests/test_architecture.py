@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": Room("values"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
-    "loop": Room(public="client_sockets clock guest_pipes idle signals threads"),
+    "loop": Room(public="client_sockets clock guest_pipes idle signals threads turns"),
     "handover": Room("errors loop values", "giving keeper state successor taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(

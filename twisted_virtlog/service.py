@@ -46,9 +46,9 @@ from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
-from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.idle import IdleTimeout
 from twisted_virtlog.loop.threads import threads_of
+from twisted_virtlog.loop.turns import Turns
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
@@ -139,13 +139,13 @@ class VirtlogService(Service):
         self._clock = MonotonicClock(self._reactor)
         self._in_thread = threads_of(self._reactor)
         self._budget = RequestBudget(self._clock)
-        self._reception = Reception(self._reactor, self._clock, lambda: watch.is_calm)
-        watch = PipeWatch(self._reactor, between=self._reception.serve_ready)
+        turns = Turns(self._reactor)
+        self._reception = Reception(turns.clients, self._clock)
         self._timeout = IdleTimeout(self._clock, self._idle_since, self.timed_out)
         self.handler = LogHandler(
             self._clock,
             self._in_thread,
-            watch,
+            turns.guests,
             Pipes(settings.pipe_size, kernel_limits(read_text)),
             _log_settings(settings),
             self.keeper,

@@ -36,6 +36,7 @@ from twisted_virtlog.handover.state import (
     encode,
 )
 from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.sockets import connection
 from twisted_virtlog.sockets.connection import CONGESTED_BYTES
 from twisted_virtlog.sockets.conversation import Conversation
@@ -407,7 +408,7 @@ def test_a_service_manager_s_socket_stays_where_it_is(host: Host, tmp_path: Path
 def test_where_clients_connect(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each socket of a server that has an address by which others find it."""
     monkeypatch.chdir(tmp_path)
-    reception = Reception(host.reactor, host.clock, lambda: True)
+    reception = Reception(EventSet(host.reactor), host.clock)
     abstract = b"\0" + os.fsencode(tmp_path)
     sockets = [host.stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
     for one, name in zip(sockets, (abstract, "relative", f"{tmp_path}/\udcff"), strict=True):
@@ -455,7 +456,7 @@ def test_servers_that_are_no_longer_served(host: Host, tmp_path: Path) -> None:
     former = ServerState(
         1, services=(ServiceState((SocketState(listening.detach()),)),), clients=(client,)
     )
-    reception = Reception(host.reactor, host.clock, lambda: True)
+    reception = Reception(EventSet(host.reactor), host.clock)
     with theirs, capturedLogs() as logged:
         reception.resume(DaemonState(1, {"jsonrpc": former}, ()), [host.server])
         assert theirs.recv(1) == b""
@@ -471,7 +472,7 @@ def test_a_listening_socket_that_is_none(host: Host) -> None:
     number = ours.detach()
     sockets = (SocketState(file), SocketState(number))
     state = ServerState(5, services=(ServiceState(sockets),))
-    reception = Reception(host.reactor, host.clock, lambda: True)
+    reception = Reception(EventSet(host.reactor), host.clock)
     with theirs, capturedLogs() as logged:
         reception.resume(DaemonState(1, {"a server": state}, ()), [host.server])
         assert [event["server"] for event in logged if "error" in event] == ["a server"]

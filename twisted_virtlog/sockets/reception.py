@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import ListenError
@@ -29,19 +28,12 @@ class Reception:
 
     _logger = Logger()
 
-    def __init__(self, reactor: IReactorFDSet, clock: Clock, calm: Callable[[], bool]) -> None:
-        """Serve nobody yet.
-
-        :param calm: see :class:`EventSet`.
-        """
+    def __init__(self, events: EventSet, clock: Clock) -> None:
+        """Take over ``events``, to close it in the end; serve nobody yet."""
         self.servers: list[Server] = []
-        self._events = EventSet(reactor, calm)
+        self._events = events
         self._clock = clock
         self._listeners: list[Listener] = []
-
-    def serve_ready(self) -> None:
-        """See to clients who wait for the reactor, in the middle of its turn."""
-        self._events.serve_ready()
 
     def listen(self, endpoint: str, server: Server, required: bool) -> None:
         """Listen at an endpoint.
