@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from twisted_virtlog.administration import Administration
+from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.daemon.log.observer import OwnLog
-from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.interfaces import IConversation, ILogHandler
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.server import Client, Server
-from twisted_virtlog.values import Destination, Output, Priority
+from twisted_virtlog.values import Counts, Destination, Output, Priority, Start
 
 CONNECTED_AT = 1_795_426_961
+
+
+#: Half a year earlier.
+STARTED_AT = datetime(2026, 5, 23, 12, tzinfo=timezone.utc)
+
+
+class FakeLogs:
+    """Has been at work."""
+
+    def counts(self) -> Counts:
+        """See ILogHandler."""
+        return Counts(1, 0, 2, 3, 4, 5, 6)
 
 
 class FakeQueue:
@@ -77,7 +92,7 @@ class FakeDaemon:
     def __init__(self, *, has_own_log: bool = True, **pool: int) -> None:
         """:param pool: see FakeThreadPool."""
         self._own_log = OwnLog(on_standard_error) if has_own_log else None
-        self.pool = FakeThreadPool(**pool)
+        self.pool: Any = FakeThreadPool(**pool)
         self.timeouts: list[int] = []
         self.shutdowns = 0
         self.servers = [
@@ -85,8 +100,11 @@ class FakeDaemon:
             Server("admin", {0}, 5000, no_conversation),
         ]
         self.administration = Administration(
+            Start(STARTED_AT, time.monotonic() - 1.5),
+            lambda: Settings(max_clients=7),
+            cast(ILogHandler, FakeLogs()),
             self.servers,
-            lambda: cast(Any, self.pool),
+            lambda: self.pool,
             self.timeouts.append,
             self._own_log,
             self._shut_down,

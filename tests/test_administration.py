@@ -12,8 +12,8 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface.verify import verifyObject
 
-from tests.administration_fakes import CONNECTED_AT, FakeDaemon
-from twisted_virtlog.administration import MAX_SPEC_CHARACTERS, MAX_WORKERS, Administration
+from tests.administration_fakes import CONNECTED_AT, STARTED_AT, FakeDaemon
+from twisted_virtlog.administration import MAX_SPEC_CHARACTERS, MAX_WORKERS
 from twisted_virtlog.config.logging import format_filters, format_outputs
 from twisted_virtlog.errors import (
     AdministrationError,
@@ -40,6 +40,18 @@ def daemon() -> FakeDaemon:
 def test_it_is_what_protocols_expect(daemon: FakeDaemon) -> None:
     """All of its interface is there."""
     assert verifyObject(IAdministration, daemon.administration)
+
+
+def test_the_daemon_is_described(daemon: FakeDaemon) -> None:
+    """What it is, the limits that hold now, its totals, and how many clients it has."""
+    status = daemon.administration.status()
+    assert (status.pid, status.started_at) == (os.getpid(), STARTED_AT)
+    assert 1.5 <= status.uptime_s < 1000
+    assert list(status.limits) == [
+        *("max_clients", "max_open_logs", "max_size", "max_backups", "pipe_size"),
+    ]
+    assert status.limits["max_clients"] == 7
+    assert (status.counts.opened_logs, status.clients) == (2, 2)
 
 
 def test_servers_and_clients_are_told(daemon: FakeDaemon) -> None:
@@ -120,9 +132,8 @@ def pool() -> Iterator[ThreadPool]:
 
 def test_threads_are_started_and_ended(daemon: FakeDaemon, pool: ThreadPool) -> None:
     """A minimum starts them at once, a lower maximum ends those that are too many."""
-    administration = Administration(
-        daemon.servers, lambda: pool, daemon.timeouts.append, None, lambda: None
-    )
+    daemon.pool = pool
+    administration = daemon.administration
     administration.set_thread_pool("virtlogd", 3, None, None)
     status = administration.thread_pool("admin")
     assert (status.min_workers, status.max_workers, status.workers) == (3, 10, 3)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import grp
+import os
 import pwd
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -13,7 +15,9 @@ from typing import NamedTuple
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from twisted_virtlog import __version__
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_outputs
+from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import (
     BadLimits,
     BadSetting,
@@ -21,15 +25,20 @@ from twisted_virtlog.errors import (
     NoSuchClient,
     NoSuchServer,
 )
-from twisted_virtlog.interfaces import IAdministration, IOwnLog
+from twisted_virtlog.interfaces import IAdministration, ILogHandler, IOwnLog
 from twisted_virtlog.sockets.server import Client, Server
 from twisted_virtlog.values import (
     ClientLimits,
     ClientStatus,
+    DaemonStatus,
     Logging,
     Priority,
+    Start,
     ThreadPoolStatus,
 )
+
+#: The settings that are limits, in the order in which they are shown.
+_LIMITS = ("max_clients", "max_open_logs", "max_size", "max_backups", "pipe_size")
 
 #: A minimum of threads is started at once, so that an unlimited one would end the daemon.
 MAX_WORKERS = 1024
@@ -45,6 +54,9 @@ class Administration:
 
     def __init__(
         self,
+        start: Start,
+        settings: Callable[[], Settings],
+        logs: ILogHandler,
         servers: Sequence[Server],
         thread_pool: Callable[[], ThreadPool],
         set_timeout: Callable[[int], None],
@@ -53,16 +65,33 @@ class Administration:
     ) -> None:
         """Act for nobody yet.
 
+        :param settings: returns those that hold now.
         :param servers: may change.
         :param thread_pool: gives the reactor's.
         :param shut_down: ends the daemon, but not before it has returned.
         :param own_log: None if another application does the logging.
         """
+        self._start = start
+        self._settings = settings
+        self._logs = logs
         self._servers = servers
         self._thread_pool = thread_pool
         self._set_timeout = set_timeout
         self._own_log = own_log
         self._shut_down = shut_down
+
+    def status(self) -> DaemonStatus:
+        """See IAdministration."""
+        settings = self._settings()
+        return DaemonStatus(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=self._start.at,
+            uptime_s=round(time.monotonic() - self._start.monotonic, 3),
+            limits={name: getattr(settings, name) for name in _LIMITS},
+            counts=self._logs.counts(),
+            clients=sum(len(server.clients) for server in self._servers),
+        )
 
     def servers(self) -> Sequence[str]:
         """See IAdministration."""

@@ -13,6 +13,7 @@ from twisted_virtlog.values import (
     ClientStatus,
     Closed,
     Counts,
+    DaemonStatus,
     Domain,
     Excerpt,
     Filter,
@@ -131,6 +132,9 @@ class IAdministration(Interface):
 
     A server is the clients of one protocol. Every method that names one may raise NoSuchServer.
     """
+
+    def status() -> DaemonStatus:
+        """Return what the daemon is, its limits and its totals."""
 
     def servers() -> Sequence[str]:
         """Tell the names of the servers, sorted."""

@@ -18,7 +18,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
-from twisted_virtlog import __version__
 from twisted_virtlog.administration import Administration
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import HandOverFailed, ListenError, LogError
@@ -52,7 +51,7 @@ from twisted_virtlog.loop.turns import Turns
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError
+from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError, Start
 
 _ADMIN = "admin"
 _JSONRPC = "jsonrpc"
@@ -270,26 +269,14 @@ class VirtlogService(Service):
         self.stopService()
 
     def info(self) -> DaemonStatus:
-        """Tell what the daemon is and how much it does."""
-        settings = self._settings
-        return DaemonStatus(
-            version=__version__,
-            pid=os.getpid(),
-            started_at=self._started_at,
-            uptime_s=round(time.monotonic() - self._started, 3),
-            limits={
-                "max_clients": settings.max_clients,
-                "max_open_logs": settings.max_open_logs,
-                "max_size": settings.max_size,
-                "max_backups": settings.max_backups,
-                "pipe_size": settings.pipe_size,
-            },
-            counts=self.handler.counts(),
-            clients=self._reception.count(),
-        )
+        """Return what the daemon is and how much it does."""
+        return self._administration.status()
 
     def _make_servers(self) -> list[tuple[str, Server]]:
-        administration = Administration(
+        self._administration = administration = Administration(
+            Start(self._started_at, self._started),
+            lambda: self._settings,
+            self.handler,
             self.servers,
             self._reactor.getThreadPool,
             self.set_timeout,
@@ -299,7 +286,6 @@ class VirtlogService(Service):
         services = Services(
             handler=self.handler,
             administration=administration,
-            info=self.info,
             sockets=self._jsonrpc_sockets,
             reexec=self.reexec,
             call_soon=self._reactor.callFromThread,

@@ -147,6 +147,17 @@ class Counts(msgspec.Struct, frozen=True):
     known_logs: int
 
 
+class Start(msgspec.Struct, frozen=True):
+    """When the daemon started, over all hand-overs since.
+
+    :ivar at: an aware time.
+    :ivar monotonic: the same in seconds of CLOCK_MONOTONIC, which never steps.
+    """
+
+    at: datetime
+    monotonic: float
+
+
 class DaemonStatus(msgspec.Struct, frozen=True):
     """What the daemon is, and how much it does.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
@@ -15,27 +14,7 @@ from tests.administration_fakes import FakeDaemon
 from twisted_virtlog.interfaces import Answer, IConnection, ILogHandler
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
-from twisted_virtlog.values import (
-    Closed,
-    Counts,
-    DaemonStatus,
-    Domain,
-    Excerpt,
-    LogStatus,
-    Opened,
-    Position,
-)
-
-STARTED = datetime(2024, 2, 29, 12, 0, 0, tzinfo=timezone.utc)
-INFO = DaemonStatus(
-    version="1.2.3",
-    pid=42,
-    started_at=STARTED,
-    uptime_s=1.5,
-    limits={"max_clients": 1024},
-    counts=Counts(1, 0, 2, 3, 4, 5, known_logs=7),
-    clients=6,
-)
+from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 
 @implementer(ILogHandler)
@@ -206,7 +185,6 @@ class Client:
         self.services = Services(
             handler=self.handler,
             administration=self.daemon.administration,
-            info=lambda: INFO,
             sockets=lambda: self.sockets,
             reexec=self._reexec,
             call_soon=self.turns.call_soon,

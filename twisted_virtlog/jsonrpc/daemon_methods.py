@@ -70,7 +70,7 @@ class InfoResult(Struct, frozen=True):
 
 
 def _info(services: Services, _params: NoParams) -> values.DaemonStatus:
-    return services.info()
+    return services.administration.status()
 
 
 def _info_result(status: values.DaemonStatus, _params: NoParams) -> InfoResult:

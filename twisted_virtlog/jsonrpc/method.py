@@ -11,7 +11,6 @@ import msgspec
 from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
-from twisted_virtlog.values import DaemonStatus
 
 P = TypeVar("P", bound=msgspec.Struct)
 V = TypeVar("V")
@@ -37,7 +36,6 @@ class Services:
 
     :ivar handler: the logs.
     :ivar administration: the daemon's servers and settings.
-    :ivar info: tells what ``daemon.info`` answers.
     :ivar sockets: tells where the methods are served now.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
     :ivar call_soon: calls a function in a later turn of the reactor, whatever the clock does
@@ -46,7 +44,6 @@ class Services:
 
     handler: ILogHandler
     administration: IAdministration
-    info: Callable[[], DaemonStatus]
     sockets: Callable[[], tuple[ServingSocket, ...]]
     reexec: Callable[[str | None, int | None], Answer[None]]
     call_soon: Callable[[Callable[[], None]], object]
