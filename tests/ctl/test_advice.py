@@ -46,7 +46,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 def test_a_command_that_is_on_the_path_is_named_shortly(install: Install) -> None:
     """It stays in the terminal and leaves no pid file behind."""
     install("twistd", "twisted-virtlogd", on_path=True)
-    short = "This starts a daemon there: twistd -n --pidfile= virtlogd"
+    short = "To start a daemon there: twistd -n --pidfile= virtlogd"
     assert advice(own_socket(), NOBODY) == short
     assert advice("/x/a b:c", NOBODY) == f"{short} --jsonrpc '/x/a b\\:c'"
 
@@ -56,7 +56,7 @@ def test_a_command_that_is_not_on_the_path_is_named_by_its_own(
 ) -> None:
     """Neither is another installation's taken for it."""
     install("twistd", "twisted-virtlogd", on_path=False, foreign=("twistd",))
-    own = f"This starts a daemon there: '{tmp_path}/own bin/"
+    own = f"To start a daemon there: '{tmp_path}/own bin/"
     assert advice(own_socket(), NOBODY) == f"{own}twisted-virtlogd'"
     assert advice("/x/sock", NOBODY) == f"{own}twistd' -n --pidfile= virtlogd --jsonrpc /x/sock"
 
@@ -102,7 +102,7 @@ def test_a_daemon_without_jsonrpc_is_named(install: Install, tmp_path: Path) -> 
         assert "twistd" in advice(str(tmp_path / "sock"), NOBODY)
         listener.listen()
         text = advice(str(tmp_path / "sock"), NOBODY)
-    assert text.startswith(f"A daemon serves {tmp_path}/virtlogd-sock: it is libvirt's own")
+    assert text.startswith(f"A daemon serves {tmp_path}/virtlogd-sock: either it is libvirt's own")
 
 
 def test_sockets_are_told_apart_by_who_listens(tmp_path: Path) -> None:

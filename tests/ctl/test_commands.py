@@ -206,7 +206,7 @@ def test_a_busy_log_is_told_with_those_who_hold_it(
     )
     pipe = 5
     assert run("exec", "/a", "true").stderr.endswith(
-        "; root could see which process holds its pipe\n"
+        "; only root can see which process holds its pipe\n"
     )
     seen = Holders({}, all_seen=True)
     assert run("exec", "/a", "true").stderr.endswith("; its pipe is held by no process\n")
@@ -296,18 +296,18 @@ def test_an_answered_error_is_status_1(run: Run) -> None:
     ("arguments", "complaint"),
     [
         (["position"], "Missing argument 'PATH'"),
-        (["position", ""], "path of a log is missing"),
-        (["position", "/\udcff"], "no UTF-8"),
+        (["position", ""], "path of a log is empty"),
+        (["position", "/\udcff"], "not UTF-8"),
         (["read", "/a", "--from", "7"], "write INODE:OFFSET"),
         (["read", "/a", "--from", f"{2**64}:0"], "the inode in"),
-        (["read", "/a", "--from", f"1:{2**63}"], f"out of range; the last one is {2**63 - 1}"),
+        (["read", "/a", "--from", f"1:{2**63}"], f"out of range; the highest is {2**63 - 1}"),
         (["read", "/a", "--from", "7:0:"], "write INODE:OFFSET"),
         (["read", "/a", "--from", "7:0:a b"], "write INODE:OFFSET"),
-        (["read", "/a", "--tail", "1", "--bytes", "1"], "do not go together"),
+        (["read", "/a", "--tail", "1", "--bytes", "1"], "cannot be used together"),
         (["read", "/a", "--bytes", "0"], "--bytes"),
         (["append", "/a", "x", "--domain-name", "web"], "go together"),
         (["append", "/a", "\udcff"], "UTF-8"),
-        (["append", "/a", "-"], "no UTF-8 at byte 1"),
+        (["append", "/a", "-"], "not UTF-8 at byte 1"),
         (["exec", "/a"], "Missing argument 'COMMAND...'"),
         (["nonsense"], "nonsense"),
     ],
@@ -342,7 +342,7 @@ def test_a_daemon_that_is_not_there_is_status_3(tmp_path: Path) -> None:
     result = runner().invoke(main, ["list", "--socket", str(path)])
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.startswith(
-        f"virtlogctl: cannot connect to {path}: No such file or directory. This starts a daemon"
+        f"virtlogctl: cannot connect to {path}: No such file or directory. To start a daemon"
     )
     assert result.stderr.endswith(f"twistd -n --pidfile= virtlogd --jsonrpc '{tmp_path}/a\\:b'\n")
 

@@ -83,5 +83,5 @@ def test_a_closed_log_is_told_with_its_loss() -> None:
         "/a is closed at 7:5; 0 bytes could not be written"
     )
     assert closed_text("/\x9b", Closed(None, 1)) == (
-        "/\\x9b is closed at an end that cannot be told; 1 byte could not be written"
+        "/\\x9b is closed at an unknown position; 1 byte could not be written"
     )

@@ -1,9 +1,9 @@
 """Clients of the daemon's JSON-RPC socket.
 
-Here is the blocking one and what all have in common. The Twisted client is
-:mod:`twisted_virtlog.client.deferred`, that for asyncio is
-:mod:`twisted_virtlog.client.asyncio_client`; they are not imported from here, so that a command
-that blocks starts without the time that importing Twisted or asyncio takes.
+This package exports the blocking client and what all clients have in common. The Twisted client is
+in :mod:`twisted_virtlog.client.deferred`, the one for asyncio in
+:mod:`twisted_virtlog.client.asyncio_client`. Neither is imported here, so that a command that
+blocks does not wait for the import of Twisted or asyncio.
 """
 
 from twisted_virtlog.client.admin_calls import (

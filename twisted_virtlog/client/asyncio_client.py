@@ -1,4 +1,4 @@
-"""The asyncio client: awaitables out, as many requests at once as you like; without Twisted."""
+"""The asyncio client: calls return futures, and any number may be pending; needs no Twisted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ R = TypeVar("R")
 async def connect(path: str, timeout: float | None = 30.0) -> AsyncioClient:
     """Connect to the daemon, in the running event loop.
 
-    :param path: of the daemon's JSON-RPC socket.
-    :param timeout: seconds that connecting and each call may take; None: for ever.
-    :raises Unreachable: nobody listens there, or it may not be reached, or the daemon's queue of
-        connections was full all the time.
+    :param path: the path of the daemon's JSON-RPC socket.
+    :param timeout: seconds that connecting and each call may take; None for no limit.
+    :raises Unreachable: nobody listens there, this user may not connect, or the daemon's queue of
+        connections was full all that time.
     """
     waits = pauses(path, timeout)
     while (sock := attempt(path)) is None:
@@ -38,21 +38,21 @@ class AsyncioClient(Calls[asyncio.Future[Any]]):
 
     Each call sends its request at once and returns a future to be awaited, so requests may
     overlap; the daemon carries them out and answers them in the order of the calls. Every future
-    may raise :class:`.RemoteError` for an error that the daemon answers, :class:`.Disconnected`
-    when the connection ends first (at once, if it has ended), :class:`.TimedOut`,
-    :class:`.BadAnswer` for an answer that is none, and :class:`.BadRequest` for what cannot be
-    asked. Neither cancelling a future nor its time-out cancels the request: its answer is dropped,
-    and a descriptor in it is closed; the connection goes on. For use in the thread of its event
-    loop, one with ``add_reader``.
+    may raise :class:`.RemoteError` if the daemon answers with an error, :class:`.Disconnected` if
+    the connection ends first or has ended, :class:`.TimedOut`, :class:`.BadAnswer` if the answer
+    does not fit the request, and :class:`.BadRequest` if the request cannot be sent. Neither
+    cancelling a future nor its timeout cancels the request: its answer is dropped, a descriptor in
+    it is closed, and the connection remains usable. A client belongs to the thread of its event
+    loop, which must have ``add_reader``.
     """
 
     def __init__(self, sock: socket.socket, timeout: float | None) -> None:
-        """Take a non-blocking socket that is connected; the client owns it."""
+        """Take over a connected non-blocking socket, which the client then owns."""
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._timeout = timeout
         self._dialogue = Dialogue()
-        #: By id, the methods asked and who waits for their answers.
+        #: By id: the method of each request that is not answered yet, and its future.
         self._pending: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._unsent = bytearray()
         #: Why nothing can be asked any more.
@@ -60,11 +60,11 @@ class AsyncioClient(Calls[asyncio.Future[Any]]):
         self._loop.add_reader(sock, self._receive)
 
     def close(self) -> None:
-        """Close the connection; opened logs stay open, and calls not answered fail."""
+        """Close the connection; opened logs stay open, and pending calls fail."""
         self._end(Disconnected, "the client was closed")
 
     async def __aenter__(self) -> AsyncioClient:
-        """Close the connection at the end."""
+        """Return the client itself; the connection is closed at the end of the block."""
         return self
 
     async def __aexit__(
@@ -113,7 +113,7 @@ class AsyncioClient(Calls[asyncio.Future[Any]]):
                         sent = self._socket.send(unsent)
                     del self._unsent[:sent]
         except OSError as error:
-            # What the daemon has answered before it went may still be read.
+            # Answers that the daemon sent before it went may still be read.
             self._unsent.clear()
             self._loop.remove_writer(self._socket)
             self._gone = self._gone or f"the connection is gone: {error.strerror}"
@@ -141,7 +141,7 @@ class AsyncioClient(Calls[asyncio.Future[Any]]):
 
     def _settle(self, reply: Reply) -> None:
         _method, answered = self._pending.pop(reply.id)
-        # (done already: it was cancelled, or its time is over)
+        # (it is done if it was cancelled or timed out)
         if answered.done() or reply.failed:
             for descriptor in reply.descriptors:
                 os.close(descriptor)

@@ -1,4 +1,4 @@
-"""A client that blocks: for commands and scripts that ask one thing after another."""
+"""The blocking client, for commands and scripts that make one request at a time."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ R = TypeVar("R")
 class BlockingClient(Calls[None]):
     """A connection to the daemon; each call waits for its answer.
 
-    Every call raises :class:`RemoteError` for an error that the daemon answers,
-    :class:`Disconnected` or :class:`TimedOut` when no answer comes, :class:`BadAnswer` for one that
-    is none, and :class:`BadRequest` for what cannot be asked. After a Disconnected, a TimedOut or a
-    BadAnswer that concerns the connection, all further calls raise Disconnected. One thread at a
-    time may use it.
+    Every call may raise :class:`RemoteError` if the daemon answers with an error,
+    :class:`Disconnected` or :class:`TimedOut` if no answer comes, :class:`BadAnswer` if the answer
+    does not fit the request, and :class:`BadRequest` if the request cannot be sent. After a
+    Disconnected, a TimedOut, or a BadAnswer that leaves the connection unusable, all further calls
+    raise Disconnected. Only one thread at a time may use a client.
     """
 
     def __init__(self, path: str, timeout: float | None = None) -> None:
         """Connect.
 
-        :param path: of the daemon's JSON-RPC socket.
-        :param timeout: seconds that connecting and each call may take; None waits for ever.
-        :raises Unreachable: nobody listens there, or it may not be reached.
+        :param path: the path of the daemon's JSON-RPC socket.
+        :param timeout: seconds that connecting and each call may take; None for no limit.
+        :raises Unreachable: nobody listens there, or this user may not connect.
         """
         self._dialogue = Dialogue()
         self._timeout = timeout
@@ -48,7 +48,7 @@ class BlockingClient(Calls[None]):
         self._break_off("the client was closed")
 
     def __enter__(self) -> BlockingClient:
-        """Close the connection at the end."""
+        """Return the client itself; the connection is closed at the end of the block."""
         return self
 
     def __exit__(
@@ -68,7 +68,7 @@ class BlockingClient(Calls[None]):
         try:
             reply = self._exchange(call, text, deadline)
         except BaseException as error:
-            # Nobody would take the answer out of the stream.
+            # The answer would be left in the stream, and taken for that of the next request.
             self._break_off(str(error) or type(error).__name__)
             raise
         if reply.failed:
@@ -90,7 +90,7 @@ class BlockingClient(Calls[None]):
                     raise Disconnected(
                         f"the daemon closed the connection before it answered {call.method}"
                     )
-                # Only one request waits, so there is no second reply.
+                # Only one request is pending, so there is no second reply.
                 for reply in self._dialogue.receive(data):
                     return reply
         except TimeoutError as error:
@@ -106,7 +106,7 @@ class BlockingClient(Calls[None]):
         if deadline is not None:
             left = deadline - time.monotonic()
             if left <= 0:
-                # (a timeout of 0 would mean "do not block")
+                # (for a socket, a timeout of 0 means not to block)
                 raise TimeoutError
             self._socket.settimeout(left)
 

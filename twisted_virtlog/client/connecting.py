@@ -1,4 +1,4 @@
-"""A client's socket: attempts to connect, how long to wait between them, and what arrives."""
+"""A client's socket: how to connect, how long to wait between attempts, and how to receive."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
 
 _RECEIVE_BYTES = 256 * 1024
-#: As many as the kernel passes at once (SCM_MAX_FD).
+#: The most descriptors that the kernel passes at once (SCM_MAX_FD).
 _ANCILLARY_BYTES = socket.CMSG_SPACE(253 * array.array("i").itemsize)
 
 
 def attempt(path: str) -> socket.socket | None:
-    """Connect, if that is possible at once.
+    """Connect, if that is possible without waiting.
 
-    :returns: a non-blocking socket; None if the daemon's queue of connections is full, which is
-        to be tried again: the kernel tells nobody when there is room.
-    :raises Unreachable: nobody listens there, or it may not be reached.
+    :returns: a non-blocking socket; None if the daemon's queue of connections is full. Try again
+        then: the kernel does not report when there is room.
+    :raises Unreachable: nobody listens there, or this user may not connect.
     """
     try:
         if fault := too_long(path):
@@ -45,10 +45,10 @@ def attempt(path: str) -> socket.socket | None:
 
 
 def pauses(path: str, timeout: float | None) -> Iterator[float]:
-    """Yield the seconds to wait after each attempt that met a full queue.
+    """Yield the seconds to wait after each attempt that found the queue full.
 
-    :param timeout: seconds to wait in all; None: for ever.
-    :raises Unreachable: that time is over.
+    :param timeout: seconds to wait in all; None for no limit.
+    :raises Unreachable: that time has passed.
     """
     pause, waited = _FIRST_PAUSE_SECONDS, 0.0
     while timeout is None or waited < timeout:
@@ -58,8 +58,8 @@ def pauses(path: str, timeout: float | None) -> Iterator[float]:
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
     raise Unreachable(
         path,
-        f"its queue of connections was full for {timeout:g} seconds; the daemon is busy, paused,"
-        " or has as many clients as it may",
+        f"its queue of connections was full for {timeout:g} seconds; the daemon is busy, stopped,"
+        " or has reached its limit of clients",
         errno.EAGAIN,
     )
 
@@ -67,9 +67,9 @@ def pauses(path: str, timeout: float | None) -> Iterator[float]:
 def receive(sock: socket.socket) -> tuple[bytes, Sequence[int]]:
     """Receive what has arrived.
 
-    :returns: bytes, none if the daemon has closed the connection; and the descriptors that came
-        with them, close-on-exec, which the caller owns.
-    :raises OSError: as recvmsg(2) does.
+    :returns: the bytes, empty if the daemon has closed the connection; and the descriptors that
+        came with them, close-on-exec, which the caller owns.
+    :raises OSError: as recvmsg(2) fails.
     """
     data, ancillary, _flags, _address = sock.recvmsg(
         _RECEIVE_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC

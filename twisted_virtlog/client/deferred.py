@@ -30,14 +30,15 @@ R = TypeVar("R")
 
 
 class ReactorForClient(IReactorSocket, IReactorTime):
-    """What connecting needs of a reactor; every reactor of Twisted's on Linux has it."""
+    """What connecting needs of a reactor; all of Twisted's reactors on Linux provide it."""
 
 
 def connect(reactor: ReactorForClient, path: str, timeout: float | None = 30.0) -> Deferred[Client]:
     """Connect to the daemon.
 
-    :param path: of the daemon's JSON-RPC socket.
-    :param timeout: seconds to wait while the daemon's queue of connections is full; None: for ever.
+    :param path: the path of the daemon's JSON-RPC socket.
+    :param timeout: seconds to wait while the daemon's queue of connections is full; None for no
+        limit.
     :returns: a Deferred of the client; it fails with :class:`.Unreachable`.
     """
     return Deferred.fromCoroutine(_connect(reactor, path, timeout))
@@ -49,17 +50,18 @@ async def _connect(reactor: ReactorForClient, path: str, timeout: float | None) 
         await deferLater(reactor, next(waits))
     wire = _Wire()
     with sock:
-        # (it takes a copy of the descriptor)
+        # (the reactor duplicates the descriptor)
         reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, _Handing(wire))
     return Client(wire)
 
 
 def connect_endpoint(endpoint: IStreamClientEndpoint) -> Deferred[Client]:
-    """Connect to the daemon by an endpoint, for a way to it that :func:`connect` does not know.
+    """Connect to the daemon through an endpoint, where :func:`connect` does not know the way.
 
-    :param endpoint: whose transports receive descriptors, if logs are to be opened.
+    :param endpoint: its transports must receive descriptors if logs are to be opened.
     :returns: a Deferred of the client; it fails as the endpoint does, with
-        :class:`twisted.internet.error.ConnectError`; at once where Twisted meets a full queue.
+        :class:`twisted.internet.error.ConnectError`, and does not wait while the daemon's queue of
+        connections is full.
     """
     return endpoint.connect(Factory.forProtocol(_Wire)).addCallback(
         lambda protocol: Client(cast(_Wire, protocol))
@@ -70,11 +72,11 @@ class Client(Calls[Deferred[Any]]):
     """A connection to the daemon; made by :func:`connect`.
 
     Requests may overlap; the daemon carries them out and answers them in the order of the calls.
-    Every Deferred may fail with :class:`RemoteError` for an error that the daemon answers,
-    :class:`Disconnected` when the connection ends first (at once, if it has ended),
-    :class:`BadAnswer` for an answer that is none, and :class:`BadRequest` for what cannot be asked.
-    Cancelling one does not cancel the request: its answer is dropped, and a descriptor in it is
-    closed.
+    Every Deferred may fail with :class:`RemoteError` if the daemon answers with an error,
+    :class:`Disconnected` if the connection ends first or has ended, :class:`BadAnswer` if the
+    answer does not fit the request, and :class:`BadRequest` if the request cannot be sent.
+    Cancelling a Deferred does not cancel the request: its answer is dropped, and a descriptor in it
+    is closed.
     """
 
     def __init__(self, wire: _Wire) -> None:
@@ -86,14 +88,14 @@ class Client(Calls[Deferred[Any]]):
     def close(self) -> Deferred[None]:
         """Close the connection; opened logs stay open.
 
-        :returns: a Deferred that fires when the connection is gone; calls that are not answered by
-            then fail with Disconnected.
+        :returns: a Deferred that fires when the connection is closed; calls that are not answered
+            by then fail with Disconnected.
         """
         self._wire.close()
         return self.when_gone()
 
     def when_gone(self) -> Deferred[None]:
-        """Give a Deferred that fires when the connection is gone, whoever ended it."""
+        """Return a Deferred that fires when the connection has ended, whoever ended it."""
         return self._wire.when_gone()
 
 
@@ -105,15 +107,15 @@ class _Wire(Protocol):
 
     def __init__(self) -> None:
         self._dialogue = Dialogue()
-        #: By id, the methods asked and who waits for their answers.
+        #: By id: the method of each request that is not answered yet, and its Deferred.
         self._pending: dict[int, tuple[str, Deferred[Any]]] = {}
         self._watchers: list[Deferred[None]] = []
-        #: Why nothing can be asked any more; the connection itself may take a while to end.
+        #: Why nothing can be asked any more; the connection itself may end a little later.
         self._gone: str | None = None
         self._lost = False
 
     def perform(self, call: Call[R]) -> Deferred[R]:
-        """Send a request; the Deferred fires with its result."""
+        """Send a request; return a Deferred of its result."""
         if self._gone is not None:
             return fail(Disconnected(f"{call.method} cannot be asked: {self._gone}"))
         try:
@@ -140,14 +142,13 @@ class _Wire(Protocol):
         return gone
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
-        """Keep a descriptor for the answer that promises it."""
-        # Twisted does not ask the kernel to receive it so, and a process that is started now would
-        # keep the log open.
+        """Keep a descriptor for the answer that announces it."""
+        # Twisted does not ask the kernel for this; a process started now would keep the log open.
         os.set_inheritable(descriptor, False)
         self._dialogue.add_descriptors([descriptor])
 
     def dataReceived(self, data: bytes) -> None:
-        """Give the answers to those who wait."""
+        """Fire the Deferreds of the answers that have arrived."""
         try:
             for reply in self._dialogue.receive(data):
                 self._settle(reply)
@@ -156,7 +157,7 @@ class _Wire(Protocol):
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Fail what waits, and close descriptors that nobody took."""
+        """Fail all pending calls, and close descriptors that no answer took."""
         self._end(None, reason.getErrorMessage())
         self._lost = True
         watchers, self._watchers = self._watchers, []
@@ -165,7 +166,7 @@ class _Wire(Protocol):
 
     def _settle(self, reply: Reply) -> None:
         _method, answered = self._pending.pop(reply.id)
-        # (called already: its caller has cancelled it)
+        # (it has been called if the caller cancelled it)
         if answered.called or reply.failed:
             for descriptor in reply.descriptors:
                 os.close(descriptor)
@@ -187,7 +188,7 @@ class _Wire(Protocol):
 
 
 class _Handing(ServerFactory):
-    """Makes a protocol that is there already the one of a connection."""
+    """Connects a protocol that already exists."""
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol

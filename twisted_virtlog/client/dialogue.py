@@ -1,4 +1,4 @@
-"""One connection's requests and answers, without the connection: bytes in, replies out."""
+"""The requests and answers of one connection, without the connection: bytes in, replies out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, RemoteError
 
-#: The daemon takes no longer text.
+#: The longest text that the daemon accepts.
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
-#: Above the longest that it sends: 4 MiB of control characters, each escaped with six, are 24 MiB.
+#: More than the longest that it sends: 4 MiB of control characters, six bytes each, are 24 MiB.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 _MISSING = msgspec.Raw()
@@ -43,8 +43,8 @@ class Reply:
 
     :ivar id: the request's.
     :ivar outcome: the call's result, or the error to raise.
-    :ivar descriptors: those that came with it. Whoever takes the reply owns them; they are part of
-        the result, or to be closed if ``outcome`` is an error or nobody wants it.
+    :ivar descriptors: those that came with it. Whoever takes the reply owns them: they are part of
+        the result, or must be closed if ``outcome`` is an error or is not wanted.
     """
 
     id: int
@@ -58,10 +58,10 @@ class Reply:
 
 
 class Dialogue:
-    """Matches answers with requests, and descriptors with the answers that promise them.
+    """Matches answers with requests, and descriptors with the answers that announce them.
 
-    Descriptors are a FIFO of their own beside the bytes: the daemon sends them before the newline
-    that ends their answer, so they are there when the answer is complete.
+    Descriptors form a queue of their own beside the bytes. The daemon sends them before the newline
+    that ends their answer, so they have arrived when the answer is complete.
     """
 
     def __init__(self) -> None:
@@ -74,10 +74,10 @@ class Dialogue:
         self._promises = msgspec.json.Decoder(_Promise)
 
     def request(self, call: Call[Any]) -> tuple[int, bytes]:
-        """Write a request down.
+        """Encode a request, and remember it until it is answered.
 
         :returns: its id and the bytes to send.
-        :raises BadRequest: there are no such bytes.
+        :raises BadRequest: it cannot be encoded, or is too long.
         """
         number = self._last_id + 1
         request = {"jsonrpc": "2.0", "id": number, "method": call.method}
@@ -87,11 +87,11 @@ class Dialogue:
             text = msgspec.json.encode(request) + b"\n"
         except UnicodeEncodeError as error:
             raise BadRequest(
-                f"{call.method}: {error.object!r} is no text that UTF-8 can carry"
+                f"{call.method}: {error.object!r} cannot be encoded in UTF-8"
             ) from error
         if len(text) > MAX_REQUEST_BYTES:
             raise BadRequest(
-                f"{call.method}: the request has {len(text)} bytes, at most {MAX_REQUEST_BYTES}"
+                f"{call.method}: the request has {len(text)} bytes; at most {MAX_REQUEST_BYTES}"
                 " can be sent"
             )
         self._last_id = number
@@ -99,14 +99,14 @@ class Dialogue:
         return number, text
 
     def add_descriptors(self, descriptors: Iterable[int]) -> None:
-        """Take descriptors that arrived, before the bytes that arrived with them."""
+        """Take descriptors that arrived; call this before :meth:`receive` with their bytes."""
         self._descriptors.extend(descriptors)
 
     def receive(self, data: bytes) -> Iterator[Reply]:
-        """Take bytes, in any split, and give the replies that they complete.
+        """Take bytes, however they are split, and yield the replies that they complete.
 
-        :raises BadAnswer: what the daemon sends cannot be matched with what was asked. No later
-            answer can be trusted; the connection is to be closed.
+        :raises BadAnswer: what the daemon sends cannot be matched with the requests. No later
+            answer can be trusted, and the connection must be closed.
         """
         self._input += data
         while (end := self._input.find(b"\n", self._searched)) >= 0:
@@ -120,9 +120,9 @@ class Dialogue:
             raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
 
     def abandon(self) -> list[int]:
-        """Give up: the connection is gone.
+        """Forget all requests, as the connection has ended.
 
-        :returns: the descriptors that no answer took, to be closed.
+        :returns: the descriptors that no answer took; the caller must close them.
         """
         descriptors = list(self._descriptors)
         self._calls.clear()
@@ -135,9 +135,11 @@ class Dialogue:
         try:
             answer = self._answers.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadAnswer(f"the daemon sent what is no answer: {error}: {text[:80]!r}") from error
+            raise BadAnswer(
+                f"the daemon sent something that is not an answer: {error}: {text[:80]!r}"
+            ) from error
         if answer.method is not None:
-            # A notification, of a daemon newer than this client.
+            # A notification, from a daemon that is newer than this client.
             return None
         number = self._number(answer)
         call = self._calls.pop(number)
@@ -149,18 +151,18 @@ class Dialogue:
     def _number(self, answer: _Answer) -> int:
         if isinstance(answer.id, int) and answer.id in self._calls:
             return answer.id
-        # The daemon names no id where it could not read the request. Answers come in the order of
-        # the requests, so it is the oldest.
+        # The daemon gives no id if it could not read the request. Answers come in the order of the
+        # requests, so it is the oldest one.
         if answer.id is None and answer.error is not None and self._calls:
             return min(self._calls)
-        raise BadAnswer(f"the daemon answered request {answer.id!r}, which nobody waits for")
+        raise BadAnswer(f"the daemon answered request {answer.id!r}, which is not pending")
 
     def _result(self, number: int, call: Call[Any], result: msgspec.Raw) -> Reply:
         promised = self._promised(call, result)
         if promised > len(self._descriptors):
             raise BadAnswer(
-                f"{call.method} was answered with {promised} descriptors promised, but"
-                f" {len(self._descriptors)} arrived; this process may have none left"
+                f"{call.method} was answered with {promised} descriptors announced, but"
+                f" {len(self._descriptors)} arrived; this process may have reached its limit"
             )
         descriptors = tuple(self._descriptors.popleft() for _ in range(promised))
         try:
@@ -168,7 +170,7 @@ class Dialogue:
                 raise BadAnswer(f"{call.method} was answered without a descriptor")
             return Reply(number, call.decode(result, descriptors), descriptors)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            outcome = BadAnswer(f"{call.method} was answered with an odd result: {error}")
+            outcome = BadAnswer(f"{call.method} was answered with an invalid result: {error}")
             return Reply(number, outcome, descriptors)
         except BadAnswer as error:
             return Reply(number, error, descriptors)
@@ -179,7 +181,9 @@ class Dialogue:
         try:
             promise: _Promise = self._promises.decode(result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadAnswer(f"{call.method} was answered with odd descriptors: {error}") from error
+            raise BadAnswer(
+                f"{call.method} was answered with unexpected descriptors: {error}"
+            ) from error
         if promise.fds < 0:
             raise BadAnswer(f"{call.method} was answered with {promise.fds} descriptors")
         return promise.fds

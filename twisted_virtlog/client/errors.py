@@ -1,4 +1,4 @@
-"""What callers of either client are promised to see when a call fails, by name."""
+"""The errors that every client raises, by name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class ClientError(Exception):
 class RemoteError(ClientError):
     """The daemon answered with an error.
 
-    :ivar code: as JSON-RPC 2.0 has them (-32700 to -32600), or the daemon's own, as 1002 for a log
+    :ivar code: one of JSON-RPC 2.0 (-32700 to -32600) or the daemon's own, such as 1002 for a log
         that does not exist; doc/jsonrpc.md lists them.
-    :ivar message: what a person can act on.
-    :ivar data: more for programs, as ``{"path": "/p/a.log"}``, or None.
+    :ivar message: for people.
+    :ivar data: for programs, such as ``{"path": "/p/a.log"}``, or None.
     """
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
@@ -26,17 +26,17 @@ class RemoteError(ClientError):
 
 
 class BadRequest(ClientError):
-    """The request cannot be said in JSON, or is too long; it was not sent."""
+    """The request cannot be written in JSON, or is too long; it was not sent."""
 
 
 class BadAnswer(ClientError):
-    """The daemon's answer is none to what was asked: it or something between is broken."""
+    """The answer does not fit the request: the daemon, or something in between, is broken."""
 
 
 class Unreachable(ClientError):
     """No daemon can be reached at the socket.
 
-    :ivar errno: the system's reason, a number as in the module errno, or None.
+    :ivar errno: the system's error number, or None.
     """
 
     def __init__(self, path: str, reason: str, errno: int | None) -> None:
@@ -51,5 +51,5 @@ class Disconnected(ClientError):
 class TimedOut(Disconnected):
     """The answer did not come in time; the request may have been carried out.
 
-    The blocking client's connection is closed then, the asyncio client's goes on.
+    The blocking client closes its connection then; the asyncio client's remains usable.
     """

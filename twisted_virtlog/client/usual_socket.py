@@ -1,4 +1,4 @@
-"""Finds the socket at which this user reaches a daemon, when nobody names one."""
+"""Find the socket at which this user reaches a daemon, if none is named."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def own_socket() -> str:
 
 
 def usual_socket() -> str:
-    """Return the socket of this user's daemon; or the system's read-only one.
+    """Return the socket of this user's daemon, or the system's read-only socket.
 
-    The latter where the former is not there or lets this user not in, and the latter does.
+    The latter if the former does not exist or does not admit this user, and the latter does.
     """
     own = own_socket()
     if os.access(own, os.W_OK) or not os.access(SYSTEM_READ_ONLY, os.W_OK):

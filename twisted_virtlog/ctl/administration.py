@@ -35,7 +35,7 @@ def clients(settings: Settings, server: str | None) -> None:
 def disconnect(settings: Settings, server: str, number: int) -> None:
     """Close a client's connection at once.
 
-    SERVER and ID are as "virtlogctl clients" lists them. The logs that it opened stay open.
+    SERVER and ID are as "virtlogctl clients" lists them. The logs that the client opened stay open.
     """
     with settings.connect() as client:
         answer = client.disconnect(server, number)
@@ -48,14 +48,14 @@ def disconnect(settings: Settings, server: str, number: int) -> None:
     "--max-clients",
     type=click.IntRange(0, _UINT32),
     metavar="N",
-    help="Let SERVER have N clients at once. Nobody is disconnected; who is too many waits.",
+    help="Serve at most N clients of SERVER at once. Nobody is disconnected; others wait.",
 )
 @common_options
 @pass_settings
 def limits(settings: Settings, server: str | None, max_clients: int | None) -> None:
-    """Tell, or set, how many clients may be connected.
+    """Show, or set, how many clients may be connected.
 
-    What is set holds until the daemon reads its configuration again.
+    A setting holds until the daemon reads its configuration again.
     """
     if max_clients is not None and server is None:
         raise click.UsageError("--max-clients needs a SERVER.")
@@ -74,21 +74,23 @@ def limits(settings: Settings, server: str | None, max_clients: int | None) -> N
 @click.option(
     "--level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Least level of messages that no filter speaks of.",
+    help="The level of messages that no filter matches.",
 )
-@click.option("--filters", metavar="FILTERS", help='As "1:logs 3:jsonrpc"; empty for none.')
+@click.option("--filters", metavar="FILTERS", help='Such as "1:logs 3:jsonrpc"; empty for none.')
 @click.option(
-    "--outputs", metavar="OUTPUTS", help='As "3:stderr 1:file:/p/x.log"; empty for the default.'
+    "--outputs",
+    metavar="OUTPUTS",
+    help='Such as "3:stderr 1:file:/a.log"; empty for the default.',
 )
 @common_options
 @pass_settings
 def logging(
     settings: Settings, level: str | None, filters: str | None, outputs: str | None
 ) -> None:
-    """Tell, or set, what the daemon logs of itself, and where.
+    """Show, or set, what the daemon logs about itself, and where.
 
-    FILTERS and OUTPUTS are those of libvirt's log_filters and log_outputs. What is set holds until
-    the daemon reads its configuration again.
+    FILTERS and OUTPUTS have the form of libvirt's log_filters and log_outputs. A setting holds
+    until the daemon reads its configuration again.
     """
     with settings.connect() as client:
         if level is filters is outputs is None:

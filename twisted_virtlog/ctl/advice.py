@@ -1,4 +1,4 @@
-"""What to do where no daemon answers: which command starts one, if one can be started."""
+"""What to do if no daemon answers: which command starts one, if any does."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _UNIT_DIRECTORIES = (
 def advice(socket: str, error: Unreachable) -> str:
     """Return what a person can do about a daemon that cannot be reached; may be empty."""
     if error.errno == errno.EACCES:
-        return "The daemon serves the user that it runs as, and root."
+        return "The daemon serves only root and the user that it runs as."
     if error.errno not in NOBODY:
         return ""
     if listened_on(served := libvirt_socket(socket)):
         return (
-            f"A daemon serves {served}: it is libvirt's own, which has no JSON-RPC socket, or it"
-            " has that elsewhere (--socket)."
+            f"A daemon serves {served}: either it is libvirt's own, which has no JSON-RPC"
+            " socket, or its JSON-RPC socket is elsewhere (--socket)."
         )
     command = _start_command(os.path.abspath(socket))
-    return f"This starts a daemon there: {command}" if command else ""
+    return f"To start a daemon there: {command}" if command else ""
 
 
 def _start_command(socket: str) -> str | None:
@@ -46,7 +46,7 @@ def _start_command(socket: str) -> str | None:
         return f"systemctl start {_UNIT}"
     twistd = _command("twistd")
     if not is_default:
-        # (twisted-virtlogd has no such option, as virtlogd has none)
+        # (twisted-virtlogd does not have this option, as virtlogd does not)
         listening = f" --jsonrpc {shlex.quote(quoted(socket))}"
         return f"{twistd} -n --pidfile= virtlogd{listening}" if twistd else None
     if twistd and os.sep not in twistd:

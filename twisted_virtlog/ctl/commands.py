@@ -35,7 +35,7 @@ from twisted_virtlog.ctl.recording import (
 )
 from twisted_virtlog.ctl.running import become, find_command
 
-#: Longer than any request may be, so what is cut off here is refused and not shortened.
+#: More than any request may have, so that what is cut off here is refused, not shortened.
 _STDIN_BYTES = 16 * 1024 * 1024 + 1
 
 
@@ -45,19 +45,19 @@ _STDIN_BYTES = 16 * 1024 * 1024 + 1
     epilog="""
     \b
     Exit status:
-      0  done
+      0  success
       1  the daemon answered with an error
       2  the command line is wrong
       3  the daemon cannot be reached, or does not answer
-      126, 127  exec: the command cannot be run, or there is none
+      126, 127  exec: the command cannot be run, or was not found
       130, 141  interrupted; or nobody reads the output any more
-    exec that has started its command ends as the command does.
+    Once exec has started its command, the exit status is the command's.
     """,
 )
 @common_options
 @click.version_option(__version__, prog_name="virtlogctl", message="%(prog)s %(version)s")
 def virtlogctl() -> None:
-    """Read, write and watch over the logs of the virtual machine log daemon."""
+    """Read, write and administer the logs of the virtual machine log daemon."""
 
 
 @virtlogctl.command()
@@ -80,16 +80,16 @@ def info(settings: Settings) -> None:
     "--state-version",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Write the state so that an older release can take over; 1 for the first one.",
+    help="Write version N of the state, for an older release to take over; 1 is the oldest.",
 )
 @common_options
 @pass_settings
 def reexec(settings: Settings, to_virtlogd: str | None, state_version: int | None) -> None:
-    """Let the daemon execute itself anew, as after an upgrade.
+    """Make the daemon re-execute itself, as after an upgrade.
 
-    Its next image takes over all logs, sockets and clients; no guest and no client notices. If it
-    cannot start, the daemon goes on as it is, and the reason is told here. virtlogd takes over
-    everything but the JSON-RPC socket and its clients.
+    The new image takes over all logs, sockets and clients; neither guests nor clients notice. If it
+    cannot start, the daemon continues as it is, and the reason is printed. virtlogd takes over
+    everything except the JSON-RPC socket and its clients.
     """
     with settings.connect() as client:
         client.reexec(os.path.abspath(to_virtlogd) if to_virtlogd else None, state_version)
@@ -97,7 +97,7 @@ def reexec(settings: Settings, to_virtlogd: str | None, state_version: int | Non
             if settings.json:
                 click.echo("null")
             return
-        # Answered by the next image, once it serves.
+        # (the next image answers this, as soon as it serves)
         answer = client.info()
     _print_info(settings, answer)
 
@@ -108,8 +108,8 @@ def reexec(settings: Settings, to_virtlogd: str | None, state_version: int | Non
 def list_logs(settings: Settings) -> None:
     """List the open logs.
 
-    POSITION is the end of the log's file, without what is still in its pipe. HOLDERS are the
-    processes that can write into the pipe; root sees those of all users.
+    POSITION is the end of the log's file, without what is still in the pipe. HOLDERS are the
+    processes that can write to the pipe; root sees those of all users.
     """
     with settings.connect() as client:
         logs = client.list()
@@ -123,9 +123,9 @@ def list_logs(settings: Settings) -> None:
 @common_options
 @pass_settings
 def position(settings: Settings, path: str) -> None:
-    """Tell the end of an open log, as INODE:OFFSET:BIRTH, without BIRTH where there is none.
+    """Print the end of an open log as INODE:OFFSET[:BIRTH].
 
-    All that was written to the log before is in its file, below the offset.
+    Everything written to the log before is in its file, below the offset.
     """
     with settings.connect() as client:
         answer = client.position(path)
@@ -148,16 +148,17 @@ def read(
     tail: int | None,
     max_bytes: int | None,
 ) -> None:
-    """Write a log's bytes to standard output, exactly.
+    """Copy the exact bytes of a log to standard output.
 
-    All that was written before the command started is there, from the oldest file of the rotation
-    to the newest. That bytes are missing, as --from was rotated away, is said on standard error.
+    This includes everything written before the command started, from the oldest file of the
+    rotation to the newest. A message on standard error says if bytes after --from are missing
+    because they were rotated away.
 
-    With --json: an object of "data" in "encoding" (utf-8, or base64 where that would not be exact),
+    With --json: an object with "data" in "encoding" (utf-8, or base64 if that would not be exact),
     "start" (without --tail), "end" and "gap".
     """
     if tail is not None and max_bytes is not None:
-        raise click.UsageError("--tail and --bytes do not go together.")
+        raise click.UsageError("--tail and --bytes cannot be used together.")
     with settings.connect() as client:
         chunks = read_to_end(client, path, start, max_bytes)
 
@@ -179,8 +180,8 @@ def read(
 def close(settings: Settings, path: str) -> None:
     """Close a log by force, whoever holds its pipe.
 
-    What is in the pipe is written first. Its holders, which "virtlogctl list" shows, get EPIPE for
-    what they write later. It is for a log that a process keeps open which should not.
+    What is in the pipe is written first. The processes that hold it, which "virtlogctl list" shows,
+    get EPIPE if they write later. Use it for a log that a process keeps open by mistake.
     """
     with settings.connect() as client:
         answer = client.close_log(path)
@@ -191,7 +192,7 @@ def close(settings: Settings, path: str) -> None:
 @log_path
 @click.argument("message")
 @click.option(
-    "-n", "as_it_is", is_flag=True, help="Write MESSAGE as it is, without newlines around it."
+    "-n", "as_it_is", is_flag=True, help="Write exactly MESSAGE, without adding newlines."
 )
 @origin_options
 @common_options
@@ -205,11 +206,10 @@ def append(
     driver: str,
     domain: Domain | None,
 ) -> None:
-    """Write MESSAGE into a log, as a line, and tell the position after it.
+    """Append MESSAGE to a log, as a line, and print the position after it.
 
-    It stands after all that was written to the log before, and begins a line even if that does not
-    end with a newline. The log need not be open. With - as MESSAGE, standard input is written as it
-    is.
+    It follows everything written to the log before, and begins a new line even if that does not end
+    with a newline. The log need not be open. If MESSAGE is -, standard input is written unchanged.
     """
     text = _standard_input() if message == "-" else _utf8(message)
     with settings.connect() as client:
@@ -231,7 +231,7 @@ def discover(settings: Settings) -> None:
 
 @virtlogctl.command(
     "exec",
-    short_help="Run a command with its output into a log.",
+    short_help="Run a command with its output in a log.",
     epilog="""
     Example: virtlogctl exec /var/log/guest.log --append-stderr -- qemu-system-x86_64 -nographic
     """,
@@ -241,9 +241,9 @@ def discover(settings: Settings) -> None:
 @click.option(
     "--append-stderr",
     is_flag=True,
-    help="Standard error goes into the log too; it stays where it is otherwise.",
+    help="Write standard error to the log too; by default it is left alone.",
 )
-@click.option("--truncate", is_flag=True, help="Begin with an empty log, without backups.")
+@click.option("--truncate", is_flag=True, help="Begin with an empty log, and remove its backups.")
 @origin_options
 @common_options
 @pass_settings
@@ -257,12 +257,13 @@ def execute(
     driver: str,
     domain: Domain | None,
 ) -> None:
-    """Open a log and run COMMAND with its standard output into it.
+    """Open a log and run COMMAND with its standard output in the log.
 
     Write -- before COMMAND if it has options. virtlogctl becomes COMMAND: process id, signals and
-    exit status are the command's. The log is closed when all that hold its output have ended.
+    exit status are the command's. The log is closed when all processes that hold its output have
+    ended.
     """
-    # Before the log is opened, and maybe truncated, for nothing.
+    # Before the log is opened, and possibly truncated, in vain.
     file = find_command(command[0])
     with settings.connect() as client:
         opened = client.open(path, driver, domain, truncate)
@@ -274,7 +275,7 @@ for _command in ADMINISTRATION:
 
 
 def _copy(chunks: Iterable[Chunk]) -> None:
-    # (where the data themselves are seen, they show how far it is)
+    # (on a terminal the data itself shows the progress)
     for chunk in chunks if sys.stdout.isatty() else shown(chunks, sys.stderr):
         sys.stdout.buffer.write(chunk.data)
 
@@ -299,7 +300,7 @@ def _print_tail(recording: Recording, read_again: ReadAgain, path: str) -> None:
     for data in recording.content(read_again):
         sys.stdout.buffer.write(data)
     if was_complete and recording.gap:
-        warn(f"{path}: bytes are missing: rotated away meanwhile")
+        warn(f"{path}: bytes are missing: rotated away in the meantime")
 
 
 def _print_excerpt(recording: Recording, read_again: ReadAgain, with_start: bool) -> None:
@@ -323,8 +324,8 @@ def _print_info(settings: Settings, info: DaemonInfo) -> None:
 
 
 def _line_end(client: BlockingClient, path: str, driver: str, domain: Domain | None) -> str:
-    """Return what is missing at the end of a log, so that a line may begin there."""
-    # Appending nothing tells the end of a log that is not open too.
+    """Return what a log lacks at its end for a new line to begin there."""
+    # Appending nothing also returns the end of a log that is not open.
     end = client.append(path, "", driver, domain)
     if end.offset == 0:
         return ""
@@ -336,7 +337,7 @@ def _utf8(message: str) -> str:
     try:
         message.encode()
     except UnicodeEncodeError as error:
-        raise click.UsageError("MESSAGE is no UTF-8, which JSON-RPC demands.") from error
+        raise click.UsageError("MESSAGE is not UTF-8, which JSON-RPC requires.") from error
     return message
 
 
@@ -346,6 +347,6 @@ def _standard_input() -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise click.UsageError(
-            f"Standard input is no UTF-8 at byte {error.start}, which JSON-RPC demands; use"
-            " virtlogctl exec PATH -- cat for any bytes."
+            f"Standard input is not UTF-8 at byte {error.start}, which JSON-RPC requires; use"
+            " virtlogctl exec PATH -- cat for arbitrary bytes."
         ) from error

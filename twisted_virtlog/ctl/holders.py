@@ -1,4 +1,4 @@
-"""Finds who can write into a pipe, in /proc, by the pipe's number."""
+"""Find in /proc the processes that can write to a pipe, by the pipe's inode number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIPE = re.compile(r"pipe:\[([0-9]+)\]")
 class Holder(msgspec.Struct, frozen=True):
     """A process that has a write end of a pipe.
 
-    :ivar command: its name, as the process itself has set it.
+    :ivar command: its name, which the process can set itself.
     """
 
     pid: int
@@ -24,10 +24,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Holders(msgspec.Struct, frozen=True):
-    """Who holds some pipes.
+    """The processes that hold pipes.
 
-    :ivar by_pipe: the holders that this user may see, by the pipe's number.
-    :ivar all_seen: whether there is no process that this user may not look into.
+    :ivar by_pipe: the holders that this user may see, by the pipe's inode number.
+    :ivar all_seen: whether this user may inspect all processes.
     """
 
     by_pipe: Mapping[int, Sequence[Holder]]
@@ -40,7 +40,7 @@ class Holders(msgspec.Struct, frozen=True):
 
 
 def find_holders(pipes: Collection[int], proc: str = _PROC) -> Holders:
-    """Look through all processes for those that have a write end of one of some pipes.
+    """Search all processes for those that have a write end of one of these pipes.
 
     :param pipes: inode numbers, as ``pipe:[N]`` shows them.
     """

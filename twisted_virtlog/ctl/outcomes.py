@@ -1,4 +1,4 @@
-"""The group of all subcommands: what went wrong becomes a message and an exit status here."""
+"""The group of all subcommands, which turns errors into messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOG_BUSY = 1001
 REFUSED_STATUS = 1
 USAGE_STATUS = 2
 UNREACHABLE_STATUS = 3
-#: What a shell reports of a command that the signals ended, as they end most.
+#: What a shell reports for a command that SIGINT or SIGPIPE ended.
 INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141
 
@@ -32,7 +32,7 @@ MAX_EXACT_NUMBER = 2**53
 
 
 class Program(click.Group):
-    """Runs a subcommand and ends as the documentation of the exit statuses says."""
+    """Runs a subcommand and exits with one of the documented statuses."""
 
     def main(
         self,
@@ -42,7 +42,7 @@ class Program(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the program; see :class:`click.Command`. A wrong command line is told in JSON too."""
+        """Run the program; see :class:`click.Command`. Usage errors too may be written in JSON."""
         arguments = sys.argv[1:] if args is None else list(args)
         try:
             status = super().main(arguments, prog_name, complete_var, False, **extra)
@@ -64,11 +64,11 @@ class Program(click.Group):
         settings = ctx.ensure_object(Settings)
         try:
             result = super().invoke(ctx)
-            # What is still buffered may fail too, and would do so with a traceback at the end.
+            # Writing what is still buffered may fail too, and would do so with a traceback at exit.
             sys.stdout.flush()
             return result
         except BrokenPipeError:
-            # The reader has seen enough, as head. Nothing may be written there at the end.
+            # The reader, such as head, has gone. Nothing may be written there at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(BROKEN_PIPE_STATUS)
         except KeyboardInterrupt:
@@ -89,9 +89,9 @@ class Program(click.Group):
 
 
 def print_answer(settings: Settings, answer: Any, text: str) -> None:
-    """Print what the daemon answered, in JSON if that was asked for.
+    """Print what the daemon answered, in JSON if that was requested.
 
-    :param text: the same for people.
+    :param text: the answer for people.
     """
     click.echo(json_of(answer) if settings.json else text)
 
@@ -99,13 +99,13 @@ def print_answer(settings: Settings, answer: Any, text: str) -> None:
 def json_of(answer: Any) -> str:
     """Return an answer in JSON that is harmless on a terminal.
 
-    Numbers that not every reader takes are strings of digits.
+    Numbers that not every reader holds exactly become strings of digits.
     """
     return visible_json(msgspec.json.encode(_exact(msgspec.to_builtins(answer))).decode())
 
 
 def warn(message: str) -> None:
-    """Tell people something on standard error."""
+    """Print a message for people to standard error."""
     click.echo(f"virtlogctl: {visible(message)}", err=True)
 
 
@@ -120,7 +120,7 @@ def _exact(value: Any) -> Any:
 def _fail(
     ctx: click.Context, status: int, message: str, code: int | None = None, data: Any = None
 ) -> NoReturn:
-    """End with a message, in JSON if that was asked for."""
+    """Exit with a message, in JSON if that was requested."""
     if ctx.ensure_object(Settings).json:
         click.echo(_error_json(message, code, data), err=True)
     else:
@@ -129,7 +129,7 @@ def _fail(
 
 
 def _show(error: click.UsageError, as_json: bool) -> None:
-    # (click shows the help where there is no command)
+    # (without a command, click shows the help)
     bare = error.ctx is not None and error.message == error.ctx.get_help()
     message = "Missing command." if bare else error.format_message()
     if as_json:
@@ -137,7 +137,7 @@ def _show(error: click.UsageError, as_json: bool) -> None:
     elif bare:
         error.show()
     else:
-        # What it quotes of the command line may hold anything.
+        # What it quotes from the command line may contain anything.
         click.UsageError(visible(message), error.ctx).show()
 
 
@@ -159,6 +159,6 @@ def _busy(error: RemoteError) -> tuple[str, Any]:
     holders = find_holders([pipe]).of(pipe)
     data = {**error.data, "holders": holders}
     if holders is None:
-        return f"{error.message}; root could see which process holds its pipe", data
+        return f"{error.message}; only root can see which process holds its pipe", data
     held = tables.holders_text(holders) if holders else "no process"
     return f"{error.message}; its pipe is held by {held}", data

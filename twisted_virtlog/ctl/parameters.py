@@ -1,4 +1,4 @@
-"""What the subcommands take: paths, positions, and the options that all have."""
+"""The parameters of the subcommands: paths, positions, and the options that all have."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from twisted_virtlog.ctl.presence import connect
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
-#: Who presses the tab key waits no longer than this for the daemon.
+#: Completion, after the tab key, waits no longer than this for the daemon.
 COMPLETION_TIMEOUT_SECONDS = 1.0
 SOCKET_VARIABLE = "VIRTLOGCTL_SOCKET"
 
 
 @dataclass
 class Settings:
-    """The options that all subcommands have, wherever on the command line they stand.
+    """The options that all subcommands have, before or after the subcommand's name.
 
     :ivar timeout: seconds, 0 for no limit.
     """
@@ -39,7 +39,7 @@ class Settings:
 
     @property
     def socket_path(self) -> str:
-        """The socket asked for, or the default of this user."""
+        """The socket that was named, or the default of this user."""
         return self.socket or usual_socket()
 
     def connect(self) -> BlockingClient:
@@ -57,7 +57,7 @@ def common_options(function: F) -> F:
             "--timeout",
             type=click.FloatRange(min=0),
             metavar="SECONDS",
-            help="Wait so long for an answer; 0 is for ever."
+            help="How long to wait for an answer; 0 for ever."
             f"  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
             expose_value=False,
             callback=_store,
@@ -65,7 +65,7 @@ def common_options(function: F) -> F:
         click.option(
             "--json",
             is_flag=True,
-            help="Print JSON, for programs; an error too, to standard error.",
+            help="Print JSON for programs, also for errors on standard error.",
             expose_value=False,
             callback=_store,
         ),
@@ -86,7 +86,7 @@ def common_options(function: F) -> F:
 def origin_options(function: F) -> F:
     """Add the options that say who writes; the function gets ``driver`` and ``domain``."""
 
-    @click.option("--driver", default="none", show_default=True, help="Who writes, as qemu.")
+    @click.option("--driver", default="none", show_default=True, help="Who writes, such as qemu.")
     @click.option("--domain-name", metavar="NAME", help="The guest's name; with --domain-uuid.")
     @click.option("--domain-uuid", type=click.UUID, help="The guest's UUID; with --domain-name.")
     @functools.wraps(function)
@@ -103,7 +103,7 @@ def origin_options(function: F) -> F:
 
 
 def log_path(function: F) -> F:
-    """Add the argument PATH, made absolute and normal; completed from open logs and from files."""
+    """Add the argument PATH, made absolute and normalised; completed from open logs and files."""
     return click.argument("path", callback=_normal_path, shell_complete=_complete_path)(function)
 
 
@@ -114,12 +114,12 @@ def start_position(function: F) -> F:
         "start",
         metavar="INODE:OFFSET[:BIRTH]",
         callback=_parse_position,
-        help="Begin here, not at the oldest byte.",
+        help="Begin here instead of at the oldest byte.",
     )(function)
 
 
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    # (the subcommand's default is no reason to forget what stood before the subcommand)
+    # (the default of the subcommand does not override what precedes its name)
     settings = ctx.ensure_object(Settings)
     source = ctx.get_parameter_source(param.name or "")
     of_environment = source is ParameterSource.ENVIRONMENT and settings.socket is None
@@ -129,13 +129,13 @@ def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 def _normal_path(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if not value:
-        raise click.BadParameter("the path of a log is missing")
+        raise click.BadParameter("the path of a log is empty")
     try:
-        # (abspath keeps two slashes at the beginning, as POSIX lets them mean something)
+        # (abspath keeps two leading slashes, to which POSIX allows a meaning)
         path: str = "/" + os.path.abspath(value).lstrip("/")
         path.encode()
     except UnicodeEncodeError as error:
-        raise click.BadParameter(f"{value!r} is no UTF-8, which JSON-RPC demands") from error
+        raise click.BadParameter(f"{value!r} is not UTF-8, which JSON-RPC requires") from error
     except OSError as error:
         raise click.BadParameter(f"{value!r} cannot be made absolute: {error.strerror}") from error
     return path
@@ -148,7 +148,7 @@ def _complete_path(
     try:
         with BlockingClient(path, COMPLETION_TIMEOUT_SECONDS) as client:
             paths = [log.path for log in client.list() if log.path.startswith(incomplete)]
-        # (the shell would take a newline for the end of the path, and the terminal obey the rest)
+        # (a newline would end the path for the shell, and the terminal would obey other characters)
         logs = [path for path in paths if path.isprintable()]
     except ClientError:
         logs = []
@@ -165,9 +165,9 @@ def _parse_position(
         for what, number, limit in (("inode", inode, 1 << 64), ("offset", offset, 1 << 63)):
             if number >= limit:
                 raise click.BadParameter(
-                    f"the {what} in {value!r} is out of range; the last one is {limit - 1}"
+                    f"the {what} in {value!r} is out of range; the highest is {limit - 1}"
                 )
         return Position(inode, offset, match[3] or "")
     raise click.BadParameter(
-        f"{value!r} is no position; write INODE:OFFSET or INODE:OFFSET:BIRTH, as 262147:4096"
+        f"{value!r} is not a position; write INODE:OFFSET[:BIRTH], such as 262147:4096"
     )

@@ -1,4 +1,4 @@
-"""Whether a daemon is there, and waiting for one that is coming."""
+"""Detect whether a daemon is there, and wait for one that is starting."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 
 from twisted_virtlog.client import BlockingClient, Unreachable
 
-#: What connecting meets where nobody listens.
+#: How connecting fails if nobody listens.
 NOBODY = (errno.ENOENT, errno.ECONNREFUSED)
 
-#: How long a daemon takes that replaces its own image, or virtlogd's, on a slow machine.
+#: How long a daemon may take to replace its own image, or virtlogd, on a slow machine.
 COMING_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
 
@@ -19,13 +19,13 @@ _LISTENS = 0x10000
 
 
 def connect(path: str, timeout: float | None) -> BlockingClient:
-    """Connect to the daemon; wait a little for one that is coming.
+    """Connect to the daemon; wait a little for one that is starting.
 
-    One is, if somebody listens where the daemon of this socket serves libvirt: after virtlogd has
-    handed over, the JSON-RPC socket is there a moment later.
+    One is if somebody listens where the daemon of this socket serves libvirt: when virtlogd has
+    handed over, the JSON-RPC socket follows a moment later.
 
-    :param timeout: seconds, for this and for each call; None: for ever.
-    :raises Unreachable: nobody listens there, or it may not be reached.
+    :param timeout: seconds, for this and for each call; None for no limit.
+    :raises Unreachable: nobody listens there, or this user may not connect.
     """
     deadline = time.monotonic() + min(COMING_SECONDS, timeout or COMING_SECONDS)
     while True:
@@ -39,14 +39,14 @@ def connect(path: str, timeout: float | None) -> BlockingClient:
 
 
 def libvirt_socket(jsonrpc_socket: str) -> str:
-    """Return where the daemon of a JSON-RPC socket serves libvirt, if it is beside that."""
+    """Return where the daemon of a JSON-RPC socket serves libvirt by default."""
     return os.path.join(os.path.dirname(os.path.abspath(jsonrpc_socket)), "virtlogd-sock")
 
 
 def listened_on(path: str, table: str = "/proc/net/unix") -> bool:
     """Return whether somebody listens on a UNIX socket.
 
-    Without connecting, which would start a service that is activated by its socket.
+    This does not connect, which would start a service that is activated by its socket.
     """
     wanted = _resolved(path)
     try:

@@ -1,4 +1,4 @@
-"""Says on a terminal how far a long read is, so that nobody takes it for a hang."""
+"""Show the progress of a long read on a terminal, so that it is not taken for a hang."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _ERASE = "\r\x1b[K"
 def shown(
     chunks: Iterable[Chunk], terminal: TextIO, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Chunk]:
-    """Yield chunks, and write how many bytes they had so far when it takes long.
+    """Yield chunks, and if that takes long, write how many bytes they have had so far.
 
-    :param terminal: where to; nothing is written to what is not a terminal. Its line is empty in
-        the end.
+    :param terminal: where to write, if it is a terminal. Its line is empty at the end.
     """
     if not terminal.isatty():
         yield from chunks

@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted_virtlog.client import Chunk, Position, RemoteError
 from twisted_virtlog.values import is_outdated
 
-#: What one request asks for: the daemon's default.
+#: The bytes that one request asks for: the daemon's default.
 CHUNK_BYTES = 1024 * 1024
 
 NO_SUCH_LOG = 1002
@@ -16,10 +16,10 @@ NOT_WRITTEN = 1006
 
 
 class LogReader(Protocol):
-    """What reading needs of a client."""
+    """The calls of a client that reading needs."""
 
     def position(self, path: str) -> Position:
-        """Tell the end of an open log."""
+        """Return the end of an open log."""
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Chunk:
         """Read bytes from a position on."""
@@ -28,9 +28,9 @@ class LogReader(Protocol):
 def read_to_end(
     client: LogReader, path: str, start: Position | None, max_bytes: int | None
 ) -> Iterator[Chunk]:
-    """Read all that was written before this was called, at most ``max_bytes`` of it.
+    """Read everything written before this was called, but at most ``max_bytes``.
 
-    It may read more, but never goes on for ever behind a guest that never stops writing.
+    It may read more than that, but does not follow a guest that never stops writing.
 
     :param start: None for the oldest byte kept.
     :returns: at least one chunk; the last may be empty.
@@ -40,8 +40,8 @@ def read_to_end(
     while True:
         wanted = CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)
         before = _bytes_before(live_end, position)
-        # At or behind the live end the daemon is asked all the same: it knows what is wrong with
-        # the position.
+        # Even at or after the live end the daemon is asked, as it knows what is wrong with the
+        # position.
         chunk = client.read(path, position, min(wanted, before) if before > 0 else wanted)
         yield chunk
         position = chunk.end
@@ -55,14 +55,14 @@ def _live_end(client: LogReader, path: str) -> Position | None:
     try:
         return client.position(path)
     except RemoteError as error:
-        # Not open, or not written now: its files do not grow, so they have an end.
+        # It is not open, or cannot be written now: its files do not grow, and so have an end.
         if error.code in (NO_SUCH_LOG, NOT_WRITTEN):
             return None
         raise
 
 
 def _bytes_before(live_end: Position | None, position: Position | None) -> int:
-    """Tell how many bytes of the live end's file are left, 2**64 for another file."""
+    """Return how many bytes of the live end's file are left; 2**64 in another file."""
     if live_end is None or position is None or position.inode != live_end.inode:
         return 1 << 64
     if is_outdated(position.birth, live_end.birth):

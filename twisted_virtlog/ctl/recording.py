@@ -1,4 +1,4 @@
-"""What was read of a log, in bounded memory: what is too much to keep is read again."""
+"""What was read from a log, in bounded memory: what is too long to keep is read again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from twisted_virtlog.client import Chunk, Position
 
-#: What is kept of the end of a log; before that, positions are.
+#: How much of the end of a log is kept; of what precedes it, only positions are.
 KEPT_BYTES = 4 * 1024 * 1024
 
 ReadAgain = Callable[[Position, int], Chunk]
@@ -24,20 +24,19 @@ class _Piece:
 
 
 class Recording:
-    """A log's chunks, once all of them have passed.
+    """The chunks of a log, to be used when all of them were added.
 
     :ivar end: the position after the last one; None before the first.
-    :ivar start: that of the first one.
-    :ivar gap: whether bytes are missing before or between them; also, whether some that were read
-        could not be read again.
+    :ivar start: the position of the first one.
+    :ivar gap: whether bytes are missing before or between them, or could not be read again.
     """
 
     def __init__(self, lines: int | None, kept_bytes: int = KEPT_BYTES) -> None:
         """Begin.
 
-        :param lines: how many lines at the end are wanted, where one that is not ended counts;
-            None for all.
-        :param kept_bytes: how much may be kept in memory, beside the last chunk.
+        :param lines: how many lines at the end are wanted, including one that is not ended; None
+            for all.
+        :param kept_bytes: how much may be kept in memory, in addition to the last chunk.
         """
         self.start: Position | None = None
         self.end: Position | None = None
@@ -65,7 +64,7 @@ class Recording:
         self._kept_bytes += piece.length
         self._newlines += newlines
         self._last_byte = chunk.data[-1:]
-        # Lines + 1 newlines in the rest are enough, whether or not its last line is ended.
+        # With lines + 1 newlines the rest is enough, whether or not its last line is ended.
         while self._lines is not None and self._newlines - self._pieces[0].newlines > self._lines:
             first = self._pieces.popleft()
             self._newlines -= first.newlines
@@ -75,9 +74,9 @@ class Recording:
             self._forget()
 
     def content(self, read_again: ReadAgain) -> Iterator[bytes]:
-        """Yield what is wanted, once or more often; what was read again is not kept.
+        """Yield what is wanted. This may be called repeatedly; what is read again is not kept.
 
-        :param read_again: reads bytes from a position on, as many as it can of those asked for.
+        :param read_again: reads bytes from a position on, as many of those requested as it can.
         """
         if self._lines == 0:
             return
@@ -105,7 +104,7 @@ class Recording:
         while left:
             chunk = read_again(position, left)
             if chunk.gap or not chunk.data:
-                # Rotated away since: where the bytes that are there instead belong is not known.
+                # It was rotated away since, and where the bytes found instead belong is not known.
                 self.gap = True
                 return
             yield chunk.data
@@ -130,7 +129,7 @@ def is_utf8(content: Iterable[bytes]) -> bool:
 
 
 def utf8_pieces(content: Iterable[bytes]) -> Iterator[str]:
-    """Yield text in pieces; what is broken, if the bytes changed meanwhile, as U+FFFD."""
+    """Yield text in pieces, with U+FFFD for what is invalid, if the bytes have changed."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for data in content:
         yield decoder.decode(data)
@@ -138,7 +137,7 @@ def utf8_pieces(content: Iterable[bytes]) -> Iterator[str]:
 
 
 def base64_pieces(content: Iterable[bytes]) -> Iterator[str]:
-    """Yield bytes in base64, in pieces that make one text."""
+    """Yield bytes in base64, in pieces that join to one text."""
     rest = b""
     for data in content:
         whole = rest + data

@@ -1,4 +1,4 @@
-"""Becoming the command whose output goes into a log."""
+"""Become the command whose output goes to a log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from typing import NoReturn
 
-#: As shells have them.
+#: The statuses that shells use.
 NOT_FOUND_STATUS = 127
 NOT_EXECUTABLE_STATUS = 126
 
@@ -31,7 +31,7 @@ def find_command(command: str) -> str:
     """Find a command as a shell does.
 
     :returns: the path of its file.
-    :raises CannotRun: there is none, or none that may be run.
+    :raises CannotRun: it does not exist, or may not be run.
     """
     if found := shutil.which(command):
         return found
@@ -42,22 +42,22 @@ def find_command(command: str) -> str:
 
 
 def become(file: str, arguments: Sequence[str], write_end: int, append_stderr: bool) -> NoReturn:
-    """Replace this process by a command that writes into a pipe.
+    """Replace this process with a command that writes to a pipe.
 
-    So the command has this process's id, and its signals and its exit status need nobody to pass
-    them on; and no other write end is left, so the log ends with the command.
+    The command thus has this process's id, and nobody needs to pass on its signals and exit status.
+    No other write end is left, so the log is closed when the command ends.
 
-    :param arguments: the command's, its name first.
-    :param write_end: of the log's pipe, close-on-exec.
-    :raises CannotRun: the system refuses. Standard output and standard error are as they were.
+    :param arguments: those of the command, beginning with its name.
+    :param write_end: the write end of the log's pipe, close-on-exec.
+    :raises CannotRun: the system refuses; standard output and standard error are unchanged.
     """
     targets = [_STDOUT, _STDERR] if append_stderr else [_STDOUT]
-    # Whoever started this may have closed the standard ones, so this may be one of them.
+    # The parent process may have closed the standard descriptors, so this may be one of them.
     write_end = fcntl.fcntl(write_end, fcntl.F_DUPFD_CLOEXEC, _STDERR + 1)
     saved = {target: _copy_of(target) for target in targets}
     for target in targets:
         os.dup2(write_end, target)
-    # Python ignores these for itself; a command that inherits that runs on without a reader.
+    # Python ignores these signals; a command that inherits this would continue without a reader.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:

@@ -32,7 +32,7 @@ _NUMBERS = {"BYTES", "ROLLOVERS", "ID", "PID", "CLIENTS", "MAXIMUM"}
 
 
 def clients_table(servers: Sequence[ServerClients]) -> str:
-    """Draw who is connected, one a line below a line of headings."""
+    """Format the connected clients, one per line below the headings."""
     rows = [("SERVER", "ID", "PID", "USER", "GROUP", "CONNECTED")]
     for server in servers:
         rows += [
@@ -50,14 +50,14 @@ def clients_table(servers: Sequence[ServerClients]) -> str:
 
 
 def limits_table(limits: Sequence[ServerLimits]) -> str:
-    """Draw how many clients servers have and may have, one a line below a line of headings."""
+    """Format how many clients servers have and may have, one per line below the headings."""
     rows = [("SERVER", "CLIENTS", "MAXIMUM")]
     rows += [(visible(one.server), str(one.clients), str(one.max_clients)) for one in limits]
     return _drawn(rows)
 
 
 def logging_table(logging: OwnLogging) -> str:
-    """Draw what the daemon logs of itself, one name and value a line."""
+    """Format what the daemon logs about itself, one name and value per line."""
     rows = {
         "level": logging.level,
         "filters": " ".join(logging.filters) or "-",
@@ -67,29 +67,29 @@ def logging_table(logging: OwnLogging) -> str:
 
 
 def position_text(position: Position) -> str:
-    """Return a position as ``read --from`` takes it."""
+    """Return a position in the form that ``read --from`` takes."""
     text = f"{position.inode}:{position.offset}"
     return visible(f"{text}:{position.birth}") if position.birth else text
 
 
 def closed_text(path: str, closed: Closed) -> str:
-    """Return how a log was closed by force."""
-    end = position_text(closed.position) if closed.position else "an end that cannot be told"
+    """Return what to say about a log that was closed by force."""
+    end = position_text(closed.position) if closed.position else "an unknown position"
     lost = "byte" if closed.dropped == 1 else "bytes"
     return f"{visible(path)} is closed at {end}; {closed.dropped} {lost} could not be written"
 
 
 def holders_text(holders: Sequence[Holder] | None) -> str:
-    """Return who holds a pipe, in words; ``?`` where that cannot be seen."""
+    """Return who holds a pipe, in words; ``?`` if that cannot be seen."""
     if holders is None:
         return "?"
     return ", ".join(f"{one.pid} ({visible(one.command)})" for one in holders) or "-"
 
 
 def logs_table(logs: Sequence[LogInfo], holders: Holders) -> str:
-    """Draw the open logs, one a line below a line of headings; a failing one tells why below it.
+    """Format the open logs, one per line below the headings, with the reason below a failing one.
 
-    :param holders: of their pipes.
+    :param holders: those of their pipes.
     """
     rows = [(*_log_row(log), holders_text(holders.of(log.pipe))) for log in logs]
     lines = _drawn([_HEADINGS, *rows]).split("\n")
@@ -100,9 +100,9 @@ def logs_table(logs: Sequence[LogInfo], holders: Holders) -> str:
 
 
 def info_table(info: DaemonInfo, socket: str) -> str:
-    """Draw what the daemon tells of itself, one name and value a line.
+    """Format what the daemon says about itself, one name and value per line.
 
-    :param socket: where it was asked.
+    :param socket: the socket at which it was asked.
     """
     rows = {
         "socket": socket,
@@ -132,7 +132,7 @@ def _log_row(log: LogInfo) -> tuple[str, ...]:
 
 
 def _drawn(rows: Sequence[Sequence[str]]) -> str:
-    """Align rows below the first one, the headings; one line each."""
+    """Align rows, of which the first has the headings; one line each."""
     headings = rows[0]
     widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     return "\n".join(_align(row, widths, headings) for row in rows)
