@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import daemon
 from bench.rpc import CallFailed, Client
+from harness import daemon
 
 #: The configuration of both. Rotation is virtlogd's default; clients are no limit.
 SETTINGS = ("max_size = 2097152", "max_backups = 3", "max_clients = 1024")

@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.daemon import CHECKOUT
 from bench.fault_rounds import Outcome
 from bench.ledger import Ledger, Mistake
-from bench.service_manager import ServiceManager
+from harness.daemon import CHECKOUT
+from harness.service_manager import ServiceManager
 from twisted_virtlog.client import BlockingClient, ClientError, RemoteError
 
 _LOGS = 3

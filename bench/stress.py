@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.daemon import NO_DRAIN, running
+from harness.daemon import NO_DRAIN, running
 from twisted_virtlog.client import MAX_READ_BYTES, BlockingClient, Position
 
 _MAX_SIZE = 512 * 1024

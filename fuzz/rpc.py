@@ -12,27 +12,34 @@ or if the answers depend on the split.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import atheris
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
 
 with atheris.instrument_imports(include=["twisted_virtlog"]):
-    from tests.administration_fakes import FakeDaemon
-    from tests.libvirt.fakes import AdminClient, AnyClient, Client
-    from tests.libvirt.strict_xdr import decode, decode_leniently, encode
+    from harness.strict_xdr import decode, decode_leniently, encode
+    from twisted_virtlog.administration import Administration
+    from twisted_virtlog.config.settings import Settings
     from twisted_virtlog.errors import LogBusy, NoSuchLog
+    from twisted_virtlog.interfaces import IConnection, IConversation, ILogHandler
     from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
     from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
     from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
     from twisted_virtlog.libvirt.messages import ERROR_BODY, decode_header, encode_frame
+    from twisted_virtlog.libvirt.program import Served, serving
+    from twisted_virtlog.libvirt.protocol import LibvirtConversation
     from twisted_virtlog.libvirt.xdr import XDRError, XDRType
-    from twisted_virtlog.values import Excerpt, Position
+    from twisted_virtlog.sockets.connection import Connection
+    from twisted_virtlog.sockets.peer_credentials import PeerCredentials
+    from twisted_virtlog.sockets.server import Client, Server
+    from twisted_virtlog.values import Counts, Excerpt, LogStatus, Position, Start
 
 _HERE = Position(7, 3)
-_BUSY = LogBusy("/p", "qemu", None, datetime(2024, 2, 29, tzinfo=timezone.utc), 7)
-_EXCERPT = Excerpt(b"data", _HERE, _HERE, gap=False, final=False)
 
 _TYPES: list[XDRType[Any]] = [ERROR_BODY]
 for _procedure in (*LOG_PROGRAM.procedures.values(), *ADMIN_PROGRAM.procedures.values()):
@@ -67,27 +74,116 @@ def try_type(kind: XDRType[Any], frame: bytes) -> None:
     assert encode(kind, value) == frame[HEADER_BYTES:]
 
 
-def log_client() -> AnyClient:
-    """Become a client of the log program."""
-    return Client(open=_BUSY, position=_HERE, read=_EXCERPT, append=NoSuchLog("none"))
+@implementer(IConnection)
+class Output:
+    """Keeps what a conversation sends.
+
+    :ivar closed: it is to be closed.
+    """
+
+    congested = False
+
+    def __init__(self) -> None:
+        self.output = b""
+        self.closed = False
+
+    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        assert not descriptors
+        self.output += data
+
+    def close_when_sent(self) -> None:
+        self.closed = True
+
+    abort = close_when_sent
+
+    def gather(self) -> None:
+        """There is nobody to send it to."""
+
+    flush = pause_reading = resume_reading = gather
 
 
-def admin_client() -> AnyClient:
-    """Become a client of the admin program of a daemon without a log, which could open files."""
-    daemon = FakeDaemon(has_own_log=False)
-    daemon.connect(1, 2)
-    return AdminClient(daemon)
+@implementer(ILogHandler)
+class Logs:
+    """Answers without a file or a pipe."""
+
+    def open(self, *_: object, truncate: bool) -> NoReturn:
+        raise LogBusy("/p", "qemu", None, datetime(2024, 2, 29, tzinfo=timezone.utc), 7)
+
+    def append(self, *_: object) -> NoReturn:
+        raise NoSuchLog("none")
+
+    def position(self, path: str) -> Position:
+        return _HERE
+
+    def read(self, path: str, position: Position | None, max_bytes: int) -> Excerpt:
+        return Excerpt(b"data", _HERE, _HERE, gap=False, final=False)
+
+    def close_log(self, path: str) -> NoReturn:
+        raise NoSuchLog("none")
+
+    def logs(self) -> Sequence[LogStatus]:
+        return []
+
+    def is_known(self, path: str) -> bool:
+        return True
+
+    def counts(self) -> Counts:
+        return Counts(0, 0, 0, 0, 0, 0, 0)
 
 
-def converse(client: AnyClient, data: bytes, size: int) -> bytes:
+class Cut:
+    """In the place of a connection that an administrator may close."""
+
+    def __init__(self, server: Server, number: int) -> None:
+        self._server = server
+        self._number = number
+
+    def abort(self) -> None:
+        del self._server.clients[self._number]
+
+
+def no_conversation() -> IConversation:
+    """Take the place of what makes a conversation, where nobody connects."""
+    raise NotImplementedError
+
+
+def administration() -> Administration:
+    """Administer two servers, of which one has clients, and no log, which could open files."""
+    servers = [Server(name, {0}, 1024, no_conversation) for name in ("virtlogd", "admin")]
+    for number in (1, 2):
+        connection = cast(Connection, Cut(servers[0], number))
+        peer = PeerCredentials(2168, 0, 0)
+        servers[0].clients[number] = Client(number, 1_700_000_000, peer, connection)
+    return Administration(
+        Start(datetime(2024, 2, 29, tzinfo=timezone.utc), 0.0),
+        Settings,
+        cast(Any, Logs()),
+        servers,
+        lambda: ThreadPool(0, 10),
+        lambda _: None,
+        None,
+        lambda: None,
+    )
+
+
+def converse(served: Served[Any], data: bytes, size: int) -> bytes:
     """Send bytes in pieces of a size; return the answers."""
+    conversation = LibvirtConversation(serving(served))
+    connection = Output()
+    conversation.connection_made(connection)
     for start in range(0, len(data), size):
-        client.send(data[start : start + size])
-        if client.connection.closed:
+        conversation.data_received(data[start : start + size])
+        if connection.closed:
             break
-    assert all(descriptors == () for _, descriptors in client.connection.sent)
-    assert b"the daemon's log says more" not in client.connection.output
-    return client.connection.output
+    assert b"the daemon's log says more" not in connection.output
+    return connection.output
+
+
+#: What clients of each program ask, made again for each of them.
+SERVED: list[Callable[[], Served[Any]]] = [
+    lambda: Served(LOG_PROGRAM, Logs()),
+    lambda: Served(ADMIN_PROGRAM, administration()),
+]
 
 
 def try_input(data: bytes) -> None:
@@ -96,8 +192,8 @@ def try_input(data: bytes) -> None:
         return
     size, data = data[0] + 1, data[1:]
     try_codec(data)
-    for client in (log_client, admin_client):
-        assert converse(client(), data, size) == converse(client(), data, max(len(data), 1))
+    for served in SERVED:
+        assert converse(served(), data, size) == converse(served(), data, max(len(data), 1))
 
 
 if __name__ == "__main__":

@@ -244,6 +244,31 @@ def test_rooms_import_no_private_names_of_others() -> None:
     assert private == []
 
 
+#: Directories beside the package, and which of one another they may import. What tests and
+#: benchmarks both need is in harness.
+BESIDE: dict[str, tuple[str, ...]] = {
+    "tests": ("harness", "tests"),
+    "tests/bench": ("bench", "harness", "tests"),
+    "bench": ("bench", "harness"),
+    "fuzz": ("fuzz", "harness"),
+    "harness": ("harness",),
+}
+
+
+@pytest.mark.parametrize("directory", BESIDE)
+def test_tests_and_benchmarks_stand_apart(directory: str) -> None:
+    """Each can be changed without a look at the other."""
+    others = {name.partition("/")[0] for name in BESIDE} - set(BESIDE[directory])
+    paths = [
+        path
+        for path in (PACKAGE.parent / directory).rglob("*.py")
+        if directory == "tests/bench" or "tests/bench" not in str(path)
+    ]
+    assert paths
+    for path in paths:
+        assert [name for name in _imports(path) if _lies_in(name, others)] == [], path
+
+
 @pytest.mark.parametrize("module", PURE)
 def test_pure_modules_import_only_what_is_pure(module: str) -> None:
     """Neither a reactor nor a file is needed to test them."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import running
+from harness.daemon import running
 from tests import documented
 from tests.documents import (
     BIRTH,

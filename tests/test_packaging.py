@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import pytest
 
-from bench.daemon import wait_until_it_answers
+from harness.daemon import wait_until_it_answers
 from tests import documented
 from tests.daemon.command.command import AS_NOBODY
 from tests.documents import CHECKOUT, DOCUMENTS, commands
@@ -77,7 +77,7 @@ def test_the_wheel_holds_the_package_and_one_plugin(wheel: Path) -> None:
     modules = {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("twisted_virtlog/**/*.py")}
     assert modules <= names
     assert {"twisted_virtlog/py.typed", "twisted_virtlog/config/virtlogd.conf"} <= names
-    assert not {name for name in names if name.startswith(("tests/", "bench/", "doc/"))}
+    assert not {name for name in names if name.startswith(("tests/", "bench/", "harness/", "doc/"))}
 
 
 def test_the_wheel_holds_man_pages_and_completion(wheel: Path) -> None:

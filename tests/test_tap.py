@@ -18,7 +18,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.error import ReactorNotRunning
 from twisted.scripts._twistd_unix import ServerOptions
 
-from bench.daemon import CHECKOUT, wait_until_it_answers
+from harness.daemon import CHECKOUT, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.daemon.configuration import Configuration, Source

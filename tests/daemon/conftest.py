@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import Daemon, running
+from harness.daemon import Daemon, running
 
 StartDaemon = Callable[..., Daemon]
 

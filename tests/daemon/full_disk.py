@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import running
+from harness.daemon import running
 from twisted_virtlog.client import BlockingClient, RemoteError
 from twisted_virtlog.syscalls import set_pipe_capacity
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT, Daemon, wait_until_it_answers
+from harness.daemon import CHECKOUT, Daemon, wait_until_it_answers
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient, Disconnected, OwnLogging, RemoteError
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT, NO_DRAIN, Daemon, running
-from bench.stress import main as stress
+from harness.daemon import CHECKOUT, Daemon, running
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import MAX_READ_BYTES, RemoteError
 
@@ -196,17 +195,6 @@ def test_a_reader_across_rotations_misses_nothing(daemon: Daemon, tmp_path: Path
             position = chunk.end
         os.close(opened.write_end)
     assert got == written
-
-
-def test_the_promise_holds_under_stress(tmp_path: Path) -> None:
-    """Random bursts, a position right after each: no stale answer, no differing byte."""
-    assert stress(["--rounds", "2000", "--directory", str(tmp_path)]) == 0
-
-
-def test_the_stress_test_notices_a_missing_drain(tmp_path: Path) -> None:
-    """With the drain taken away the same test fails, so it can."""
-    assert NO_DRAIN
-    assert stress(["--rounds", "2000", "--no-drain", "--directory", str(tmp_path)]) == 1
 
 
 def test_the_embedding_example_runs(tmp_path: Path) -> None:

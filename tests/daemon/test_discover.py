@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote
 
-from bench.daemon import Daemon
+from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT, Daemon, running, wait_until_it_answers
+from harness.daemon import CHECKOUT, Daemon, running, wait_until_it_answers
 from tests.daemon.conftest import StartDaemon
 from tests.stack.numbered_lines import NumberedLines, missing
 from tests.stack.rpc_client import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT, Daemon
+from harness.daemon import CHECKOUT, Daemon
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient, RemoteError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import execute
 
-from bench.daemon import Daemon
+from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
 from tests.logs.fakes import TurnedReactor
 from twisted_virtlog.client import BlockingClient

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import Daemon
+from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient, RemoteError
 

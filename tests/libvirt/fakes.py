@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from harness.strict_xdr import decode, decode_known_header
 from tests.administration_fakes import FakeDaemon
 from tests.jsonrpc.fakes import FakeConnection, FakeHandler
-from tests.libvirt.strict_xdr import decode, decode_known_header
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.strict_xdr import decode
 from tests.administration_fakes import FakeDaemon
 from tests.effort import examples
 from tests.libvirt.fakes import AdminClient, frame, string
-from tests.libvirt.strict_xdr import decode
 from twisted_virtlog.config.logging import parse_filters
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.messages import Status

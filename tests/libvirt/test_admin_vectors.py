@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent
 
+from harness.strict_xdr import decode, decode_known_header, encode
 from tests.administration_fakes import FakeDaemon
 from tests.libvirt.fakes import AdminClient
-from tests.libvirt.strict_xdr import decode, decode_known_header, encode
 from twisted_virtlog.config.logging import parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.outputs import Sink
 from twisted_virtlog.errors import OutputError

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from tests.libvirt.strict_xdr import encode
+from harness.strict_xdr import encode
 from twisted_virtlog import errors
 from twisted_virtlog.libvirt.errors import (
     ErrorCode,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.strict_xdr import UnknownStatus, UnknownType, decode, decode_known_header, encode
 from tests.libvirt.fakes import frame
-from tests.libvirt.strict_xdr import UnknownStatus, UnknownType, decode, decode_known_header, encode
 from twisted_virtlog.libvirt.messages import (
     ERROR_BODY,
     ErrorBody,

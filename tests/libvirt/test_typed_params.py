@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.libvirt.strict_xdr import decode, encode
+from harness.strict_xdr import decode, encode
 from twisted_virtlog.libvirt.compound import Arm, Array
 from twisted_virtlog.libvirt.errors import Refused
 from twisted_virtlog.libvirt.typed_params import (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.strict_xdr import SurplusBytes, decode, decode_known_header, encode
 from tests.libvirt.fakes import Client
 from tests.libvirt.recorded import TRANSCRIPTS, VECTORS, handler_answer, leaves
-from tests.libvirt.strict_xdr import SurplusBytes, decode, decode_known_header, encode
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
 from twisted_virtlog.libvirt.messages import (

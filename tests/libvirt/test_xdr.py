@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.libvirt.strict_xdr import (
+from harness.strict_xdr import (
     BadFlag,
     BadPadding,
     SurplusBytes,

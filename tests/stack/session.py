@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from tests import documented
 from tests.daemon.command.command import AS_NOBODY, install
 from tests.documents import commands

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, final
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from tests.stack.rpc_client import (
     APPEND,
     OPEN,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0

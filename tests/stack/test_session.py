@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from tests.stack import guest
 
 pytestmark = pytest.mark.libvirt

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.daemon import NO_DRAIN
+from harness.daemon import NO_DRAIN
 from tests.stack import guest
 from tests.stack.stack import VIRTLOGD, Stack, running, twisted_virtlog
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from tests.stack.stack import running
 
 pytestmark = pytest.mark.libvirt

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT
-from bench.service_manager import ServiceManager
+from harness.daemon import CHECKOUT
+from harness.service_manager import ServiceManager
 
 StartManager = Callable[..., ServiceManager]
 

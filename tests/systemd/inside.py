@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from tests import documented
 from tests.daemon.command.command import AS_NOBODY, install
 from tests.documented import Row, row

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.service_manager import ServiceManager
+from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
 from tests.systemd.test_crash import MAX_BACKUPS, client, closed, guest, listening
 from twisted_virtlog.client import BlockingClient

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.service_manager import ServiceManager
+from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
 from tests.systemd.writers import Guest
 from twisted_virtlog.client import BlockingClient, RemoteError

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT
-from bench.service_manager import ServiceManager
+from harness.daemon import CHECKOUT
+from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
 from tests.systemd.writers import Guest
 from twisted_virtlog.client import BlockingClient, Domain, RemoteError

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from bench.service_manager import ServiceManager
+from harness.service_manager import ServiceManager
 from tests.systemd.fakes import WritersOnly
 from tests.systemd.values import log
 from twisted_virtlog.errors import ListenError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from tests.systemd import boot, inside
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]

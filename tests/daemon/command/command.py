@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.daemon import CHECKOUT
+from harness.daemon import CHECKOUT
 from twisted_virtlog.client import BlockingClient
 
 PATIENCE = 30.0
