@@ -117,7 +117,7 @@ def _gone(scene: Scene) -> _Outcomes:
 
 
 @_listed(
-    "A position behind the end of its file",
+    "A position beyond the end of its file",
     [b"new", b""],
     [b"0123456789new", b"new"],
 )
@@ -366,7 +366,7 @@ def _sent_back(scene: Scene) -> _Outcomes:
     return [answers[0][2]]
 
 
-@_listed("An error follows no descriptors", [2, 2, 2, 2], [0, 0, 0, 0])
+@_listed("No descriptors follow an error", [2, 2, 2, 2], [0, 0, 0, 0])
 def _stray(scene: Scene) -> _Outcomes:
     stray = []
     for call in (
