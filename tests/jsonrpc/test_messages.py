@@ -133,7 +133,7 @@ def test_utf8_is_checked_piece_by_piece(padding: int) -> None:
     before = b'{"jsonrpc":"2.0","method":"m","x":"'
     filled = before + b"x" * (65536 - len(before) + padding)
     assert isinstance(parse(filled + '€😀"}'.encode()), Request)
-    with pytest.raises(NotJSON, match=f"byte {len(filled) + 3} is no UTF-8"):
+    with pytest.raises(NotJSON, match=f"byte {len(filled) + 3} is not UTF-8"):
         parse(filled + "€".encode() + b'\xff"}')
 
 

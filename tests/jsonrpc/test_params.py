@@ -64,7 +64,7 @@ FAULTS: dict[str, tuple[ParamsDecoder[Any], Any, list[str]]] = {
     "too large": (READ, {"path": "/a", "max_bytes": 4194305}, ["4194305", "<= 4194304"]),
     "fraction": (READ, {"path": "/a", "max_bytes": 1.5}, ["max_bytes is 1.5", "`int`"]),
     "choice": (READ, {"path": "/a", "encoding": "utf8"}, ['encoding is "utf8"', '"utf-8"']),
-    "position": (READ, ["/a", 5], ["position is 5", "as a result had it"]),
+    "position": (READ, ["/a", 5], ["position is 5", "from an earlier result"]),
     "half a position": (READ, ["/a", {"inode": 1}], ["position is", "missing `offset`"]),
     "more than a position": (
         READ,

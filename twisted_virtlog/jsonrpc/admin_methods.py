@@ -41,7 +41,7 @@ _UINT32 = 2**32 - 1
 
 
 class ClientsParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Whose clients."""
+    """The server whose clients are wanted."""
 
     server: Annotated[
         ServerName | None, Meta(description="only this server; null: all of them")
@@ -49,50 +49,52 @@ class ClientsParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class DisconnectParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Somebody who is connected."""
+    """A connected client."""
 
     server: ServerName
     id: ClientNumber
 
 
 class LimitsParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A server, and what may be changed of it."""
+    """A server, and its new limit."""
 
     server: ServerName
     max_clients: Annotated[
-        int, Meta(ge=0, le=_UINT32, description="clients served at once; 0 lets nobody in")
+        int, Meta(ge=0, le=_UINT32, description="clients served at once; 0 admits nobody")
     ]
 
 
 class LoggingParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """What is to be changed of the daemon's own log."""
+    """What to change about the daemon's own log."""
 
     level: Annotated[
-        Level | None, Meta(description="least level of what no filter speaks of; null: as it is")
+        Level | None, Meta(description="level of messages that no filter matches; null: unchanged")
     ] = None
     filters: Annotated[
         list[str] | None,
         Meta(
-            description="other levels for parts of the daemon, as libvirt's log_filters, one each;"
-            " null: as they are",
+            description="other levels for parts of the daemon, one filter of libvirt's log_filters"
+            " each; null: unchanged",
             examples=[["1:logs", "3:jsonrpc"]],
         ),
     ] = None
     outputs: Annotated[
         list[str] | None,
         Meta(
-            description="where to log to, as libvirt's log_outputs, one each; empty: the default;"
-            " null: as they are",
+            description="where to log, one output of libvirt's log_outputs each; empty: the"
+            " default; null: unchanged",
             examples=[["3:stderr", "1:file:/var/log/libvirt/virtlogd.log"]],
         ),
     ] = None
 
 
 class ClientEntry(Struct, frozen=True):
-    """Somebody who is connected, as the kernel told it when it connected."""
+    """A connected client, with what the kernel reported when it connected."""
 
     id: ClientNumber
-    connected_at: Annotated[datetime, Meta(tz=True, description="since when, in full seconds")]
+    connected_at: Annotated[
+        datetime, Meta(tz=True, description="when it connected, in full seconds")
+    ]
     pid: Annotated[int, Meta(description="process id")]
     uid: Annotated[int, Meta(ge=0, description="user id")]
     user: Annotated[str | None, Meta(description="the user's name, null if it has none")]
@@ -101,7 +103,7 @@ class ClientEntry(Struct, frozen=True):
 
     @classmethod
     def of(cls, client: values.ClientStatus) -> ClientEntry:
-        """Make the same of what the administration tells."""
+        """Return the form for JSON."""
         return cls(
             id=client.id,
             connected_at=client.connected_at,
@@ -118,31 +120,31 @@ class ServerEntry(Struct, frozen=True):
 
     server: ServerName
     max_clients: Annotated[
-        int, Meta(ge=0, description="at so many no more are accepted until one leaves")
+        int, Meta(ge=0, description="with this many connected, others wait until one leaves")
     ]
     clients: Annotated[list[ClientEntry], Meta(description="in order of arrival")]
 
 
 class LimitsResult(Struct, frozen=True):
-    """What holds of a server's clients now."""
+    """The limit of a server's clients, and how many it has."""
 
     server: ServerName
     max_clients: Annotated[
-        int, Meta(ge=0, description="at so many no more are accepted until one leaves")
+        int, Meta(ge=0, description="with this many connected, others wait until one leaves")
     ]
     clients: Annotated[int, Meta(ge=0, description="clients connected now")]
 
 
 class LoggingResult(Struct, frozen=True):
-    """What the daemon logs of itself, and where, in the form of the parameters."""
+    """What the daemon logs about itself, and where, in the form of the parameters."""
 
-    level: Annotated[Level, Meta(description="least level of what no filter speaks of")]
+    level: Annotated[Level, Meta(description="level of messages that no filter matches")]
     filters: Annotated[list[str], Meta(description="other levels for parts of the daemon")]
     outputs: Annotated[list[str], Meta(description="where it logs to")]
 
     @classmethod
     def of(cls, logging: Logging) -> LoggingResult:
-        """Make the same of what the administration tells."""
+        """Return the form for JSON."""
         return cls(
             level=_NAMES[logging.level],
             filters=[
@@ -163,7 +165,7 @@ _NAMES: dict[Priority, Level] = {
 PRIORITIES = {name: priority for priority, name in _NAMES.items()}
 
 
-#: The servers over which a limit can be set.
+#: The servers through which a limit can be set.
 _DOORS_OF_LIMITS = frozenset({"admin", "jsonrpc"})
 
 
@@ -191,7 +193,7 @@ def _set_limits(services: Services, params: LimitsParams) -> values.ClientLimits
             f"max_clients is 0: nobody could connect to {params.server} any more to set another"
             " limit; give at least 1"
         )
-    # Nobody is ever anonymous, so that a limit for those is only in the way.
+    # Nobody is ever anonymous, and a lower limit for those would only be in the way.
     administration.set_limits(params.server, params.max_clients, params.max_clients)
     found: values.ClientLimits = administration.limits(params.server)
     return found
@@ -223,13 +225,13 @@ def _logging_result(logging: Logging, _params: object) -> LoggingResult:
 ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="daemon.clients",
-        summary="Tell who is connected, by server, and how many may be.",
+        summary="Return who is connected, by server, and how many may be.",
         params=ParamsDecoder(ClientsParams),
         result=list[ServerEntry],
         ask=_clients,
         present=as_it_is,
         example=Example(
-            "who reads logs",
+            "who is connected to JSON-RPC",
             ClientsParams("jsonrpc"),
             [
                 ServerEntry(
@@ -254,7 +256,7 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="daemon.disconnect",
         summary=(
-            "Close a client's connection at once; the logs that it opened stay open. Who"
+            "Close a client's connection at once; the logs that it opened stay open. A client that"
             " disconnects itself gets no answer."
         ),
         params=ParamsDecoder(DisconnectParams),
@@ -268,7 +270,7 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         name="daemon.set_limits",
         summary=(
             "Set how many clients of a server are served at once, until the configuration is read"
-            " again. Nobody is disconnected; who waits is served when there is room."
+            " again. Nobody is disconnected; clients that wait are served when there is room."
         ),
         params=ParamsDecoder(LimitsParams),
         result=LimitsResult,
@@ -283,7 +285,7 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
     ),
     Method(
         name="daemon.get_logging",
-        summary="Tell what the daemon logs of itself, and where.",
+        summary="Return what the daemon logs about itself, and where.",
         params=ParamsDecoder(NoParams),
         result=LoggingResult,
         ask=_get_logging,
@@ -298,16 +300,15 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="daemon.set_logging",
         summary=(
-            "Change what the daemon logs of itself, and where, until the configuration is read"
-            " again; all that is asked for, or, if one part is refused, nothing. The result is"
-            " what then holds."
+            "Change what the daemon logs about itself, and where, until the configuration is read"
+            " again. If one part is refused, nothing changes. The result is the new state."
         ),
         params=ParamsDecoder(LoggingParams),
         result=LoggingResult,
         ask=_set_logging,
         present=_logging_result,
         example=Example(
-            "more of what is done with logs",
+            "more about logs",
             LoggingParams(filters=["1:logs"]),
             LoggingResult("warning", ["1:logs"], ["3:stderr"]),
         ),

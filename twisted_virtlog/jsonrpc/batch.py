@@ -1,4 +1,4 @@
-"""Replies to requests, and how those of a batch become one array, sent in pieces."""
+"""Replies to requests, and how those to a batch become one array that is sent in pieces."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import NamedTuple
 
 from twisted_virtlog.jsonrpc.messages import Batch
 
-# A batch's array is not gathered whole: its answers may be many times larger than its requests.
-# A short one still leaves as one segment. (The kernel takes 253 descriptors with one.)
+# The array for a batch is not gathered as a whole: answers may be much larger than requests. A
+# short one is still sent as one segment. (The kernel takes 253 descriptors with a segment.)
 _PIECE_BYTES = 65536
 _PIECE_DESCRIPTORS = 64
 
-#: Where an array must be sent whole, an entry is refused when its answers have this many bytes.
+#: If an array must be sent as a whole, entries are refused once the answers have this many bytes.
 MAX_GATHERED_BYTES = 16 * 1024 * 1024
 
 
 class Reply(NamedTuple):
-    """Bytes to send and the descriptors to send with them, which whoever holds it owns.
+    """Bytes to send and the descriptors to send with them, which belong to the holder.
 
-    :ivar rest: makes the pieces that follow; only a reply without descriptors has such.
-    :ivar size: bytes of ``text`` and all pieces, if there is a ``rest``.
+    :ivar rest: yields the pieces that follow; only a reply without descriptors has any.
+    :ivar size: the bytes in ``text`` and all pieces, if there is a ``rest``.
     """
 
     text: bytes
@@ -29,16 +29,16 @@ class Reply(NamedTuple):
     size: int = 0
 
 
-#: What becomes of a notification.
+#: The reply to a notification.
 NO_REPLY = Reply(b"")
 
 
 class BatchReply:
-    """Gathers the replies to a batch's entries and gives them back as pieces of one array.
+    """Gathers the replies to the entries of a batch, and returns them as pieces of one array.
 
-    :ivar entries: the batch; whoever carries it out takes its entries from here.
-    :ivar begun: the array has an entry.
-    :ivar sent: a piece of the array was sent; whoever does so sets it.
+    :ivar entries: the batch, from which its entries are taken.
+    :ivar begun: whether the array has an entry.
+    :ivar sent: whether a piece of the array was sent; set by the sender.
     """
 
     def __init__(self, entries: Batch, begun: bool = False) -> None:
@@ -49,7 +49,7 @@ class BatchReply:
         self._descriptors: list[int] = []
 
     def add(self, reply: Reply) -> None:
-        """Gather the reply to an entry; NO_REPLY leaves no trace."""
+        """Gather the reply to an entry; NO_REPLY adds nothing."""
         if reply is NO_REPLY:
             return
         pieces = (reply.text, *(reply.rest or ()))
@@ -60,32 +60,32 @@ class BatchReply:
 
     @property
     def held_bytes(self) -> int:
-        """Memory that the requests and the gathered replies take."""
+        """The memory that the requests and the gathered replies take, in bytes."""
         return self.entries.held_bytes + self._gathered_bytes
 
     @property
     def is_piece_full(self) -> bool:
-        """Whether enough was gathered to send it."""
+        """Whether enough was gathered for a piece."""
         return self._gathered_bytes >= _PIECE_BYTES or len(self._descriptors) >= _PIECE_DESCRIPTORS
 
     @property
     def is_full(self) -> bool:
-        """Whether no more can be gathered where the array must be sent whole."""
+        """Whether no more may be gathered if the array must be sent as a whole."""
         return self._gathered_bytes >= MAX_GATHERED_BYTES
 
     def gathered(self) -> Reply:
-        """Return what was gathered and leave it here, too."""
+        """Return what was gathered, and keep it."""
         return Reply(b"".join(self._gathered), tuple(self._descriptors))
 
     def put_back(self, piece: Reply) -> None:
-        """Gather again what another one had gathered; nothing was sent, then."""
+        """Take over what another instance had gathered; nothing of it was sent."""
         self.sent = False
         self._gathered.append(piece.text)
         self._gathered_bytes += len(piece.text)
         self._descriptors += piece.descriptors
 
     def take(self) -> Reply:
-        """Take out what was gathered, NO_REPLY if that is nothing."""
+        """Take out what was gathered, or NO_REPLY if that is nothing."""
         if not self._gathered:
             return NO_REPLY
         piece = Reply(b"".join(self._gathered), self._descriptors)
@@ -93,7 +93,7 @@ class BatchReply:
         return piece
 
     def take_last(self) -> Reply:
-        """Take out what was gathered, with the array's end, NO_REPLY if there is no array."""
+        """Take out what was gathered and the end of the array, or NO_REPLY if there is no array."""
         if self.begun:
             self._gathered.append(b"]")
         return self.take()

@@ -1,4 +1,4 @@
-"""Errors to codes, in one place: what each failure is called on the wire, and its data."""
+"""The code and data by which each error is reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted_virtlog.jsonrpc.text import printable
 
 
 class Code(enum.IntEnum):
-    """Error codes. JSON-RPC 2.0 keeps -32768 to -32000 for itself, so ours lie outside."""
+    """Error codes. JSON-RPC 2.0 reserves -32768 to -32000, so the daemon's own lie outside."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -38,16 +38,16 @@ class Code(enum.IntEnum):
 
     @property
     def meaning(self) -> str:
-        """When the code is answered, for documentation."""
+        """When the code is used, for documentation."""
         return _MEANINGS[self]
 
 
 _MEANINGS = {
-    Code.PARSE_ERROR: "a text is no JSON, no UTF-8, or longer than 16 MiB",
-    Code.INVALID_REQUEST: "a text is JSON, but no request",
+    Code.PARSE_ERROR: "a text is not JSON, not UTF-8, or longer than 16 MiB",
+    Code.INVALID_REQUEST: "a text is JSON, but not a request",
     Code.METHOD_NOT_FOUND: "there is no such method",
     Code.INVALID_PARAMS: "a parameter is missing, unknown, or of a wrong type or value",
-    Code.INTERNAL_ERROR: "the daemon met what nobody foresaw; its own log has the particulars",
+    Code.INTERNAL_ERROR: "an unexpected failure; the daemon's own log has the details",
     Code.LOG_BUSY: "the log is open; data has driver, domain, opened_at and pipe of the holder",
     Code.NO_SUCH_LOG: (
         "the log is not open (log.position, log.close), or no file of it exists (log.read)"
@@ -56,14 +56,14 @@ _MEANINGS = {
     Code.LIMIT: "a limit of the daemon was reached; data.limit names it",
     Code.SHUTTING_DOWN: "the daemon is stopping",
     Code.NOT_WRITTEN: (
-        "the log's file cannot be written now, so there is no true position;"
+        "the log's file cannot be written now, so its end is not known;"
         " data has errno, strerror and pending_bytes"
     ),
-    Code.HAND_OVER_FAILED: "the daemon could not hand over to its next image, and goes on",
+    Code.HAND_OVER_FAILED: "the daemon could not hand over to its next image, and continues",
     Code.NO_SUCH_SERVER: "the daemon has no such server; data.server names it",
-    Code.NO_SUCH_CLIENT: "the server has no such client, or no longer; data has server and id",
+    Code.NO_SUCH_CLIENT: "the server has no such client (any more); data has server and id",
     Code.NO_OWN_LOG: "the daemon runs inside another application, which does the logging",
-    Code.NOT_ALLOWED: "on the read-only socket: the path is no log that the daemon knows",
+    Code.NOT_ALLOWED: "on the read-only socket: the path is not a log that the daemon knows",
     Code.NOT_ON_THIS_CONNECTION: (
         "the method is not served on the read-only socket, or needs the stream and came over HTTP"
     ),
@@ -71,7 +71,7 @@ _MEANINGS = {
 
 
 def error_object(error: errors.DaemonError) -> ErrorObject:
-    """Tell a failure to a client."""
+    """Return how an error is reported to a client."""
     code, data = _code_and_data(error)
     if error.path is not None:
         data["path"] = printable(error.path)

@@ -27,45 +27,45 @@ class ReexecParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         Annotated[int, Meta(ge=1, le=STATE_VERSION)] | None,
         Meta(
             description=(
-                "version of the state that the next image is to read, for an older release; null:"
-                " the lowest that says all"
+                "version of the state to write, for a next image that is an older release; null:"
+                " the lowest that can express everything"
             )
         ),
     ] = None
 
     def __post_init__(self) -> None:
-        """Refuse what names no program in one way; the message says why."""
+        """Refuse a path that is not normal, and a combination that makes no sense."""
         if self.to_virtlogd is None:
             return
         check_path(self.to_virtlogd)
         if self.state_version is not None:
-            raise ValueError("state_version is of our own next image, not of virtlogd")
+            raise ValueError("state_version applies to our own next image, not to virtlogd")
 
 
 class DaemonCounts(Struct, frozen=True):
     """Totals since the daemon started; open_logs, failing_logs, clients, known_logs: now."""
 
     open_logs: Annotated[int, Meta(ge=0, description="logs open now")]
-    failing_logs: Annotated[int, Meta(ge=0, description="of these, whose file takes no data now")]
+    failing_logs: Annotated[int, Meta(ge=0, description="those whose file cannot be written now")]
     opened_logs: Annotated[int, Meta(ge=0, description="logs ever opened")]
     bytes_written: Annotated[int, Meta(ge=0, description="bytes moved into files")]
-    bytes_lost: Annotated[int, Meta(ge=0, description="bytes dropped, as no file took them")]
-    rollovers: Annotated[int, Meta(ge=0, description="files begun anew by rotation")]
+    bytes_lost: Annotated[int, Meta(ge=0, description="bytes dropped because no file took them")]
+    rollovers: Annotated[int, Meta(ge=0, description="new files begun by rotation")]
     clients: Annotated[int, Meta(ge=0, description="clients connected now")]
     known_logs: Annotated[
-        int, Meta(ge=0, description="logs that the read-only socket serves: open now, or before")
+        int, Meta(ge=0, description="logs that the read-only socket serves: open now or earlier")
     ]
 
 
 class InfoResult(Struct, frozen=True):
-    """What the daemon is, how long it runs, and how much it does."""
+    """What the daemon is, how long it has been running, and how much it has done."""
 
     name: Annotated[str, Meta(description="name of the program")]
     version: Annotated[str, Meta(description="its version")]
     pid: Annotated[int, Meta(ge=1, description="its process id")]
     started_at: Annotated[datetime, Meta(tz=True, description="when it started")]
     uptime_s: Annotated[float, Meta(ge=0, description="seconds since then, by a steady clock")]
-    limits: Annotated[dict[str, int], Meta(description="limits by name, as max_clients")]
+    limits: Annotated[dict[str, int], Meta(description="limits by name, such as max_clients")]
     counts: DaemonCounts
 
 
@@ -105,7 +105,7 @@ _SINCE = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
 DAEMON_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="daemon.info",
-        summary="Tell what the daemon is, its limits and its totals.",
+        summary="Return what the daemon is, its limits and its totals.",
         params=ParamsDecoder(NoParams),
         result=InfoResult,
         ask=_info,
@@ -137,9 +137,9 @@ DAEMON_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="daemon.reexec",
         summary=(
-            "Hand over to the daemon's next image, which takes its place with all logs, sockets and"
-            " clients, or to libvirt's virtlogd at a path, which takes all but JSON-RPC's. The"
-            " answer comes once the next image was tried and nothing speaks against it."
+            "Hand over to the daemon's next image, which takes over all logs, sockets and clients,"
+            " or to libvirt's virtlogd at a path, which takes over everything except JSON-RPC. The"
+            " answer comes once the next image has been tested and can take over."
         ),
         params=ParamsDecoder(ReexecParams),
         result=bool,

@@ -1,6 +1,7 @@
 """What a framing is, and the plain one: JSON texts one after another.
 
-It cuts a stream of bytes into texts, keeps their limits, and goes on after what is no JSON.
+A framing cuts a stream of bytes into texts, enforces their limits, and continues after what is not
+JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from twisted_virtlog.values import Suspended
 #: newline is looked for after a text that was refused.
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 
-#: Of a text, in which its first byte is looked for.
+#: How many bytes of a text are searched for its first byte that is not white space.
 LOOKED_AT_BYTES = 1024
 
 #: The longest text that is a batch.
@@ -32,11 +33,11 @@ T = TypeVar("T")
 
 
 class NotJSON(ValueError):
-    """A text that is no JSON, no UTF-8, or too long; the message says which and where."""
+    """A text that is not JSON, not UTF-8, or too long; the message says which, and where."""
 
 
 class Interjection(Exception):
-    """What the framing itself answers, as HTTP does to a method that it does not serve.
+    """An answer of the framing itself, such as HTTP's to a method that it does not serve.
 
     :ivar data: the bytes to send.
     """
@@ -47,15 +48,15 @@ class Interjection(Exception):
 
 
 class Framing(ABC, Generic[T]):
-    """How texts are told apart on a connection, in both directions.
+    """How texts are delimited on a connection, in both directions.
 
-    Fed with bytes in any split, it gives one parsed text after another. For each, the answer is put
-    into its frame by :meth:`whole`, :meth:`refusal` or :meth:`nothing`; or in parts, by
-    :meth:`begin`, :meth:`part` and :meth:`last`. The bytes that these return are to be sent.
+    It is fed with bytes, however they are split, and returns one parsed text after another. The
+    answer to each is framed as a whole, by :meth:`whole`, :meth:`refusal` or :meth:`nothing`, or in
+    parts, by :meth:`begin`, :meth:`part` and :meth:`last`, which all return the bytes to send.
 
-    :cvar streams: the daemon may send descriptors and texts that nobody asked for.
-    :cvar needs_size: an answer's size must be known before its first byte is sent.
-    :ivar lost: nothing that comes can be understood; the connection is of no more use.
+    :cvar streams: whether the daemon may send descriptors, and texts that were not requested.
+    :cvar needs_size: whether the size of an answer must be known before its first byte is sent.
+    :ivar lost: whether nothing that follows can be understood, so that the connection is useless.
     """
 
     streams = True
@@ -64,8 +65,8 @@ class Framing(ABC, Generic[T]):
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
         """Begin a connection.
 
-        :param parse: makes of the bytes of one text what :meth:`next_text` returns; raises
-            NotJSON.
+        :param parse: returns what :meth:`next_text` shall return for the bytes of one text, or
+            raises NotJSON.
         :param max_text_bytes: the limit for one text.
         """
         self._parse = parse
@@ -84,46 +85,46 @@ class Framing(ABC, Generic[T]):
     @property
     @abstractmethod
     def held_bytes(self) -> int:
-        """Memory that texts take which were not taken out yet."""
+        """The memory that texts take which were not taken out yet, in bytes."""
 
     @abstractmethod
     def discard(self) -> None:
-        """Give that memory back: the client is gone. An answer may still be framed."""
+        """Free that memory, as the client has gone. An answer may still be framed."""
 
     @abstractmethod
     def next_text(self) -> T | None:
         """Parse the next text; the one before must have been answered.
 
-        :returns: None if no complete one is there.
-        :raises NotJSON: the text is refused; it is answered, and this may be called again.
-        :raises Interjection: its data is to be sent, and this may be called again.
+        :returns: None if no complete one has arrived.
+        :raises NotJSON: the text is refused; answer it, then this may be called again.
+        :raises Interjection: send its data, then this may be called again.
         """
 
     @abstractmethod
     def suspended(self) -> Suspended:
-        """Return what a framing in another process needs to go on."""
+        """Return what a framing in another process needs to continue."""
 
     @abstractmethod
     def resume(self, state: Suspended) -> None:
-        """Go on where another framing of this kind stopped."""
+        """Continue where another framing of this kind stopped."""
 
     @abstractmethod
     def whole(self, text: bytes) -> bytes:
         """Frame an answer."""
 
     def refusal(self, text: bytes) -> bytes:
-        """Frame the answer to what is no JSON."""
+        """Frame the answer to what is not JSON."""
         return self.whole(text)
 
     def nothing(self) -> bytes:
-        """Frame the absence of an answer, where a client expects even that; empty elsewhere."""
+        """Frame the absence of an answer; empty if the client does not expect to be told."""
         return b""
 
     def begin(self, size: int | None) -> bytes:
         """Begin an answer that is sent in parts.
 
-        :param size: of all its parts in bytes; None, if ``needs_size`` allows it, for an unknown
-            one.
+        :param size: the bytes in all its parts; None if it is not known, which ``needs_size`` must
+            allow.
         """
         return b""
 
@@ -137,7 +138,7 @@ class Framing(ABC, Generic[T]):
 
 
 def limit_of(text: Buffer, max_text_bytes: int = MAX_TEXT_BYTES) -> int:
-    """Return how long a text may be that begins with some bytes."""
+    """Return how long a text may be, given its beginning."""
     found = _WHITE_SPACE.match(text)
     start = found.end() if found else 0
     is_batch = start < len(text) and text[start] == _BATCH_START
@@ -145,16 +146,16 @@ def limit_of(text: Buffer, max_text_bytes: int = MAX_TEXT_BYTES) -> int:
 
 
 def too_long(max_bytes: int) -> NotJSON:
-    """Return the refusal of a text."""
+    """Return the refusal of a text that is longer than this."""
     kind = "a batch" if max_bytes == MAX_BATCH_BYTES else "a text"
     return NotJSON(f"Parse error: {kind} is longer than {max_bytes} bytes")
 
 
 class TextStream(Framing[T]):
-    """Texts one after another; each of the daemon's ends with a newline.
+    """Texts one after another; those of the daemon each end with a newline.
 
-    Texts are separated by white space or nothing. After one that is refused, the stream goes on
-    after the next newline, so that one bad line costs a client nothing but that line.
+    Texts are separated by white space or nothing. After one that is refused, the stream continues
+    after the next newline, so that a bad line costs the client nothing but that line.
     """
 
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
@@ -214,7 +215,7 @@ class TextStream(Framing[T]):
         return self._scan(self._scanner)
 
     def _pass_white_space(self) -> bool:
-        """Go on to the next text; tell whether there is a byte of it."""
+        """Advance to the next text; return whether there is a byte of it."""
         size = len(self._buffer)
         if self._start < size:
             found = _WHITE_SPACE.match(self._buffer, self._start)
@@ -225,9 +226,9 @@ class TextStream(Framing[T]):
         return False
 
     def _try_line(self) -> T | None:
-        """Parse the rest of the line as one text, which it nearly always is, without a scan.
+        """Parse the rest of the line as one text, which it nearly always is, without scanning it.
 
-        Done once for a line, so that many texts on one line are not copied again and again.
+        This is done once per line, so that many texts on one line are not copied repeatedly.
         """
         start = self._start
         buffer = self._buffer
@@ -238,7 +239,7 @@ class TextStream(Framing[T]):
         self._line_tried_to = stop
         if stop - start > self._limit_at(start) or buffer[stop - 1] not in _LAST_BYTES_OF_LINE:
             return None
-        # (a whole bytes object is sliced without a copy)
+        # (slicing a whole bytes object does not copy it)
         line = bytes(buffer[start:stop])
         # A text of n bytes has at most n/2 levels; beyond that the scan must count them.
         if len(line) > 2 * MAX_DEPTH and line.count(b"{") + line.count(b"[") > MAX_DEPTH:
@@ -276,7 +277,7 @@ class TextStream(Framing[T]):
             raise
 
     def _limit_at(self, start: int) -> int:
-        """Return the limit of a text by its first byte."""
+        """Return the limit for a text by its first byte."""
         if self._buffer[start] == _BATCH_START:
             return min(MAX_BATCH_BYTES, self._max_text_bytes)
         return self._max_text_bytes
@@ -288,12 +289,12 @@ class TextStream(Framing[T]):
             self._drop_buffer()
 
     def _forget_former(self) -> None:
-        """Give back the memory of texts that were taken out, which may be long."""
+        """Free the memory of texts that were taken out, which may be long."""
         start = self._start
         if not start:
             return
         if isinstance(self._buffer, bytearray):
-            # (which moves the beginning of a bytearray, not its bytes)
+            # (this moves the beginning of the bytearray, not its bytes)
             del self._buffer[:start]
         else:
             self._buffer = self._buffer[start:]
@@ -307,12 +308,12 @@ class TextStream(Framing[T]):
         self._start = self._line_tried_to = 0
 
     def _refuse(self, resume: int, skip_line: bool = True) -> None:
-        """Go on at an index of the buffer, or after the next newline from there."""
+        """Continue at an index of the buffer, or after the next newline from there."""
         self._go_on_at(resume)
         self._skipped = 0 if skip_line else None
 
     def _skip_line(self) -> bool:
-        """Drop bytes up to and with the next newline; tell whether it was there."""
+        """Drop bytes up to and including the next newline; return whether it was there."""
         skipped = self._skipped or 0
         limit = min(len(self._buffer), self._start + self._max_text_bytes - skipped)
         newline = self._buffer.find(b"\n", self._start, limit)

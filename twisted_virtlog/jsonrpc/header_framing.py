@@ -1,4 +1,4 @@
-"""Texts behind headers, as the Language Server Protocol has them: ``Content-Length: N``."""
+"""Texts after headers, as in the Language Server Protocol: ``Content-Length: N``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 #: The longest block of headers before one text.
 MAX_HEADERS_BYTES = 8192
 
-# (a bare newline is what people and simple programs write)
+# (people and simple programs write bare newlines)
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+)[ \t]*:[ \t]*([\x20-\x7e\t]*?)[ \t]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -29,24 +29,24 @@ _OTHER_CHARSET = re.compile(rb"""charset\s*=\s*"?(?!utf-?8\b)([^";\s]*)""", re.I
 
 
 class HeaderFraming(Framing[T]):
-    """Headers, an empty line, and as many bytes of a text as they say; then the next.
+    """Headers, an empty line, and a text of the length that they say; then the next.
 
-    A text that is refused costs only itself, as its length is known. After headers that do not say
-    a length nothing can be understood.
+    Of a text that is refused nothing else is lost, as its length is known. After headers without a
+    length, nothing can be understood.
     """
 
-    # An answer's length comes before it.
+    # The length of an answer precedes it.
     needs_size = True
 
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
         super().__init__(parse, max_text_bytes)
-        #: From the first byte of the headers of the text that comes next.
+        #: What arrived, from the headers of the next text on.
         self._buffer = bytearray()
-        #: Where its headers end, and where it ends; 0 while that is not known.
+        #: Where this text begins and ends; 0 until its headers say so.
         self._text_start = self._text_end = 0
-        #: What its headers say against it.
+        #: Why the text is refused, from its headers.
         self._fault: NotJSON | None = None
-        #: Bytes of a refused text that are still to come.
+        #: How many bytes of a refused text are still to come.
         self._skipping = 0
 
     @property
@@ -99,9 +99,9 @@ class HeaderFraming(Framing[T]):
         return data
 
     def _take_headers(self) -> bool:
-        """Learn where the next text is; return whether its headers are complete.
+        """Find where the next text is; return whether its headers are complete.
 
-        :raises NotJSON: they do not say it.
+        :raises NotJSON: they do not say where.
         """
         end = _END_OF_HEADERS.search(self._buffer, 0, MAX_HEADERS_BYTES)
         if end is None:
@@ -112,7 +112,7 @@ class HeaderFraming(Framing[T]):
         for line in bytes(self._buffer[: end.start()]).split(b"\n"):
             header = _HEADER.fullmatch(line.removesuffix(b"\r"))
             if header is None:
-                self._lose(f"{line[:60]!r} is no header")
+                self._lose(f"{line[:60]!r} is not a header")
             name, value = header[1].lower(), header[2]
             charset = _OTHER_CHARSET.search(value) if name == b"content-type" else None
             if charset is not None:
@@ -120,19 +120,19 @@ class HeaderFraming(Framing[T]):
             if name == b"content-length":
                 lengths.append(value)
         if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
-            self._lose("no header Content-Length, or none with a number of bytes")
+            self._lose("the header Content-Length is missing, repeated, or not a number of bytes")
         self._text_start = end.end()
         self._text_end = self._text_start + int(lengths[0])
         return True
 
     def _too_long(self) -> NotJSON | None:
-        """Return the refusal of the text if it is too long, which its first byte may tell."""
+        """Return the refusal of the text if it is too long; for a batch, its first byte decides."""
         stop = min(self._text_end, self._text_start + LOOKED_AT_BYTES)
         most = limit_of(self._buffer[self._text_start : stop], self._max_text_bytes)
         return too_long(most) if self._text_end - self._text_start > most else None
 
     def _wait(self) -> T | None:
-        """Return None, if more can come.
+        """Return None if more may follow.
 
         :raises NotJSON: the input ended within a text or its headers.
         """
@@ -150,7 +150,7 @@ class HeaderFraming(Framing[T]):
         self._fault = None
 
     def _lose(self, reason: str) -> NoReturn:
-        """Understand nothing any more.
+        """Give up on the connection, as nothing that follows can be understood.
 
         :raises NotJSON: always.
         """

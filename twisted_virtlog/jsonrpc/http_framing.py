@@ -34,19 +34,19 @@ _DONE = ""
 
 
 class HTTPFraming(Framing[T]):
-    """Requests by POST; one text, or batch, and its answer each.
+    """POST requests, each with one text or batch, and their responses.
 
-    The body of a request that is refused is dropped as it comes, and answered when it has ended, so
-    that the connection goes on; one that is far too long ends it.
+    The body of a request that is refused is dropped as it arrives, and answered at its end, so that
+    the connection remains usable. One that is far too long ends the connection.
     """
 
     streams = False
 
     def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
         super().__init__(parse, max_text_bytes)
-        #: Bytes of which nothing was understood yet.
+        #: What has arrived and was not interpreted yet.
         self._buffer = bytearray()
-        #: Of the request that is received, or whose answer is awaited.
+        #: The request that is being received, or whose answer is awaited.
         self._head: Head | None = None
         self._head_bytes = b""
         self._body = bytearray()
@@ -54,7 +54,7 @@ class HTTPFraming(Framing[T]):
         self._left = 0
         self._dropped = 0
         self._too_long = False
-        #: The body was not sent yet, and may never be.
+        #: Whether nothing of the body has arrived; the client may never send it.
         self._awaited = False
         self._chunked_answer = False
 
@@ -96,7 +96,7 @@ class HTTPFraming(Framing[T]):
             self._part, self._left = http.part, http.left
             self._dropped, self._too_long = http.dropped, http.too_long
             if http.answering:
-                # As when the answer was begun.
+                # (as when the answer was begun)
                 self.begin(None)
 
     def next_text(self) -> T | None:
@@ -151,11 +151,11 @@ class HTTPFraming(Framing[T]):
         return framed
 
     def _answer(self, status: int, text: bytes) -> bytes:
-        # (a newline is what people with a terminal are glad of)
+        # (the newline is for people at a terminal)
         return http_head.response(status, self._answered(), text + b"\n")
 
     def _answered(self) -> Head | None:
-        """Go on with the next request; return the head of this one."""
+        """Proceed to the next request; return the head of this one."""
         head, self._head = self._head, None
         self._chunked_answer = self._too_long = False
         self._dropped = 0
@@ -166,11 +166,11 @@ class HTTPFraming(Framing[T]):
     # Requests.
 
     def _take_head(self) -> None:
-        """Understand the head of the next request, if it is there.
+        """Parse the head of the next request, if it has arrived.
 
-        :raises Interjection: it cannot be.
+        :raises Interjection: it cannot be parsed.
         """
-        # Older clients send an empty line too many after a body.
+        # Some old clients send an extra empty line after a body.
         while self._buffer.startswith(b"\r\n"):
             del self._buffer[:2]
         end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
@@ -194,10 +194,10 @@ class HTTPFraming(Framing[T]):
                 self._give_up(head)
 
     def _ask_for_body(self, head: Head) -> None:
-        """Let a client that waits for it send its body.
+        """Tell a client that waits for this to send its body.
 
-        :raises Interjection: always. One that is refused may send it or not, so that nothing after
-            it can be understood.
+        :raises Interjection: always. A client that is refused may or may not send the body, so that
+            nothing after it can be understood.
         """
         if head.refusal is not None:
             self._refuse(head.refusal, dataclasses.replace(head, keep_alive=False))
@@ -206,7 +206,7 @@ class HTTPFraming(Framing[T]):
         raise Interjection(http_head.CONTINUE)
 
     def _take_part(self) -> bool:
-        """Take what comes next of the body; return whether more may be taken."""
+        """Take the next part of the body; return whether there may be more to take."""
         if self._part == _DATA:
             return self._take_data()
         if self._part == _TRAILERS:
@@ -221,7 +221,7 @@ class HTTPFraming(Framing[T]):
             return True
         size = _CHUNK_LINE.fullmatch(line)
         if size is None:
-            self._refuse(Refusal(400, f"{line[:60]!r} begins no chunk"), None)
+            self._refuse(Refusal(400, f"{line[:60]!r} does not begin a chunk"), None)
         self._left = int(size[1], 16)
         self._part = _DATA
         if not self._left:
@@ -264,7 +264,7 @@ class HTTPFraming(Framing[T]):
         return True
 
     def _take_line(self) -> bytes | None:
-        """Take a line of the frame around chunks; None if it is not complete."""
+        """Take a line between chunks; return None if it is not complete."""
         end = self._buffer.find(b"\r\n", 0, _MAX_CHUNK_LINE_BYTES)
         if end < 0:
             if len(self._buffer) >= _MAX_CHUNK_LINE_BYTES:
@@ -278,7 +278,7 @@ class HTTPFraming(Framing[T]):
         return limit_of(body[:LOOKED_AT_BYTES], self._max_text_bytes)
 
     def _give_up(self, head: Head) -> NoReturn:
-        """Refuse a request whose body is far too long to be dropped until its end."""
+        """Refuse a request whose body is too long even to be dropped until its end."""
         self._head = dataclasses.replace(head, keep_alive=False)
         self._part = _DONE
         self._body.clear()
@@ -287,9 +287,9 @@ class HTTPFraming(Framing[T]):
         raise too_long(self._max_text_bytes)
 
     def _refuse(self, refused: Refusal, head: Head | None) -> NoReturn:
-        """Answer a request in place of JSON-RPC.
+        """Answer a request that does not reach JSON-RPC.
 
-        :param head: of the request; None if nothing after it can be understood.
+        :param head: the head of the request; None if nothing after it can be understood.
         :raises Interjection: always.
         """
         self._head = head
@@ -298,7 +298,7 @@ class HTTPFraming(Framing[T]):
         raise Interjection(answer)
 
     def _wait(self) -> T | None:
-        """Return None, if more can come.
+        """Return None if more may follow.
 
         :raises NotJSON: the input ended within a request.
         """

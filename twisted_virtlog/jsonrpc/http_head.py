@@ -1,4 +1,4 @@
-"""The heads of HTTP/1.1 requests, as far as JSON-RPC over POST needs them; and of responses."""
+"""The heads of HTTP/1.1 requests and responses, as far as JSON-RPC over POST needs them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Refusal:
     """Why a request is not carried out.
 
-    :ivar status: of the response.
+    :ivar status: the status of the response.
     :ivar reason: for people.
     """
 
@@ -44,9 +44,9 @@ class Refusal:
 
 
 class BadHead(ValueError):
-    """A head after which nothing that comes can be understood.
+    """A head after which nothing that follows can be understood.
 
-    :ivar refusal: the response, after which the connection ends.
+    :ivar refusal: what to answer before the connection ends.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -58,12 +58,12 @@ class BadHead(ValueError):
 class Head:
     """What the head of a request says.
 
-    :ivar length: bytes of its body; None for a body in chunks.
-    :ivar is_1_0: it is of HTTP/1.0, which knows no chunks.
-    :ivar keep_alive: the connection goes on after the response.
-    :ivar expects_continue: the client waits for 100 before it sends the body.
-    :ivar without_body: the response must have none, as the method is HEAD.
-    :ivar refusal: None for what is carried out.
+    :ivar length: the bytes in its body; None for a body in chunks.
+    :ivar is_1_0: whether it is of HTTP/1.0, which does not have chunks.
+    :ivar keep_alive: whether the connection continues after the response.
+    :ivar expects_continue: whether the client waits for 100 before it sends the body.
+    :ivar without_body: whether the response must not have a body, as the method is HEAD.
+    :ivar refusal: None if the request is carried out.
     """
 
     length: int | None
@@ -75,17 +75,17 @@ class Head:
 
 
 def parse_head(data: bytes) -> Head:
-    """Understand the head of a request.
+    """Parse the head of a request.
 
-    A request without the field Host is taken, too: on a UNIX socket there is but one.
+    The field Host may be missing, as it has no meaning on a UNIX socket.
 
-    :param data: from its first byte to the empty line.
-    :raises BadHead: where its body ends is not certain.
+    :param data: the head from its first byte to the empty line.
+    :raises BadHead: the end of the body would be uncertain.
     """
     line, *lines = data.removesuffix(b"\r\n\r\n").split(b"\r\n")
     request = _REQUEST_LINE.fullmatch(line)
     if request is None:
-        raise BadHead(400, "the first line is no request of HTTP/1.1")
+        raise BadHead(400, "the first line is not an HTTP/1.1 request")
     method, target, major, minor = request.groups()
     if major != b"1":
         raise BadHead(505, "the version is not HTTP/1.1")
@@ -109,7 +109,7 @@ def _fields(lines: Sequence[bytes]) -> Mapping[str, list[str]]:
     for line in lines:
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise BadHead(400, f"{line[:60]!r} is no field of a head")
+            raise BadHead(400, f"{line[:60]!r} is not a header field")
         fields.setdefault(field[1].decode().lower(), []).append(field[2].decode("latin-1"))
     return fields
 
@@ -124,14 +124,14 @@ def _length(fields: Mapping[str, list[str]], is_1_0: bool) -> int | None:
     codings = _words(fields, "transfer-encoding")
     lengths = fields.get("content-length", [])
     if codings:
-        # Who sends both may have others believe that the body ends elsewhere.
+        # A client that sends both may make others believe that the body ends elsewhere.
         if lengths or is_1_0:
-            raise BadHead(400, "Transfer-Encoding has no place here")
+            raise BadHead(400, "Transfer-Encoding is not allowed here")
         if codings != ["chunked"]:
-            raise BadHead(501, "the only transfer coding served is chunked")
+            raise BadHead(501, "the only transfer coding supported is chunked")
         return None
     if len(set(lengths)) > 1 or not all(_LENGTH.fullmatch(one.encode()) for one in lengths):
-        raise BadHead(400, "Content-Length is no number of bytes")
+        raise BadHead(400, "Content-Length is not a number of bytes")
     return int(lengths[0]) if lengths else 0
 
 
@@ -149,7 +149,7 @@ def _refusal(
     if _words(fields, "content-encoding") not in ([], ["identity"]):
         return Refusal(415, "the body must not be encoded")
     if expected not in ([], ["100-continue"]):
-        return Refusal(417, "the only expectation met is 100-continue")
+        return Refusal(417, "the only expectation supported is 100-continue")
     return None
 
 
@@ -161,12 +161,12 @@ def response(
     size: int | None = None,
     media_type: str = "application/json",
 ) -> bytes:
-    """Make a response, or its beginning.
+    """Return a response, or its beginning.
 
-    :param head: of the request; None for one that was not understood, after which the connection
+    :param head: the head of the request; None if that was not understood, so that the connection
         ends.
-    :param size: of the body in bytes, of which ``body`` may be the beginning; None: no more of it
-        will follow.
+    :param size: the size of the body, of which ``body`` may be the beginning; None if ``body`` is
+        all of it.
     """
     fields = [f"HTTP/1.1 {status} {_REASONS[status]}"]
     if status == 405:
@@ -178,9 +178,9 @@ def response(
 
 
 def chunked_response(head: Head) -> bytes:
-    """Make the beginning of a response whose size is not known.
+    """Return the beginning of a response whose size is not known.
 
-    With HTTP/1.0 the connection's end is that of the body.
+    With HTTP/1.0 the body ends where the connection ends.
     """
     fields = ["HTTP/1.1 200 OK", "Content-Type: application/json"]
     if not head.is_1_0:
@@ -189,7 +189,7 @@ def chunked_response(head: Head) -> bytes:
 
 
 def refusal(refused: Refusal, head: Head | None) -> bytes:
-    """Make the response to what is not carried out, which tells a person why."""
+    """Return the response to a request that is not carried out; the body says why."""
     body = f"{refused.reason}\n".encode()
     return response(refused.status, head, body, media_type="text/plain; charset=utf-8")
 

@@ -31,11 +31,11 @@ DEFAULT_READ_BYTES = 1024 * 1024
 
 
 class PositionParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A log whose position is asked for."""
+    """The log whose end is asked for."""
 
 
 class OpenParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A log to open, and for whom."""
+    """A log to open, and who will write to it."""
 
     driver: Driver = "none"
     domain: OptionalDomain = None
@@ -53,26 +53,26 @@ class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
 
     position: Annotated[
         Position | None,
-        Meta(description="where to begin, as a result had it; null: at the oldest byte"),
+        Meta(description="where to begin, from an earlier result; null: at the oldest byte"),
     ] = None
     max_bytes: Annotated[
         int, Meta(ge=1, le=values.MAX_READ_BYTES, description="the most bytes of the log to return")
     ] = DEFAULT_READ_BYTES
     encoding: Annotated[
-        Encoding, Meta(description='"utf-8" (broken bytes become U+FFFD) or "base64" (exact)')
+        Encoding, Meta(description='"utf-8" (invalid bytes become U+FFFD) or "base64" (exact)')
     ] = "utf-8"
 
 
 class AppendParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A message, the log it belongs into, and for whom."""
+    """A message, the log to write it to, and who writes."""
 
-    message: Annotated[str, Meta(description="text to write as it is, in UTF-8")]
+    message: Annotated[str, Meta(description="text to write unchanged, in UTF-8")]
     driver: Driver = "none"
     domain: OptionalDomain = None
 
 
 class OpenResult(Struct, frozen=True):
-    """A log that was opened; with it comes the write end of its pipe."""
+    """A log that was opened; the write end of its pipe comes with the answer."""
 
     position: Annotated[Position, Meta(description="where the first byte will be written")]
     fds: Annotated[
@@ -85,10 +85,10 @@ class CloseResult(Struct, frozen=True):
 
     position: Annotated[
         Position | None,
-        Meta(description="the end of the log's file; null if the file cannot be asked"),
+        Meta(description="the end of the log's file; null if the file cannot be queried"),
     ]
     dropped: Annotated[
-        int, Meta(ge=0, description="bytes of the pipe that could not be written, and are lost")
+        int, Meta(ge=0, description="bytes of the pipe that could not be written and are lost")
     ]
 
 
@@ -98,10 +98,10 @@ class ReadResult(Struct, frozen=True):
     data: Annotated[str, Meta(description="what was read; empty at the end of the log")]
     encoding: Annotated[Encoding, Meta(description="how data is encoded")]
     start: Annotated[Position, Meta(description="where data begins")]
-    end: Annotated[Position, Meta(description="where to go on reading")]
+    end: Annotated[Position, Meta(description="where to continue reading")]
     gap: Annotated[
         bool,
-        Meta(description="the position was rotated away, so start is the oldest byte kept"),
+        Meta(description="the position was rotated away; start is the oldest byte kept after it"),
     ]
 
 
@@ -114,17 +114,18 @@ class LogEntry(Struct, frozen=True):
     position: Annotated[
         Position, Meta(description="the file's end, without what is still in the pipe")
     ]
-    opened_at: Annotated[datetime, Meta(tz=True, description="since when the log is open")]
+    opened_at: Annotated[datetime, Meta(tz=True, description="when the log was opened")]
     bytes: Annotated[int, Meta(ge=0, description="bytes written since the log was opened")]
-    rollovers: Annotated[int, Meta(ge=0, description="files begun anew since then")]
+    rollovers: Annotated[int, Meta(ge=0, description="how often a new file was begun since then")]
     state: Annotated[
         Literal["open", "failing"],
         Meta(description='"failing": the file cannot be written now; error says why'),
     ]
     pipe: Annotated[
-        int | None, Meta(description="N where /proc/PID/fd shows pipe:[N] of who holds the pipe")
+        int | None,
+        Meta(description="N where /proc/PID/fd shows pipe:[N] for a process that holds it"),
     ]
-    error: Annotated[str, Meta(description="present when failing")] | UnsetType = UNSET
+    error: Annotated[str, Meta(description="the reason; only when failing")] | UnsetType = UNSET
 
 
 def _open(services: Services, params: OpenParams) -> Answer[values.Opened]:
@@ -157,7 +158,7 @@ def _point(
     position: values.Position, _params: PositionParams | AppendParams
 ) -> values.Position | Position:
     if position.inode <= MAX_EXACT_NUMBER and position.offset <= MAX_EXACT_NUMBER:
-        # As nearly always: it has the members of Position.
+        # As nearly always. It has the same members as the type for JSON.
         return position
     return Position.of(position)
 
@@ -216,7 +217,7 @@ def _reason(status: values.LogStatus) -> str | msgspec.UnsetType:
     return printable(status.error or "unknown")
 
 
-# What the examples are about.
+# Values for the examples.
 _LOG = "/var/log/libvirt/qemu/web-serial0.log"
 _GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
 _START = Position(2203847, 0, "h1.h6AhAKYwP7M")
@@ -228,7 +229,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
         name="log.open",
         summary=(
             "Open a log. The answer comes with the write end of a pipe, in blocking mode: what is"
-            " written to it lands in the log, which is closed when the last write end is closed."
+            " written to it goes to the log, which is closed when the last write end is closed."
         ),
         params=ParamsDecoder(OpenParams),
         result=OpenResult,
@@ -246,8 +247,8 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="log.close",
         summary=(
-            "Write what is in an open log's pipe, then close the log, whoever holds the pipe's"
-            " other end. What is written to the pipe later is refused."
+            "Write what is in the pipe of an open log, then close the log, whoever holds the write"
+            " end of the pipe. What is written to the pipe later is refused."
         ),
         params=ParamsDecoder(CloseParams),
         result=CloseResult,
@@ -263,7 +264,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="log.position",
         summary=(
-            "Tell the end of an open log. Everything written to its pipe before this request was"
+            "Return the end of an open log. Everything written to its pipe before this request was"
             " sent is in the file, below the offset."
         ),
         params=ParamsDecoder(PositionParams),
@@ -283,16 +284,16 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="log.read",
         summary=(
-            "Read a log from a position on, through the newer files of its rotation. Under utf-8"
-            " broken bytes become U+FFFD; a character that is not yet complete is left for the"
-            " next read."
+            "Read a log from a position on, through the newer files of its rotation. Under utf-8,"
+            " invalid bytes become U+FFFD, and a character that is not yet complete is left for"
+            " the next read."
         ),
         params=ParamsDecoder(ReadParams),
         result=ReadResult,
         ask=_read,
         present=_excerpt,
         example=Example(
-            "all that came since a position",
+            "everything since a position",
             ReadParams(_LOG, _START),
             ReadResult("hello\n", "utf-8", _START, _END, gap=False),
         ),
@@ -308,8 +309,8 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
     Method(
         name="log.append",
         summary=(
-            "Write a message after everything already in the log's pipe. Works on logs that are"
-            " not open, too. The result is the position after the message."
+            "Write a message after everything already in the log's pipe. This also works for logs"
+            " that are not open. The result is the position after the message."
         ),
         params=ParamsDecoder(AppendParams),
         result=Position,
@@ -320,7 +321,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
     ),
     Method(
         name="log.list",
-        summary="Tell of all open logs, sorted by path.",
+        summary="Return all open logs, sorted by path.",
         params=ParamsDecoder(NoParams),
         result=list[LogEntry],
         ask=_list,

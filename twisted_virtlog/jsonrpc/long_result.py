@@ -1,4 +1,4 @@
-"""Results with many bytes in base64, which is made a piece at a time, as the client takes it."""
+"""Long results in base64, encoded one piece at a time, as fast as the client reads."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import pybase64
 
-#: So many bytes of data are a piece: 128 KiB of base64. A multiple of three, so that pieces join.
+#: The bytes of data in one piece: 128 KiB of base64. A multiple of three, so that pieces join.
 PIECE_BYTES = 96 * 1024
 
 
 class LongResult(NamedTuple):
     """The JSON of a result around a string that is bytes in base64.
 
-    Whole, that string would be a third more memory than the data, whose pages cost more time than
-    the encoding does; and a client that is slow to read would make the daemon hold it.
+    The whole string would take a third more memory than the data, and getting that memory costs
+    more time than encoding does; for a client that reads slowly, the daemon would have to hold it.
 
     :ivar before: the JSON up to the string's opening quote.
     :ivar data: the bytes.
@@ -28,16 +28,16 @@ class LongResult(NamedTuple):
 
     @property
     def is_long(self) -> bool:
-        """Whether it is worth while to send it in pieces."""
+        """Whether it is worthwhile to send it in pieces."""
         return len(self.data) > PIECE_BYTES
 
     @property
     def size(self) -> int:
-        """Bytes of the JSON."""
+        """The size of the JSON in bytes."""
         return len(self.before) + (len(self.data) + 2) // 3 * 4 + len(self.after)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the JSON in pieces, at least one."""
+        """Yield the JSON in pieces, at least one."""
         data = memoryview(self.data)
         yield self.before + pybase64.b64encode(data[:PIECE_BYTES])
         for start in range(PIECE_BYTES, len(data), PIECE_BYTES):

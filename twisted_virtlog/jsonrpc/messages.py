@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 messages: requests, batches and notifications in, answers and errors out."""
+"""JSON-RPC 2.0 messages: decode requests, batches and notifications, encode answers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UTF8_PIECE_BYTES = 65536
 _BETWEEN_ENTRIES = re.compile(rb"[ \t\r\n,]*")
 _ID_STARTS = b'"-0123456789n'
 _PARAMS_STARTS = b"{["
-# (some of the decoder's messages quote what they found)
+# (some messages of the decoder quote what it found)
 _MAX_REASON_CHARACTERS = 200
 _SHAPE = (
-    'a request is an object with "jsonrpc": "2.0", "method": a string, and, if wanted,'
+    'a request is an object with "jsonrpc": "2.0", "method": a string, and, optionally,'
     ' "params": an object or an array, and "id": a string, a number or null'
 )
 _ARRAY_START, _ARRAY_END = b"[]"
@@ -34,7 +34,7 @@ class Request(Struct, frozen=True, gc=False):
     """A request, or a notification if its id is ABSENT.
 
     :ivar params: the JSON of the parameters, or ABSENT.
-    :ivar id: the JSON of the id, echoed byte for byte, as numbers have many spellings.
+    :ivar id: the JSON of the id, which is returned byte for byte, as numbers have many spellings.
     """
 
     jsonrpc: Literal["2.0"]
@@ -44,10 +44,10 @@ class Request(Struct, frozen=True, gc=False):
 
 
 class InvalidRequest(Struct, frozen=True):
-    """JSON that is no request.
+    """JSON that is not a request.
 
     :ivar reason: what is wrong with it.
-    :ivar id: the JSON of its id; ``null`` if it has none that can be used.
+    :ivar id: the JSON of its id; ``null`` if it has none, or an invalid one.
     """
 
     reason: str
@@ -57,8 +57,7 @@ class InvalidRequest(Struct, frozen=True):
 class Batch:
     """A batch, whose entries are taken out one at a time.
 
-    Taken out all at once, the smallest entries of the longest text would fill hundreds of
-    megabytes.
+    Decoded all at once, the entries of a long text could fill hundreds of megabytes.
 
     :param text: a JSON array, checked.
     """
@@ -69,11 +68,11 @@ class Batch:
 
     @property
     def held_bytes(self) -> int:
-        """Memory that is held."""
+        """The memory in use, in bytes."""
         return len(self._text)
 
     def rest(self) -> bytes:
-        """Give the batch without the entries that were taken out."""
+        """Return the batch without the entries that were taken out."""
         return b"[" + self._text[self._position :]
 
     @property
@@ -86,7 +85,7 @@ class Batch:
         return separators.end() if separators else self._position
 
     def next_entry(self) -> Request | InvalidRequest | None:
-        """Take the next entry out; None after the last."""
+        """Take out the next entry; return None after the last."""
         text = self._text
         start = self._next_start()
         if text[start] == _ARRAY_END:
@@ -109,7 +108,7 @@ class ErrorObject(Struct, frozen=True):
 
 
 class _Identified(Struct):
-    """What can still be read of a request that is invalid."""
+    """What may still be readable in an invalid request."""
 
     id: Raw = NULL
 
@@ -121,17 +120,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 def parse(text: bytes) -> Message:
-    """Make a message of one JSON text.
+    """Decode one JSON text.
 
-    :raises NotJSON: it is none.
+    :raises NotJSON: it is not JSON.
     """
-    # The decoder does not check the bytes of strings that it only passes.
+    # The decoder does not check the bytes of strings that it only skips.
     if not text.isascii():
         _check_utf8(text)
     try:
         return _checked(_decode_request(text))
     except msgspec.ValidationError:
-        pass  # what is wrong is said below, once the rest of the text is known to be JSON
+        pass  # what is wrong is reported below, once the rest of the text is known to be JSON
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotJSON(f"Parse error: {error}") from None
     try:
@@ -145,7 +144,7 @@ def parse(text: bytes) -> Message:
 
 
 def _check_utf8(text: bytes) -> None:
-    """Check in pieces, as a decoded copy would take up to four times the text's memory."""
+    """Check in pieces, as a decoded copy could take four times the memory of the text."""
     view = memoryview(text)
     start = 0
     while start < len(text):
@@ -154,12 +153,12 @@ def _check_utf8(text: bytes) -> None:
             _, taken = codecs.utf_8_decode(view[start:stop], "strict", stop >= len(text))
         except UnicodeDecodeError as error:
             at = start + error.start
-            raise NotJSON(f"Parse error: byte {at} is no UTF-8: {error.reason}") from None
+            raise NotJSON(f"Parse error: byte {at} is not UTF-8: {error.reason}") from None
         start += taken
 
 
 def _checked(request: Request) -> Request | InvalidRequest:
-    """Refuse ids and params of a type that JSON-RPC has no use for."""
+    """Refuse an id or params of a type that JSON-RPC does not allow."""
     if request.id is not ABSENT and memoryview(request.id)[0] not in _ID_STARTS:
         return InvalidRequest("Invalid request: the id must be a string, a number or null")
     if request.params is not ABSENT and memoryview(request.params)[0] not in _PARAMS_STARTS:
@@ -169,7 +168,7 @@ def _checked(request: Request) -> Request | InvalidRequest:
 
 
 def _parse_one(text: bytes) -> Request | InvalidRequest:
-    """Make a request of JSON that was checked."""
+    """Decode one request from JSON that was checked."""
     try:
         return _checked(_decode_request(text))
     except (msgspec.DecodeError, RecursionError) as error:
@@ -184,21 +183,21 @@ def _parse_one(text: bytes) -> Request | InvalidRequest:
 
 
 def encode_result(request_id: Raw, result: object) -> bytes:
-    """Make the answer to a request, without a newline.
+    """Return the answer to a request, without a newline.
 
-    :raises UnicodeEncodeError: a string of the result has surrogates.
+    :raises UnicodeEncodeError: a string in the result has surrogates.
     """
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', _encode(result), b"}"))
 
 
 def long_result_size(request_id: Raw, result: LongResult) -> int:
-    """Return how many bytes :func:`encode_long_result` makes."""
+    """Return how many bytes :func:`encode_long_result` yields."""
     frame = b'{"jsonrpc":"2.0","id":,"result":}'
     return len(frame) + len(bytes(request_id)) + result.size
 
 
 def encode_long_result(request_id: Raw, result: LongResult) -> Iterator[bytes]:
-    """Make the same in pieces, at least one."""
+    """Yield the answer in pieces, at least one."""
     pieces = result.pieces()
     yield b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', next(pieces)))
     yield from pieces
@@ -206,5 +205,5 @@ def encode_long_result(request_id: Raw, result: LongResult) -> Iterator[bytes]:
 
 
 def encode_error(request_id: Raw, error: ErrorObject) -> bytes:
-    """Make the answer that tells an error, without a newline."""
+    """Return the answer that reports an error, without a newline."""
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"error":', _encode(error), b"}"))

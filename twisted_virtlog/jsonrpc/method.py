@@ -1,4 +1,4 @@
-"""The form of an entry in the table of methods, and what methods need of the daemon."""
+"""An entry in the table of methods, and what methods need from the daemon."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ V = TypeVar("V")
 class ServingSocket:
     """A socket on which the methods are served.
 
-    :ivar server: the name of the server, as ``daemon.clients`` has it.
+    :ivar server: the name of the server, as in ``daemon.clients``.
     :ivar address: an absolute path, or NUL and an abstract name.
-    :ivar read_only: only methods that are marked so are served there.
+    :ivar read_only: whether only methods that are marked so are served there.
     """
 
     server: str
@@ -32,14 +32,14 @@ class ServingSocket:
 
 @dataclass(frozen=True)
 class Services:
-    """What the methods need of the daemon around them.
+    """What the methods need from the daemon.
 
     :ivar handler: the logs.
     :ivar administration: the daemon's servers and settings.
-    :ivar sockets: tells where the methods are served now.
+    :ivar sockets: returns where the methods are served now.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
-    :ivar call_soon: calls a function in a later turn of the reactor, whatever the clock does
-        (``reactor.callFromThread``), so that a long batch does not keep it from other clients.
+    :ivar call_soon: calls a function in a later turn of the reactor, independent of the clock
+        (``reactor.callFromThread``), so that a long batch does not delay other clients.
     """
 
     handler: ILogHandler
@@ -51,9 +51,9 @@ class Services:
 
 @dataclass(frozen=True)
 class Example(Generic[P]):
-    """A call of a method and what it may answer, for documentation.
+    """A call of a method and a possible answer, for documentation.
 
-    :ivar name: what is done, in a few words.
+    :ivar name: what it does, in a few words.
     """
 
     name: str
@@ -67,14 +67,14 @@ class Method(Generic[P, V]):
 
     :ivar params: decodes and checks its parameters.
     :ivar result: the type of its result, for documentation.
-    :ivar ask: asks the daemon; raises LogError, or its Deferred does.
-    :ivar present: makes the result of what the daemon answered.
+    :ivar ask: asks the daemon; it, or its Deferred, may fail with a DaemonError.
+    :ivar present: makes the result from the daemon's answer.
     :ivar example: one call.
-    :ivar errors: codes that it may answer besides JSON-RPC's own.
-    :ivar descriptors: the descriptors that go with an answer. Whoever calls this owns them.
-    :ivar read_only: it is served on the read-only socket.
-    :ivar needs_stream: it sends descriptors, or texts that nobody asked for, and so is not served
-        over HTTP.
+    :ivar errors: codes that it may answer in addition to JSON-RPC's own.
+    :ivar descriptors: returns the descriptors that go with an answer; the caller owns them.
+    :ivar read_only: whether it is served on the read-only socket.
+    :ivar needs_stream: whether it sends descriptors, or texts that were not requested, so that it
+        is not served over HTTP.
     """
 
     name: str
@@ -91,15 +91,15 @@ class Method(Generic[P, V]):
 
     @property
     def alias(self) -> str:
-        """Its other name, for programs in whose names there can be no dots."""
+        """Its other name, for programs whose names cannot have dots."""
         return self.name.replace(".", "_")
 
 
 def as_it_is(value: V, _params: object) -> V:
-    """Present a result that needs no other form."""
+    """Present an answer that is a result already."""
     return value
 
 
 def true(_value: object, _params: object) -> bool:
-    """Present the result of a method that has none of its own."""
+    """Present the answer of a method that has no result of its own."""
     return True

@@ -1,4 +1,4 @@
-"""The one table of methods: dispatch, validation and the OpenRPC document all read it."""
+"""The table of all methods, for dispatch, validation and the OpenRPC document."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
     *ADMIN_METHODS,
     Method(
         name="rpc.discover",
-        summary="Tell this document.",
+        summary="Return this document.",
         params=ParamsDecoder(NoParams),
         result=Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=DOCUMENT_SCHEMA)],
         ask=_discover,
@@ -61,8 +61,8 @@ METHODS = {method.name: method for method in _TABLE}
 def methods_served(read_only: bool, streams: bool) -> Mapping[str, Method[Any, Any]]:
     """Return the methods that a connection serves, by each of their names.
 
-    :param read_only: it came by the read-only socket.
-    :param streams: it can carry descriptors, and texts that nobody asked for.
+    :param read_only: whether it is to the read-only socket.
+    :param streams: whether it can carry descriptors, and texts that were not requested.
     """
     served = [
         method
@@ -72,5 +72,5 @@ def methods_served(read_only: bool, streams: bool) -> Mapping[str, Method[Any, A
     return {name: method for method in served for name in (method.alias, method.name)}
 
 
-#: The methods by each of their names, wherever they are served.
+#: All methods, by each of their names.
 BY_ANY_NAME = methods_served(read_only=False, streams=True)

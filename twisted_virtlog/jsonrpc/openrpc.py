@@ -1,4 +1,4 @@
-"""Prints a table of methods as an OpenRPC document."""
+"""Describe a table of methods in an OpenRPC document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters, by name or by position, to a checked Struct; what is wrong with them in words."""
+"""Decode and check parameters, by name or by position, and explain what is wrong with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted_virtlog.jsonrpc.messages import ABSENT
 
 P = TypeVar("P", bound=msgspec.Struct)
 
-# Beyond this a fault is told without the value: decoding it all could take much memory.
+# Longer parameters are not quoted in errors: decoding them could take much memory.
 _MAX_QUOTED_PARAMS_BYTES = 4096
 _MAX_QUOTED_VALUE_CHARACTERS = 60
 _MAX_FAULT_CHARACTERS = 200
@@ -26,15 +26,15 @@ _IN_OUR_WORDS = (
     ("Object contains unknown field", "unknown:"),
     ("Expected `array` of at most length", "more values than"),
     ("Expected `array` of at least length", "fewer values than"),
-    ("Invalid enum value", "no valid value:"),
+    ("Invalid enum value", "not a valid value:"),
     ("Expected", "expected"),
 )
 
 
 class InvalidParams(ValueError):
-    """Parameters that a method does not take; the message names the one and what would be right.
+    """Parameters that a method does not accept; the message says which, and what it accepts.
 
-    :ivar path: the log they name, if they name one.
+    :ivar path: the log that they name, if any.
     """
 
     def __init__(self, message: str, path: str | None = None) -> None:
@@ -45,7 +45,7 @@ class InvalidParams(ValueError):
 class ParamsDecoder(Generic[P]):
     """Decodes the parameters of one method.
 
-    :param type_: their Struct; the order of its members is that of parameters by position.
+    :param type_: their Struct, whose members are in the order of parameters by position.
     """
 
     def __init__(self, type_: type[P]) -> None:
@@ -93,7 +93,7 @@ class ParamsDecoder(Generic[P]):
         return InvalidParams(f"Invalid params: {fault}", path if isinstance(path, str) else None)
 
     def _named(self, steps: list[str | int], quoted: Any) -> str:
-        """Tell the place and the value there, as ``position.inode is -1``."""
+        """Return the place and the value there, such as ``position.inode is -1``."""
         top, *rest = (self._field(steps), *steps[1:])
         name = top + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in rest)
         try:
@@ -119,7 +119,7 @@ class ParamsDecoder(Generic[P]):
 
 
 def _decoded(params: Raw) -> Any:
-    """Decode for quoting; None if that cannot or should not be done."""
+    """Decode parameters to quote them; return None if that is impossible or too expensive."""
     if params is ABSENT or len(memoryview(params)) > _MAX_QUOTED_PARAMS_BYTES:
         return None
     try:

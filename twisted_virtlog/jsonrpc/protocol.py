@@ -1,4 +1,4 @@
-"""One client's conversation in JSON-RPC 2.0: texts in, answers of the table's methods out."""
+"""One client's conversation in JSON-RPC 2.0: texts in, answers of the methods out."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from twisted_virtlog.sockets.asking import AskingConversation
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import Queued, Suspended
 
-#: From this size on an answer is not copied for its newline.
+#: From this size on, an answer is not copied to add a newline.
 _LARGE_BYTES = 256 * 1024
 
-# After so many requests of a batch the reactor gets on with others.
+# After this many requests of a batch, the reactor serves others.
 _BATCH_REQUESTS_PER_TURN = 256
 _MAX_SHOWN_NAME = 60
 
@@ -49,8 +49,8 @@ _MAX_SHOWN_NAME = 60
 class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     """Answers one client's requests.
 
-    :param services: what the methods need of the daemon.
-    :param read_only: serve only the methods that change nothing.
+    :param services: what the methods need from the daemon.
+    :param read_only: whether to serve only methods that change nothing.
     """
 
     _log = Logger()
@@ -59,11 +59,11 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         super().__init__()
         self._services = services
         self._read_only = read_only
-        #: The first bytes, while they have not told the framing.
+        #: The first bytes, until they decide the framing.
         self._undecided: bytes | None = b""
         self._speak(TEXTS)
         self._batch: BatchReply | None = None
-        #: Of an answer whose beginning was sent.
+        #: The rest of an answer whose beginning was sent.
         self._rest: Iterator[bytes] | None = None
 
     @property
@@ -88,14 +88,14 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
 
     def input_ended(self) -> None:
         if self._undecided:
-            # So few bytes are no header and no request of HTTP.
+            # So few bytes are neither a header nor an HTTP request.
             self._framing.feed(self._undecided)
             self._undecided = None
         self._framing.end()
         super().input_ended()
 
     def _speak(self, name: str) -> None:
-        """Let the framing be another one, for good."""
+        """Use this framing from now on."""
         self._framing_name = name
         self._framing: Framing[Message] = framing_named(name, parse)
         self._methods = _SERVED[self._read_only, self._framing.streams]
@@ -141,7 +141,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
                 state = msgspec.structs.replace(state, lost=state.framing_lost)
             self._framing.resume(state)
         elif state.skipping is not None or state.lost or state.batch is not None:
-            # Of a daemon that knew no other framing.
+            # From a daemon that knew only this framing.
             self._undecided = None
             self._framing.resume(state)
         elif state.input_ended:
@@ -157,7 +157,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def connection_lost(self) -> None:
         super().connection_lost()
         if self._batch is not None:
-            # A connection that is gone closes the descriptors that it is given.
+            # A connection that has ended closes the descriptors that it is given.
             self._end_batch(self._batch)
 
     def handle_next(self) -> bool | Deferred[None]:
@@ -209,7 +209,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self._send_large(reply)
 
     def _send_large(self, reply: Reply) -> None:
-        """Send an answer without a copy of it."""
+        """Send an answer without copying it."""
         beginning = self._framing.begin(len(reply.text))
         if beginning:
             self.connection.send(beginning)
@@ -219,7 +219,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self.connection.send(end)
 
     def _send_rest(self) -> None:
-        """Send all that is left of an answer, whether the client takes it or not."""
+        """Send the rest of an answer, whether the client reads it or not."""
         while self._rest is not None:
             self._send_next(self._rest)
 
@@ -234,7 +234,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self.connection.send(end)
 
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
-        """Carry out entries until there is a piece to send, one waits, or others have a turn."""
+        """Carry out entries until there is a piece to send, one waits, or it is others' turn."""
         for _ in range(_BATCH_REQUESTS_PER_TURN):
             entry = batch.entries.next_entry()
             if entry is None:
@@ -255,7 +255,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         return later.addCallback(self._add_to_batch, batch)
 
     def _add_to_batch(self, reply: Reply, batch: BatchReply) -> None:
-        """Go on after waiting, in which time the client or the daemon may have ended."""
+        """Continue after waiting, during which the client may have gone or the daemon stopped."""
         batch.add(reply)
         if self._closed:
             self._end_batch(batch)
@@ -271,7 +271,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self._send(piece)
 
     def _send_piece(self, batch: BatchReply) -> None:
-        """Send what was gathered, and later the rest."""
+        """Send what was gathered so far."""
         piece = batch.take()
         if piece is NO_REPLY:
             return
@@ -280,7 +280,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self.connection.send(beginning + self._framing.part(piece.text), piece.descriptors)
 
     def _carry_out(self, request: Request | InvalidRequest) -> Reply | Deferred[Reply]:
-        """Carry out one request; all that can go wrong becomes its answer."""
+        """Carry out one request; any failure becomes its answer."""
         if isinstance(request, InvalidRequest):
             refused = ErrorObject(Code.INVALID_REQUEST, request.reason)
             return Reply(encode_error(request.id, refused))
@@ -296,7 +296,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def present(
         self, answer: Any, request: Request, entry: Method[Any, Any], arguments: Any
     ) -> Reply:
-        """Return the reply; descriptors that nobody will get are closed."""
+        """Return the reply; close descriptors that nobody will receive."""
         descriptors = () if entry.descriptors is None else entry.descriptors(answer)
         try:
             if request.id is not ABSENT:
@@ -318,7 +318,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         entry: Method[Any, Any],
         arguments: Any,
     ) -> Reply:
-        """Return the reply that says what went wrong."""
+        """Return the reply that reports the error."""
         if isinstance(error, DaemonError):
             return _refuse(request, error_object(error))
         if isinstance(error, InvalidParams):
@@ -327,7 +327,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._log.failure("JSON-RPC's {method} failed", failure=failure, method=request.method)
         path = getattr(arguments, "path", None)
         data = UNSET if path is None else {"path": path}
-        message = f"Internal error: {type(error).__name__}; the daemon's log says more"
+        message = f"Internal error: {type(error).__name__}; the daemon's log has the details"
         return _refuse(request, ErrorObject(Code.INTERNAL_ERROR, message, data))
 
     def _not_served(self, name: str) -> ErrorObject:
@@ -337,11 +337,11 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         if self._read_only and not method.read_only:
             message = f"{method.name} is not served on the read-only socket"
         else:
-            message = f"{method.name} needs the stream, so that it is not served over HTTP"
+            message = f"{method.name} is not served over HTTP, as it needs the stream"
         return ErrorObject(Code.NOT_ON_THIS_CONNECTION, message)
 
 
-#: The methods by whether the socket is read-only, and whether the framing streams.
+#: The methods, by whether the socket is read-only and whether the framing streams.
 _SERVED = {
     (read_only, streams): methods_served(read_only, streams)
     for read_only in (False, True)
@@ -351,15 +351,15 @@ _SERVED = {
 
 def _no_such_method(name: str) -> ErrorObject:
     shown = name if len(name) <= _MAX_SHOWN_NAME else name[:_MAX_SHOWN_NAME] + "..."
-    message = f"no method {shown!r}; rpc.discover tells which there are"
+    message = f"no method {shown!r}; rpc.discover lists the methods"
     return ErrorObject(Code.METHOD_NOT_FOUND, message)
 
 
 def _too_much(request: Request | InvalidRequest) -> Reply:
-    """Refuse an entry of a batch whose answers are too many already."""
+    """Refuse an entry of a batch whose answers are too long already."""
     text = (
-        f"not carried out: the answers to this batch have {MAX_GATHERED_BYTES} bytes already; ask"
-        " for it in another one"
+        f"not carried out: the answers to this batch have {MAX_GATHERED_BYTES} bytes already; send"
+        " the request in another one"
     )
     error = ErrorObject(Code.LIMIT, text, {"limit": "batch_answers"})
     if isinstance(request, InvalidRequest):

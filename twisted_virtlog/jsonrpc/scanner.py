@@ -1,12 +1,12 @@
-"""Finds where a JSON text ends, however its bytes are split, each byte looked at once."""
+"""Find where a JSON text ends, however its bytes are split, looking at each byte once."""
 
 from __future__ import annotations
 
 import re
 from typing import TypeAlias
 
-#: A text nested deeper is refused. JSON-RPC needs four levels; Python's own limit, which the
-#: decoder below meets too, lies at about 1000, less what the stack holds already.
+#: Texts nested deeper are refused. JSON-RPC needs four levels. Python's own limit, which also holds
+#: for the decoder, is about 1000, less what is on the stack already.
 MAX_DEPTH = 512
 
 WHITE_SPACE = b" \t\r\n"
@@ -17,18 +17,18 @@ _NEWLINE, _QUOTE, _BACKSLASH = b'\n"\\'
 _CLOSER_OF = {ord("{"): ord("}"), ord("["): ord("]")}
 _ARRAY_END = ord("]")
 
-# Each pattern runs at C speed over what is of no interest. The repetitions are bounded because
-# Python's re keeps a record of every round until the match is over.
+# Each pattern skips what does not matter at C speed. The repetitions are bounded because Python's
+# re keeps a record of each round until the match is complete.
 _BETWEEN_BRACKETS = re.compile(rb'[^"{}\[\]]*(?:"[^"\\\n]*"[^"{}\[\]]*){0,1000}')
 _INSIDE_STRING = re.compile(rb'[^"\\\n]*(?:\\[^\n][^"\\\n]*){0,1000}')
 _SCALAR = re.compile(rb'[^"{}\[\], \t\r\n]*')
 
 
 class Broken(Exception):
-    """These bytes can be no JSON text.
+    """These bytes cannot be a JSON text.
 
-    :ivar resume: the index in the buffer from which the stream may go on.
-    :ivar at_text: a new text begins at ``resume``; otherwise the line it is on is to be skipped.
+    :ivar resume: the index in the buffer at which the stream may continue.
+    :ivar at_text: whether a new text begins at ``resume``; otherwise skip the line there.
     """
 
     def __init__(self, message: str, resume: int, at_text: bool = False) -> None:
@@ -40,10 +40,10 @@ class Broken(Exception):
 class Scanner:
     """Looks for the end of one text in a buffer that grows between calls.
 
-    It follows strings and brackets only; whether the text is JSON is for its decoder to say. What
-    it refuses is what would make the end uncertain: brackets that do not match, a raw newline in
-    a string, and an opening bracket where no value may stand, which is how a line that was cut
-    short shows itself when the next request follows.
+    It follows only strings and brackets, and leaves it to the decoder to say whether the text is
+    JSON. It refuses what makes the end uncertain: brackets that do not match, a raw newline in a
+    string, and an opening bracket where a value may not stand, which is what a line that was cut
+    short looks like when the next request follows.
 
     :param start: the index of the text's first byte.
     """
@@ -56,17 +56,17 @@ class Scanner:
         self._last_significant = 0
 
     def moved(self, distance: int) -> None:
-        """Take note that the buffer dropped bytes before the text."""
+        """Adapt to a buffer that dropped bytes before the text."""
         self.start -= distance
         self._position -= distance
 
     def find_end(self, buffer: Buffer, limit: int, ended: bool) -> int | None:
-        """Tell the index after the text's last byte.
+        """Return the index after the last byte of the text.
 
-        :param limit: look no further than this index, at most the buffer's length.
-        :param ended: nothing will follow what is in the buffer.
-        :returns: None if the text goes on after the limit.
-        :raises Broken: there is no such index.
+        :param limit: look no further than this index, which is at most the buffer's length.
+        :param ended: whether nothing will follow what is in the buffer.
+        :returns: None if the text continues after the limit.
+        :raises Broken: this cannot be a JSON text.
         """
         if self._in_string or self._closers:
             return self._find_end_of_container(buffer, limit)
@@ -101,7 +101,7 @@ class Scanner:
         return None
 
     def _leave_string(self, buffer: Buffer, limit: int) -> bool:
-        """Go on to after the closing quote; tell whether it is there."""
+        """Advance past the closing quote; return whether it is there."""
         found = _INSIDE_STRING.match(buffer, self._position, limit)
         self._position = found.end() if found else limit
         if self._position >= limit:
@@ -122,7 +122,7 @@ class Scanner:
         return True
 
     def _pass_to_bracket(self, buffer: Buffer, limit: int) -> None:
-        """Go on to the next bracket or to the quote of a string that is not passed at once."""
+        """Advance to the next bracket, or the quote of a string that the pattern does not skip."""
         begin = self._position
         found = _BETWEEN_BRACKETS.match(buffer, begin, limit)
         self._position = found.end() if found else limit
@@ -141,9 +141,7 @@ class Scanner:
             self._check_opening(buffer)
             self._closers.append(_CLOSER_OF[byte])
         elif self._closers[-1] != byte:
-            raise Broken(
-                f"{chr(byte)!r} where {chr(self._closers[-1])!r} would be right", self._position
-            )
+            raise Broken(f"{chr(byte)!r} instead of {chr(self._closers[-1])!r}", self._position)
         else:
             del self._closers[-1]
         self._last_significant = byte
@@ -156,7 +154,7 @@ class Scanner:
             return
         if self._closers[-1] == _ARRAY_END and self._last_significant in b"[,":
             return
-        # The broken text costs only itself if the new one has a line of its own.
+        # If the new text is on a line of its own, only the broken one is lost.
         line_start = buffer.rfind(b"\n", self.start, self._position) + 1
         first_on_line = line_start and not buffer[line_start : self._position].strip(WHITE_SPACE)
         raise Broken(

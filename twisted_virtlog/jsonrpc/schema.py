@@ -20,7 +20,7 @@ _is_normal_path = re.compile(_PATH_PATTERN.replace("$", r"\Z")).match
 LogPath = Annotated[
     str,
     Meta(
-        description="absolute and normalised path of the log, which is its key",
+        description="absolute and normalised path of the log, which identifies it",
         examples=["/var/log/libvirt/qemu/web.log"],
         extra_json_schema={"pattern": _PATH_PATTERN},
     ),
@@ -28,12 +28,12 @@ LogPath = Annotated[
 Driver = Annotated[
     str,
     Meta(
-        description='name of what writes the log, as "qemu"',
+        description='name of what writes the log, such as "qemu"',
         max_length=values.MAX_NAME_CHARACTERS,
     ),
 ]
 
-#: JSON readers that hold numbers as doubles are exact up to here.
+#: Up to here, JSON readers that hold numbers as doubles are exact.
 MAX_EXACT_NUMBER = 2**53
 
 # (patterns that end in \Z: $ would let a newline through; documents have $, see openrpc.py)
@@ -56,8 +56,8 @@ class Position(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         str,
         Meta(
             max_length=256,
-            description="tells the file apart from an earlier one that had the same inode number;"
-            ' "" where that is not known',
+            description="distinguishes the file from an earlier one with the same inode number;"
+            ' "" if that is not known',
         ),
     ] = ""
 
@@ -70,11 +70,11 @@ class Position(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     @classmethod
     def of(cls, position: values.Position) -> Position:
-        """Return the same as JSON has it: numbers that not every reader takes become strings."""
+        """Return the form for JSON: numbers that not every reader holds exactly become strings."""
         return cls(_exact(position.inode), _exact(position.offset), position.birth)
 
     def value(self) -> values.Position:
-        """Return the same as the log handler has it."""
+        """Return the form for the daemon."""
         return values.Position(int(self.inode), int(self.offset), self.birth)
 
 
@@ -99,11 +99,11 @@ class Domain(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     @classmethod
     def of(cls, domain: values.Domain) -> Domain:
-        """Make the same of what the log handler has."""
+        """Return the form for JSON."""
         return cls(printable(domain.uuid), printable(domain.name))
 
     def value(self) -> values.Domain:
-        """Tell the same as the log handler has it."""
+        """Return the form for the daemon."""
         return values.Domain(self.uuid, self.name)
 
 
@@ -122,7 +122,7 @@ class PathParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     path: LogPath
 
     def __post_init__(self) -> None:
-        """Refuse what does not name one log in one way; the message says why."""
+        """Refuse a path that is not normal, as each log has one name only."""
         check_path(self.path)
 
 
@@ -146,4 +146,6 @@ def _path_fault(path: str) -> str:
         fault = 'has an empty component ("//")'
     else:
         fault = 'has a component "." or ".."'
-    return f"path {fault}; expected an absolute, normalised path, as /var/log/libvirt/qemu/a.log"
+    return (
+        f"path {fault}; expected an absolute, normalised path, such as /var/log/libvirt/qemu/a.log"
+    )

@@ -1,4 +1,4 @@
-"""Which framing a connection has, told by its first bytes."""
+"""Choose the framing of a connection by its first bytes."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _MAX_WORD_BYTES = 64
 
 
 def framing_named(name: str, parse: Callable[[bytes], T]) -> Framing[T]:
-    """Make a framing by its name; texts, if it is the name of none."""
+    """Return a new framing by its name; that for texts if the name is unknown."""
     return _FRAMINGS.get(name, TextStream)(parse)
 
 
 def told_by(data: bytes) -> str | None:
     """Return the framing of a connection that begins with some bytes.
 
-    A name and ``:`` is a header, an upper-case word and a blank HTTP, all else JSON.
+    A name and ``:`` is a header, an upper-case word and a blank is HTTP, anything else is JSON.
 
-    :returns: None if more bytes are needed to tell, of which there are at most 64.
+    :returns: None if more bytes are needed, which at most 64 are.
     """
     word = _WORD.match(data)
     if word is None:

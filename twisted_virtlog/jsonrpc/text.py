@@ -1,4 +1,4 @@
-"""Text of bytes that may be no text: excerpts of logs, and names from outside."""
+"""Text from bytes that may not be text: excerpts of logs, and names from outside."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode_excerpt(excerpt: Excerpt, max_bytes: int) -> tuple[str, Position]:
-    """Make a string of an excerpt in UTF-8, and tell where the next one begins.
+    """Decode an excerpt as UTF-8; return the text and where the next excerpt begins.
 
-    Broken bytes become U+FFFD. A character that is incomplete at the end is held
-    back, and the position with it, where the rest may still come: when the limit cut it or the
-    log is open. It becomes U+FFFD all the same when
+    Invalid bytes become U+FFFD. A character that is incomplete at the end is left for the next
+    excerpt if the rest of it may follow: if the limit cut it, or the log is open. It becomes U+FFFD
+    nevertheless if
 
-    - the log is closed and the excerpt reaches its end: nothing will complete it, or
-    - it is all there is and the limit is too small for it: the reader would never get on, or
-    - it began in the file before the one where the excerpt ends: no position is known for it.
+    - the log is closed and the excerpt reaches its end, so that nothing will complete it,
+    - the excerpt is nothing else and the limit is too small for it, so that the reader would never
+      make progress, or
+    - it began in a file before the one where the excerpt ends, so that its position is not known.
 
-    :param max_bytes: the limit that the excerpt was read under.
+    :param max_bytes: the limit with which the excerpt was read.
     """
     data, end = excerpt.data, excerpt.end
     cut = len(data) >= max_bytes
@@ -38,5 +39,5 @@ def decode_excerpt(excerpt: Excerpt, max_bytes: int) -> tuple[str, Position]:
 
 
 def printable(text: str) -> str:
-    """Replace what stands for bytes that are no UTF-8 (surrogates), as JSON cannot have it."""
+    """Replace surrogates, which stand for bytes that are not UTF-8, as JSON cannot have them."""
     return _SURROGATE.sub("\ufffd", text)
