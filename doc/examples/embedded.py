@@ -1,7 +1,7 @@
 """A management application that runs the log daemon inside itself.
 
-It opens a log of its own through the API, without a socket, runs a program with its output into
-it, and serves JSON-RPC clients beside. Run it with a directory for its socket and its log:
+It opens a log of its own through the API, without a socket, writes a program's output to it, and
+serves JSON-RPC clients at the same time. Run it with a directory for its socket and its log:
 
     python embedded.py /tmp/demo
 """
@@ -34,7 +34,7 @@ async def manage(directory: str) -> None:
 
     path = f"{directory}/greeting.log"
     opened = daemon.handler.open(path, driver="embedded", domain=None, truncate=False)
-    # Any program would do; a real one would be given the descriptor as its standard output.
+    # Any program would do; a real guest would get the descriptor as its standard output.
     os.write(opened.write_end, await getProcessOutput("/bin/echo", ["hello from a guest"]))
     position = daemon.handler.position(path)
     os.close(opened.write_end)
