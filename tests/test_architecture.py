@@ -44,7 +44,7 @@ ROOMS: dict[str, Room] = {
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(public="client_sockets clock guest_pipes idle signals threads turns"),
-    "handover": Room("errors loop values", "giving keeper state successor taking"),
+    "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors handover interfaces loop syscalls values",

@@ -1,4 +1,4 @@
-"""Makes the daemon's objects and wires them: one log handler, and a listener for each protocol."""
+"""The daemon as a service of any Twisted application: makes the rooms' objects, and joins them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,15 @@ from datetime import datetime, timezone
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IReactorCore,
-    IReactorFDSet,
-    IReactorThreads,
-)
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorThreads
 from twisted.logger import Logger
 
 from twisted_virtlog.administration import Administration
 from twisted_virtlog.config.settings import Settings
-from twisted_virtlog.errors import HandOverFailed, ListenError, LogError
+from twisted_virtlog.errors import HandOverFailed, ListenError
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
-from twisted_virtlog.handover.state import (
-    OF_VIRTLOGD,
-    VERSION,
-    DaemonState,
-    Details,
-    OpenLogState,
-    by_log,
-)
+from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, Details
+from twisted_virtlog.handover.suspension import Suspension, take_over
 from twisted_virtlog.interfaces import IConversation, IOwnLog
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
@@ -45,14 +35,15 @@ from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
-from twisted_virtlog.loop.idle import IdleTimeout
+from twisted_virtlog.loop.idle import IdleTimeout, idle_since
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
-from twisted_virtlog.sockets.reception import Reception
+from twisted_virtlog.sockets.reception import Door, Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError, Start
 
+_LIBVIRT = "virtlogd"
 _ADMIN = "admin"
 _JSONRPC = "jsonrpc"
 _READ_ONLY = "jsonrpc-ro"
@@ -93,19 +84,45 @@ class Endpoints:
     sockets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
+def _no_hand_over(to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
+    raise HandOverFailed("this daemon runs inside another application, which has to hand over")
+
+
+def _no_more(details: Details) -> Details:
+    return details
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the process offers to the daemon in it; by default, that of another application.
+
+    :ivar keeper: what lets logs outlive the process, if anything does.
+    :ivar own_log: the daemon's own log; None while the application does the logging.
+    :ivar end: ends the process, which nobody needs any more; None to stop the service alone.
+    :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path; the number is
+        the version of the document that our own next image is to read, None for the lowest that
+        says all. Raises HandOverFailed.
+    :ivar suspended: adds to a state what the next image needs to know of the process.
+    """
+
+    keeper: Keeper = NO_KEEPER
+    own_log: IOwnLog | None = None
+    end: Callable[[], None] | None = None
+    reexec: Callable[[str | None, int | None], Deferred[None]] = _no_hand_over
+    suspended: Callable[[Details], Details] = _no_more
+
+
 class VirtlogService(Service):
     """The daemon, to be run by twistd or inside any Twisted application.
 
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
-    :ivar keeper: what lets logs outlive the process, if something does.
-    :ivar own_log: the daemon's own log; None while another application does the logging.
+    :ivar clock: makes the daemon's timed calls, whatever the wall clock does; ditto.
     """
 
     name = "virtlogd"
     handler: LogHandler
-    keeper: Keeper = NO_KEEPER
-    own_log: IOwnLog | None = None
+    clock: MonotonicClock
     _logger = Logger()
 
     def __init__(
@@ -114,67 +131,39 @@ class VirtlogService(Service):
         endpoints: Endpoints,
         reactor: IDaemonReactor,
         state: DaemonState | None = None,
+        process: Process | None = None,
     ) -> None:
         """Nothing is opened before the service is started.
 
         :param settings: of the configuration file, or ``Settings()`` for the defaults.
         :param state: of the daemon's former image, which handed over to this one.
+        :param process: None for that of another application.
         """
         self._settings = settings
         self._endpoints = endpoints
         self._reactor = reactor
         self._state = state
+        self._process = process or Process()
 
     def startService(self) -> None:
         """Listen and serve.
 
         :raises ListenError: a socket cannot be had; nothing is left open then.
         """
-        settings = self._settings
         state, self._state = self._state, None
-        former = state.details if state else None
-        self._started_at = former.started_at if former else datetime.now(timezone.utc)
-        self._started = former.started if former else time.monotonic()
-        self._clock = MonotonicClock(self._reactor)
-        self._in_thread = threads_of(self._reactor)
-        self._budget = RequestBudget(self._clock)
-        turns = Turns(self._reactor)
-        self._reception = Reception(turns.clients, self._clock)
-        self._timeout = IdleTimeout(self._clock, self._idle_since, self.timed_out)
-        self.handler = LogHandler(
-            self._clock,
-            self._in_thread,
-            turns.guests,
-            Pipes(settings.pipe_size, kernel_limits(read_text)),
-            _log_settings(settings),
-            self.keeper,
-        )
-        self._cleaner = Cleaner(self._clock, self._in_thread, self._is_in_use)
+        self._make(_start_of(state))
         try:
-            servers = self._make_servers()
+            # (first, as a mistake in an endpoint is to be found before logs are taken over)
+            doors = self._doors()
+            self._take_over_logs(state)
             if state is not None:
-                self._take_over(state.logs, self.handler.adopt)
-            else:
-                self._take_over(self.keeper.restored(), self.handler.restore)
-            self.keeper.begin(self.handler.suspended())
-            self.handler.write_former()
-            if state is not None:
-                served = [one for endpoint, one in servers if endpoint != NO_ENDPOINT]
-                self._resume(state, [*served, *_handed_over(state, servers)])
-            for endpoint, server in servers:
-                if server in self.servers:
-                    continue
-                if server.name in self._endpoints.sockets:
-                    self._reception.listen_on(self._endpoints.sockets[server.name], server)
-                elif endpoint != NO_ENDPOINT:
-                    self._reception.listen(
-                        endpoint, server, required=state is None and server.name != _READ_ONLY
-                    )
+                self._resume(state, doors)
+            self._reception.open(doors, resumed=state is not None)
         except BaseException:
             self._reception.stop_listening()
             self._close()
             raise
-        self._cleaner.set(_cleaning(settings))
+        self._cleaner.set(_rules(self._settings))
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
@@ -188,153 +177,160 @@ class VirtlogService(Service):
         self._cleaner.stop()
         return self._reception.finish().addCallback(lambda _: self._close())
 
+    # What an application may ask for while the service runs.
+
     @property
     def servers(self) -> Sequence[Server]:
-        """The clients of each protocol, while the service runs."""
+        """The clients of each protocol."""
         return self._reception.servers
-
-    def reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
-        """Hand over to the daemon's next image; a daemon that is a process of its own can.
-
-        :param to_virtlogd: the path of libvirt's virtlogd, to hand over to that.
-        :param state_version: of the document that our own next image is to read, as an older
-            release reads no higher one; None for the lowest that says all.
-        :raises HandOverFailed: nothing has changed.
-        """
-        raise HandOverFailed("this daemon runs inside another application, which has to hand over")
-
-    # A hand-over to the daemon's next image: hold, until none is waiting, and then suspended; or
-    # release, if it came to nothing.
-
-    def hold(self) -> None:
-        """Take no more requests and clients; requests in progress go on."""
-        self._reception.hold()
-
-    def release(self) -> None:
-        """Go on after :meth:`hold`."""
-        self._reception.release()
-
-    def waiting(self) -> int:
-        """Tell how many requests are in progress, whose answers come later."""
-        return self._reception.waiting()
-
-    def suspended(self) -> DaemonState:
-        """Tell what the daemon's next image needs to go on with all logs, sockets and clients."""
-        pool = self._reactor.getThreadPool()
-        return DaemonState(
-            pid=os.getpid(),
-            servers=self._reception.suspended(),
-            logs=self.handler.suspended(),
-            details=Details(
-                VERSION,
-                self._started_at,
-                self._started,
-                self.handler.totals(),
-                timeout=self._timeout.period,
-                workers=(pool.min, pool.max),
-                known_logs=self.handler.known.paths(),
-            ),
-        )
-
-    def reload(self, settings: Settings) -> None:
-        """Let other settings hold from now on, for the logs that are open and for clients too.
-
-        Pipes that are there keep their size, and a lower ``max_clients`` disconnects nobody. The
-        own log's settings are none of this object's.
-        """
-        self._settings = settings
-        self.handler.reload(_log_settings(settings), settings.pipe_size)
-        self._cleaner.set(_cleaning(settings))
-        for server in self.servers:
-            server.limit(self._max_clients(server.name))
-        self.bind_again()
-
-    def bind_again(self) -> None:
-        """Listen anew at the paths of sockets whose files were removed; see Listener."""
-        self._reception.bind_again()
-
-    def set_timeout(self, seconds: int) -> None:
-        """Call :meth:`timed_out` after so many seconds without clients and open logs; 0: never.
-
-        The service must run. What was set before no longer holds, and the time counts from now.
-        """
-        self._timeout.set(seconds)
-
-    def timed_out(self) -> None:
-        """Stop, as nobody needs the daemon."""
-        self.stopService()
-
-    def shut_down(self) -> None:
-        """Stop, as an administrator asked for it."""
-        self.stopService()
 
     def info(self) -> DaemonStatus:
         """Return what the daemon is and how much it does."""
         return self._administration.status()
 
-    def _make_servers(self) -> list[tuple[str, Server]]:
-        self._administration = administration = Administration(
-            Start(self._started_at, self._started),
+    def reload(self, settings: Settings) -> None:
+        """Let other settings hold from now on, for the logs that are open and for clients too.
+
+        Pipes that are there keep their size, and a lower ``max_clients`` disconnects nobody. The
+        settings of the daemon's own log are not this object's.
+        """
+        self._settings = settings
+        self.handler.reload(_log_settings(settings), settings.pipe_size)
+        self._cleaner.set(_rules(settings))
+        for server in self.servers:
+            server.limit(_max_clients(settings, server.name))
+        self.bind_again()
+
+    def bind_again(self) -> None:
+        """Listen again at the paths of sockets whose files were removed."""
+        self._reception.bind_again()
+
+    def set_timeout(self, seconds: int) -> None:
+        """End after N seconds without clients and open logs; 0: never.
+
+        What was set before no longer holds, and the time counts from now.
+        """
+        self._timeout.set(seconds)
+
+    # A hand-over to the daemon's next image; see Suspension.
+
+    def hold(self) -> None:
+        """Take no more requests and clients; requests in progress go on."""
+        self._suspension.hold()
+
+    def release(self) -> None:
+        """Go on after :meth:`hold`."""
+        self._suspension.release()
+
+    def waiting(self) -> int:
+        """Return how many requests are in progress, whose answers come later."""
+        return self._suspension.waiting()
+
+    def suspended(self) -> DaemonState:
+        """Return what the next image needs to go on with all logs, sockets and clients."""
+        return self._suspension.suspended()
+
+    # Its parts.
+
+    def _make(self, start: Start) -> None:
+        """Make the rooms' objects, each of those that it needs."""
+        settings, reactor, process = self._settings, self._reactor, self._process
+        threads = reactor.getThreadPool
+        clock = self.clock = MonotonicClock(reactor)
+        in_thread = threads_of(reactor)
+        turns = Turns(reactor)
+        self._budget = RequestBudget(clock)
+        self._reception = Reception(turns.clients, clock)
+        self.handler = LogHandler(
+            clock,
+            in_thread,
+            turns.guests,
+            Pipes(settings.pipe_size, kernel_limits(read_text)),
+            _log_settings(settings),
+            process.keeper,
+        )
+        self._cleaner = Cleaner(clock, in_thread, self._is_in_use)
+        self._timeout = IdleTimeout(
+            clock,
+            lambda: idle_since((self.handler.idle_since, self._reception.idle_since())),
+            lambda: self._end("neither clients nor open logs for as long as the timeout says"),
+        )
+        self._suspension = Suspension(
+            start, self.handler, self._reception, self._timeout, threads, process.suspended
+        )
+        self._administration = Administration(
+            start,
             lambda: self._settings,
             self.handler,
             self.servers,
-            self._reactor.getThreadPool,
+            threads,
             self.set_timeout,
-            self.own_log,
-            lambda: self._reactor.callFromThread(self.shut_down),
+            process.own_log,
+            # (what asked for it is answered first)
+            lambda: reactor.callFromThread(
+                lambda: self._end("an administrator shut the daemon down")
+            ),
         )
+
+    def _doors(self) -> list[Door]:
+        """Join each protocol's server with what it serves, and with where its clients come in."""
+        logs, administration = self.handler, self._administration
         services = Services(
-            handler=self.handler,
+            handler=logs,
             administration=administration,
             sockets=self._jsonrpc_sockets,
-            reexec=self.reexec,
+            reexec=self._process.reexec,
             call_soon=self._reactor.callFromThread,
         )
-
-        def jsonrpc() -> IConversation:
-            return JSONRPCConversation(services)
-
-        read_only = replace(services, handler=ReadOnlyLogs(self.handler))
-
-        def jsonrpc_ro() -> IConversation:
-            return JSONRPCConversation(read_only, read_only=True)
-
-        log_programs = serving(Served(LOG_PROGRAM, self.handler))
+        reading = replace(services, handler=ReadOnlyLogs(logs))
+        log_programs = serving(Served(LOG_PROGRAM, logs))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
-
-        def libvirt() -> IConversation:
-            return LibvirtConversation(log_programs)
-
-        def admin() -> IConversation:
-            return LibvirtConversation(admin_programs)
-
-        own = os.geteuid()
-
-        def server(
-            name: str, uids: Container[int], converse: Callable[[], IConversation]
-        ) -> Server:
-            return Server(
-                name,
-                uids,
-                self._max_clients(name),
-                converse,
-                self._budget,
-                lets_first_in=name in OF_VIRTLOGD,
-            )
-
+        endpoints = self._endpoints
+        own = {os.geteuid()}
         return [
-            (self._endpoints.libvirt, server("virtlogd", {own}, libvirt)),
-            (self._endpoints.admin, server(_ADMIN, {own}, admin)),
-            (self._endpoints.jsonrpc, server(_JSONRPC, {0, own}, jsonrpc)),
-            self._for_group(server(_READ_ONLY, _EVERYBODY, jsonrpc_ro)),
+            self._door(_LIBVIRT, endpoints.libvirt, own, lambda: LibvirtConversation(log_programs)),
+            self._door(_ADMIN, endpoints.admin, own, lambda: LibvirtConversation(admin_programs)),
+            self._door(
+                _JSONRPC, endpoints.jsonrpc, {0, *own}, lambda: JSONRPCConversation(services)
+            ),
+            self._for_group(
+                self._door(
+                    _READ_ONLY,
+                    endpoints.jsonrpc_ro,
+                    _EVERYBODY,
+                    lambda: JSONRPCConversation(reading, read_only=True),
+                )
+            ),
         ]
 
-    def _for_group(self, server: Server) -> tuple[str, Server]:
+    def _door(
+        self,
+        name: str,
+        endpoint: str,
+        uids: Container[int],
+        converse: Callable[[], IConversation],
+    ) -> Door:
+        server = Server(
+            name,
+            uids,
+            _max_clients(self._settings, name),
+            converse,
+            self._budget,
+            lets_first_in=name in OF_VIRTLOGD,
+        )
+        return Door(
+            server,
+            None if endpoint == NO_ENDPOINT else endpoint,
+            self._endpoints.sockets.get(name),
+            required=name != _READ_ONLY,
+        )
+
+    def _for_group(self, door: Door) -> Door:
         """Let a group reach a server; without one nobody listens for it.
 
         :raises ListenError: an endpoint was named, but no group.
         """
-        endpoint, name = self._endpoints.jsonrpc_ro, self._settings.jsonrpc_ro_group
+        server, endpoint, name = door.server, door.endpoint, self._settings.jsonrpc_ro_group
         if name:
             try:
                 server.group = grp.getgrnam(name).gr_gid
@@ -344,13 +340,13 @@ class VirtlogService(Service):
                     server=server.name,
                     group=name,
                 )
-                return NO_ENDPOINT, server
-        elif endpoint != NO_ENDPOINT and not endpoint.startswith("systemd:"):
+                return replace(door, endpoint=None)
+        elif endpoint is not None and not endpoint.startswith("systemd:"):
             raise ListenError(
                 f"{server.name}: cannot listen on {endpoint!r}: the configuration names no group"
                 ' that may connect; write jsonrpc_ro_group = "adm", say'
             )
-        return endpoint, server
+        return door
 
     def _jsonrpc_sockets(self) -> tuple[ServingSocket, ...]:
         return tuple(
@@ -359,79 +355,62 @@ class VirtlogService(Service):
             for address in self._reception.addresses(server)
         )
 
-    def _max_clients(self, server: str) -> int:
-        settings = self._settings
-        return settings.admin_max_clients if server == _ADMIN else settings.max_clients
+    def _take_over_logs(self, state: DaemonState | None) -> None:
+        """Go on with the logs of the former image, or with those that outlived a process."""
+        keeper = self._process.keeper
+        if state is not None:
+            take_over(state.logs, self.handler.adopt)
+        else:
+            take_over(keeper.restored(), self.handler.restore)
+        keeper.begin(self.handler.suspended())
+        self.handler.write_former()
 
-    def _take_over(
-        self,
-        logs: Sequence[OpenLogState],
-        take_over: Callable[[OpenLogState, Sequence[OpenLogState]], None],
-    ) -> None:
-        """Go on with open logs, as far as can be."""
-        for pipes in by_log(logs):
-            while pipes:
-                log = pipes.pop()
-                try:
-                    take_over(log, pipes)
-                    break
-                except LogError as error:
-                    self._logger.error(
-                        "{path}: this log cannot be taken over: {error}", path=log.log, error=error
-                    )
-                except Exception:  # noqa: BLE001 (no other log may suffer)
-                    self._logger.failure("{path}: this log cannot be taken over", path=log.log)
-
-    def _resume(self, state: DaemonState, servers: Sequence[Server]) -> None:
-        """Go on with all that the former image had, as far as can be; tell of what cannot."""
-        details = state.details
-        if details is not None:
-            self.handler.add_totals(details.totals)
-            self.handler.known.add_earlier(details.known_logs)
-            if details.timeout is not None:
-                self.set_timeout(details.timeout)
-            if details.workers is not None:
-                self._reactor.getThreadPool().adjustPoolsize(*details.workers)
-        self._reception.resume(state, servers)
+    def _resume(self, state: DaemonState, doors: Sequence[Door]) -> None:
+        """Go on with all else that the former image had."""
+        if state.details is not None:
+            self._suspension.resume(state.details)
+        self._reception.resume(state, doors)
         self._logger.info(
             "took over {logs} logs and {clients} clients",
             logs=self.handler.counts().open_logs,
             clients=self._reception.count(),
         )
 
-    def _idle_since(self) -> float | None:
-        logs, clients = self.handler.idle_since, self._reception.idle_since()
-        return None if logs is None or clients is None else max(logs, clients)
-
     def _is_in_use(self, path: str) -> bool:
-        """Tell whether a file is that of an open log, or of the daemon's own."""
+        """Return whether a file is that of an open log, or of the daemon's own."""
         real = os.path.realpath(path)
-        outputs = self.own_log.logging().outputs if self.own_log else ()
+        own = self._process.own_log
         return self.handler.is_open(path) or any(
             one.destination is Destination.FILE and os.path.realpath(one.argument) == real
-            for one in outputs
+            for one in (own.logging().outputs if own else ())
         )
+
+    def _end(self, reason: str) -> None:
+        self._logger.info("{reason}", reason=reason)
+        if self._process.end is not None:
+            self._process.end()
+        else:
+            self.stopService()
 
     def _close(self) -> None:
         self.handler.close()
         self._reception.close()
         self._budget.close()
-        self._clock.close()
+        self.clock.close()
 
 
-def _handed_over(state: DaemonState, servers: Sequence[tuple[str, Server]]) -> list[Server]:
-    """Return the servers without an endpoint whose sockets a service manager had handed over."""
-    return [
-        server
-        for endpoint, server in servers
-        if endpoint == NO_ENDPOINT
-        and server.name == _READ_ONLY
-        and (former := state.servers.get(server.name)) is not None
-        and not any(socket.bound for socket in former.sockets)
-    ]
+def _start_of(state: DaemonState | None) -> Start:
+    """Return when the daemon started; a former image may have."""
+    if state is not None and state.details is not None:
+        return Start(state.details.started_at, state.details.started)
+    return Start(datetime.now(timezone.utc), time.monotonic())
 
 
-def _cleaning(settings: Settings) -> Rules:
+def _max_clients(settings: Settings, server: str) -> int:
+    return settings.admin_max_clients if server == _ADMIN else settings.max_clients
+
+
+def _rules(settings: Settings) -> Rules:
     return Rules(settings.log_root, settings.max_age_days, settings.max_backups)
 
 

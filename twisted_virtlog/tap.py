@@ -33,7 +33,7 @@ from twisted_virtlog.errors import OutputError
 from twisted_virtlog.handover.state import StateError
 from twisted_virtlog.handover.successor import Image, Successor
 from twisted_virtlog.handover.taking import handed_over, own
-from twisted_virtlog.service import Endpoints, IDaemonReactor, VirtlogService
+from twisted_virtlog.service import Endpoints, IDaemonReactor
 from twisted_virtlog.systemd.inherited import started_environment
 from twisted_virtlog.systemd.invocation import invocation
 
@@ -74,7 +74,7 @@ class Options(usage.Options):
     ]
 
 
-def makeService(options: Options) -> VirtlogService:
+def makeService(options: Options) -> DaemonService:
     """Make the service for twistd and twist.
 
     A mistake in the configuration ends the process with status 1 and one line that names it.

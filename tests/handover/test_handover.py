@@ -101,7 +101,12 @@ class World:
         self.service = FakeService(self.pipe)
         self.state_file = directory / "state.json"
         self.hand_over = HandOver(
-            self.service, self.clock, self._in_thread, self._call_soon, str(self.state_file)
+            self.service,
+            self.service,
+            self.clock,
+            self._in_thread,
+            self._call_soon,
+            str(self.state_file),
         )
         self.executed: list[tuple[str, tuple[str, ...], dict[str, str]]] = []
         self.seen: dict[str, Any] = {}

@@ -42,7 +42,7 @@ from twisted_virtlog.sockets.connection import CONGESTED_BYTES
 from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
-from twisted_virtlog.sockets.reception import Reception
+from twisted_virtlog.sockets.reception import Door, Reception
 from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import Queued, Suspended
 
@@ -458,7 +458,7 @@ def test_servers_that_are_no_longer_served(host: Host, tmp_path: Path) -> None:
     )
     reception = Reception(EventSet(host.reactor), host.clock)
     with theirs, capturedLogs() as logged:
-        reception.resume(DaemonState(1, {"jsonrpc": former}, ()), [host.server])
+        reception.resume(DaemonState(1, {"jsonrpc": former}, ()), [Door(host.server, "unix:/x")])
         assert theirs.recv(1) == b""
     assert [event["name"] for event in logged] == ["jsonrpc"]
     assert reception.servers == []
@@ -474,7 +474,7 @@ def test_a_listening_socket_that_is_none(host: Host) -> None:
     state = ServerState(5, services=(ServiceState(sockets),))
     reception = Reception(EventSet(host.reactor), host.clock)
     with theirs, capturedLogs() as logged:
-        reception.resume(DaemonState(1, {"a server": state}, ()), [host.server])
+        reception.resume(DaemonState(1, {"a server": state}, ()), [Door(host.server, "unix:/x")])
         assert [event["server"] for event in logged if "error" in event] == ["a server"]
         assert reception.servers == [host.server]
         assert reception.suspended()["a server"].sockets == [SocketState(number)]

@@ -9,27 +9,33 @@ from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
-from twisted.application.service import IServiceCollection
+from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.error import ReactorNotRunning
-from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python.components import Componentized
 
 from twisted_virtlog.config.endpoint_strings import beside
 from twisted_virtlog.config.paths import Paths, read_only_path
-from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.log.observer import Once
+from twisted_virtlog.daemon.reload import Reload
 from twisted_virtlog.daemon.twistd import Twistd
 from twisted_virtlog.errors import ListenError, OutputError
 from twisted_virtlog.handover.giving import HandOver
-from twisted_virtlog.handover.state import DaemonState, LoggingState
+from twisted_virtlog.handover.state import DaemonState, Details, LoggingState
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.loop import signals
-from twisted_virtlog.loop.threads import DeafThread
-from twisted_virtlog.service import NO_ENDPOINT, Endpoints, IDaemonReactor, VirtlogService
+from twisted_virtlog.loop.threads import DeafThread, threads_of
+from twisted_virtlog.service import (
+    NO_ENDPOINT,
+    Endpoints,
+    IDaemonReactor,
+    Process,
+    VirtlogService,
+)
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
@@ -39,7 +45,7 @@ from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, super
 _SYSTEMD = "systemd:"
 
 
-class DaemonService(VirtlogService):
+class DaemonService(Service):
     """The daemon as a process of its own, whoever runs its reactor.
 
     :ivar stopping: it was told to end.
@@ -47,8 +53,8 @@ class DaemonService(VirtlogService):
         nobody is to start it again before a client comes.
     """
 
-    stopping = False
-    ended_on_purpose = False
+    name = "virtlogd"
+    _logger = Logger()
 
     def __init__(
         self,
@@ -65,16 +71,19 @@ class DaemonService(VirtlogService):
         :param invocation: how a service manager started the process; None if none did.
         :param runner: is told how :meth:`startService` went.
         """
-        super().__init__(configuration.settings, endpoints, reactor, state)
-        self._invocation = invocation or Invocation()
-        self._successor = successor
-        self._runner = runner or Twistd({})
+        self.stopping = False
+        self.ended_on_purpose = False
         self._configuration = configuration
-        self.own_log = configuration.own_log
+        self._endpoints = endpoints
+        self._reactor = reactor
+        self._successor = successor
+        self._state = state
+        self._invocation = invocation or Invocation()
+        self._runner = runner or Twistd({})
         self._observer = Once(configuration.own_log)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
-        """See IService. twistd asks the application where to log, and then logs nowhere else."""
+        """Have twistd, which asks the application where to log, write to the own log alone."""
         if isinstance(parent, Componentized):
             parent.setComponent(  # type: ignore[no-untyped-call]  # Twisted's has no types
                 ILogObserver, self._observer
@@ -101,97 +110,84 @@ class DaemonService(VirtlogService):
     def begin(self) -> None:
         """Start.
 
-        :raises ListenError: see VirtlogService.
+        :raises ListenError: a socket cannot be had.
         :raises OSError: a descriptor cannot be had.
         """
         raise_limit()
         self._reactor.getThreadPool().threadFactory = DeafThread
-        # After the reactor has installed its handlers.
-        self._reactor.callWhenRunning(self._obey_signals)
-        self._supervision = self._supervised()
-        self.keeper = self._supervision.keeper
-        if self._state is not None and self._state.details is not None:
-            self._resume_logging(self._state.details.logging)
+        state, self._state = self._state, None
+        self._supervision = self._supervised(state)
+        if state is not None and state.details is not None:
+            self._resume_logging(state.details.logging)
+        self._virtlog = VirtlogService(
+            self._configuration.settings,
+            self._endpoints,
+            self._reactor,
+            state,
+            Process(
+                self._supervision.keeper,
+                self._configuration.own_log,
+                self._end_on_purpose,
+                self._reexec,
+                self._suspended,
+            ),
+        )
         try:
-            super().startService()
+            self._virtlog.startService()
         except BaseException:
             self._supervision.close()
             raise
-        self._keep_configuration()
+        self._reload = Reload(self._configuration, self._supervision, self._virtlog.reload)
+        # After the reactor has installed its handlers.
+        self._reactor.callWhenRunning(self._obey_signals)
         self._reactor.callWhenRunning(self._supervision.ready)
-        self._supervision.look_after(self.bind_again)
+        self._supervision.look_after(self._virtlog.bind_again)
         self._hand_over = HandOver(
+            self._virtlog,
             self,
-            self._clock,
-            self._in_thread,
+            self._virtlog.clock,
+            threads_of(self._reactor),
             self._reactor.callFromThread,
             self._successor.state_file,
         )
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
-        """See VirtlogService."""
+        """Stop the daemon, and then say the last to the service manager.
+
+        :returns: fires when all is written.
+        """
         self.stopping = True
         self._supervision.stopping()
-        return super().stopService().addCallback(lambda _: self._supervision.close())
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+        return self._virtlog.stopService().addCallback(lambda _: self._supervision.close())
 
-    def suspended(self) -> DaemonState:
-        """See VirtlogService."""
-        state = super().suspended()
-        details = state.details
-        if details is not None:
-            changed = self._configuration.changed_logging()
-            details = msgspec.structs.replace(
-                details,
-                kept=self._supervision.suspended(),
-                logging=LoggingState.of(changed) if changed else None,
-            )
-        return msgspec.structs.replace(state, details=details)
+    def set_timeout(self, seconds: int) -> None:
+        """End after N seconds without clients and open logs; 0: never."""
+        self._virtlog.set_timeout(seconds)
 
     def prepare_for_virtlogd(self) -> None:
-        """See handover.Suspendable."""
+        """Keep the service manager from expecting of libvirt's virtlogd what it does not do."""
         self._supervision.hand_over_to_virtlogd()
 
     def stay(self) -> None:
-        """See handover.Suspendable."""
+        """Go on after :meth:`prepare_for_virtlogd`."""
         self._supervision.go_on()
 
-    def reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
-        """See VirtlogService."""
+    def _suspended(self, details: Details) -> Details:
+        """Add what the next image needs to know of the service manager and of the own log."""
+        changed = self._configuration.changed_logging()
+        return msgspec.structs.replace(
+            details,
+            kept=self._supervision.suspended(),
+            logging=LoggingState.of(changed) if changed else None,
+        )
+
+    def _reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
+        """Hand over as a client asks for it."""
         successor = self._successor
         image = successor.virtlogd(to_virtlogd) if to_virtlogd else successor.image()
         return self._hand_over.begin(image, for_client=True, state_version=state_version)
-
-    def reload_configuration(self) -> None:
-        """Read the configuration again, and go by it; if it cannot be used, all stays as it was."""
-        self._supervision.reloading()
-        try:
-            self._configuration.reread()
-        except (ConfigError, OutputError, OSError) as error:
-            self._logger.error("{error}; the settings stay as they were", error=error)
-            self._supervision.note(f"{error}; the settings stay as they were")
-        else:
-            self._keep_configuration()
-            self.reload(self._configuration.settings)
-            self._logger.info("the configuration was read again")
-        self._supervision.ready()
-
-    def timed_out(self) -> None:
-        """End the process; see VirtlogService."""
-        self._logger.info("neither clients nor open logs for as long as the timeout says")
-        self.ended_on_purpose = True
-        self._stop()
-
-    def shut_down(self) -> None:
-        """End the process; see VirtlogService."""
-        self._logger.info("an administrator shut the daemon down")
-        self.ended_on_purpose = True
-        self._stop()
-
-    def _keep_configuration(self) -> None:
-        """Let the service manager know and keep what holds, for the next start."""
-        self._supervision.note(self._configuration.problem or "")
-        if self._configuration.text is not None:
-            self._supervision.keep_configuration(self._configuration.text)
 
     def _resume_logging(self, state: LoggingState | None) -> None:
         if state is None:
@@ -201,7 +197,7 @@ class DaemonService(VirtlogService):
         except (OutputError, ValueError) as error:
             self._logger.error("{error}; the own log is as configured", error=error)
 
-    def _supervised(self) -> Supervision | Unsupervised:
+    def _supervised(self, state: DaemonState | None) -> Supervision | Unsupervised:
         activation = self._invocation.activation
         endpoints = self._endpoints
         names = (
@@ -212,7 +208,7 @@ class DaemonService(VirtlogService):
         )
         take(activation, strictly=not any(name.startswith(_SYSTEMD) for name in names))
         return supervision(
-            self._reactor, self._invocation.environment, os.getpid(), activation, self._state
+            self._reactor, self._invocation.environment, os.getpid(), activation, state
         )
 
     def _obey_signals(self) -> None:
@@ -220,13 +216,17 @@ class DaemonService(VirtlogService):
         signals.obey(
             self._reactor.callFromThread,
             stop=self._stop,
-            reload=self.reload_configuration,
-            hand_over=self._reexec,
+            reload=self._reload,
+            hand_over=self._hand_over_at_signal,
         )
 
-    def _reexec(self) -> None:
+    def _hand_over_at_signal(self) -> None:
         # (if it fails, the log says why)
         self._hand_over.begin(self._successor.image(), for_client=False).addErrback(lambda _: None)
+
+    def _end_on_purpose(self) -> None:
+        self.ended_on_purpose = True
+        self._stop()
 
     def _stop(self) -> None:
         self.stopping = True

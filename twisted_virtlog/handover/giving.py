@@ -37,12 +37,7 @@ _POLL_SECONDS = 0.002
 
 
 class Suspendable(Protocol):
-    """What a hand-over needs of the service; see VirtlogService.
-
-    :ivar stopping: the daemon ends, so that nothing is handed over any more.
-    """
-
-    stopping: bool
+    """The daemon, as far as a hand-over needs it; see Suspension."""
 
     def hold(self) -> None:
         """Take no more requests."""
@@ -55,6 +50,15 @@ class Suspendable(Protocol):
 
     def suspended(self) -> DaemonState:
         """Tell what the next image needs."""
+
+
+class Process(Protocol):
+    """The process of the daemon, as far as a hand-over needs it.
+
+    :ivar stopping: the daemon ends, so that nothing is handed over any more.
+    """
+
+    stopping: bool
 
     def prepare_for_virtlogd(self) -> None:
         """See that nobody expects of libvirt's virtlogd what it does not do."""
@@ -70,7 +74,8 @@ class HandOver:
 
     def __init__(
         self,
-        service: Suspendable,
+        daemon: Suspendable,
+        process: Process,
         clock: Clock,
         in_thread: InThread,
         call_soon: Callable[[Callable[[], None]], object],
@@ -80,7 +85,8 @@ class HandOver:
 
         :param state_file: see Successor.
         """
-        self._service = service
+        self._daemon = daemon
+        self._process = process
         self._clock = clock
         self._in_thread = in_thread
         self._call_soon = call_soon
@@ -113,18 +119,18 @@ class HandOver:
         self._under_way = True
         try:
             self._logger.info("handing over to {program}", program=image.program)
-            state = self._service.suspended()
+            state = self._daemon.suspended()
             tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
                 await self._stand_still(asking, tried.is_virtlogd)
                 with signals.blocked():
                     await self._obey_signals()
                     # What came up since it was tried must not be what it cannot read.
-                    _check(self._service.suspended(), tried)
+                    _check(self._daemon.suspended(), tried)
                     answer.callback(None)
                     self._execute(image, tried)
             finally:
-                self._service.release()
+                self._daemon.release()
         except (HandOverFailed, OSError) as error:
             self._logger.error(
                 "no hand-over to {program}: {error}", program=image.program, error=error
@@ -141,16 +147,16 @@ class HandOver:
         deadline = self._clock.seconds() + _IDLE_SECONDS
         while True:
             self._go_on()
-            self._service.hold()
-            if self._service.waiting() <= asking and not (
-                to_virtlogd and _is_unfinished(self._service.suspended())
+            self._daemon.hold()
+            if self._daemon.waiting() <= asking and not (
+                to_virtlogd and _is_unfinished(self._daemon.suspended())
             ):
                 return
             if self._clock.seconds() > deadline:
                 raise HandOverFailed("clients' requests are still in progress")
             if to_virtlogd:
                 # What virtlogd cannot take over, a half-received request, may be complete soon.
-                self._service.release()
+                self._daemon.release()
             pause: Deferred[None] = Deferred()
             self._clock.callLater(_POLL_SECONDS, pause.callback, None)
             await pause
@@ -163,7 +169,7 @@ class HandOver:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._service.stopping:
+        if self._process.stopping:
             raise HandOverFailed("the daemon is stopping")
 
     def _execute(self, image: Image, tried: Tried) -> None:
@@ -172,7 +178,7 @@ class HandOver:
         :raises HandOverFailed: a signal came that virtlogd would not get; all is as it was.
         :raises OSError: the system refuses; ditto.
         """
-        state = self._service.suspended()
+        state = self._daemon.suspended()
         to_virtlogd = tried.is_virtlogd
         if to_virtlogd:
             state = state.for_virtlogd()
@@ -180,8 +186,8 @@ class HandOver:
         with ExitStack() as undo:
             environment = dict(os.environ)
             if to_virtlogd:
-                undo.callback(self._service.stay)
-                self._service.prepare_for_virtlogd()
+                undo.callback(self._process.stay)
+                self._process.prepare_for_virtlogd()
                 undo.callback(_remove, self._state_file)
                 _write(self._state_file, text)
             else:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_virtlog.loop.clock import Clock
+
+
+def idle_since(times: Iterable[float | None]) -> float | None:
+    """Return since when all of several are idle; None while one of them is busy.
+
+    :param times: since when each of them is idle; None while it is busy.
+    """
+    latest = 0.0
+    for since in times:
+        if since is None:
+            return None
+        latest = max(latest, since)
+    return latest
 
 
 def seconds_left(period: float, idle_since: float | None, now: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList
@@ -13,11 +14,27 @@ from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import DaemonState, ServerState, ServiceState
 from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.idle import idle_since
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.sockets.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A server, and where its clients come in.
+
+    :ivar endpoint: a server endpoint string; None to listen nowhere.
+    :ivar descriptors: sockets that a service manager handed over, in place of an endpoint.
+    :ivar required: the daemon is not to start without it.
+    """
+
+    server: Server
+    endpoint: str | None
+    descriptors: tuple[int, ...] | None = None
+    required: bool = True
 
 
 class Reception:
@@ -34,6 +51,20 @@ class Reception:
         self._events = events
         self._clock = clock
         self._listeners: list[Listener] = []
+
+    def open(self, doors: Sequence[Door], resumed: bool) -> None:
+        """Listen at all doors but those that are open since :meth:`resume`.
+
+        :param resumed: as a former image served there, each failure is only logged.
+        :raises ListenError: the socket of a door cannot be had.
+        """
+        for door in doors:
+            if door.server in self.servers:
+                continue
+            if door.descriptors is not None:
+                self.listen_on(door.descriptors, door.server)
+            elif door.endpoint is not None:
+                self.listen(door.endpoint, door.server, door.required and not resumed)
 
     def listen(self, endpoint: str, server: Server, required: bool) -> None:
         """Listen at an endpoint.
@@ -89,9 +120,7 @@ class Reception:
 
     def idle_since(self) -> float | None:
         """Tell since when, on CLOCK_MONOTONIC, nobody is connected; None if somebody is."""
-        times = [server.idle_since for server in self.servers]
-        known = [time for time in times if time is not None]
-        return max(known, default=0.0) if len(known) == len(times) else None
+        return idle_since(server.idle_since for server in self.servers)
 
     # The end.
 
@@ -132,15 +161,15 @@ class Reception:
         """Tell what the next image needs of each server."""
         return {server.name: self._suspended(server) for server in self.servers}
 
-    def resume(self, state: DaemonState, servers: Sequence[Server]) -> None:
-        """Go on with the former image's sockets and clients, as far as can be.
+    def resume(self, state: DaemonState, doors: Sequence[Door]) -> None:
+        """Go on with the former image's sockets and clients, as far as possible.
 
-        :param servers: those that are to be served now; of others, clients are disconnected.
+        :param doors: those that may be open now; of other servers, clients are disconnected.
         """
-        for server in servers:
-            former = state.servers.get(server.name)
-            if former is not None and former.sockets:
-                self._resume(server, former)
+        for door in doors:
+            former = state.servers.get(door.server.name)
+            if former is not None and former.sockets and _goes_on(door, former):
+                self._resume(door.server, former)
         served = {server.name for server in self.servers}
         for name in state.servers.keys() - served:
             self._logger.warn("{name}: no longer served; its clients are disconnected", name=name)
@@ -166,3 +195,13 @@ class Reception:
 
     def _connections(self) -> list[Connection]:
         return [client.connection for server in self.servers for client in server.clients.values()]
+
+
+def _goes_on(door: Door, former: ServerState) -> bool:
+    """Return whether a door stays open in this image.
+
+    One that is not required need not have an endpoint, where a service manager's sockets came over.
+    """
+    if door.endpoint is not None:
+        return True
+    return not door.required and not any(socket.bound for socket in former.sockets)

@@ -12,9 +12,10 @@ _PACKAGE = "twisted_virtlog."
 
 #: The name of each part, and the modules, without the package, that it consists of.
 _MODULES: dict[str, str] = {
-    "daemon": "service tap daemon.process daemon.command.start loop.clock loop.client_sockets",
+    "daemon": "service tap daemon.process daemon.reload daemon.command.start"
+    " loop.clock loop.client_sockets",
     "configuration": "daemon.configuration",
-    "handover": "handover.giving handover.taking",
+    "handover": "handover.giving handover.suspension handover.taking",
     "clients": "sockets.connection sockets.conversation sockets.listener sockets.reception"
     " sockets.server",
     "clients.libvirt": "libvirt.protocol",
