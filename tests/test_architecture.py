@@ -70,7 +70,7 @@ ROOMS: dict[str, Room] = {
     ),
     "daemon": Room(
         "config errors escaping handover interfaces loop service systemd values",
-        "check configuration process run_directory twistd",
+        "check process startup twistd",
     ),
     "tap": Room("config daemon errors handover service systemd"),
     # Other programs, which know the daemon by its socket.

@@ -14,20 +14,17 @@ from typing import Any, cast
 
 import pytest
 from twisted.application.twist._options import TwistOptions
-from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.error import ReactorNotRunning
 from twisted.scripts._twistd_unix import ServerOptions
 
 from harness.daemon import CHECKOUT, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
-from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.daemon.configuration import Configuration, Source
-from twisted_virtlog.daemon.log import outputs
 from twisted_virtlog.daemon.process import DaemonService
-from twisted_virtlog.errors import OutputError
+from twisted_virtlog.daemon.startup import Asked
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import Endpoints, IDaemonReactor
-from twisted_virtlog.tap import Options, _leaves_terminal, makeService, prepare
+from twisted_virtlog.tap import Options, _leaves_terminal, asked, makeService
 
 PATIENCE = 30.0
 
@@ -297,73 +294,19 @@ def test_a_second_signal_is_no_error(tmp_path: Path) -> None:
     service._stop()
 
 
-@pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A user's, with everything below a directory, and no journal."""
-    monkeypatch.setattr(outputs, "JOURNAL_SOCKET", str(tmp_path / "no-journal"))
-    names = {"XDG_RUNTIME_DIR": "run", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache"}
-    return {name: str(tmp_path / directory) for name, directory in names.items()}
-
-
 def _options(*arguments: str) -> Options:
     options = Options()  # type: ignore[no-untyped-call]  # Twisted's has no types
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]  # Neither has this
     return options
 
 
-def test_a_user_needs_no_options(environment: dict[str, str], tmp_path: Path) -> None:
-    """The sockets are in the user's run directory, which is made for the user alone."""
-    configuration, endpoints = prepare(_options(), environment, 1000)
-    assert configuration.settings == Settings()
-    run = tmp_path / "run" / "libvirt"
-    assert endpoints == Endpoints(
-        jsonrpc=f"unix:{run}/virtlogd-jsonrpc-sock:mode=600",
-        libvirt=f"unix:{run}/virtlogd-sock:mode=700",
-        admin=f"unix:{run}/virtlogd-admin-sock:mode=700",
+def test_options_name_endpoints_by_server() -> None:
+    """What is not named is chosen later."""
+    assert asked(_options()) == Asked()
+    named = ["--config", "c", "--libvirt", "none", "--admin", "/a", "--jsonrpc-ro", "/b"]
+    assert asked(_options(*named)) == Asked(
+        "c", {"virtlogd": "none", "admin": "/a", "jsonrpc-ro": "/b"}
     )
-    assert run.stat().st_mode & 0o777 == 0o700
-    assert [str(one) for one in configuration.own_log.logging().outputs] == ["3:stderr"]
-    assert configuration.own_log.logging().level == 3
-
-
-def test_a_path_with_a_colon_is_quoted(environment: dict[str, str], tmp_path: Path) -> None:
-    """An endpoint's parts are separated by colons."""
-    environment["XDG_RUNTIME_DIR"] = str(tmp_path / "a:b")
-    _, endpoints = prepare(_options("--libvirt", "none", "--admin", "none"), environment, 1000)
-    path = quoteStringArgument(f"{tmp_path}/a:b/libvirt/virtlogd-jsonrpc-sock")
-    assert endpoints == Endpoints(jsonrpc=f"unix:{path}:mode=600", libvirt="none", admin="none")
-
-
-def test_named_endpoints_need_no_run_directory(environment: dict[str, str], tmp_path: Path) -> None:
-    """It may not be writable."""
-    options = _options("--jsonrpc", "unix:/x", "--libvirt", "none", "--admin", "none")
-    endpoints = prepare(options, environment, 1000)[1]
-    assert endpoints == Endpoints(jsonrpc="unix:/x", libvirt="none", admin="none")
-    assert not (tmp_path / "run").exists()
-
-
-def test_the_user_s_own_file_is_read(environment: dict[str, str], tmp_path: Path) -> None:
-    """From the default place, and the environment is stronger."""
-    config = tmp_path / "config" / "libvirt" / "virtlogd.conf"
-    config.parent.mkdir(parents=True)
-    config.write_text('max_clients = 7\nlog_level = 4\nlog_filters = "1:logs"')
-    environment["LIBVIRT_DEBUG"] = "info"
-    configuration, _ = prepare(_options(), environment, 1000)
-    own_log = configuration.own_log
-    assert configuration.settings == Settings(max_clients=7, log_level=2, log_filters="1:logs")
-    assert own_log.logging().level == 2
-    assert [str(one) for one in own_log.logging().filters] == ["1:*logs*"]
-    assert [str(one) for one in own_log.logging().outputs] == ["2:stderr"]
-
-
-def test_a_named_file_is_read_instead(environment: dict[str, str], tmp_path: Path) -> None:
-    """And must exist."""
-    config = tmp_path / "other.conf"
-    with pytest.raises(ConfigError, match="No such file"):
-        prepare(_options("--config", str(config)), environment, 1000)
-    config.write_text("max_clients = 7")
-    configuration, _ = prepare(_options("--config", str(config)), environment, 1000)
-    assert configuration.settings.max_clients == 7
 
 
 @pytest.mark.parametrize(
@@ -383,27 +326,6 @@ def test_only_twistd_goes_to_the_background(
     assert _leaves_terminal(options.subOptions) is leaves
 
 
-def test_in_the_background_a_file_takes_the_place_of_standard_error(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Where nobody would see it; its directory is made."""
-    configuration, _ = prepare(_options(), environment, 1000, leaves_terminal=True)
-    own_log = configuration.own_log
-    path = tmp_path / "cache" / "libvirt" / "virtlogd.log"
-    assert [str(one) for one in own_log.logging().outputs] == [f"3:file:{path}"]
-    assert path.exists()
-    own_log.close()
-
-
-def test_an_output_that_cannot_be_opened_is_told(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    """The file is named."""
-    environment["LIBVIRT_LOG_OUTPUTS"] = f"1:file:{tmp_path}"
-    with pytest.raises(OutputError, match=f"failed to open {tmp_path}: Is a directory"):
-        prepare(_options(), environment, 1000)
-
-
 def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon does not start, and says why in a line."""
 
@@ -414,14 +336,3 @@ def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit) as caught:
         makeService(_options())
     assert caught.value.code == "virtlogd: Could not determine home directory."
-
-
-def test_the_admin_socket_can_be_elsewhere_or_nowhere(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    """By default it is libvirt's, for its owner alone."""
-    _, default = prepare(_options(), environment, 1000)
-    assert default.admin.endswith("/libvirt/virtlogd-admin-sock:mode=700")
-    for endpoint in ("none", "unix:/x"):
-        _, endpoints = prepare(_options("--admin", endpoint), environment, 1000)
-        assert endpoints.admin == endpoint

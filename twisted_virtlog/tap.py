@@ -11,31 +11,22 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, cast
 
 from twisted.logger import LogLevel
 from twisted.python import usage
 
-from twisted_virtlog.config.paths import default_paths
+from twisted_virtlog.config.paths import Paths
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.daemon.check import check
-from twisted_virtlog.daemon.configuration import Configuration, Source
-from twisted_virtlog.daemon.process import (
-    DaemonService,
-    activated,
-    default_endpoints,
-    with_read_only,
-)
-from twisted_virtlog.daemon.run_directory import make_run_directory
+from twisted_virtlog.daemon.process import DaemonService
+from twisted_virtlog.daemon.startup import Asked, Former, Startup
 from twisted_virtlog.daemon.twistd import Twistd
 from twisted_virtlog.errors import OutputError
 from twisted_virtlog.handover.state import StateError
 from twisted_virtlog.handover.successor import Image, Successor
-from twisted_virtlog.handover.taking import handed_over, own
-from twisted_virtlog.service import Endpoints, IDaemonReactor
+from twisted_virtlog.service import IDaemonReactor
 from twisted_virtlog.systemd.inherited import started_environment
-from twisted_virtlog.systemd.invocation import invocation
 
 #: The options that name the servers' endpoints.
 _ENDPOINTS = {
@@ -82,80 +73,39 @@ def makeService(options: Options) -> DaemonService:
     # Importing it installs it, which only a process of our own may do.
     from twisted.internet import reactor  # noqa: PLC0415
 
+    # Twisted has taken from the present environment what the service manager says.
+    environment = {**started_environment(), **os.environ}
     try:
+        startup = Startup(asked(options), environment, os.geteuid())
         if options["check"]:
-            raise SystemExit(check("virtlogd", _source(options, os.environ, os.geteuid())))
-        state = handed_over(os.environ)
-        configuration, endpoints = prepare(
-            options, os.environ, os.geteuid(), leaves_terminal=_leaves_terminal(options)
-        )
+            raise SystemExit(check("virtlogd", startup.source))
+        former = Former(environment, os.environ, state_file=None)
+        if former.error is not None:
+            raise former.error
+        prepared = startup.prepare(former)
+        prepared.make_run_directory()
     # Without a home directory there is a RuntimeError.
     except (ConfigError, OutputError, StateError, OSError, RuntimeError) as error:
         raise SystemExit(f"virtlogd: {error}") from error
-    if state is not None:
-        if state.pid != os.getpid():
-            # Only tried.
-            raise SystemExit(0)
-        own(state)
+    if former.is_tried:
+        raise SystemExit(0)
+    prepared.own_descriptors()
     _quiet_twist(options)
-    # Twisted has taken from the present one what it is about.
-    invoked = invocation(started_environment(), os.getpid(), resumed=state is not None)
-    named = {server for server, option in _ENDPOINTS.items() if options[option]}
-    return DaemonService(
-        configuration,
-        activated(endpoints, invoked.activation, named),
+    return prepared.service(
         cast(IDaemonReactor, reactor),
-        _successor(options),
-        state,
-        invoked,
+        _successor(options, startup.paths),
         Twistd(options.parent or {}),
     )
 
 
-def prepare(
-    options: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    uid: int,
-    leaves_terminal: bool = False,
-) -> tuple[Configuration, Endpoints]:
-    """Read the configuration and open the daemon's own log.
-
-    :param leaves_terminal: the process will go to the background, without standard error.
-    :raises ConfigError: the configuration cannot be used.
-    :raises OutputError: an output cannot be opened.
-    :raises OSError: the run directory or that of the log cannot be made.
-    :raises RuntimeError: the user has no home directory.
-    """
-    paths = default_paths(uid, str(Path.home()), environment)
-    source = _source(options, environment, uid)
-    configuration = Configuration(source, paths.own_log if leaves_terminal else None)
-    if not (options["jsonrpc"] and options["libvirt"] and options["admin"]):
-        make_run_directory(paths)
-    default = default_endpoints(paths)
-    endpoints = Endpoints(
-        jsonrpc=options["jsonrpc"] or default.jsonrpc,
-        libvirt=options["libvirt"] or default.libvirt,
-        admin=options["admin"] or default.admin,
-    )
-    group = configuration.settings.jsonrpc_ro_group
-    return configuration, with_read_only(
-        endpoints, group, options["jsonrpc-ro"], default.jsonrpc_ro
-    )
+def asked(options: Options) -> Asked:
+    """Return what the options ask for."""
+    named = {server: options[option] for server, option in _ENDPOINTS.items() if options[option]}
+    return Asked(options["config"] or None, named, background=_leaves_terminal(options))
 
 
-def _source(options: Mapping[str, str | None], environment: Mapping[str, str], uid: int) -> Source:
-    """Say where the configuration is.
-
-    :raises RuntimeError: the user has no home directory.
-    """
-    named = options["config"]
-    default = default_paths(uid, str(Path.home()), environment).config
-    # (twistd leaves the directory in which a relative path has its meaning)
-    return Source(os.path.abspath(named or default), bool(named), environment)
-
-
-def _successor(options: Options) -> Successor:
-    """Tell how to start this process again, as twistd or twist."""
+def _successor(options: Options, paths: Paths) -> Successor:
+    """Return how to start this process again, as twistd or twist."""
     directory = os.getcwd()
     command, arguments = list(sys.orig_argv), sys.argv[1:]
     trial = [*command]
@@ -175,7 +125,7 @@ def _successor(options: Options) -> Successor:
         image=lambda: image,
         virtlogd_options=("-f", options["config"]) if options["config"] else (),
         directory=directory,
-        state_file=default_paths(os.geteuid(), str(Path.home()), os.environ).restart_state,
+        state_file=paths.restart_state,
     )
 
 
@@ -192,6 +142,6 @@ def _quiet_twist(options: Options) -> None:
 
 
 def _leaves_terminal(options: Options) -> bool:
-    """Tell whether twistd goes to the background; twist never does."""
+    """Return whether twistd goes to the background; twist never does."""
     parent: Mapping[str, object] = options.parent or {}
     return not parent.get("nodaemon", True)

@@ -13,7 +13,7 @@ from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
 from tests.systemd.test_crash import MAX_BACKUPS, client, closed, guest, listening
 from twisted_virtlog.client import BlockingClient
-from twisted_virtlog.daemon.process import activated
+from twisted_virtlog.daemon.endpoints import activated
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints
 from twisted_virtlog.systemd.activation import NOTHING, Activation
 from twisted_virtlog.systemd.names import pipe_inode

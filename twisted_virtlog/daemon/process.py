@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container
 from contextlib import suppress
-from dataclasses import replace
 
 import msgspec
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python.components import Componentized
 
-from twisted_virtlog.config.endpoint_strings import beside
-from twisted_virtlog.config.paths import Paths, read_only_path
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.log.observer import Once
@@ -30,13 +25,11 @@ from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.loop import signals
 from twisted_virtlog.loop.threads import DeafThread, threads_of
 from twisted_virtlog.service import (
-    NO_ENDPOINT,
     Endpoints,
     IDaemonReactor,
     Process,
     VirtlogService,
 )
-from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
 from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, supervision
@@ -65,11 +58,14 @@ class DaemonService(Service):
         state: DaemonState | None = None,
         invocation: Invocation | None = None,
         runner: Twistd | None = None,
+        timeout: int = 0,
     ) -> None:
         """:param successor: what takes over from this process on SIGUSR1.
 
         :param invocation: how a service manager started the process; None if none did.
         :param runner: is told how :meth:`startService` went.
+        :param timeout: seconds without clients and open logs after which the process ends; 0:
+            never. A former image's holds instead.
         """
         self.stopping = False
         self.ended_on_purpose = False
@@ -80,6 +76,7 @@ class DaemonService(Service):
         self._state = state
         self._invocation = invocation or Invocation()
         self._runner = runner or Twistd({})
+        self._timeout = timeout
         self._observer = Once(configuration.own_log)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -137,6 +134,8 @@ class DaemonService(Service):
         except BaseException:
             self._supervision.close()
             raise
+        if state is None or state.details is None:
+            self._virtlog.set_timeout(self._timeout)
         self._reload = Reload(self._configuration, self._supervision, self._virtlog.reload)
         # After the reactor has installed its handlers.
         self._reactor.callWhenRunning(self._obey_signals)
@@ -161,10 +160,6 @@ class DaemonService(Service):
         self._supervision.stopping()
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         return self._virtlog.stopService().addCallback(lambda _: self._supervision.close())
-
-    def set_timeout(self, seconds: int) -> None:
-        """End after N seconds without clients and open logs; 0: never."""
-        self._virtlog.set_timeout(seconds)
 
     def prepare_for_virtlogd(self) -> None:
         """Keep the service manager from expecting of libvirt's virtlogd what it does not do."""
@@ -233,46 +228,3 @@ class DaemonService(Service):
         # A signal may come again while the first one is obeyed.
         with suppress(ReactorNotRunning):
             self._reactor.stop()
-
-
-def default_endpoints(paths: Paths) -> Endpoints:
-    """Return where the daemon listens when nobody says it."""
-    return Endpoints(
-        jsonrpc=_unix_endpoint(paths.jsonrpc_socket, "600"),
-        jsonrpc_ro=_unix_endpoint(paths.jsonrpc_ro_socket, "660"),
-        libvirt=_unix_endpoint(paths.log_socket, "700"),
-        admin=_unix_endpoint(paths.admin_socket, "700"),
-    )
-
-
-def with_read_only(endpoints: Endpoints, group: str, named: str | None, default: str) -> Endpoints:
-    """Choose where clients are served that only read.
-
-    :param group: the one that may connect; without one, nobody is served but where somebody said.
-    :param named: where somebody said, if so.
-    :param default: if the endpoint for JSON-RPC is no path, beside which the other would be.
-    """
-    endpoint = NO_ENDPOINT
-    if group:
-        endpoint = beside(endpoints.jsonrpc, read_only_path) or default
-    return replace(endpoints, jsonrpc_ro=named or endpoint)
-
-
-def activated(endpoints: Endpoints, activation: Activation, named: Container[str]) -> Endpoints:
-    """Listen on what a service manager handed over.
-
-    As in virtlogd, with a socket for the drivers and none for virt-admin, the latter is not served.
-
-    :param named: the servers whose endpoints somebody named, and which keep them.
-    """
-    handed_over = activation.sockets
-    sockets = {server: handed_over[server] for server in handed_over if server not in named}
-    admin = endpoints.admin
-    if "virtlogd" in sockets and "admin" not in named:
-        admin = NO_ENDPOINT
-    return replace(endpoints, admin=admin, sockets=sockets)
-
-
-def _unix_endpoint(socket: str, mode: str) -> str:
-    path: str = quoteStringArgument(socket)
-    return f"unix:{path}:mode={mode}"

@@ -10,13 +10,12 @@ import gc
 import os
 import select
 import sys
-from collections.abc import Container, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import cast
 
 from twisted.logger import Logger, globalLogBeginner
 
-from twisted_virtlog.config.paths import Paths, default_paths
+from twisted_virtlog.config.paths import Paths
 from twisted_virtlog.config.settings import ConfigError, UnreadableConfig
 from twisted_virtlog.daemon.check import check
 from twisted_virtlog.daemon.command.background import Outcome, Starter, go_to_background
@@ -24,24 +23,13 @@ from twisted_virtlog.daemon.command.options import Arguments
 from twisted_virtlog.daemon.command.outcome import UNIT_VARIABLE, Status, say
 from twisted_virtlog.daemon.command.pid_file import PidFileError, acquire
 from twisted_virtlog.daemon.command.process_name import name_process
-from twisted_virtlog.daemon.configuration import Configuration, LastGood, Source
-from twisted_virtlog.daemon.process import (
-    DaemonService,
-    activated,
-    default_endpoints,
-    with_read_only,
-)
-from twisted_virtlog.daemon.run_directory import make_run_directory
+from twisted_virtlog.daemon.startup import Asked, Former, Prepared, Startup
 from twisted_virtlog.errors import ListenError, OutputError
 from twisted_virtlog.escaping import visible
-from twisted_virtlog.handover.state import DaemonState, StateError
 from twisted_virtlog.handover.successor import VARIABLE, Image, Kind, Successor
-from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
 from twisted_virtlog.loop import signals
-from twisted_virtlog.service import Endpoints, IDaemonReactor
+from twisted_virtlog.service import IDaemonReactor
 from twisted_virtlog.systemd.activation import Activation, read
-from twisted_virtlog.systemd.inherited import last_configuration
-from twisted_virtlog.systemd.invocation import invocation
 
 #: Of the process under the daemon's own unit, which has the name of virtlogd's too.
 _NAME = "virtlogd"
@@ -50,27 +38,24 @@ _NAME = "virtlogd"
 _BACK_OFF_SECONDS = 5
 
 
-def start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Status:
+def start(name: str, arguments: Arguments, environment: Mapping[str, str]) -> Status:
     """Run the daemon until it is told to end.
 
     :param name: the program's, for messages.
     :param environment: as the process got it.
     """
-    status = _start(name, asked, environment)
+    status = _start(name, arguments, environment)
     if _is_failure(status) and UNIT_VARIABLE in environment and VARIABLE not in environment:
         _back_off(read(environment, os.getpid()), status)
     return status
 
 
-def _start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Status:
+def _start(name: str, arguments: Arguments, environment: Mapping[str, str]) -> Status:
     try:
-        paths = default_paths(os.geteuid(), str(Path.home()), environment)
-        source = _source(asked, paths, environment)
-        if asked.check:
-            return Status(check(name, source))
-        former = _Former(environment, paths)
-        background = paths.own_log if asked.daemon else None
-        configuration = Configuration(source, background, former.last_good())
+        startup = Startup(_asked(arguments), environment, os.geteuid())
+        if arguments.check:
+            return Status(check(name, startup.source))
+        prepared = startup.prepare(Former(environment, os.environ, startup.paths.restart_state))
     # Without a home directory there is a RuntimeError.
     except (ConfigError, OutputError, OSError, RuntimeError) as error:
         say(f"{name}: {visible(str(error))}\n")
@@ -78,7 +63,18 @@ def _start(name: str, asked: Arguments, environment: Mapping[str, str]) -> Statu
         if is_file and UNIT_VARIABLE in environment:
             return Status.BAD_CONFIGURATION
         return Status.REFUSED
-    return _Start(name, asked, paths, configuration, environment, former).run()
+    return _Start(name, prepared, arguments.pid_file, UNIT_VARIABLE in environment).run()
+
+
+def _asked(arguments: Arguments) -> Asked:
+    read_only = arguments.jsonrpc_ro
+    return Asked(
+        arguments.config,
+        {"jsonrpc-ro": read_only} if read_only else {},
+        arguments.timeout,
+        arguments.verbose,
+        arguments.daemon,
+    )
 
 
 def _is_failure(status: Status) -> bool:
@@ -100,81 +96,41 @@ def _back_off(activation: Activation, status: Status) -> None:
         signals.sleep(_BACK_OFF_SECONDS)
 
 
-class _Former:
-    """What this process was before, or what a former one left in the service manager's store."""
-
-    def __init__(self, environment: Mapping[str, str], paths: Paths) -> None:
-        self.state: DaemonState | None = None
-        self.error: StateError | None = None
-        try:
-            self.state = handed_over(os.environ) or from_virtlogd(paths.restart_state, os.getpid())
-        except StateError as error:
-            self.error = error
-        self.is_tried = self.state is not None and self.state.pid != os.getpid()
-        resumed = self.state is not None or self.error is not None
-        self.invocation = invocation(environment, os.getpid(), resumed)
-
-    def last_good(self) -> LastGood | None:
-        """Return what to go by if the configuration is wrong; None if no log depends on it."""
-        activation = self.invocation.activation
-        if activation.pipes:
-            return LastGood(last_configuration(activation))
-        if self.state is not None and self.state.logs and not self.is_tried:
-            return LastGood(None)
-        return None
-
-
-def _source(asked: Arguments, paths: Paths, environment: Mapping[str, str]) -> Source:
-    if asked.config is None:
-        return Source(paths.config, False, environment, asked.verbose)
-    # The process may leave the directory in which a relative path has its meaning.
-    file = os.path.abspath(asked.config) if asked.config else ""
-    return Source(file, True, environment, asked.verbose)
-
-
 class _Start:
-    """The way from a configuration to a daemon that runs."""
+    """The way from a configuration that holds to a daemon that runs."""
 
-    def __init__(
-        self,
-        name: str,
-        asked: Arguments,
-        paths: Paths,
-        configuration: Configuration,
-        environment: Mapping[str, str],
-        former: _Former,
-    ) -> None:
+    def __init__(self, name: str, prepared: Prepared, pid_file: str | None, has_unit: bool) -> None:
+        """:param pid_file: None for the default path; empty for no file.
+
+        :param has_unit: the daemon's own unit has started the process.
+        """
         self._name = name
-        self._environment = environment
-        self._former = former
-        self._asked = asked
-        self._paths = paths
-        self._configuration = configuration
-        self._logger = Logger(observer=configuration.own_log)
+        self._prepared = prepared
+        self._has_unit = has_unit
+        self._is_resumed = prepared.former.state is not None
+        self._pid_file = prepared.paths.pid_file if pid_file is None else pid_file
+        self._logger = Logger(observer=prepared.configuration.own_log)
         self._starter: Starter | None = None
-        self._state: DaemonState | None = None
         # Before it is left.
-        self._successor = _successor(paths, os.getcwd())
+        self._successor = _successor(prepared.paths, os.getcwd())
 
     def run(self) -> Status:
-        """See :func:`start`."""
+        """Run the daemon; see :func:`start`."""
+        prepared = self._prepared
         try:
-            make_run_directory(self._paths)
+            prepared.make_run_directory()
         except OSError as error:
-            reason = f"unable to create rundir {self._paths.run_directory}: {error.strerror}"
+            reason = f"unable to create rundir {prepared.paths.run_directory}: {error.strerror}"
             return self._refused(reason, Status.NO_RUN_DIRECTORY)
-        if self._former.error is not None:
-            return self._refused(str(self._former.error), Status.FAILED)
-        if self._former.is_tried:
+        if prepared.former.error is not None:
+            return self._refused(str(prepared.former.error), Status.FAILED)
+        if prepared.former.is_tried:
             return Status.DONE
-        state = self._former.state
-        if state is not None:
-            own(state)
-            self._state = state
-        if self._asked.daemon and state is not None:
+        prepared.own_descriptors()
+        if prepared.asked.background and self._is_resumed:
             # It is in the background already.
             os.chdir("/")
-        elif self._asked.daemon:
+        elif prepared.asked.background:
             process = go_to_background()
             if isinstance(process, Outcome):
                 # (the daemon has logged the reason)
@@ -191,11 +147,10 @@ class _Start:
     def _with_pid_file(self) -> Status:
         # They wait until the service obeys them; a start half done would leave files behind.
         signals.block()
-        path = self._paths.pid_file if self._asked.pid_file is None else self._asked.pid_file
         try:
-            pid_file = acquire(path, os.getpid())
+            pid_file = acquire(self._pid_file, os.getpid())
         except PidFileError as error:
-            if self._state is None:
+            if not self._is_resumed:
                 return self._refused(str(error), Status.REFUSED)
             # The lock ended with the former image, and guests' logs matter more.
             self._logger.error("{error}; going on without it", error=error)
@@ -208,25 +163,16 @@ class _Start:
     def _serve(self) -> Status:
         from twisted.internet import reactor  # noqa: PLC0415 (see the module)
 
-        if UNIT_VARIABLE in self._environment:
+        if self._has_unit:
             name_process(_NAME, sys.argv[1:])
         running = cast(IDaemonReactor, reactor)
-        globalLogBeginner.beginLoggingTo([self._configuration.own_log], redirectStandardIO=False)
-        invoked = self._former.invocation
-        service = DaemonService(
-            self._configuration,
-            activated(self._endpoints(), invoked.activation, self._named()),
-            running,
-            self._successor,
-            self._state,
-            invoked,
-        )
+        own_log = self._prepared.configuration.own_log
+        globalLogBeginner.beginLoggingTo([own_log], redirectStandardIO=False)
+        service = self._prepared.service(running, self._successor)
         try:
             service.begin()
         except (ListenError, OSError) as error:
             return self._refused(str(error), Status.NO_SOCKETS)
-        if self._state is None or self._state.details is None:
-            service.set_timeout(self._asked.timeout)
         running.addSystemEventTrigger("before", "shutdown", service.stopService)
         if self._starter is not None:
             # After the service has taken charge of signals.
@@ -235,30 +181,22 @@ class _Start:
         gc.freeze()
         gc.enable()
         running.run()
-        if service.ended_on_purpose and UNIT_VARIABLE in self._environment:
+        if service.ended_on_purpose and self._has_unit:
             return Status.NOT_NEEDED
         return Status.DONE
 
-    def _endpoints(self) -> Endpoints:
-        default = default_endpoints(self._paths)
-        group = self._configuration.settings.jsonrpc_ro_group
-        return with_read_only(default, group, self._asked.jsonrpc_ro, default.jsonrpc_ro)
-
-    def _named(self) -> Container[str]:
-        return ("jsonrpc-ro",) if self._asked.jsonrpc_ro else ()
-
     def _refused(self, reason: str, status: Status) -> Status:
-        """Tell why the daemon does not run, in its log and to who started it, but not twice."""
+        """Say why the daemon does not run, in its log and to who started it, but not twice."""
         self._logger.error("{reason}", reason=reason)
         if self._starter is not None:
             self._starter.failed(reason)
-        elif not self._configuration.own_log_is_on_standard_error:
+        elif not self._prepared.configuration.own_log_is_on_standard_error:
             say(f"{self._name}: {visible(reason)}\n")
         return status
 
 
 def _successor(paths: Paths, directory: str) -> Successor:
-    """Tell how to start this process again: as what has the command's path then, as virtlogd does.
+    """Return how to start this process again, as virtlogd does: as what has its path by then.
 
     :param directory: where it was started.
     """
