@@ -52,7 +52,7 @@ ROOMS: dict[str, Room] = {
     ),
     "sockets": Room(
         "config errors handover interfaces loop values",
-        "asking outgoing reception request_budget server urls",
+        "asking doors outgoing reception request_budget server urls",
     ),
     "jsonrpc": Room("errors handover interfaces sockets values", "method protocol"),
     "libvirt": Room(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -16,7 +15,7 @@ from twisted.logger import Logger
 
 from twisted_virtlog.administration import Administration
 from twisted_virtlog.config.settings import Settings
-from twisted_virtlog.errors import HandOverFailed, ListenError
+from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, Details
 from twisted_virtlog.handover.suspension import Suspension, take_over
@@ -38,7 +37,8 @@ from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
-from twisted_virtlog.sockets.reception import Door, Reception
+from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group
+from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError, Start
@@ -50,16 +50,6 @@ _READ_ONLY = "jsonrpc-ro"
 
 #: In place of an endpoint: serve nobody.
 NO_ENDPOINT = "none"
-
-
-class _Everybody:
-    """The users who may connect where the mode of the socket's file is the check."""
-
-    def __contains__(self, uid: object) -> bool:
-        return True
-
-
-_EVERYBODY = _Everybody()
 
 
 class IDaemonReactor(IReactorCore, IReactorFDSet, IReactorThreads):
@@ -293,13 +283,14 @@ class VirtlogService(Service):
             self._door(
                 _JSONRPC, endpoints.jsonrpc, {0, *own}, lambda: JSONRPCConversation(services)
             ),
-            self._for_group(
+            for_group(
                 self._door(
                     _READ_ONLY,
                     endpoints.jsonrpc_ro,
-                    _EVERYBODY,
+                    EVERYBODY,
                     lambda: JSONRPCConversation(reading, read_only=True),
-                )
+                ),
+                self._settings.jsonrpc_ro_group,
             ),
         ]
 
@@ -324,29 +315,6 @@ class VirtlogService(Service):
             self._endpoints.sockets.get(name),
             required=name != _READ_ONLY,
         )
-
-    def _for_group(self, door: Door) -> Door:
-        """Let a group reach a server; without one nobody listens for it.
-
-        :raises ListenError: an endpoint was named, but no group.
-        """
-        server, endpoint, name = door.server, door.endpoint, self._settings.jsonrpc_ro_group
-        if name:
-            try:
-                server.group = grp.getgrnam(name).gr_gid
-            except KeyError:
-                self._logger.error(
-                    "{server}: jsonrpc_ro_group: there is no group {group}; nobody is served there",
-                    server=server.name,
-                    group=name,
-                )
-                return replace(door, endpoint=None)
-        elif endpoint is not None and not endpoint.startswith("systemd:"):
-            raise ListenError(
-                f"{server.name}: cannot listen on {endpoint!r}: the configuration names no group"
-                ' that may connect; write jsonrpc_ro_group = "adm", say'
-            )
-        return door
 
     def _jsonrpc_sockets(self) -> tuple[ServingSocket, ...]:
         return tuple(

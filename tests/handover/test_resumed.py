@@ -40,9 +40,10 @@ from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.sockets import connection
 from twisted_virtlog.sockets.connection import CONGESTED_BYTES
 from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.doors import Door
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
-from twisted_virtlog.sockets.reception import Door, Reception
+from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import Queued, Suspended
 

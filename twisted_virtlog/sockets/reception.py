@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList
@@ -16,25 +15,11 @@ from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.idle import idle_since
 from twisted_virtlog.sockets.connection import Connection
+from twisted_virtlog.sockets.doors import Door
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.sockets.server import Server
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A server, and where its clients come in.
-
-    :ivar endpoint: a server endpoint string; None to listen nowhere.
-    :ivar descriptors: sockets that a service manager handed over, in place of an endpoint.
-    :ivar required: the daemon is not to start without it.
-    """
-
-    server: Server
-    endpoint: str | None
-    descriptors: tuple[int, ...] | None = None
-    required: bool = True
 
 
 class Reception:

@@ -16,8 +16,8 @@ _MODULES: dict[str, str] = {
     " loop.clock loop.client_sockets",
     "configuration": "daemon.configuration",
     "handover": "handover.giving handover.suspension handover.taking",
-    "clients": "sockets.connection sockets.conversation sockets.listener sockets.reception"
-    " sockets.server",
+    "clients": "sockets.connection sockets.conversation sockets.doors sockets.listener"
+    " sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol",
     "logs": "logs.failing logs.files.attributes logs.handler logs.open_log loop.guest_pipes",
