@@ -1,12 +1,12 @@
-"""Many descriptors as one on the reactor: an epoll set of our own, with a reactor's face.
+"""Watches all clients' sockets as one descriptor on the reactor: an epoll set of its own.
 
-Twisted's reactor sets up a logging context around each event, which costs more than an answer does.
-Here one such context serves all clients that are ready, and each of them is called directly.
+Twisted's reactor sets up a logging context around each event, which costs more than an answer. Here
+one context serves all clients that are ready, and each of them is called directly.
 
-A client that asks again as soon as it is answered would find the process asleep each time; to wake
-up and to come through the reactor takes longer than an answer. So after such a client was answered,
-the set is looked at for some microseconds more (as kernels do with network cards), and no longer
-once it was in vain.
+A client that asks again as soon as it is answered would find the process asleep each time, and to
+wake up and pass through the reactor takes longer than an answer. So after answering such a client
+the set polls for some microseconds (as kernels do with network cards). It stops doing so for a
+while after polling in vain.
 """
 
 from __future__ import annotations
@@ -22,33 +22,36 @@ from zope.interface import implementer
 
 from twisted_virtlog.loop.guard import guarded
 
-#: So many descriptors are seen to at once.
+#: The most descriptors that are served at once.
 _EVENTS = 64
 
-#: A client that asks again within so many seconds of an answer will be waited for. It includes the
-#: process's wake-up and the reactor's turn.
+#: A client that asks again within this time of an answer is waited for. It includes the wake-up of
+#: the process and the reactor's turn.
 _SOON_SECONDS = 100e-6
 
-#: So long, after each answer.
+#: How long to wait for it, after each answer.
 _POLL_SECONDS = 50e-6
 
-#: After so many seconds the reactor has its turn, whatever clients ask.
+#: After this time the reactor gets its turn, whatever clients ask.
 _TURN_SECONDS = 0.001
 
-#: When a client was waited for in vain, the next so many turns wait for nobody.
+#: After waiting for a client in vain, this many turns wait for nobody.
 _TURNS_WITHOUT = 16
 
-#: Clients that are more than this come in numbers by themselves.
+#: With more clients than this there is always one that asks; no need to wait.
 _FEW = 2
 
-# A hang-up or an error is found out by reading or writing.
+# Reading or writing finds out about a hang-up or an error.
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
 class EventSet:
-    """See the module. Takes descriptors that raise nothing and close themselves."""
+    """The set; to its descriptors it is the reactor.
+
+    They must close themselves, and should raise nothing: one that does is removed.
+    """
 
     _logger = Logger()
 
@@ -60,7 +63,7 @@ class EventSet:
     ) -> None:
         """Register with the reactor; :meth:`close` unregisters.
 
-        :param calm: tells whether nothing else hurries, so that the set may keep the reactor.
+        :param calm: returns whether nothing else is urgent, so that the set may keep the reactor.
         :param seconds: a clock that never steps.
         """
         self._reactor = reactor
@@ -77,31 +80,26 @@ class EventSet:
     # IReactorFDSet.
 
     def addReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
         descriptor = reader.fileno()
         if descriptor not in self._readers:
             self._change(descriptor, self._mask(descriptor) | select.EPOLLIN)
             self._readers[descriptor] = reader
 
     def addWriter(self, writer: IWriteDescriptor) -> None:
-        """See IReactorFDSet."""
         descriptor = writer.fileno()
         if descriptor not in self._writers:
             self._change(descriptor, self._mask(descriptor) | select.EPOLLOUT)
             self._writers[descriptor] = writer
 
     def removeReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
         if self._readers.pop(reader.fileno(), None) is not None:
             self._change(reader.fileno(), self._mask(reader.fileno()), known=True)
 
     def removeWriter(self, writer: IWriteDescriptor) -> None:
-        """See IReactorFDSet."""
         if self._writers.pop(writer.fileno(), None) is not None:
             self._change(writer.fileno(), self._mask(writer.fileno()), known=True)
 
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        """See IReactorFDSet."""
         removed: dict[int, IReadDescriptor | IWriteDescriptor] = {**self._readers, **self._writers}
         for descriptor in removed:
             self._epoll.unregister(descriptor)
@@ -110,40 +108,37 @@ class EventSet:
         return list(removed.values())
 
     def getReaders(self) -> list[IReadDescriptor]:
-        """See IReactorFDSet."""
         return list(self._readers.values())
 
     def getWriters(self) -> list[IWriteDescriptor]:
-        """See IReactorFDSet."""
         return list(self._writers.values())
 
     def hold(self) -> None:
-        """Let all wait until :meth:`release`."""
+        """Serve nobody until :meth:`release`."""
         self._held = True
         self._reactor.removeReader(self)
 
     def release(self) -> None:
-        """See to those that are ready again."""
+        """Serve those that are ready again."""
         self._held = False
         self._reactor.addReader(self)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing from now on."""
         self._reactor.removeReader(self)
         self._epoll.close()
 
     # IReadDescriptor.
 
     def fileno(self) -> int:
-        """See IReadDescriptor; -1 once closed."""
+        """Return the set's descriptor; -1 once closed."""
         return -1 if self._epoll.closed else self._epoll.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "clients"
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor; the reactor has ended."""
+        """Do nothing; the reactor has ended."""
 
     @guarded("watching the clients failed")
     def doRead(self) -> None:
@@ -159,28 +154,25 @@ class EventSet:
             self._serve_next(now)
 
     def serve_ready(self) -> int:
-        """See to those that are ready.
-
-        :returns: how many.
-        """
+        """Serve those that are ready; return how many they were."""
         if self._held or self._epoll.closed:
             return 0
         events = self._epoll.poll(0, _EVENTS)
         for descriptor, event in events:
             try:
-                # (what one does may remove another)
+                # (one may remove another)
                 reader = self._readers.get(descriptor)
                 if reader is not None and event & _READABLE:
                     reader.doRead()
                 writer = self._writers.get(descriptor)
                 if writer is not None and event & _WRITABLE:
                     writer.doWrite()
-            except Exception:  # noqa: BLE001 (nobody else's connection may suffer)
+            except Exception:  # noqa: BLE001 (no other connection may suffer)
                 self._give_up(descriptor)
         return len(events)
 
     def _give_up(self, descriptor: int) -> None:
-        """Watch no longer what failed, as it would fail again at once, and tell it so."""
+        """Drop a descriptor that failed, as it would fail again at once, and tell its owner."""
         self._logger.failure("a descriptor failed")
         failure = Failure()
         try:
@@ -196,7 +188,7 @@ class EventSet:
             self._logger.failure("a descriptor that failed cannot be closed")
 
     def _serve_next(self, now: float) -> None:
-        """See to what is asked from now on, until nobody asks for a while or others have a turn."""
+        """Serve what is asked next, until nobody asks for a while or it is the turn of others."""
         turn_ends = now + _TURN_SECONDS
         poll_ends = now + _POLL_SECONDS
         while now < poll_ends:

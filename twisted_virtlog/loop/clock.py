@@ -1,9 +1,8 @@
 """Timers that do not depend on the wall clock, on any reactor.
 
-Twisted's reactors tell time by ``time.time``: when the wall clock steps back, all their delayed
-calls stand still for as long. These here hang on a timerfd of CLOCK_MONOTONIC that the reactor
-watches like any descriptor, so that they work in a host application too, whose reactor is not ours
-to mend.
+Twisted's reactors take the time from ``time.time``: when the wall clock steps back, their delayed
+calls are late by as much. The timers here depend on a timerfd of CLOCK_MONOTONIC, which the reactor
+watches like any descriptor. So they also work in an application whose reactor cannot be changed.
 """
 
 from __future__ import annotations
@@ -25,33 +24,33 @@ class Clock(Protocol):
     """A clock that never steps."""
 
     def seconds(self) -> float:
-        """Tell the time."""
+        """Return the time in seconds."""
 
     def callLater(self, delay: float, what: Callable[..., Any], /, *args: object) -> IDelayedCall:
-        """Call something once, after so many seconds."""
+        """Call something once, after a delay in seconds."""
 
 
 @implementer(IReadDescriptor)
 class MonotonicClock:
-    """Makes calls at times of CLOCK_MONOTONIC; Twisted's own, which may be cancelled and moved."""
+    """Makes calls at times of CLOCK_MONOTONIC; as Twisted's, they can be cancelled and moved."""
 
     _logger = Logger()
 
     def __init__(self, reactor: IReactorFDSet) -> None:
-        """Make the timer; :meth:`close` gives it back."""
+        """Make the timer; :meth:`close` closes it."""
         self._calls: list[DelayedCall] = []
         self._reactor = reactor
         self._timer = TimerFD()
         reactor.addReader(self)
 
     def seconds(self) -> float:
-        """Tell the time, which never steps."""
+        """Return the time in seconds, which never steps."""
         return time.monotonic()
 
     def callLater(
         self, delay: float, what: Callable[..., Any], /, *args: object, **kw: object
     ) -> IDelayedCall:
-        """See IReactorTime. A closed clock makes no call."""
+        """Call something once, after a delay in seconds; a closed clock calls nothing."""
         call = DelayedCall(
             self.seconds() + delay,
             what,
@@ -74,11 +73,10 @@ class MonotonicClock:
             self._timer.close()
 
     def fileno(self) -> int:
-        """See IReadDescriptor; -1 once closed."""
+        """Return the timer's descriptor; -1 once closed."""
         return self._timer.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "clock"
 
     def doRead(self) -> None:
@@ -86,7 +84,7 @@ class MonotonicClock:
         if self._timer.fileno() == -1:  # closed in this turn
             return
         now = self.seconds()
-        # Calls that these make wait for the next turn, so that the reactor gets on with others.
+        # Calls that these ask for wait for the next turn, so that others get theirs.
         for call in sorted(self._calls, key=DelayedCall.getTime):
             # (one may cancel or move another)
             if call.active() and call.getTime() <= now:
@@ -99,7 +97,7 @@ class MonotonicClock:
         self._arm()
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor; the reactor has ended."""
+        """Do nothing; the reactor has ended."""
 
     def _arm(self) -> None:
         if self._timer.fileno() == -1:

@@ -1,4 +1,4 @@
-"""Ends a daemon that nobody needs: when it had neither clients nor open logs for long enough."""
+"""Ends a daemon that nobody needs: one without clients and open logs for long enough."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def idle_since(times: Iterable[float | None]) -> float | None:
 
 
 def seconds_left(period: float, idle_since: float | None, now: float) -> float:
-    """Tell how long to wait before looking again; 0: it has been idle for long enough.
+    """Return how long to wait before looking again; 0 if it has been idle for long enough.
 
-    Somebody who is busy cannot have been idle for the period before it has passed once more, so
-    that nothing need be noted when clients come: it is enough to know when the last one left.
+    While the daemon is busy, it cannot have been idle for the whole period before another period
+    has passed. So clients need not be noted when they come: it is enough to know when the last one
+    left.
 
-    :param period: seconds of being idle that are long enough.
-    :param idle_since: None while busy.
+    :param period: how many idle seconds are enough.
+    :param idle_since: since when it is idle; None while it is busy.
     """
     if idle_since is None:
         return period
@@ -37,7 +38,7 @@ def seconds_left(period: float, idle_since: float | None, now: float) -> float:
 
 
 class IdleTimeout:
-    """Calls something once when a daemon has been idle for as long as its timeout says.
+    """Calls something once when a daemon has been idle for as long as its timeout.
 
     :ivar period: the timeout in seconds; 0 for none.
     """
@@ -45,10 +46,10 @@ class IdleTimeout:
     def __init__(
         self, clock: Clock, idle_since: Callable[[], float | None], end: Callable[[], None]
     ) -> None:
-        """Wait for nothing before :meth:`set`.
+        """Do nothing before :meth:`set`.
 
-        :param idle_since: tells since when it is idle, on the clock; None while it is busy.
-        :param end: called then.
+        :param idle_since: returns since when it is idle, on the clock; None while it is busy.
+        :param end: what to call.
         """
         self._clock = clock
         self._idle_since = idle_since

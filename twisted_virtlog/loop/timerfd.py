@@ -1,6 +1,6 @@
 """timerfd_create(2): a timer of CLOCK_MONOTONIC that is a descriptor.
 
-Python's os module has it from 3.13 on; here it is by ctypes.
+Python's os module has it since 3.13; here it is called by ctypes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SECOND_NS = 1_000_000_000
 
 
 class TimerFD:
-    """A timer that makes its descriptor readable when it has run out."""
+    """A timer whose descriptor is readable once it has expired."""
 
     def __init__(self) -> None:
         # TFD_CLOEXEC and TFD_NONBLOCK have the values of O_CLOEXEC and O_NONBLOCK.
@@ -24,16 +24,16 @@ class TimerFD:
         self._timer: int = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, flags))
 
     def fileno(self) -> int:
-        """Give the descriptor; -1 once closed."""
+        """Return the descriptor; -1 once closed."""
         return self._timer
 
     def start(self, seconds: float) -> None:
-        """Run out once after so many seconds, and be readable from then until started again."""
-        # Zero would stop the timer; a time that has passed runs out at once.
+        """Expire once after some seconds, and be readable from then on, until started again."""
+        # Zero would stop the timer; a time in the past means at once.
         self._set(max(1, int(seconds * _SECOND_NS)))
 
     def stop(self) -> None:
-        """Run no more, and be readable no more."""
+        """Stop, and be readable no more."""
         self._set(0)
 
     def close(self) -> None:
