@@ -246,7 +246,7 @@ def test_a_program_that_is_missing(world: World) -> None:
     """It is named."""
     image = Image("/nowhere/twistd", ("twistd",), ("twistd",), "/")
     with capturedLogs():
-        assert reason(world.begin(image)) == ("/nowhere/twistd is no program that can be executed")
+        assert reason(world.begin(image)) == "/nowhere/twistd is not a program that can be executed"
 
 
 def test_a_directory_that_was_removed_does_not_matter(world: World) -> None:
@@ -461,7 +461,7 @@ def test_virtlogd_gets_no_half_request(world: World, connection: ConnectionState
 
 @pytest.mark.parametrize("missing", ["server", "name"])
 def test_what_virtlogd_cannot_have_prevents_it(world: World, missing: str) -> None:
-    """A daemon that libvirt cannot reach, and a log whose name is no UTF-8."""
+    """A daemon that libvirt cannot reach, and a log whose name is not UTF-8."""
     if missing == "name":
         world.service.path = "/tmp/\udcff.log"
     else:
@@ -471,7 +471,7 @@ def test_what_virtlogd_cannot_have_prevents_it(world: World, missing: str) -> No
         )
     with capturedLogs():
         told = reason(world.begin(world.image(VIRTLOGD, kind=Kind.VIRTLOGD)))
-    assert ("no UTF-8" if missing == "name" else "there is none") in told
+    assert ("not UTF-8" if missing == "name" else "there is none") in told
 
 
 def test_the_state_of_a_virtlogd_is_taken_once(world: World) -> None:

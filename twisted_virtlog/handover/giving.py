@@ -1,8 +1,8 @@
 """Hands the daemon over to its next image in the same process (SIGUSR1): all or nothing.
 
-The next image is tried first, in a child that loads the state as it would. What then goes over to
-it are the descriptors themselves, so nobody at their other ends notices; the state that says what
-they are is in a memfd, or, if virtlogd is to take over, in the file where that looks for it.
+The next image is tried first, in a child process that loads the state. The descriptors themselves
+then go over to it, so nobody at their other ends notices. The state that says what they are is in a
+memfd, or, for libvirt's virtlogd, in the file where virtlogd looks for it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from twisted_virtlog.loop import signals
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.threads import InThread
 
-#: Requests in progress have so long to be answered.
+#: How long requests in progress have to be answered.
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.002
 
@@ -46,10 +46,10 @@ class Suspendable(Protocol):
         """Go on."""
 
     def waiting(self) -> int:
-        """Tell how many requests are in progress."""
+        """Return how many requests are in progress."""
 
     def suspended(self) -> DaemonState:
-        """Tell what the next image needs."""
+        """Return what the next image needs."""
 
 
 class Process(Protocol):
@@ -61,7 +61,7 @@ class Process(Protocol):
     stopping: bool
 
     def prepare_for_virtlogd(self) -> None:
-        """See that nobody expects of libvirt's virtlogd what it does not do."""
+        """Keep others from expecting of libvirt's virtlogd what it does not do."""
 
     def stay(self) -> None:
         """Go on after that."""
@@ -96,16 +96,16 @@ class HandOver:
     def begin(
         self, image: Image, for_client: bool, state_version: int | None = None
     ) -> Deferred[None]:
-        """Hand over, unless something speaks against it, and then go on as before.
+        """Hand over; if that is not possible, go on as before.
 
-        :param for_client: a client's request waits for this, and is answered just before.
-        :param state_version: of the document that the image is to read; None for the lowest that
-            says all.
+        :param for_client: whether a client's request waits for this; it is answered just before.
+        :param state_version: the version of the document that the image is to read; None for the
+            lowest that says all.
         :returns: fires just before this image ends.
         :raises HandOverFailed: through the Deferred.
         """
         answer: Deferred[None] = Deferred()
-        # What fails after the answer is in the daemon's log.
+        # (what fails after the answer is in the daemon's log)
         Deferred.fromCoroutine(
             self._hand_over(image, int(for_client), state_version, answer)
         ).addErrback(lambda failure: None if answer.called else answer.errback(failure))
@@ -125,7 +125,7 @@ class HandOver:
                 await self._stand_still(asking, tried.is_virtlogd)
                 with signals.blocked():
                     await self._obey_signals()
-                    # What came up since it was tried must not be what it cannot read.
+                    # The state may have changed, to one that the image cannot read.
                     _check(self._daemon.suspended(), tried)
                     answer.callback(None)
                     self._execute(image, tried)
@@ -143,7 +143,7 @@ class HandOver:
             self._under_way = False
 
     async def _stand_still(self, asking: int, to_virtlogd: bool) -> None:
-        """Hold the service when no request is in progress but those that ask for a hand-over."""
+        """Hold the daemon once only requests for a hand-over are in progress."""
         deadline = self._clock.seconds() + _IDLE_SECONDS
         while True:
             self._go_on()
@@ -155,14 +155,14 @@ class HandOver:
             if self._clock.seconds() > deadline:
                 raise HandOverFailed("clients' requests are still in progress")
             if to_virtlogd:
-                # What virtlogd cannot take over, a half-received request, may be complete soon.
+                # virtlogd cannot take over a request that is half received; it may soon be whole.
                 self._daemon.release()
             pause: Deferred[None] = Deferred()
             self._clock.callLater(_POLL_SECONDS, pause.callback, None)
             await pause
 
     async def _obey_signals(self) -> None:
-        """Let all be done that signals asked for before they had to wait; it would be forgotten."""
+        """Do what signals asked for before they were blocked; it would be forgotten."""
         done: Deferred[None] = Deferred()
         self._call_soon(lambda: done.callback(None))
         await done
@@ -175,8 +175,8 @@ class HandOver:
     def _execute(self, image: Image, tried: Tried) -> None:
         """Become the next image.
 
-        :raises HandOverFailed: a signal came that virtlogd would not get; all is as it was.
-        :raises OSError: the system refuses; ditto.
+        :raises HandOverFailed: a signal came that virtlogd would not get; nothing has changed.
+        :raises OSError: the system refuses; nothing has changed.
         """
         state = self._daemon.suspended()
         to_virtlogd = tried.is_virtlogd
@@ -200,13 +200,13 @@ class HandOver:
             if to_virtlogd:
                 if signals.is_pending():
                     raise HandOverFailed("a signal came, which is obeyed first")
-                # virtlogd would never unblock them.
+                # (virtlogd would never unblock them)
                 signals.unblock()
             os.execve(image.program, image.arguments, environment)
 
 
 def _check(state: DaemonState, tried: Tried) -> None:
-    """See whether an image that was tried can still take over.
+    """Check that an image that was tried can still take over.
 
     :raises HandOverFailed: it cannot.
     """
@@ -216,7 +216,7 @@ def _check(state: DaemonState, tried: Tried) -> None:
 
 
 def _is_unfinished(state: DaemonState) -> bool:
-    """Tell whether there is what virtlogd could not go on with."""
+    """Return whether a client has something that virtlogd could not go on with."""
     for name, server in state.servers.items():
         for client in server.clients:
             connection = client.connection
@@ -229,7 +229,7 @@ def _is_unfinished(state: DaemonState) -> bool:
 
 @contextmanager
 def _working_in(image: Image) -> Iterator[None]:
-    """Be in an image's directory until the exec, or until it has failed."""
+    """Work in an image's directory until the exec, or until it has failed."""
     before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.chdir(directory_of(image))
@@ -243,7 +243,7 @@ def _working_in(image: Image) -> Iterator[None]:
 
 @contextmanager
 def _inherited(descriptors: Sequence[int]) -> Iterator[None]:
-    """Let descriptors stay open across an exec."""
+    """Keep descriptors open across an exec."""
     try:
         for descriptor in descriptors:
             os.set_inheritable(descriptor, True)

@@ -1,7 +1,7 @@
 """The hand-over document: all that a daemon's next image needs, versioned, encoded and decoded.
 
-It is the document that libvirt 9.0.0's virtlogd writes when it re-executes itself, so that each of
-the two can take over from the other. What virtlogd does not know is in members of their own, named
+It is the document that libvirt 9.0.0's virtlogd writes when it re-executes itself, so each of the
+two can take over from the other. What virtlogd does not know is in members named
 ``twisted_virtlog``, which it ignores. Descriptors are numbers that stay open across the exec.
 """
 
@@ -26,21 +26,21 @@ from twisted_virtlog.values import (
     Suspended,
 )
 
-#: Of what is in the members ``twisted_virtlog``. A higher one is refused; members that are not
-#: known are ignored. A document says no higher version than what is in it needs.
+#: The version of the members ``twisted_virtlog``. A document with a higher one is refused; members
+#: that are not known are ignored. A document never says a higher version than its content needs.
 VERSION = 2
 
-#: The most pipes of former guests that a log has, whose output waits for its file.
+#: The most pipes of former guests whose output may wait for the file of one log.
 MOST_FORMER = 16
 
-#: The servers that virtlogd has; others are kept apart, as it would refuse the document.
+#: The servers that virtlogd has. Others are kept apart, as it would refuse the document.
 OF_VIRTLOGD = ("virtlogd", "admin")
 
 _OWN = "twisted_virtlog"
 #: The highest number that a system call takes for a descriptor.
 _INT_MAX = 0x7FFFFFFF
 
-#: Of a log whose opener named no domain.
+#: Stands for the UUID where no domain was named.
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -51,7 +51,7 @@ class StateError(Exception):
 class ConnectionState(Struct, frozen=True, omit_defaults=True):
     """A client's connection.
 
-    :ivar closing: to be closed when all is sent.
+    :ivar closing: it is to be closed when everything is sent.
     """
 
     conversation: Suspended = Suspended()
@@ -62,7 +62,7 @@ class ConnectionState(Struct, frozen=True, omit_defaults=True):
 class SocketState(Struct, frozen=True):
     """A socket.
 
-    :ivar bound: it listens at a path that was made for it and is removed with it.
+    :ivar bound: it listens at a path that was bound for it and is removed with it.
     :ivar file: the device and inode of that path; None if virtlogd says nothing of them.
     """
 
@@ -92,7 +92,7 @@ class ClientState(Struct, frozen=True):
     privateData: dict[str, Any] = field(default_factory=dict)
 
     def descriptors(self) -> list[int]:
-        """Name the socket, and what waits to be sent."""
+        """Return the socket's, and those that wait to be sent."""
         found = [self.socket.descriptor]
         if self.connection is not None:
             for message in self.connection.queued:
@@ -131,7 +131,7 @@ class ServerState(Struct, frozen=True):
         return [socket for service in self.services for socket in service.sockets]
 
     def descriptors(self) -> list[int]:
-        """Name the sockets, and what waits to be sent to clients."""
+        """Return those of the sockets, and those that wait to be sent to clients."""
         found = [socket.descriptor for socket in self.sockets]
         for client in self.clients:
             found += client.descriptors()
@@ -141,7 +141,7 @@ class ServerState(Struct, frozen=True):
 class OutageState(Struct, frozen=True):
     """A log's file could not be written.
 
-    :ivar lost: bytes dropped that no notice tells of yet.
+    :ivar lost: bytes that were dropped and that no notice in the file reports yet.
     :ivar action: what failed, and ``errno`` why.
     """
 
@@ -196,7 +196,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
 
     :ivar file: the path of the current file.
     :ivar real_path: see OpenLog.
-    :ivar steps_left: of a rollover that was not finished, 0 if there is none.
+    :ivar steps_left: the steps left of an unfinished rollover; 0 if there is none.
     :ivar has_domain: whether a domain was named.
     :ivar gone: the inodes of files that rotation removed lately; see Writer.
     :ivar order: of the pipes of one log, the one with the lower number goes into the file first.
@@ -253,12 +253,12 @@ class OpenLogState(Struct, frozen=True):
 
     @property
     def order(self) -> int:
-        """Which pipe of the log is this; see LogDetails."""
+        """The place of this pipe among those of the log; see LogDetails."""
         return self.details.order if self.details else 0
 
 
 def by_log(states: Iterable[OpenLogState]) -> list[list[OpenLogState]]:
-    """Put the pipes of each log together: those of former guests in order, the present one last."""
+    """Group the pipes by log: those of former guests in order, the present one last."""
     logs: dict[str, list[OpenLogState]] = {}
     for state in states:
         logs.setdefault(state.log, []).append(state)
@@ -268,19 +268,19 @@ def by_log(states: Iterable[OpenLogState]) -> list[list[OpenLogState]]:
 
 
 def former_path(path: str, order: int) -> str:
-    """Spell a log's path in a way of its own for each of its former guests' pipes.
+    """Return a spelling of a log's path for one of its former guests' pipes, different for each.
 
-    Releases whose state is of version 1 know one pipe of a path and close any other, with what is
-    in it. Under another spelling they serve it as a log of its own, which has the same file.
+    Releases that read version 1 know one pipe for each path, and close any other with what is in
+    it. Under another spelling they serve it as a log of its own that has the same file.
 
-    :param order: of the pipe.
+    :param order: that of the pipe.
     """
     directory, _, name = path.rpartition("/")
     return f"{directory}/{'/' * (order % (MOST_FORMER + 1) + 1)}{name}"
 
 
 class Totals(Struct, frozen=True):
-    """What was counted of logs, those that are open excepted but for their number."""
+    """What was counted of closed logs, and how many logs were opened."""
 
     opened_logs: int = 0
     bytes_written: int = 0
@@ -293,7 +293,7 @@ class Kept(Struct, frozen=True):
 
     :ivar journal: the name of the journal of open logs.
     :ivar unstored: the names of pipes that it does not have yet.
-    :ivar unremoved: the names of pipes that it has still, though their logs are closed.
+    :ivar unremoved: the names of pipes that it still has, though their logs are closed.
     :ivar left: the names of pipes of a newer release, which stay there.
     :ivar left_journal: the name of their journal, and ``left_generation`` what that says of itself.
     """
@@ -307,7 +307,7 @@ class Kept(Struct, frozen=True):
 
 
 class LoggingState(Struct, frozen=True):
-    """The daemon's own log, as somebody set it who administers the daemon.
+    """The daemon's own log, as an administrator has set it.
 
     :ivar level: libvirt's number of it, as are those of filters and outputs.
     :ivar filters: each with its level and what it matches.
@@ -353,8 +353,8 @@ class Details(Struct, frozen=True):
     :ivar servers: those that virtlogd does not have.
     :ivar kept: None without a service manager that keeps descriptors.
     :ivar logging: None if the own log is as configured.
-    :ivar timeout: see VirtlogService.set_timeout; None if nobody said.
-    :ivar workers: the least and the most threads of the pool; None if nobody said.
+    :ivar timeout: see VirtlogService.set_timeout; None if it was never set.
+    :ivar workers: the least and the most threads of the pool; None if they were never set.
     :ivar known_logs: the real paths of logs that were opened or appended to; see KnownLogs.
     """
 
@@ -384,12 +384,12 @@ class DaemonState(Struct, frozen=True):
     details: Details | None = None
 
     def for_virtlogd(self) -> DaemonState:
-        """Leave out what virtlogd does not have."""
+        """Return the state without what virtlogd does not have."""
         theirs = {name: self.servers[name] for name in OF_VIRTLOGD if name in self.servers}
         return DaemonState(self.pid, theirs, self.logs)
 
     def descriptors(self) -> list[int]:
-        """Name all descriptors that must stay open."""
+        """Return all descriptors that must stay open."""
         found = [log.pipe for log in self.logs]
         for server in self.servers.values():
             found += server.descriptors()
@@ -397,7 +397,7 @@ class DaemonState(Struct, frozen=True):
 
 
 def beyond_version_1(state: DaemonState) -> str | None:
-    """Return what a release that reads version 1 would misread, and so lose; None if nothing."""
+    """Return what a release that reads version 1 would misread and lose; None if nothing."""
     for log in state.logs:
         if log.details is not None and log.details.left is not None:
             return (
@@ -413,7 +413,7 @@ def beyond_version_1(state: DaemonState) -> str | None:
 
 
 def needed_version(state: DaemonState) -> int:
-    """Return the lowest version of a document that says all of a state."""
+    """Return the lowest version of a document that can say everything of a state."""
     return 1 if beyond_version_1(state) is None else VERSION
 
 
@@ -433,10 +433,10 @@ class _Document(Struct):
 
 
 def encode(state: DaemonState, version: int | None = None) -> bytes:
-    """Make the document; paths that are no UTF-8 are in it as they are, as in virtlogd's.
+    """Return the document; bytes of paths that are not UTF-8 stay as they are, as in virtlogd's.
 
-    :param version: what it is to say of itself; None for the lowest that it can be.
-    :raises StateError: it cannot be of that version.
+    :param version: its version; None for the lowest possible.
+    :raises StateError: it cannot have that version.
     """
     version = check_version(state, version)
     theirs = {name: server for name, server in state.servers.items() if name in OF_VIRTLOGD}
@@ -453,7 +453,7 @@ def check_version(state: DaemonState, version: int | None) -> int:
     """Choose the version of a state's document.
 
     :param version: the one that is asked for; None for the lowest possible.
-    :raises StateError: it cannot be of that version.
+    :raises StateError: it cannot have that version.
     """
     needed = needed_version(state)
     if version is None:
@@ -472,7 +472,7 @@ _MISTAKES = (ValueError, TypeError, AttributeError, RecursionError, msgspec.Msgs
 def decode(text: bytes) -> DaemonState:
     """Read a document of this version, of an older one, or of virtlogd.
 
-    :raises StateError: it is none.
+    :raises StateError: it is not one.
     """
     try:
         raw = json.loads(text.decode("utf-8", "surrogateescape"))
@@ -487,7 +487,7 @@ def decode(text: bytes) -> DaemonState:
     for descriptor in state.descriptors():
         if not 0 <= descriptor <= _INT_MAX:
             raise StateError(
-                f"the hand-over document cannot be read: {descriptor} is no descriptor"
+                f"the hand-over document cannot be read: {descriptor} is not a descriptor"
             )
     return state
 

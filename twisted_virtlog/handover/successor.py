@@ -1,4 +1,4 @@
-"""What can take over from this process: how it is started, and whether it would come up."""
+"""What can take over from this process: how it is started, and whether it would start."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from twisted_virtlog.handover.state import (
     encode,
 )
 
-#: Tells the next image the number of the descriptor that it reads the state from.
+#: Names the descriptor from which the next image reads the state, by its number.
 VARIABLE = "TWISTED_VIRTLOG_HANDOVER"
 
-#: The next image has so long to load the state when it is tried.
+#: How long the next image may take to load the state when it is tried.
 _TRIAL_SECONDS = 30.0
 
 _LIBVIRTS = "(libvirt)"
@@ -41,7 +41,7 @@ class Image:
 
     :ivar program: the path of its executable.
     :ivar arguments: with its name first.
-    :ivar trial: the same for a try, in which it must leave pid files alone and not daemonise.
+    :ivar trial: the same for a trial, in which it must leave pid files alone and not daemonise.
     :ivar directory: where to start it.
     :ivar pid_file: removed before, as it would keep the next image from starting.
     :ivar kind: whose it is.
@@ -59,10 +59,10 @@ class Image:
 class Successor:
     """What can take over from this process.
 
-    :ivar image: what takes over unless somebody says otherwise, as it is at this moment.
+    :ivar image: returns what takes over unless another image is asked for, as it is now.
     :ivar virtlogd_options: for libvirt's virtlogd, if that is to take over.
-    :ivar directory: where to start that.
-    :ivar state_file: where that looks for the state.
+    :ivar directory: where to start virtlogd.
+    :ivar state_file: where virtlogd looks for the state.
     """
 
     image: Callable[[], Image]
@@ -71,7 +71,7 @@ class Successor:
     state_file: str
 
     def virtlogd(self, path: str) -> Image:
-        """Give the image of libvirt's virtlogd at a path."""
+        """Return the image of libvirt's virtlogd at a path."""
         return Image(path, (path, *self.virtlogd_options), (), self.directory, None, Kind.VIRTLOGD)
 
 
@@ -79,8 +79,8 @@ class Successor:
 class Tried:
     """What is known of an image that can take over.
 
-    :ivar is_virtlogd: it is libvirt's, which cannot be tried, and gets the state in a file.
-    :ivar version: of the state's document that it can read.
+    :ivar is_virtlogd: whether it is libvirt's, which cannot be tried, and gets the state in a file.
+    :ivar version: the version of the state's document that it can read.
     """
 
     is_virtlogd: bool
@@ -90,22 +90,22 @@ class Tried:
 def try_image(image: Image, state: DaemonState, version: int | None = None) -> Tried:
     """Find out whether an image can take over, without starting it; may block.
 
-    :param version: of the state's document; None for the lowest that says all.
+    :param version: that of the state's document; None for the lowest that says all.
     :raises HandOverFailed: it cannot.
     """
     if not os.access(image.program, os.X_OK):
-        raise HandOverFailed(f"{image.program} is no program that can be executed")
+        raise HandOverFailed(f"{image.program} is not a program that can be executed")
     if image.kind is not Kind.OURS and _is_virtlogd(image):
         check_for_virtlogd(state)
         return Tried(True, 1)
     if image.kind is Kind.VIRTLOGD:
-        raise HandOverFailed(f"{image.program} is not libvirt's virtlogd; {image.program} -V tells")
+        raise HandOverFailed(f"{image.program} is not libvirt's virtlogd; see {image.program} -V")
     version = version_of(state, version)
     with document_of(encode(state, version)) as document:
         environment = {**os.environ, VARIABLE: str(document)}
         tried = _run(image, image.trial, environment, (document,))
     if tried.returncode:
-        last = tried.stdout.strip().splitlines()[-1:] or ["it says nothing"]
+        last = tried.stdout.strip().splitlines()[-1:] or ["it said nothing"]
         raise HandOverFailed(
             f"{image.program} ended with status {tried.returncode} when it was tried: {last[0]}"
         )
@@ -115,7 +115,7 @@ def try_image(image: Image, state: DaemonState, version: int | None = None) -> T
 def version_of(state: DaemonState, version: int | None) -> int:
     """Choose the version of a state's document.
 
-    :raises HandOverFailed: it cannot be of the version that is asked for.
+    :raises HandOverFailed: it cannot have the version that was asked for.
     """
     try:
         return check_version(state, version)
@@ -124,18 +124,18 @@ def version_of(state: DaemonState, version: int | None) -> int:
 
 
 def _is_virtlogd(image: Image) -> bool:
-    """Tell whether a program is libvirt's, by its version."""
+    """Return whether a program is libvirt's, going by its version."""
     return _LIBVIRTS in _run(image, (image.arguments[0], "-V"), os.environ, ()).stdout
 
 
 def directory_of(image: Image) -> str:
-    """Tell where to start an image, also when the directory was removed since."""
+    """Return where to start an image, even if its directory has been removed since."""
     return image.directory if os.path.isdir(image.directory) else "/"
 
 
 @contextmanager
 def document_of(text: bytes) -> Iterator[int]:
-    """Give a descriptor that the state can be read from, and that stays open across an exec."""
+    """Yield a descriptor from which the state can be read, and which stays open across an exec."""
     document = os.memfd_create("hand-over", 0)
     try:
         left = memoryview(text)
@@ -147,7 +147,7 @@ def document_of(text: bytes) -> Iterator[int]:
 
 
 def check_for_virtlogd(state: DaemonState) -> None:
-    """See whether libvirt's virtlogd would lose nothing of a state.
+    """Check that libvirt's virtlogd would lose nothing of a state.
 
     :raises HandOverFailed: it would.
     """
@@ -160,7 +160,7 @@ def check_for_virtlogd(state: DaemonState) -> None:
             log.path.encode()
         except UnicodeEncodeError:
             raise HandOverFailed(
-                f"virtlogd cannot take over {log.path!r}, whose name is no UTF-8"
+                f"virtlogd cannot take over {log.path!r}, whose name is not UTF-8"
             ) from None
 
 

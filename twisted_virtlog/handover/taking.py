@@ -1,4 +1,4 @@
-"""Takes what a process handed over that this one was before: this package's image, or virtlogd."""
+"""Takes what this process handed over when it was another image: this package's, or virtlogd."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _logger = Logger()
 
 
 def handed_over(environment: MutableMapping[str, str]) -> DaemonState | None:
-    """Take what the former image handed over, and its name out of the environment.
+    """Take what the former image handed over, and remove the variable from the environment.
 
-    Its descriptors are this process's when the state has this process's number; otherwise this is
-    a try, and the process is to end with status 0 where it would start to serve.
+    If the state has this process's number, its descriptors are this process's. Otherwise this is a
+    trial, and the process is to end with status 0 where it would start to serve.
 
     :returns: None if there was no former image.
     :raises StateError: the state cannot be used.
@@ -36,9 +36,9 @@ def handed_over(environment: MutableMapping[str, str]) -> DaemonState | None:
 
 
 def from_virtlogd(state_file: str, pid: int) -> DaemonState | None:
-    """Take what a virtlogd handed over that this process was before, and remove its file.
+    """Take what this process handed over when it was a virtlogd, and remove the file.
 
-    :returns: None if there is none; as in virtlogd, the file of another process is only removed.
+    :returns: None if there is no file; as in virtlogd, that of another process is only removed.
     :raises StateError: the state cannot be used.
     """
     try:
@@ -52,13 +52,15 @@ def from_virtlogd(state_file: str, pid: int) -> DaemonState | None:
         os.unlink(state_file)
     state = decode(document)
     if state.pid != pid:
-        _logger.warn("{file}: removed, as it is of process {pid}", file=state_file, pid=state.pid)
+        _logger.warn(
+            "{file}: removed, as it belongs to process {pid}", file=state_file, pid=state.pid
+        )
         return None
     return state
 
 
 def own(state: DaemonState) -> None:
-    """Close the state's descriptors in programs that this process executes."""
+    """Keep the state's descriptors from programs that this process executes."""
     for descriptor in state.descriptors():
         with suppress(OSError):
             os.set_inheritable(descriptor, False)
