@@ -141,7 +141,7 @@ def test_a_manager_that_is_gone_costs_one_warning(wire: Line, warnings: Sequence
     wire.notifier.send("READY=1")
     wire.notifier.send("STATUS=x")
     assert len(warnings) == 1
-    assert "does not hear READY=1: No such file or directory" in warnings[0]
+    assert "cannot be sent READY=1: No such file or directory" in warnings[0]
     wire.ear = Ear(wire.address)
     wire.notifier.send("STATUS=y")
     assert wire.ear.heard() == ["STATUS=y"]

@@ -32,7 +32,7 @@ from twisted_virtlog.service import (
 )
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
-from twisted_virtlog.systemd.supervision import Supervision, Unsupervised, supervision
+from twisted_virtlog.systemd.supervision import Supervisor, supervision
 
 #: The service manager's sockets, as Twisted's endpoints name them.
 _SYSTEMD = "systemd:"
@@ -192,7 +192,7 @@ class DaemonService(Service):
         except (OutputError, ValueError) as error:
             self._logger.error("{error}; the own log is as configured", error=error)
 
-    def _supervised(self, state: DaemonState | None) -> Supervision | Unsupervised:
+    def _supervised(self, state: DaemonState | None) -> Supervisor:
         activation = self._invocation.activation
         endpoints = self._endpoints
         names = (

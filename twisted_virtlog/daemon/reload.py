@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted_virtlog.config.settings import ConfigError, Settings
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.errors import OutputError
-from twisted_virtlog.systemd.supervision import Supervision, Unsupervised
+from twisted_virtlog.systemd.supervision import Supervisor
 
 
 class Reload:
@@ -20,7 +20,7 @@ class Reload:
     def __init__(
         self,
         configuration: Configuration,
-        supervision: Supervision | Unsupervised,
+        supervision: Supervisor,
         follow: Callable[[Settings], None],
     ) -> None:
         """Keep the configuration that holds now.

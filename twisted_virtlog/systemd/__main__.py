@@ -17,12 +17,12 @@ _UNIT_DIRECTORY = click.option(
     show_default=True,
     help="Where the units go; those in /lib/systemd/system are overridden, not changed.",
 )
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run virtlogd.service by twisted-virtlogd, in the place of libvirt's virtlogd."""
+    """Let virtlogd.service run twisted-virtlogd instead of libvirt's virtlogd."""
 
 
 @main.command()
@@ -38,15 +38,15 @@ def main() -> None:
     "--jsonrpc-ro-group",
     "read_only_group",
     metavar="GROUP",
-    help="Install virtlogd-jsonrpc-ro.socket too, to which this group may connect: its members read"
-    " what guests print.",
+    help="Also install virtlogd-jsonrpc-ro.socket, to which this group may connect: its members may"
+    " read what guests print.",
 )
 @_DRY_RUN
 def install(unit_dir: Path, prefix: Path, read_only_group: str | None, dry_run: bool) -> None:
     """Write virtlogd.service and its sockets."""
     daemon = Path(os.path.abspath(prefix)) / "bin" / "twisted-virtlogd"
     if not os.access(daemon, os.X_OK):
-        raise click.ClickException(f"{daemon} is no program; see --prefix")
+        raise click.ClickException(f"{daemon} is not a program; see --prefix")
     try:
         texts = installation.units(daemon, installation.systemd_version(), read_only_group)
         if not dry_run:
@@ -65,7 +65,7 @@ def install(unit_dir: Path, prefix: Path, read_only_group: str | None, dry_run: 
 @_UNIT_DIRECTORY
 @_DRY_RUN
 def uninstall(unit_dir: Path, dry_run: bool) -> None:
-    """Remove the units, so that those of libvirt's package hold again."""
+    """Remove the units, so that those of libvirt's package are in force again."""
     try:
         found = installation.installed(unit_dir)
         if not dry_run:

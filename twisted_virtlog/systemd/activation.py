@@ -1,8 +1,8 @@
 """Reads which descriptors the service manager handed over: LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES.
 
-Odd cases end as they do in libvirt 9.0.0's virtlogd: what is not meant for this process counts as
-nothing, and so do names that are not as many as the descriptors. Without names virtlogd binds
-sockets of its own; here they are taken in order.
+Odd cases end as in libvirt 9.0.0's virtlogd: what is not meant for this process counts as nothing,
+and so do names whose number is not that of the descriptors. Without names virtlogd binds sockets of
+its own; here the descriptors are taken in order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST = 3
 #: No process has more descriptors; a larger number is a mistake.
 _MOST = 1 << 20
 
-#: The servers of the names that systemd's socket units have; without names they come in this order.
+#: Servers by the names of systemd's socket units; without names, descriptors are in this order.
 SERVERS = {
     "virtlogd.socket": "virtlogd",
     "virtlogd-admin.socket": "admin",

@@ -1,4 +1,4 @@
-"""Takes charge of descriptors that the service manager handed over, and looks what they are."""
+"""Takes charge of descriptors that the service manager handed over, and sorts them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _logger = Logger()
 class Stored:
     """What was in the store.
 
-    :ivar logs: those to go on with, each with its pipe.
+    :ivar logs: the logs to go on with, each with its pipe.
     :ivar useless: the names of pipes and journals that are not needed; they are closed.
     :ivar journal: the name of the journal that counts; None if there is none.
     :ivar left: the names of pipes of a newer release, which stay in the store.
-    :ivar left_journal: theirs.
+    :ivar left_journal: their journal.
     """
 
     logs: tuple[OpenLogState, ...] = ()
@@ -43,7 +43,7 @@ class Stored:
 
 
 def started_environment() -> dict[str, str]:
-    """Give the environment with which the process was started.
+    """Return the environment with which the process was started.
 
     :data:`os.environ` no longer has all of it: twisted.internet.endpoints removes LISTEN_PID and
     LISTEN_FDS when it is imported, which twistd does before any plugin.
@@ -54,11 +54,11 @@ def started_environment() -> dict[str, str]:
 
 
 def take(activation: Activation, strictly: bool) -> None:
-    """Keep programs that this process executes from having the descriptors.
+    """Keep the descriptors from programs that this process executes.
 
-    :param strictly: nobody else looks for sockets among them.
-    :raises ListenError: one is not there, or a socket is for nobody; libvirt's virtlogd ends then
-        too.
+    :param strictly: whether nobody else looks for sockets among them.
+    :raises ListenError: one is not there, or a socket is for nobody; libvirt's virtlogd also ends
+        then.
     """
     if activation.mistake is not None:
         _logger.error("{mistake}; the daemon binds sockets itself", mistake=activation.mistake)
@@ -70,7 +70,7 @@ def take(activation: Activation, strictly: bool) -> None:
                 f"descriptor {descriptor} should have been handed over, as LISTEN_FDS says, and"
                 f" cannot be used: {error.strerror}"
             ) from error
-    # (read before, if at all)
+    # (if anybody needed them, they have been read)
     close_all(activation.configurations)
     named = {descriptor: pipe_name(inode) for descriptor, inode in activation.pipes.items()}
     for descriptor, name in {**named, **activation.unclaimed}.items():
@@ -84,7 +84,7 @@ def take(activation: Activation, strictly: bool) -> None:
         if _is_socket(descriptor):
             continue
         _logger.warn(
-            "descriptor {name} of the service manager's store is closed: nobody knows it", name=name
+            "descriptor {name} of the service manager's store is unknown, and is closed", name=name
         )
         close_all([descriptor])
 
@@ -98,7 +98,7 @@ def last_configuration(activation: Activation) -> bytes | None:
 
 
 def stored(activation: Activation) -> Stored:
-    """Find the logs of a former process; pipes and journals that are not needed are closed."""
+    """Find the logs of a former process, and close pipes and journals that are not needed."""
     contents = []
     for descriptor, name in activation.journals.items():
         with suppress(OSError), open(descriptor, "rb") as file:
@@ -126,7 +126,7 @@ def stored(activation: Activation) -> Stored:
     rest = [pipe_name(inode) for inode in pipes]
     if choice.left is None:
         for inode, descriptor in pipes.items():
-            _tell_of_orphan(inode, descriptor)
+            _report_orphan(inode, descriptor)
         useless += rest
     else:
         _logger.error(
@@ -152,8 +152,8 @@ def _is_socket(descriptor: int) -> bool:
     return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
 
 
-def _tell_of_orphan(inode: int, descriptor: int) -> None:
-    """Warn of a pipe that no record tells of, unless nothing is lost with it."""
+def _report_orphan(inode: int, descriptor: int) -> None:
+    """Warn about a pipe without a record, unless nothing is lost with it."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     events = dict(poller.poll(0)).get(descriptor, 0)

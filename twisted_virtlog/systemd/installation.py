@@ -14,7 +14,7 @@ _DAEMON = "@DAEMON@"
 #: Before a line for systemd from a version on, and behind it that version.
 _SINCE = "#@"
 
-#: The beginning of our files; whoever has another is somebody else's.
+#: How our files begin; one that begins otherwise is somebody else's.
 _MARK = "# Installed by twisted-virtlog"
 
 #: In place of the group that may connect to the read-only socket, and the unit of that.
@@ -46,15 +46,16 @@ def units(daemon: Path, version: int = 0, read_only_group: str | None = None) ->
     """Return the texts of the unit files by name.
 
     :param daemon: the path of twisted-virtlogd.
-    :param version: systemd's, which may know more than the oldest that the units are for.
-    :param read_only_group: the group that may connect to the read-only socket; None: there is none.
+    :param version: systemd's; newer ones know more than the oldest that the units are for.
+    :param read_only_group: the group that may connect to the read-only socket; None to leave that
+        socket out.
     :raises InstallationError: a unit file cannot name one of them.
     """
     if read_only_group is not None and not _GROUP_NAME.fullmatch(read_only_group):
-        raise InstallationError(f"{read_only_group!r} is no name of a group")
+        raise InstallationError(f"{read_only_group!r} is not the name of a group")
     if set(str(daemon)) & set(" \t\n\"'\\%$;"):
         raise InstallationError(
-            f"{str(daemon)!r} has characters that mean something else in a unit file; install the"
+            f"{str(daemon)!r} has characters with a special meaning in unit files; install the"
             " package in a directory without them"
         )
     texts = {}
@@ -82,10 +83,10 @@ def _for_version(text: str, version: int) -> str:
 def install(texts: Mapping[str, str], directory: Path) -> None:
     """Write the unit files.
 
-    :raises InstallationError: the directory is not there, or has such a file of somebody else.
+    :raises InstallationError: there is no such directory, or it has such a file of somebody else's.
     """
     if not directory.is_dir():
-        raise InstallationError(f"{directory} is no directory; systemd's is /etc/systemd/system")
+        raise InstallationError(f"{directory} is not a directory; systemd's is /etc/systemd/system")
     _refuse_foreign(texts, directory)
     for name, text in texts.items():
         # (systemd never sees half a unit)
@@ -96,9 +97,9 @@ def install(texts: Mapping[str, str], directory: Path) -> None:
 
 
 def installed(directory: Path) -> list[Path]:
-    """Tell which of the unit files are there.
+    """Return those of the unit files that are there.
 
-    :raises InstallationError: one is of somebody else.
+    :raises InstallationError: one of them is somebody else's.
     """
     names = [file.name for file in _templates()]
     _refuse_foreign(names, directory)

@@ -10,10 +10,10 @@ from twisted_virtlog.systemd.activation import NOTHING, Activation, read
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """See the module; without a service manager both are empty.
+    """How the process was started; without a service manager both parts are empty.
 
     :ivar environment: as the process got it.
-    :ivar activation: what it says was handed over.
+    :ivar activation: what was handed over, according to it.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -23,8 +23,8 @@ class Invocation:
 def invocation(environment: Mapping[str, str], pid: int, resumed: bool) -> Invocation:
     """Read the environment of a process that a service manager may have started.
 
-    :param pid: of this process.
-    :param resumed: it took over from the daemon's former image. What that was handed over is in
-        its state, while the variables may still be there.
+    :param pid: this process's id.
+    :param resumed: whether it took over from the daemon's former image. What had been handed over
+        to that is in its state, though the variables may still be there.
     """
     return Invocation(environment, NOTHING if resumed else read(environment, pid))

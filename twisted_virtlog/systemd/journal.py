@@ -1,13 +1,13 @@
 """The journal of open logs: what it takes to go on with a stored pipe after a crash, as lines.
 
 It is a file in memory that lives in the service manager's store beside the pipes, so it is never
-older than they are. Each record is a line of JSON, written at once; a line that was torn by a
-crash is ignored. The first line names the generation: of two journals the newer one counts. A
-record of a log replaces what an earlier one said of the same pipe.
+older than they are. Each record is a line of JSON, written at once; a line torn by a crash is
+ignored. The first line has the generation: of two journals the newer one counts. A record of a log
+replaces earlier ones of the same pipe.
 
-The first line is the same in all versions. A journal of a version that is not known is left where
-it is, with its pipes, and the daemon's own names its generation in ``beside``: who reads the own
-one reads that one too, if it can.
+The first line is the same in all versions. A journal of an unknown version is left where it is,
+with its pipes, and the daemon's own journal names its generation in ``beside``: a release that
+knows both reads both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from twisted_virtlog.handover.state import OpenLogState
 
-#: Of the records; nothing is read of a journal with a higher one.
+#: The version of the records; a journal with a higher one is not read.
 VERSION = 1
 
 #: A smaller journal is not worth replacing.
@@ -33,11 +33,11 @@ class Journal:
     """What a journal says.
 
     :ivar generation: the higher of two is the newer.
-    :ivar logs: those that are open, by the inode number of their pipes; the descriptors in them
-        mean nothing.
+    :ivar logs: the open logs, by the inode numbers of their pipes; the descriptors in them mean
+        nothing.
     :ivar unreadable: lines that could not be understood.
-    :ivar version: with a higher one than :data:`VERSION` nothing else is known of it.
-    :ivar beside: the generation of a journal whose logs are open too.
+    :ivar version: if higher than :data:`VERSION`, nothing else is known about it.
+    :ivar beside: the generation of another journal, whose logs are open too.
     """
 
     generation: int
@@ -68,9 +68,9 @@ class Left:
 class Choice:
     """Which journal of a store counts.
 
-    :ivar name: None if there is none.
-    :ivar journal: what it says, with the one that it is beside.
-    :ivar useless: the names of those that are not needed any more.
+    :ivar name: None if none does.
+    :ivar journal: what it says, together with the one that it is beside.
+    :ivar useless: the names of those that are no longer needed.
     """
 
     name: str | None
@@ -80,26 +80,26 @@ class Choice:
 
 
 def header(generation: int, beside: int | None = None) -> bytes:
-    """Make the first line; see :class:`Journal`."""
+    """Return the first line; see :class:`Journal`."""
     more = {} if beside is None else {"beside": beside}
     return _line({"journal": VERSION, "generation": generation, **more})
 
 
 def open_record(inode: int, log: OpenLogState) -> bytes:
-    """Make the record of an open log, which replaces an earlier one."""
-    # The name of the pipe stands in the place of a descriptor, which would mean nothing later.
+    """Return the record of an open log, which replaces an earlier one."""
+    # The pipe's name takes the place of the descriptor, which would mean nothing later.
     return _line({"open": msgspec.to_builtins(msgspec.structs.replace(log, pipe=inode))})
 
 
 def closed_record(inode: int) -> bytes:
-    """Make the record of a log that is closed."""
+    """Return the record of a log that was closed."""
     return _line({"closed": inode})
 
 
 def read(content: bytes) -> Journal | None:
-    """Understand a journal.
+    """Read a journal.
 
-    :returns: None if it does not begin as one.
+    :returns: None if it does not begin like one.
     """
     first, *lines = content.split(b"\n")[:-1] or [b""]
     beginning = _record(first)
@@ -130,7 +130,7 @@ def read(content: bytes) -> Journal | None:
 def choose(contents: Iterable[tuple[str, bytes]]) -> Choice:
     """Find the journal that counts.
 
-    :param contents: of each journal, with its name.
+    :param contents: the content of each journal, with its name.
     """
     journals = [(name, journal) for name, text in contents if (journal := read(text)) is not None]
     if not journals:
@@ -155,16 +155,16 @@ def choose(contents: Iterable[tuple[str, bytes]]) -> Choice:
 
 
 def worth_replacing(size: int, live: int) -> bool:
-    """Tell whether a journal should be written anew.
+    """Return whether a journal should be replaced by a shorter one.
 
-    :param size: its bytes.
-    :param live: how many of them the records of open logs have.
+    :param size: its size in bytes.
+    :param live: how many of these belong to records of open logs.
     """
     return size > _SMALL_BYTES and size > 4 * live
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    # In ASCII: a path may hold bytes that are no UTF-8, which are surrogates in it.
+    # ASCII: bytes of a path that are not UTF-8 are surrogates in it.
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 

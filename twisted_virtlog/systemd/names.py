@@ -1,34 +1,34 @@
 """Names of descriptors in the service manager's store: which is which, and how many fit.
 
-All names come back in one string of the environment, LISTEN_FDNAMES, and execve(2) takes none of
-more than 128 KiB: with longer names the service could not be started again, and the store would be
-lost. So a pipe's name is its inode number in few characters, which also tells which pipe it is.
+All names come back in one string of the environment, LISTEN_FDNAMES, and execve(2) refuses strings
+of more than 128 KiB: the service could not be started again, and the store would be lost. So a
+pipe's name is its inode number in few characters, which also says which pipe it is.
 """
 
 from __future__ import annotations
 
 import string
 
-#: The journal is under one of the first two, and while it is replaced under both. Where a journal
-#: of a newer release has one of them, the third takes its place. No pipe's name has a hyphen.
+#: The journal has one of the first two names, or both while it is replaced. Where a journal of a
+#: newer release has one of them, the third takes its place. No pipe's name has a hyphen.
 JOURNALS = ("journal-a", "journal-b", "journal-c")
 
 #: The text of the last configuration that was right.
 CONFIGURATION = "last-configuration"
 
-#: So many bytes of names are stored, each with its separator; MAX_ARG_STRLEN of execve(2), without
-#: room for the variable's own name and for those of sockets and journals.
+#: The most bytes of names that are stored, each with its separator: MAX_ARG_STRLEN of execve(2)
+#: less some room for the variable's own name and for those of sockets and journals.
 MOST_BYTES = 128 * 1024 - 1024
 
 _DIGITS = string.digits + string.ascii_letters
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 
-#: Of the inode numbers of pipes, which have 32 bits; more are read, but not without end.
+#: The most digits that are read. (The inode numbers of pipes have 32 bits.)
 _LONGEST = 11
 
 
 def pipe_name(inode: int) -> str:
-    """Name a pipe by its inode number, to the base 62."""
+    """Return the name of a pipe: its inode number to base 62."""
     name = ""
     while True:
         inode, digit = divmod(inode, len(_DIGITS))
@@ -38,7 +38,7 @@ def pipe_name(inode: int) -> str:
 
 
 def pipe_inode(name: str) -> int | None:
-    """Tell the inode number that a name means; None if it is no pipe's name."""
+    """Return the inode number that a name means; None if it is not the name of a pipe."""
     if not 0 < len(name) <= _LONGEST or (name[0] == "0" and name != "0"):
         return None
     inode = 0
@@ -50,7 +50,7 @@ def pipe_inode(name: str) -> int | None:
 
 
 def next_journal(former: str | None, left: str | None) -> str:
-    """Choose the name of a journal that replaces another.
+    """Choose the name for a journal that replaces another.
 
     :param former: the other's name.
     :param left: the name of a journal of a newer release.
@@ -59,24 +59,24 @@ def next_journal(former: str | None, left: str | None) -> str:
 
 
 class Room:
-    """How many descriptors the store takes, in number and in bytes of names."""
+    """The room in the store, which is limited in descriptors and in bytes of their names."""
 
     def __init__(self, most: int | None) -> None:
-        """:param most: descriptors of pipes; None if nobody said how many."""
+        """:param most: how many descriptors of pipes fit; None if that is not known."""
         self._most = most
         self._bytes = 0
         self._names: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether a name is in the store."""
+        """Return whether a name is in the store."""
         return name in self._names
 
     def __len__(self) -> int:
-        """Tell how many names there are."""
+        """Return how many names there are."""
         return len(self._names)
 
     def add(self, name: str) -> bool:
-        """Take room for a name; tell whether there was some."""
+        """Take room for a name; return whether there was any."""
         if name in self._names:
             return True
         needed = len(name) + 1

@@ -1,7 +1,7 @@
-"""Tells the service manager what it wants to know: the datagrams of sd_notify(3), in order.
+"""Notifies the service manager: sends the datagrams of sd_notify(3), in order.
 
-Sending never blocks. What the manager's queue does not take now waits here, with the descriptors
-that go with it, until its socket is writable.
+Sending never blocks. What the manager's queue does not take now waits here, with its descriptors,
+until the socket is writable.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from zope.interface import implementer
 
 from twisted_virtlog.loop.clock import Clock
 
-#: Who has too many descriptors on their way to others (ETOOMANYREFS) waits so long, as the socket
-#: would be writable all the time.
+#: How long to wait when too many descriptors are in flight (ETOOMANYREFS); the socket would be
+#: writable all the time.
 _PAUSE_SECONDS = 0.05
 
-#: When the daemon ends, the manager has so long to take what waits.
+#: How long the manager has to take what waits, when the daemon ends.
 _LAST_SECONDS = 5.0
 
 
@@ -53,7 +53,7 @@ class _Message:
 def parse_address(address: str | None) -> str | None:
     """Read $NOTIFY_SOCKET: an absolute path, or a name with ``@`` in place of its first NUL.
 
-    :returns: an address for :mod:`socket`; None if there is none, or it is of another kind.
+    :returns: an address for :mod:`socket`; None if there is no address, or one of another kind.
     """
     if not address or address[0] not in "/@" or len(address) == 1:
         return None
@@ -64,7 +64,7 @@ def parse_address(address: str | None) -> str | None:
 class Notifier:
     """The way to the service manager.
 
-    A manager that is gone costs a warning: what it does not hear is dropped.
+    A manager that is gone costs a warning, and messages for it are dropped.
 
     :ivar drained: called when the last message that waited is sent.
     """
@@ -101,8 +101,8 @@ class Notifier:
         """Send a message after all before it; never blocks and never raises.
 
         :param lines: assignments, as ``READY=1``.
-        :param descriptor: sent along; it stays the caller's.
-        :param urgent: it has nothing to do with those that wait, and goes first.
+        :param descriptor: sent along; the caller still owns it.
+        :param urgent: whether it goes before those that wait, with which it has nothing to do.
         """
         if self._closed:
             return
@@ -111,12 +111,12 @@ class Notifier:
             outcome = self._attempt(_Message(text, descriptor))
             if outcome is _Outcome.DONE:
                 if self._queue:
-                    # If that found the manager gone, nothing else would call for those that wait.
+                    # If the manager turned out to be gone, nothing else would send those that wait.
                     self._wait(_Outcome.REFUSED)
                 return
             self._wait(outcome)
         try:
-            # The caller may close its own before this one is sent.
+            # The caller may close its own before the message is sent.
             message = _Message(text, None if descriptor is None else os.dup(descriptor))
         except OSError as error:
             self._warn(text, error)
@@ -127,7 +127,7 @@ class Notifier:
             self._queue.append(message)
 
     def close(self) -> None:
-        """Send what waits, for some seconds at most, and send nothing more."""
+        """Send what waits, for some seconds at most, and nothing from then on."""
         self._closed = True
         self._stop_waiting()
         deadline = self._clock.seconds() + _LAST_SECONDS
@@ -143,11 +143,10 @@ class Notifier:
     # The reactor's side.
 
     def fileno(self) -> int:
-        """See IWriteDescriptor; -1 without a socket."""
+        """Return the socket's descriptor; -1 without a socket."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """See IWriteDescriptor."""
         return "service manager"
 
     def doWrite(self) -> None:
@@ -162,13 +161,13 @@ class Notifier:
         self.drained()
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IWriteDescriptor: the manager closed its socket, and perhaps has another."""
+        """Try again: the manager closed its socket, and perhaps has another."""
         self._writing = False
         self._disconnect()
         self.doWrite()
 
     def _attempt(self, message: _Message) -> _Outcome:
-        """Send a message, or find that there is nobody to send it to."""
+        """Try to send a message; drop it if there is nobody to send it to."""
         descriptors = [] if message.descriptor is None else [message.descriptor]
         try:
             if self._socket is None:
@@ -227,7 +226,7 @@ class Notifier:
         if not self._warned:
             self._warned = True
             self._logger.warn(
-                "the service manager at {address} does not hear {message}: {error}; it may end"
+                "the service manager at {address} cannot be sent {message}: {error}; it may end"
                 " the daemon, and logs will not outlive it",
                 address=self._address.replace("\0", "@"),
                 message=text.replace("\n", " "),
@@ -236,4 +235,4 @@ class Notifier:
 
 
 def _nothing() -> None:
-    """Do nothing; nobody waits for the queue's end."""
+    """Do nothing; nobody waits until the queue is empty."""

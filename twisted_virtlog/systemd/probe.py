@@ -1,7 +1,8 @@
-"""Asks a service manager that does not say so whether it keeps descriptors at all.
+"""Finds out whether a service manager that does not say so keeps descriptors at all.
 
-Under a unit with ``FileDescriptorStoreMax=0``, as libvirt's own, systemd warns of each descriptor
-that it is sent and closes it. So one is sent whose other end shows whether it was closed.
+For a unit with ``FileDescriptorStoreMax=0``, such as libvirt's own, systemd warns about each
+descriptor that it is sent, and closes it. So one is sent whose other end shows whether it was
+closed.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import select
 import socket
 from contextlib import ExitStack
 
-#: Of the descriptor that is tried, while it is in the store. (No pipe's name has a hyphen.)
+#: The name of the tried descriptor, while it is in the store. (No pipe's name has a hyphen.)
 _NAME = "FDNAME=probe-a"
 
-#: The milliseconds within which the manager answers, unless it is busy.
+#: How long to wait for the manager, in milliseconds; it answers sooner unless it is busy.
 _PATIENCE_MS = 2000
 
 
@@ -22,7 +23,7 @@ def keeps_descriptors(address: str) -> bool:
     """Return whether the manager takes descriptors; blocks for two seconds at most.
 
     :param address: see :func:`notify.parse_address`.
-    :returns: True also if it does not answer, as it may keep them all the same.
+    :returns: also True if it does not answer, as it may keep them all the same.
     """
     with ExitStack() as undo:
         tried, barrier = [_pipe(undo) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Words the daemon's status for the service manager, and sends it when it changed."""
+"""Composes the daemon's status for the service manager, and sends it when it has changed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from twisted_virtlog.escaping import visible
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.systemd.notify import Notifier
 
-#: One status in so many seconds at most.
+#: The status is sent at most once in this time.
 _PERIOD_SECONDS = 1.0
 
-#: Characters of a note; the manager takes datagrams of 4096 bytes.
+#: The most characters of a note; the manager takes datagrams of 4096 bytes.
 _LONGEST_NOTE = 900
 
 
 def status(logs: int, left: int = 0, note: str = "") -> str:
-    """Say in one line how many logs are open, and what else there is to say.
+    """Return one line that says how many logs are open, and whatever else there is to say.
 
     :param left: how many pipes are left for a newer release.
     """
@@ -31,7 +31,7 @@ def status(logs: int, left: int = 0, note: str = "") -> str:
 class StatusLine:
     """What ``systemctl status`` shows.
 
-    :ivar note: shown besides the number of logs; may be set, before :meth:`changed`.
+    :ivar note: shown after the number of logs; to be set before :meth:`changed`.
     """
 
     note = ""
@@ -55,17 +55,17 @@ class StatusLine:
         self._said: str | None = None
 
     def changed(self) -> None:
-        """Send it at the end of the period, if it is another by then."""
+        """Send the status at the end of the period, if it differs by then."""
         if self._call is None:
             self._call = self._clock.callLater(_PERIOD_SECONDS, self._due)
 
     def text(self) -> str:
-        """Give the assignment for a message that says more, and takes the place of the next."""
+        """Return the status for a message that says more; it need not be sent by itself then."""
         self._said = status(self._count(), self._left(), self.note)
         return self._said
 
     def stop(self) -> None:
-        """Send none any more."""
+        """Send nothing from now on."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

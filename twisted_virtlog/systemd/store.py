@@ -1,9 +1,9 @@
 """Keeps open logs in the service manager's descriptor store, so that they survive any crash.
 
-What must hold at any moment, as the process may be killed between any two steps: the record of a
-log is written before its pipe is stored, and when a log is closed its pipe is removed first. A
-journal is replaced by one that is complete, under its other name. Messages go out in order, so the
-manager never has a later step without an earlier one.
+The process may be killed between any two steps, so this holds at every moment: the record of a log
+is written before its pipe is stored, and when a log is closed, its pipe is removed first. A journal
+is replaced by a complete one under the other name. Messages go out in order, so the manager never
+has a later step without the earlier ones.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
+from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import Kept, OpenLogState
 from twisted_virtlog.systemd.inherited import Stored
 from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
@@ -25,20 +26,20 @@ _STORE = "FDSTORE=1"
 _REMOVE = "FDSTOREREMOVE=1"
 _NAME = "FDNAME="
 
-#: Without it systemd lets go of a pipe when its guest ends, with what is still in it.
+#: Without this, systemd closes a pipe when its guest ends, with what is still in it.
 _NO_POLL = "FDPOLL=0"
 
-#: The journal's own, two of them while it is replaced.
+#: Those of the journal: two while it is replaced.
 _JOURNAL_DESCRIPTORS = 2
 
-#: The text of the configuration.
+#: That of the configuration's text.
 _CONFIGURATION_DESCRIPTORS = 1
 
 _OTHERS = _JOURNAL_DESCRIPTORS + _CONFIGURATION_DESCRIPTORS
 
 
-class DescriptorStore:
-    """See Keeper."""
+class DescriptorStore(Keeper):
+    """The keeper of logs under a service manager that keeps descriptors."""
 
     _logger = Logger()
 
@@ -51,10 +52,10 @@ class DescriptorStore:
     ) -> None:
         """Store nothing yet.
 
-        :param most: how many descriptors the manager keeps; None if it does not say, and 0 if it
-            is to be sent none.
-        :param former: what is in the store, or what the daemon's former image said of it; None if
-            nobody knows.
+        :param most: how many descriptors the manager keeps; None if it does not say, 0 if it keeps
+            none.
+        :param former: what is in the store, or what the daemon's former image said about it; None
+            if that is not known.
         :param changed: called when a log was opened or closed.
         """
         self._notifier = notifier
@@ -64,28 +65,28 @@ class DescriptorStore:
         self._restored = {pipe_name(os.fstat(log.pipe).st_ino) for log in self.restored()}
         self._changed = changed
         self._journal: int | None = None
-        # Of a newer release.
+        # (a newer release's)
         self._left: tuple[str, ...] = former.left if former else ()
         self._left_journal, self._left_generation = _left_journal(former)
         for name in self._left:
             self._room.add(name)
-        # (if nothing is known of a former one, it is removed in case it is there)
+        # (one of which nothing is known may be there: it is removed)
         self._journal_name = (former.journal if former else None) or next_journal(
             None, self._left_journal
         )
         self._journal_bytes = 0
-        # By the inodes of pipes; and those of former guests, which are not counted as open logs.
+        # By pipes' inodes. Those of former guests are not counted as open logs.
         self._records: dict[int, bytes] = {}
         self._of_former: set[int] = set()
         self._record_bytes = 0
-        # Pipes by inode: those that are stored when the manager takes more, so that no more
-        # descriptors than the logs' own are needed; and those for which the store has no room.
+        # Pipes by inode. Some wait until the manager takes more, so that their descriptors need not
+        # be duplicated; for the others the store has no room.
         self._waiting: dict[int, int] = {}
         self._left_out: dict[int, int] = {}
         notifier.drained = self._store_waiting
 
     def __len__(self) -> int:
-        """Tell how many logs are open."""
+        """Return how many logs are open."""
         return len(self._records) - len(self._of_former)
 
     @property
@@ -96,11 +97,9 @@ class DescriptorStore:
     # Keeper.
 
     def restored(self) -> Sequence[OpenLogState]:
-        """See Keeper."""
         return self._former.logs if isinstance(self._former, Stored) else ()
 
     def begin(self, logs: Sequence[OpenLogState]) -> None:
-        """See Keeper."""
         former, self._former = self._former, None
         pipes = {self._note(log): log.pipe for log in logs}
         names = {pipe_name(inode) for inode in pipes}
@@ -124,18 +123,15 @@ class DescriptorStore:
                 self._store(inode, pipe)
 
     def opened(self, log: OpenLogState) -> None:
-        """See Keeper."""
         inode = self._note(log)
         self._append(self._records[inode])
         self._store(inode, log.pipe)
         self._changed()
 
     def outage(self, log: OpenLogState) -> None:
-        """See Keeper."""
         self._append(self._records[self._note(log)])
 
     def closed(self, pipe: int) -> None:
-        """See Keeper."""
         self._record_bytes -= len(self._records.pop(pipe))
         self._of_former.discard(pipe)
         if self._left_out.pop(pipe, None) is None:
@@ -149,14 +145,13 @@ class DescriptorStore:
         self._changed()
 
     def keeps(self, pipe: int) -> bool:
-        """See Keeper."""
         if self._former is not None:
             # Not begun: all that was restored is in the store still.
             return True
         return self._journal is not None and pipe_name(pipe) in self._room
 
     def keep_configuration(self, text: bytes) -> None:
-        """Store the text of the configuration that holds, in the place of a former one."""
+        """Store the text of the configuration that holds, in place of the former one."""
         try:
             with open(os.memfd_create("configuration", os.MFD_CLOEXEC), "wb") as file:
                 file.write(text)
@@ -169,7 +164,7 @@ class DescriptorStore:
     # A hand-over to the daemon's next image, and the end.
 
     def suspended(self) -> Kept:
-        """Tell the daemon's next image what is in the store."""
+        """Return what the next image needs to know of the store."""
         unstored = [pipe_name(inode) for inode in (*self._waiting, *self._left_out)]
         unremoved = []
         for message in self._notifier.unsent:
@@ -189,7 +184,7 @@ class DescriptorStore:
         )
 
     def stopping(self) -> None:
-        """Store all that waits, as the pipes are about to be closed."""
+        """Store everything that waits, as the pipes are about to be closed."""
         for inode, pipe in self._waiting.items():
             self._send(inode, pipe)
         self._waiting.clear()
@@ -203,7 +198,7 @@ class DescriptorStore:
             self._notifier.send(*lines, descriptor=descriptor)
 
     def _note(self, log: OpenLogState) -> int:
-        """Remember a log's record; tell the inode of its pipe."""
+        """Remember a log's record; return the inode of its pipe."""
         inode = os.fstat(log.pipe).st_ino
         record = open_record(inode, log)
         self._record_bytes += len(record) - len(self._records.get(inode, b""))
@@ -248,7 +243,7 @@ class DescriptorStore:
         except OSError:
             written = 0
         self._journal_bytes += written
-        # (the new one says why, if that cannot be written either)
+        # (if a new one cannot be written either, that is logged)
         if written != len(record) or worth_replacing(self._journal_bytes, self._record_bytes):
             self._replace_journal()
 
@@ -258,7 +253,7 @@ class DescriptorStore:
             return
         former = self._journal_name
         name = next_journal(former, self._left_journal)
-        # Higher than any before it, as the store does not outlive the system.
+        # The generation is higher than any before: the store does not outlive the system.
         content = header(time.monotonic_ns(), self._left_generation)
         content += b"".join(self._records.values())
         self._drop_journal()
@@ -275,7 +270,7 @@ class DescriptorStore:
                 error=error,
             )
             return
-        # There is a former one of that name if the process was killed just here.
+        # There is one with that name already if the process was once killed at this point.
         self._tell(_REMOVE, _NAME + name)
         self._tell(_STORE, _NAME + name, _NO_POLL, descriptor=journal)
         self._tell(_REMOVE, _NAME + former)

@@ -1,8 +1,9 @@
-"""The daemon under a service manager: what it is told, and what it keeps. Wires this package."""
+"""The daemon under a service manager: what that is told, and what it keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet
 
@@ -20,10 +21,50 @@ from twisted_virtlog.systemd.watchdog import Watchdog, watchdog_interval
 _MICROSECONDS = 1_000_000
 
 
-class Supervision:
-    """What a daemon says to its service manager, and the keeper of its logs."""
+class Supervisor(Protocol):
+    """What a daemon says to its service manager, if it has one, and the keeper of its logs.
+
+    :ivar keeper: keeps logs for the next process.
+    """
 
     keeper: Keeper
+
+    def look_after(self, look: Callable[[], None]) -> None:
+        """Call something at each ping of the watchdog, if there is one."""
+
+    def ready(self) -> None:
+        """Say that the daemon serves, at its start or after it read its configuration again."""
+
+    def note(self, text: str) -> None:
+        """Add something to the status, until the next note.
+
+        :param text: empty for nothing.
+        """
+
+    def keep_configuration(self, text: bytes) -> None:
+        """Keep the text of the configuration that holds, for a start at which the file is wrong."""
+
+    def reloading(self) -> None:
+        """Say that the daemon reads its configuration again."""
+
+    def stopping(self) -> None:
+        """Say that the daemon ends, and store what is still to be stored."""
+
+    def hand_over_to_virtlogd(self) -> None:
+        """Keep the manager from ending libvirt's virtlogd, which does not know its watchdog."""
+
+    def go_on(self) -> None:
+        """Go on after :meth:`hand_over_to_virtlogd`."""
+
+    def suspended(self) -> Kept | None:
+        """Return what the next image needs to know of what the manager keeps."""
+
+    def close(self) -> None:
+        """Say the last that there is to say."""
+
+
+class Supervision(Supervisor):
+    """A service manager that listens."""
 
     def __init__(
         self,
@@ -33,7 +74,7 @@ class Supervision:
         address: str,
         former: Stored | Kept | None,
     ) -> None:
-        """Open the way to the manager, and let its watchdog know that the daemon starts.
+        """Open the way to the manager, and ping its watchdog as the daemon starts.
 
         :param address: see :func:`notify.parse_address`.
         :param former: see :class:`DescriptorStore`.
@@ -54,52 +95,39 @@ class Supervision:
             self._watchdog.watch()
 
     def look_after(self, look: Callable[[], None]) -> None:
-        """Call something at each ping of the watchdog, if there is one."""
         if self._watchdog is not None:
             self._watchdog.look = look
 
     def ready(self) -> None:
-        """Say that the daemon serves, at its start or after it read its configuration again."""
         self._notifier.send("READY=1", self._status.text())
 
     def note(self, text: str) -> None:
-        """Say something in the status besides the number of logs, until another note comes.
-
-        :param text: empty for nothing.
-        """
         self._status.note = text
         self._status.changed()
 
     def keep_configuration(self, text: bytes) -> None:
-        """Keep the text of the configuration that holds, for a start at which the file is wrong."""
         self._store.keep_configuration(text)
 
     def reloading(self) -> None:
-        """Say that the daemon reads its configuration again."""
         now = round(self._clock.seconds() * _MICROSECONDS)
         self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
-        """Say that the daemon ends, and what becomes of its logs."""
         self._store.stopping()
         self._notifier.send("STOPPING=1", self._status.text())
 
     def hand_over_to_virtlogd(self) -> None:
-        """Keep the manager from ending libvirt's virtlogd, which does not know its watchdog."""
         if self._watchdog is not None:
             self._watchdog.look_away()
 
     def go_on(self) -> None:
-        """Go on after :meth:`hand_over_to_virtlogd`."""
         if self._watchdog is not None:
             self._watchdog.watch()
 
     def suspended(self) -> Kept | None:
-        """Tell the daemon's next image what the manager keeps."""
         return self._store.suspended()
 
     def close(self) -> None:
-        """Say the last that there is to say."""
         self._status.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
@@ -108,41 +136,40 @@ class Supervision:
         self._clock.close()
 
 
-class Unsupervised:
-    """In the place of :class:`Supervision` where nobody supervises."""
+class Unsupervised(Supervisor):
+    """Nobody supervises, so nothing is said or kept."""
 
     keeper: Keeper = NO_KEEPER
 
     def look_after(self, look: Callable[[], None]) -> None:
-        """See Supervision."""
+        pass
 
     def ready(self) -> None:
-        """See Supervision."""
+        pass
 
     def note(self, text: str) -> None:
-        """See Supervision."""
+        pass
 
     def keep_configuration(self, text: bytes) -> None:
-        """See Supervision."""
+        pass
 
     def reloading(self) -> None:
-        """See Supervision."""
+        pass
 
     def stopping(self) -> None:
-        """See Supervision."""
+        pass
 
     def hand_over_to_virtlogd(self) -> None:
-        """See Supervision."""
+        pass
 
     def go_on(self) -> None:
-        """See Supervision."""
+        pass
 
     def suspended(self) -> Kept | None:
-        """See Supervision."""
         return None
 
     def close(self) -> None:
-        """See Supervision."""
+        pass
 
 
 def supervision(
@@ -151,16 +178,16 @@ def supervision(
     pid: int,
     activation: Activation,
     state: DaemonState | None,
-) -> Supervision | Unsupervised:
+) -> Supervisor:
     """Find out who supervises this process.
 
     :param environment: as the process got it.
-    :param activation: what it says was handed over.
-    :param state: of the daemon's former image, if there was one.
+    :param activation: what was handed over, according to it.
+    :param state: that of the daemon's former image, if there was one.
     """
     address = parse_address(environment.get("NOTIFY_SOCKET"))
     if address is None:
-        # Without the manager's ear nothing can be taken out of its store again.
+        # Where nothing can be said, nothing could be taken out of the store again.
         return Unsupervised()
     former: Stored | Kept | None
     if state is not None:

@@ -1,4 +1,4 @@
-"""Tells the service manager's watchdog that the reactor turns."""
+"""Pings the service manager's watchdog as long as the reactor turns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MICROSECONDS = 1_000_000
 def watchdog_interval(environment: Mapping[str, str], pid: int) -> float | None:
     """Read $WATCHDOG_USEC and $WATCHDOG_PID, as sd_watchdog_enabled(3) does.
 
-    :param pid: of this process.
-    :returns: seconds after which the watchdog bites; None if there is none for this process.
+    :param pid: this process's id.
+    :returns: seconds after which the watchdog bites; None if this process has no watchdog.
     """
     if environment.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
@@ -31,7 +31,7 @@ class Watchdog:
 
     The clock makes its calls from the reactor, so a reactor that is blocked misses them.
 
-    :ivar look: called at each ping, for what else is to be looked after now and then.
+    :ivar look: called at each ping, for whatever else needs a look now and then.
     """
 
     def __init__(self, clock: Clock, notifier: Notifier, interval: float) -> None:
@@ -47,18 +47,18 @@ class Watchdog:
         self._ping()
 
     def watch(self) -> None:
-        """Let the manager watch again after :meth:`look_away`."""
+        """Have the manager watch again after :meth:`look_away`."""
         self._notifier.send(f"WATCHDOG_USEC={round(self._interval * _MICROSECONDS)}", urgent=True)
         if self._call is None:
             self._ping()
 
     def look_away(self) -> None:
-        """Ask the manager to expect no pings, as whoever comes next sends none."""
+        """Ask the manager to expect no pings, as the next image sends none."""
         self.stop()
         self._notifier.send("WATCHDOG_USEC=0", urgent=True)
 
     def stop(self) -> None:
-        """Ping no more."""
+        """Stop pinging."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
