@@ -65,7 +65,7 @@ def test_a_length_that_cannot_be_is_told_at_once(length: int) -> None:
     """A length word that does not even count itself, or nothing else, needs no more bytes."""
     stream = FrameStream()
     stream.feed(length.to_bytes(4, "big"))
-    with pytest.raises(FrameTooShort, match=f"a frame of {length} bytes, 28 are the least"):
+    with pytest.raises(FrameTooShort, match=f"a frame of {length} bytes; the shortest has 28"):
         stream.next_frame()
 
 

@@ -58,7 +58,7 @@ def test_wrong_descriptor_counts_are_named() -> None:
     """No count, or one over the limit."""
     with pytest.raises(ShortPayload):
         decode_descriptor_count(frame(1, b"\0\0\0", kind=4))
-    with pytest.raises(TooManyDescriptors, match="33 descriptors, at most 32"):
+    with pytest.raises(TooManyDescriptors, match="33 descriptors; at most 32"):
         decode_descriptor_count(frame(1, b"\0\0\0\x21", kind=4))
 
 

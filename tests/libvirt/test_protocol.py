@@ -139,7 +139,7 @@ def test_the_daemons_log_tells_why_it_closed() -> None:
     with capturedLogs() as events:
         client.send(b"\0\0\0\4")
     assert [str(event["error"]) for event in events] == [
-        "message: a frame of 4 bytes, 28 are the least"
+        "message: a frame of 4 bytes; the shortest has 28"
     ]
 
 
@@ -314,7 +314,7 @@ def test_an_answer_that_cannot_be_sent_leaves_no_descriptor_open(
         client.send(frame(OPEN, open_arguments(b"/p")))
     assert os.read(read_end, 1) == b""
     os.close(read_end)
-    assert "inode: -1 is no unsigned hyper" in str(events[-1]["log_failure"].value)
+    assert "inode: -1 is not of type unsigned hyper" in str(events[-1]["log_failure"].value)
     assert b"internal error: NotEncodable" in client.connection.output
     assert still_serves(client)
 

@@ -178,11 +178,11 @@ def test_an_error_names_field_and_place() -> None:
     data = bytes.fromhex("0000000100000009")
     with pytest.raises(TooLong) as caught:
         decode(outer, data)
-    told = "value.name at byte 4: a string of 9 bytes, at most 8 are allowed"
+    told = "value.name at byte 4: a string of 9 bytes; at most 8 are allowed"
     assert str(caught.value) == told
     with pytest.raises(NotEncodable) as caught_writing:
         encode(outer, Parameter(1, Point(b"", 2**31)))  # type: ignore[arg-type]
-    assert str(caught_writing.value) == "value.at: 2147483648 is no int"
+    assert str(caught_writing.value) == "value.at: 2147483648 is not of type int"
 
 
 VALUES = st.one_of(

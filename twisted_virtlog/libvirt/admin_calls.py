@@ -1,4 +1,4 @@
-"""How the calls of libvirt's admin program are carried out, and their answers made."""
+"""How the calls of libvirt's admin program are carried out and answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, ErrorBody
 from twisted_virtlog.libvirt.typed_params import ValueType, check_names, typed, unsigned_values
 from twisted_virtlog.values import ClientLimits, ClientStatus, Logging, ThreadPoolStatus
 
-#: Of the libvirt whose behaviour this is: 9.0.0.
+#: The version of libvirt whose behaviour this is: 9.0.0.
 LIB_VERSION = 9_000_000
 
 _INT_MAX = 2**31 - 1
@@ -41,49 +41,49 @@ def _no_flags(call: _HasFlags, function: str) -> None:
 
 
 def _only_flags(call: _HasFlags, known: int, function: str) -> None:
-    """Refuse a call with other flags, which the error names without those that are known."""
+    """Refuse a call with unknown flags; the error names only these."""
     unknown = call.flags & ~known
     if unknown:
         raise Refused(unsupported_flags(ErrorDomain.ADMIN, unknown, function))
 
 
 def open_connection(_administration: IAdministration, call: t.Flags) -> None:
-    """Do nothing; calls are carried out without this one too."""
+    """Do nothing; other calls do not need this one."""
     _no_flags(call, "adminDispatchConnectOpen")
 
 
 def close_connection(_administration: IAdministration, _call: None) -> None:
-    """Do nothing: the connection is closed for it."""
+    """Do nothing; the procedure's entry closes the connection."""
 
 
 def lib_version(_administration: IAdministration, _call: None) -> int:
-    """Tell the version of libvirt that this is like."""
+    """Return the version of libvirt that this is compatible with."""
     return LIB_VERSION
 
 
 def list_servers(administration: IAdministration, call: t.ListServers) -> Sequence[str]:
-    """Tell the names of the servers."""
+    """Return the names of the servers."""
     _no_flags(call, "adminConnectListServers")
     return administration.servers()
 
 
 def look_up_server(administration: IAdministration, call: t.LookUpServer) -> str:
-    """Tell whether there is a server, by its name."""
-    # (any flags are as good as none)
+    """Return the name of a server, if there is such a server."""
+    # (flags are ignored)
     name = _text(call.name)
     administration.limits(name)
     return name
 
 
 def thread_pool(administration: IAdministration, call: t.OfServer) -> ThreadPoolStatus:
-    """Tell of the threads that work for a server."""
+    """Return the state of the threads that work for a server."""
     found: ThreadPoolStatus = administration.thread_pool(_text(call.srv.name))
     _no_flags(call, "adminServerGetThreadPoolParameters")
     return found
 
 
 def present_thread_pool(found: ThreadPoolStatus, _call: t.OfServer) -> t.Parameters:
-    """Tell it as typed parameters, in libvirt's order."""
+    """Return typed parameters, in libvirt's order."""
     values = {
         "minWorkers": found.min_workers,
         "maxWorkers": found.max_workers,
@@ -108,14 +108,14 @@ def set_thread_pool(administration: IAdministration, call: t.SetOfServer) -> Non
 
 
 def list_clients(administration: IAdministration, call: t.ListClients) -> Sequence[ClientStatus]:
-    """Tell of a server's clients."""
+    """Return the clients of a server."""
     found: Sequence[ClientStatus] = administration.clients(_text(call.srv.name))
     _no_flags(call, "adminServerListClients")
     return found
 
 
 def present_clients(found: Sequence[ClientStatus], call: t.ListClients) -> t.Clients:
-    """Tell them, or only how many there are."""
+    """Return the clients, or only their number."""
     count = len(found)
     if count > t.MAX_LISTED:
         detail = f"Too many clients '{count}' for limit '{t.MAX_LISTED}'"
@@ -125,7 +125,7 @@ def present_clients(found: Sequence[ClientStatus], call: t.ListClients) -> t.Cli
 
 
 def look_up_client(administration: IAdministration, call: t.LookUpClient) -> ClientStatus:
-    """Tell of one client."""
+    """Return one client."""
     name = _text(call.srv.name)
     administration.limits(name)
     _no_flags(call, "adminServerLookupClient")
@@ -134,14 +134,14 @@ def look_up_client(administration: IAdministration, call: t.LookUpClient) -> Cli
 
 
 def client_info(administration: IAdministration, call: t.OfClient) -> ClientStatus:
-    """Tell who a client is."""
+    """Return one client, for its properties."""
     found: ClientStatus = administration.client(_text(call.clnt.srv.name), call.clnt.id)
     _no_flags(call, "adminClientGetInfo")
     return found
 
 
 def present_client_info(found: ClientStatus, _call: t.OfClient) -> t.Parameters:
-    """Tell it as typed parameters, in libvirt's order; a name that there is not is left out."""
+    """Return typed parameters, in libvirt's order; omit names that are not known."""
     user, group = (
         None if name is None else os.fsencode(name) for name in (found.user, found.group)
     )
@@ -157,7 +157,7 @@ def present_client_info(found: ClientStatus, _call: t.OfClient) -> t.Parameters:
 
 
 def close_client(administration: IAdministration, call: t.OfClient) -> None:
-    """Close a client's connection, maybe that of who asks."""
+    """Close a client's connection, possibly that of the caller."""
     name, number = _text(call.clnt.srv.name), call.clnt.id
     administration.client(name, number)
     _no_flags(call, "adminClientClose")
@@ -165,14 +165,14 @@ def close_client(administration: IAdministration, call: t.OfClient) -> None:
 
 
 def limits(administration: IAdministration, call: t.OfServer) -> ClientLimits:
-    """Tell how many clients a server has and may have."""
+    """Return how many clients a server has and may have."""
     found: ClientLimits = administration.limits(_text(call.srv.name))
     _no_flags(call, "adminServerGetClientLimits")
     return found
 
 
 def present_limits(found: ClientLimits, _call: t.OfServer) -> t.Parameters:
-    """Tell it as typed parameters, in libvirt's order."""
+    """Return typed parameters, in libvirt's order."""
     values = {
         "nclients_max": found.max_clients,
         "nclients": found.clients,
@@ -193,7 +193,10 @@ def set_limits(administration: IAdministration, call: t.SetOfServer) -> None:
 
 
 def logging_of(function: str) -> Callable[[IAdministration, t.Flags], Logging]:
-    """Make what tells of the daemon's own log; each setting has a function of libvirt's."""
+    """Return a function that returns the state of the daemon's own log.
+
+    :param function: the name of libvirt's function, for errors.
+    """
 
     def ask(administration: IAdministration, call: t.Flags) -> Logging:
         _no_flags(call, function)
@@ -204,24 +207,24 @@ def logging_of(function: str) -> Callable[[IAdministration, t.Flags], Logging]:
 
 
 def present_outputs(logging: Logging, _call: t.Flags) -> t.Outputs:
-    """Tell the outputs of the daemon's own log."""
+    """Return the outputs of the daemon's own log."""
     return t.Outputs(_report(format_outputs(logging.outputs)), len(logging.outputs))
 
 
 def present_filters(logging: Logging, _call: t.Flags) -> t.Filters:
-    """Tell the filters of the daemon's own log."""
+    """Return the filters of the daemon's own log."""
     report = _report(format_filters(logging.filters)) if logging.filters else None
     return t.Filters(report, len(logging.filters))
 
 
 def set_outputs(administration: IAdministration, call: t.SetOutputs) -> None:
-    """Let the daemon log elsewhere; to the default outputs, if none are named."""
+    """Change the outputs of the daemon's own log; if none is named, to the default."""
     _no_flags(call, "adminConnectSetLoggingOutputs")
     administration.set_logging(None, None, _text(call.outputs or b""))
 
 
 def set_filters(administration: IAdministration, call: t.SetFilters) -> None:
-    """Let other messages through to the daemon's own log."""
+    """Change the filters of the daemon's own log."""
     _no_flags(call, "adminConnectSetLoggingFilters")
     administration.set_logging(None, _text(call.filters or b""), None)
 
@@ -235,40 +238,40 @@ def update_tls(administration: IAdministration, call: t.OfServer) -> None:
 
 
 def set_timeout(administration: IAdministration, call: t.SetTimeout) -> None:
-    """Set after how long an idle daemon ends."""
+    """Set after how long an idle daemon stops."""
     _no_flags(call, "adminConnectSetDaemonTimeout")
     administration.set_timeout(call.timeout)
 
 
 def shut_down(administration: IAdministration, call: t.Flags) -> None:
-    """End the daemon, which answers first.
+    """Stop the daemon, which answers first.
 
-    The flag that asks for the state to be preserved is accepted and changes nothing: a log daemon
-    of libvirt's has no state to preserve, and ends all the same.
+    The flag that asks to preserve the state is accepted and has no effect: libvirt's log daemon has
+    no state to preserve, and stops as well.
     """
-    # (libvirt 11.2 has it first)
+    # (since libvirt 11.2)
     _only_flags(call, _PRESERVE, "adminConnectDaemonShutdown")
     administration.shut_down()
 
 
 def explain(error: DaemonError, _call: object) -> ErrorBody:
-    """Tell an error of the administration as libvirt's servers do."""
+    """Return how libvirt's servers report an error of the administration."""
     return administration_failure(error)
 
 
 def explain_by_caller(error: DaemonError, _call: object) -> ErrorBody:
-    """Tell it as those three procedures do that look servers and clients up by themselves."""
+    """Return how the three procedures report it that look up servers and clients themselves."""
     return administration_failure(error, ErrorDomain.ADMIN)
 
 
 def client_name(client: ClientStatus) -> t.ClientName:
-    """Tell a client as its type is."""
+    """Return a client's name in results."""
     server = t.ServerName(os.fsencode(client.server))
     return t.ClientName(server, client.id, int(client.connected_at.timestamp()))
 
 
 def _as_int(number: int) -> int:
-    # Ids above are negative for libvirt.
+    # For libvirt, higher ids are negative.
     return number if number <= _INT_MAX else number - 2**32
 
 

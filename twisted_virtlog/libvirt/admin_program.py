@@ -25,7 +25,7 @@ def _act(
     explain: Callable[[DaemonError, A], ErrorBody] = calls.explain,
     closes: bool = False,
 ) -> Procedure[IAdministration, A, None]:
-    """Make a procedure that has no results."""
+    """Return a procedure that has no results."""
     return Procedure(number, name, arguments, NOTHING, ask, lambda *_: None, explain, None, closes)
 
 

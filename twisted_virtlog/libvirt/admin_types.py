@@ -1,4 +1,4 @@
-"""What the procedures of libvirt's admin program take and answer."""
+"""The arguments and results of the procedures of libvirt's admin program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted_virtlog.libvirt.messages import STRING
 from twisted_virtlog.libvirt.typed_params import TYPED_PARAMETER, TypedParameter
 from twisted_virtlog.libvirt.xdr import HYPER, UHYPER, UINT
 
-#: The most servers, and the most clients of a server, that one answer tells of.
+#: The most servers, and the most clients of a server, in one answer.
 MAX_LISTED = 16384
 
 _MAX_SETTINGS = 32
@@ -23,10 +23,10 @@ class ServerName(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClientName(msgspec.Struct, frozen=True, gc=False):
-    """A client; in arguments only the server and the number matter.
+    """A client; in arguments, only the server and the id matter.
 
     :ivar timestamp: when it connected, in seconds since the epoch.
-    :ivar transport: how; 0 is a UNIX socket.
+    :ivar transport: how it connected; 0 is a UNIX socket.
     """
 
     srv: ServerName
@@ -40,34 +40,34 @@ CLIENT = Record(ClientName, srv=SERVER, id=UHYPER, timestamp=HYPER, transport=UI
 
 
 class Flags(msgspec.Struct, frozen=True, gc=False):
-    """No arguments but flags, none of which there are."""
+    """No arguments except flags, of which none is defined."""
 
     flags: int
 
 
 class ListServers(msgspec.Struct, frozen=True, gc=False):
-    """Whether servers are to be told, or only how many there are."""
+    """Whether to return the servers, or only their number."""
 
     need_results: int
     flags: int
 
 
 class LookUpServer(msgspec.Struct, frozen=True, gc=False):
-    """A name that may be a server's."""
+    """A name that may be that of a server."""
 
     name: bytes
     flags: int
 
 
 class OfServer(msgspec.Struct, frozen=True, gc=False):
-    """A server that something is asked of."""
+    """The server that the call is about."""
 
     srv: ServerName
     flags: int
 
 
 class SetOfServer(msgspec.Struct, frozen=True, gc=False):
-    """A server, and what is to be changed of it."""
+    """A server, and its new settings."""
 
     srv: ServerName
     params: tuple[TypedParameter, ...]
@@ -75,7 +75,7 @@ class SetOfServer(msgspec.Struct, frozen=True, gc=False):
 
 
 class ListClients(msgspec.Struct, frozen=True, gc=False):
-    """A server, and whether its clients are to be told, or only how many there are."""
+    """A server, and whether to return its clients, or only their number."""
 
     srv: ServerName
     need_results: int
@@ -83,7 +83,7 @@ class ListClients(msgspec.Struct, frozen=True, gc=False):
 
 
 class LookUpClient(msgspec.Struct, frozen=True, gc=False):
-    """A number that may be a client's."""
+    """A number that may be the id of a client."""
 
     srv: ServerName
     id: int
@@ -91,28 +91,28 @@ class LookUpClient(msgspec.Struct, frozen=True, gc=False):
 
 
 class OfClient(msgspec.Struct, frozen=True, gc=False):
-    """A client that something is asked of."""
+    """The client that the call is about."""
 
     clnt: ClientName
     flags: int
 
 
 class SetOutputs(msgspec.Struct, frozen=True, gc=False):
-    """Outputs of the daemon's own log."""
+    """New outputs of the daemon's own log."""
 
     outputs: bytes | None
     flags: int
 
 
 class SetFilters(msgspec.Struct, frozen=True, gc=False):
-    """Filters of the daemon's own log."""
+    """New filters of the daemon's own log."""
 
     filters: bytes | None
     flags: int
 
 
 class SetTimeout(msgspec.Struct, frozen=True, gc=False):
-    """Seconds after which an idle daemon ends."""
+    """Seconds after which an idle daemon stops."""
 
     timeout: int
     flags: int
@@ -140,46 +140,46 @@ class LibVersion(msgspec.Struct, frozen=True):
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """Servers, and how many there are."""
+    """Servers, and their number."""
 
     servers: tuple[ServerName, ...]
     ret: int
 
 
 class FoundServer(msgspec.Struct, frozen=True):
-    """A server that was looked up."""
+    """The server that was looked up."""
 
     srv: ServerName
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """What was asked of a server or a client."""
+    """The properties of a server or a client."""
 
     params: tuple[TypedParameter, ...]
 
 
 class Clients(msgspec.Struct, frozen=True):
-    """Clients, and how many there are."""
+    """Clients, and their number."""
 
     clients: tuple[ClientName, ...]
     ret: int
 
 
 class FoundClient(msgspec.Struct, frozen=True):
-    """A client that was looked up."""
+    """The client that was looked up."""
 
     clnt: ClientName
 
 
 class Outputs(msgspec.Struct, frozen=True):
-    """Outputs of the daemon's own log, and how many there are."""
+    """The outputs of the daemon's own log, and their number."""
 
     outputs: bytes
     noutputs: int
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """Filters of the daemon's own log, None for none, and how many there are."""
+    """The filters of the daemon's own log, None if there are none, and their number."""
 
     filters: bytes | None
     nfilters: int

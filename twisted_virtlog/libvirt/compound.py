@@ -1,4 +1,4 @@
-"""XDR types that are put together from others: optional values, arrays, unions, records."""
+"""XDR types that consist of others: optional values, arrays, unions, records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Optional(XDRType["T | None"], Generic[T]):
 
 
 class Array(XDRType[tuple[T, ...]]):
-    """Values of one type, with their number before them."""
+    """Values of one type, preceded by their number."""
 
     def __init__(self, kind: XDRType[T], max_count: int) -> None:
         self._kind = kind
@@ -48,20 +48,20 @@ class Array(XDRType[tuple[T, ...]]):
         at = reader.at
         count = reader.word()
         if count > self._max:
-            raise TooLong(f"an array of {count} values, at most {self._max} are allowed", at)
+            raise TooLong(f"an array of {count} values; at most {self._max} are allowed", at)
         return tuple([self._kind.read(reader) for _ in range(count)])
 
     def write(self, value: tuple[T, ...], parts: list[bytes]) -> None:
         count = len(value)
         if count > self._max:
-            raise NotEncodable(f"an array of {count} values, at most {self._max} are allowed")
+            raise NotEncodable(f"an array of {count} values; at most {self._max} are allowed")
         UINT.write(count, parts)
         for element in value:
             self._kind.write(element, parts)
 
 
 class Arm(NamedTuple):
-    """A union's value.
+    """The value of a union.
 
     :ivar discriminant: which of the union's types the value has.
     """
@@ -71,7 +71,7 @@ class Arm(NamedTuple):
 
 
 class Union(XDRType[Arm]):
-    """A value of one of several types, with its discriminant before it."""
+    """A value of one of several types, preceded by its discriminant."""
 
     def __init__(self, arms: Mapping[int, XDRType[Any]]) -> None:
         self._arms = arms
@@ -81,25 +81,25 @@ class Union(XDRType[Arm]):
         discriminant = INT.read(reader)
         kind = self._arms.get(discriminant)
         if kind is None:
-            raise UnknownArm(f"{discriminant} is none of {sorted(self._arms)}", at)
+            raise UnknownArm(f"{discriminant} is not one of {sorted(self._arms)}", at)
         return Arm(discriminant, kind.read(reader))
 
     def write(self, value: Arm, parts: list[bytes]) -> None:
         kind = self._arms.get(value.discriminant)
         if kind is None:
-            raise NotEncodable(f"{value.discriminant} is none of {sorted(self._arms)}")
+            raise NotEncodable(f"{value.discriminant} is not one of {sorted(self._arms)}")
         INT.write(value.discriminant, parts)
         kind.write(value.value, parts)
 
 
 class Record(XDRType[T]):
-    """Named values one after the other: an instance of a class."""
+    """Named values one after another: an instance of a class."""
 
     def __init__(self, make: type[T], **fields: XDRType[Any]) -> None:
         """Take the class and the types of its fields, in the order of its parameters."""
         self._make: Callable[..., T] = make
         self._fields = tuple(fields.items())
-        # Numbers alone are packed at once.
+        # If all fields are numbers, they are packed at once.
         self._numbers = packed_together(list(fields.values())) if len(fields) > 1 else None
         self._values: Callable[[T], tuple[Any, ...]] = attrgetter(*fields)
 
@@ -120,7 +120,7 @@ class Record(XDRType[T]):
                 parts.append(self._numbers.pack(*self._values(value)))
                 return
             except struct.error:
-                # One does not fit; below it is found out which.
+                # One does not fit; find out below which one.
                 pass
         name = ""
         try:

@@ -1,4 +1,4 @@
-"""Failures to libvirt's error structure, in one place: codes, domains and virtlogd's texts."""
+"""The error structure by which each error is reported: codes, domains and virtlogd's texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, ErrorBody
 
 
 class ErrorCode(enum.IntEnum):
-    """What went wrong: those of libvirt's virErrorNumber that a log daemon uses."""
+    """What went wrong: the members of libvirt's virErrorNumber that a log daemon uses."""
 
     INTERNAL_ERROR = 1
     INVALID_ARGUMENT = 8
@@ -25,7 +25,7 @@ class ErrorCode(enum.IntEnum):
 
 
 class ErrorDomain(enum.IntEnum):
-    """Who reports it: those of libvirt's virErrorDomain that a log daemon uses."""
+    """Who reports it: the members of libvirt's virErrorDomain that a log daemon uses."""
 
     NONE = 0
     RPC = 7
@@ -56,9 +56,9 @@ class Refused(Exception):
 
 
 def failure(code: ErrorCode, domain: ErrorDomain, detail: str) -> ErrorBody:
-    """Tell any failure but one of the system.
+    """Return the report of an error that is not a system error.
 
-    :param detail: the text after the code's fixed beginning.
+    :param detail: the text after the prefix of the code.
     """
     prefix = _PREFIXES[code]
     return ErrorBody(
@@ -73,10 +73,10 @@ def failure(code: ErrorCode, domain: ErrorDomain, detail: str) -> ErrorBody:
 
 
 def system_failure(domain: ErrorDomain, action: str, number: int) -> ErrorBody:
-    """Tell a failure of the system.
+    """Return the report of a system error.
 
     :param action: what was tried.
-    :param number: the system's reason, as in the module errno.
+    :param number: the error number.
     """
     text = _encode(f"{action}: {os.strerror(number)}")
     return ErrorBody(
@@ -85,9 +85,9 @@ def system_failure(domain: ErrorDomain, action: str, number: int) -> ErrorBody:
 
 
 def unsupported_flags(domain: ErrorDomain, flags: int, function: str) -> ErrorBody:
-    """Tell that a call has flags which it does not know.
+    """Return the report of flags that a call does not support.
 
-    :param function: what libvirt's text names as the one that found it.
+    :param function: the function that libvirt's text names.
     """
     text = f"unsupported flags ({flags:#x}) in function {function}"
     return ErrorBody(
@@ -96,12 +96,12 @@ def unsupported_flags(domain: ErrorDomain, flags: int, function: str) -> ErrorBo
 
 
 def rpc_failure(detail: str) -> ErrorBody:
-    """Tell that a call cannot be carried out for its form."""
+    """Return the report of a call that is malformed."""
     return failure(ErrorCode.RPC, ErrorDomain.RPC, detail)
 
 
 def log_failure(error: errors.DaemonError, path: str) -> ErrorBody:
-    """Tell a failure of the log handler.
+    """Return the report of an error of the log handler.
 
     :param path: the log, as the client spelled it.
     """
@@ -133,9 +133,9 @@ def log_failure(error: errors.DaemonError, path: str) -> ErrorBody:
 def administration_failure(
     error: errors.DaemonError, domain: ErrorDomain = ErrorDomain.RPC
 ) -> ErrorBody:
-    """Tell a failure of the administration.
+    """Return the report of an error of the administration.
 
-    :param domain: who looked for a server or a client in vain; each says it in its own words.
+    :param domain: who did not find a server or a client, as each has its own text.
     """
     by_caller = domain is ErrorDomain.ADMIN
     match error:
@@ -167,11 +167,11 @@ def administration_failure(
 
 
 def unforeseen(error: BaseException | None) -> ErrorBody:
-    """Tell what nobody foresaw."""
+    """Return the report of an unexpected error."""
     detail = f"{type(error).__name__}; the daemon's log says more"
     return failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.RPC, detail)
 
 
 def _encode(text: str) -> bytes:
-    # A path may be as long as a string can be, and the text around it must not make it too long.
+    # A path may be as long as the longest string; with the text around it, it would be too long.
     return os.fsencode(text)[:MAX_STRING_BYTES]

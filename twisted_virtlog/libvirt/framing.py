@@ -1,4 +1,4 @@
-"""Bytes in any split to whole frames: a length word that counts itself, then the rest."""
+"""Split a stream of bytes into frames: a length word that includes itself, then the rest."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class FrameTooLong(XDRError):
 
 
 class FrameStream:
-    """Collects bytes and gives the frames in them.
+    """Collects bytes and returns the frames in them.
 
-    It holds only bytes that it was fed, and at most one frame and what it was fed with the frame's
-    end. Its work is linear in the bytes, however they are split.
+    It holds at most one frame and the bytes that it was fed together with the end of that frame.
+    Its work is linear in the number of bytes, however they are split.
     """
 
     def __init__(self) -> None:
-        # A bytes object as it was received, or a bytearray once a frame came in more than one.
+        # The bytes object that was received, or a bytearray if a frame arrived in several.
         self._data: bytes | bytearray = b""
         self._at = 0
 
     @property
     def held_bytes(self) -> int:
-        """Memory that is held."""
+        """The memory in use, in bytes."""
         return len(self._data)
 
     def feed(self, data: bytes) -> None:
@@ -57,9 +57,9 @@ class FrameStream:
         """Take out the next frame, with its length word.
 
         :returns: None while it is incomplete.
-        :raises FrameTooLong: its length is over the limit; said as soon as the length is there.
-        :raises FrameTooShort: its length is under 28. One of 5 to 27 is waited for first, as
-            libvirt 9.0.0 does so. There is no way to go on after these errors.
+        :raises FrameTooLong: its length is above the limit; raised as soon as the length is known.
+        :raises FrameTooShort: its length is below 28; raised once the frame is complete, as in
+            libvirt 9.0.0. The stream cannot continue after these errors.
         """
         data, at = self._data, self._at
         left = len(data) - at
@@ -68,22 +68,22 @@ class FrameStream:
             return None
         (length,) = _LENGTH.unpack_from(data, at)
         if length > MAX_FRAME_BYTES:
-            raise FrameTooLong(f"a frame of {length} bytes, at most {MAX_FRAME_BYTES} are allowed")
+            raise FrameTooLong(f"a frame of {length} bytes; at most {MAX_FRAME_BYTES} are allowed")
         if left < length:
             self._forget_former(data)
             return None
         if length < HEADER_BYTES:
-            raise FrameTooShort(f"a frame of {length} bytes, {HEADER_BYTES} are the least")
+            raise FrameTooShort(f"a frame of {length} bytes; the shortest has {HEADER_BYTES}")
         end = at + length
-        # Of bytes received in one piece that are one frame, this is no copy.
+        # If exactly one frame was received, this does not copy it.
         frame = data[at:end] if isinstance(data, bytes) else bytes(memoryview(data)[at:end])
         self._drop(end)
         return frame
 
     def take(self, count: int) -> bool:
-        """Drop bytes that follow the last frame and belong to none.
+        """Drop bytes that follow the last frame and belong to no frame.
 
-        :returns: False, with nothing dropped, if not all of them are there yet.
+        :returns: False, with nothing dropped, if not all of them have arrived.
         """
         if len(self._data) - self._at < count:
             return False
@@ -91,13 +91,13 @@ class FrameStream:
         return True
 
     def rest(self) -> bytes:
-        """Give what was fed and not taken out."""
+        """Return what was fed and not taken out."""
         return bytes(memoryview(self._data)[self._at :])
 
     def _forget_former(self, data: bytes | bytearray) -> None:
-        """Give back the memory of frames that were taken out, which may be long."""
+        """Free the memory of frames that were taken out, which may be long."""
         if self._at and isinstance(data, bytearray):
-            # Cheap: CPython moves the beginning of a bytearray, not its bytes.
+            # This is cheap: CPython moves the beginning of the bytearray, not its bytes.
             del data[: self._at]
             self._at = 0
 

@@ -1,7 +1,7 @@
-"""The texts of libvirt's errors that are not the same in all of its versions, as a table of them.
+"""A table of libvirt's error texts that differ between its versions.
 
-A daemon speaks as the libvirt beside which it is installed. A version that nobody compared has the
-texts of the newest compared one that is not newer than itself.
+The daemon uses the texts of the installed libvirt. For a version that was not compared, these are
+the texts of the newest compared version that is not newer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-#: What is spoken where no libvirt is installed, or an older one: 9.0.0.
+#: The version whose texts are used if no libvirt is installed, or an older one: 9.0.0.
 OLDEST = 9_000_000
 
 _LIBRARIES = (
@@ -21,18 +21,18 @@ _LIBRARIES = (
     "/usr/lib/libvirt.so.0.*",
 )
 
-#: libvirt's library has the version's first two numbers as one, and the third (9.0.0: 9000.0).
+#: The file name has the first two numbers of the version as one, then the third (9.0.0: 9000.0).
 _VERSION = re.compile(r"libvirt\.so\.0\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What one version says.
+    """The texts of one version.
 
-    :ivar detail: stands in str1 for what is in str2.
-    :ivar bad_limits: more clients may be unauthenticated than there may be.
-    :ivar type_swapped: of a parameter's type, the wrong one and the right one are named the other
-        way round.
+    :ivar detail: the placeholder in str1 for the text in str2.
+    :ivar bad_limits: for a limit of unauthenticated clients above that of all clients.
+    :ivar type_swapped: whether the message about the type of a parameter names the wrong type and
+        the right one the other way round.
     """
 
     detail: str
@@ -40,7 +40,7 @@ class Texts:
     type_swapped: bool = False
 
     def wrong_type(self, given: str, name: str, expected: str) -> str:
-        """Say that a parameter has another type than it should have."""
+        """Return the message about a parameter of the wrong type."""
         if self.type_swapped:
             given, expected = expected, given
         return f"invalid type '{given}' for parameter '{name}', expected '{expected}'"
@@ -51,7 +51,7 @@ _LIMITS = (
     " authentication"
 )
 
-#: By the versions that were compared, the oldest first.
+#: The versions that were compared, the oldest first.
 TABLE = {
     OLDEST: Texts(
         "%s",
@@ -64,26 +64,26 @@ TABLE = {
 
 
 def texts_of(version: int) -> Texts:
-    """Return what a version says.
+    """Return the texts of a version.
 
-    :param version: as libvirt counts, 9.0.0 is 9000000.
+    :param version: libvirt's number for it: 9.0.0 is 9000000.
     """
     return TABLE[max((one for one in TABLE if one <= version), default=OLDEST)]
 
 
 def texts() -> Texts:
-    """Return what the libvirt says that is installed."""
+    """Return the texts of the installed libvirt."""
     return texts_of(installed_version())
 
 
 @lru_cache(maxsize=1)
 def installed_version() -> int:
-    """Return the version of the libvirt that is installed, 9.0.0 if there is none."""
+    """Return the version of the installed libvirt; 9.0.0 if there is none."""
     names = [os.path.basename(path) for pattern in _LIBRARIES for path in glob.glob(pattern)]
     return max((version_of(name) for name in names), default=OLDEST)
 
 
 def version_of(library: str) -> int:
-    """Return the version of a library by its file name; 0 if the name has none."""
+    """Return the version in the file name of a library; 0 if there is none."""
     found = _VERSION.fullmatch(library)
     return int(found[1]) * 1000 + int(found[2]) if found else 0

@@ -32,14 +32,14 @@ from twisted_virtlog.values import (
     Position,
 )
 
-#: A flag of OPEN: begin with an empty file. All others are ignored there, and refused elsewhere.
+#: A flag of OPEN: begin with an empty file. OPEN ignores all others; the other calls refuse any.
 TRUNCATE = 1
 
 _MAX_OFFSET = 2**63 - 1
 
 
 class OpenArguments(msgspec.Struct, frozen=True, gc=False):
-    """A log to be opened, for a guest of a driver."""
+    """A log to open for a guest of a driver."""
 
     driver: bytes
     uuid: bytes
@@ -49,7 +49,7 @@ class OpenArguments(msgspec.Struct, frozen=True, gc=False):
 
 
 class PositionArguments(msgspec.Struct, frozen=True, gc=False):
-    """A log whose position is asked for."""
+    """The log whose end is asked for."""
 
     path: bytes
     flags: int
@@ -97,7 +97,7 @@ def _read(logs: ILogHandler, call: ReadArguments) -> Answer[Excerpt]:
         raise Refused(failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.RPC, detail))
     if call.flags:
         _refuse_flags(call.flags, "virLogHandlerDomainReadLogFile")
-    # Nothing to read, or nowhere: still the handler must tell whether there is such a log.
+    # Even if nothing is to be read, the handler must say whether there is such a log.
     wanted = call.maxlen if call.offset <= _MAX_OFFSET else 0
     return logs.read(os.fsdecode(call.path), Position(call.inode, call.offset), max(wanted, 1))
 
@@ -105,7 +105,7 @@ def _read(logs: ILogHandler, call: ReadArguments) -> Answer[Excerpt]:
 def _present_read(excerpt: Excerpt, call: ReadArguments) -> bytes:
     if call.offset > _MAX_OFFSET:
         raise Refused(_seek_failure(call, errno.EINVAL))
-    # For virtlogd it is a string of C, which ends at its first NUL.
+    # virtlogd holds it as a C string, which ends at the first NUL.
     return excerpt.data[: call.maxlen].partition(b"\0")[0]
 
 
@@ -129,7 +129,7 @@ def _append(logs: ILogHandler, call: AppendArguments) -> Answer[Position]:
 
 def _explain_append(error: DaemonError, call: AppendArguments) -> ErrorBody:
     if isinstance(error, NotWritten):
-        # The same whether the log is open or not, as of virtlogd.
+        # The same whether or not the log is open, as with virtlogd.
         return system_failure(ErrorDomain.NONE, error.action, error.errno)
     return _explain(error, call)
 
@@ -151,7 +151,7 @@ def _domain(uuid_bytes: bytes, name: bytes) -> Domain:
 def _name(string: bytes) -> str:
     """Decode a name, which is only stored and shown.
 
-    libvirt takes one of up to 4 MiB, so such a call succeeds here too; what is kept is shorter.
+    libvirt accepts names of up to 4 MiB, and so does the daemon, but it keeps less of them.
     """
     name = string.decode("utf-8", "surrogateescape")
     if len(name) <= MAX_NAME_CHARACTERS:

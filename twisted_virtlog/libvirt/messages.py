@@ -1,4 +1,4 @@
-"""What a frame holds: the header, and the error structure of an answer that is none."""
+"""The contents of a frame: the header, and the error structure in the reply to a failed call."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from twisted_virtlog.libvirt.compound import Optional, Record
 from twisted_virtlog.libvirt.framing import HEADER_BYTES
 from twisted_virtlog.libvirt.xdr import INT, FixedOpaque, Reader, ShortPayload, String, XDRError
 
-#: The longest string in any program; libvirt 9.0.0.
+#: The longest string in any program of libvirt 9.0.0.
 MAX_STRING_BYTES = 4 * 1024 * 1024
 MAX_DESCRIPTORS = 32
 
 STRING = String(MAX_STRING_BYTES)
 UUID = FixedOpaque(16)
 
-#: From this size on it costs less to send a frame in pieces than to put it together.
+#: From this size on, it is cheaper to send a frame in pieces than to join them.
 _LARGE_BYTES = 256 * 1024
 
 _HEADER = struct.Struct(">IIIiIII")
@@ -52,7 +52,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     """A message's header.
 
     :ivar type: a MessageType, or any other number that a client sent.
-    :ivar serial: chosen by the caller and repeated in the reply.
+    :ivar serial: chosen by the caller, and repeated in the reply.
     :ivar status: a Status, or any other number that a client sent.
     """
 
@@ -65,14 +65,14 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
 
 def decode_header(frame: bytes) -> Header:
-    """Read the header of a frame, whatever its type and status: what they mean depends on both.
+    """Read the header of a frame, with any type and status.
 
-    :raises ShortPayload: the frame has no room for it.
+    :raises ShortPayload: the frame is too short for it.
     """
     try:
         _, program, version, procedure, kind, serial, status = _HEADER.unpack_from(frame)
     except struct.error:
-        reason = f"a header takes {HEADER_BYTES} bytes, there are {len(frame)}"
+        reason = f"a header has {HEADER_BYTES} bytes, there are {len(frame)}"
         raise ShortPayload(reason, 0) from None
     return Header(program, version, procedure, kind, serial, status)
 
@@ -80,32 +80,33 @@ def decode_header(frame: bytes) -> Header:
 def decode_descriptor_count(frame: bytes) -> int:
     """Read how many descriptors follow a frame of type CALL_WITH_FDS or REPLY_WITH_FDS.
 
-    :raises ShortPayload: the payload does not begin with their number.
+    :raises ShortPayload: the payload is too short for their number.
     :raises TooManyDescriptors: there are more than 32.
     """
     count = Reader(frame, HEADER_BYTES).word()
     if count > MAX_DESCRIPTORS:
-        reason = f"{count} descriptors, at most {MAX_DESCRIPTORS} are allowed"
+        reason = f"{count} descriptors; at most {MAX_DESCRIPTORS} are allowed"
         raise TooManyDescriptors(reason, HEADER_BYTES)
     return count
 
 
 def encode_descriptor_count(count: int) -> bytes:
-    """Write what a payload begins with if descriptors follow its frame."""
+    """Return the beginning of a payload whose frame is followed by descriptors."""
     return _COUNT.pack(count)
 
 
 def encode_frame(header: Header, payload: list[bytes]) -> bytes:
-    """Make a frame of a header and the parts of a payload."""
+    """Return a frame with a header and a payload in parts."""
     return b"".join(encode_reply(header, header.type, header.status, payload))
 
 
 def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> list[bytes]:
-    """Make the frame of an answer to a call, of the parts of its payload.
+    """Return the frame of a reply to a call.
 
     :param kind: a MessageType.
     :param status: a Status.
-    :returns: the frame in one piece or, so that megabytes are not copied, in several.
+    :param payload: the payload, in parts.
+    :returns: the frame in one piece or, to avoid copying megabytes, in several.
     """
     size = HEADER_BYTES + sum(map(len, payload))
     head = _HEADER.pack(size, call.program, call.version, call.procedure, kind, call.serial, status)
@@ -129,9 +130,9 @@ class ErrorNetwork(msgspec.Struct, frozen=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """libvirt's error structure; see :mod:`twisted_virtlog.libvirt.errors` for how it is filled.
+    """libvirt's error structure, which :mod:`twisted_virtlog.libvirt.errors` fills in.
 
-    :ivar message: the whole text, as shown to users.
+    :ivar message: the complete text that users see.
     :ivar level: 2 for an error.
     """
 

@@ -1,4 +1,4 @@
-"""The form of a table of procedures, and which procedure a message calls."""
+"""A table of procedures, and how to find the procedure that a message calls."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OK = Status.OK
 class Procedure(Generic[S, A, V]):
     """One procedure: its number, its types, and how it is carried out.
 
-    :ivar ask: asks the service; raises Refused or DaemonError, or its Deferred does.
-    :ivar present: makes the results of what the service answered; may raise Refused.
-    :ivar explain: tells an error of the service as this procedure does.
-    :ivar descriptors: the descriptors that go with an answer, which then is of type
-        REPLY_WITH_FDS. Whoever calls this owns them.
-    :ivar closes: the connection is closed once the answer is sent.
+    :ivar ask: asks the service; it, or its Deferred, may fail with Refused or a DaemonError.
+    :ivar present: makes the results from the service's answer; may raise Refused.
+    :ivar explain: returns how this procedure reports an error of the service.
+    :ivar descriptors: returns the descriptors that go with an answer, which is then of type
+        REPLY_WITH_FDS; the caller owns them.
+    :ivar closes: whether the connection is closed once the answer is sent.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Program(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Served(Generic[S]):
-    """A program and what its procedures ask."""
+    """A program, and the service that its procedures ask."""
 
     program: Program[S]
     service: S
@@ -71,16 +71,16 @@ ServedPrograms: TypeAlias = Mapping[tuple[int, int], Served[Any]]
 
 
 def serving(*served: Served[Any]) -> ServedPrograms:
-    """Put together what one socket serves."""
+    """Return what a socket serves, given its programs."""
     return {(each.program.number, each.program.version): each for each in served}
 
 
 def dispatch(
     programs: ServedPrograms, header: Header
 ) -> tuple[Procedure[Any, Any, Any], Any] | None:
-    """Find the procedure that a message calls, by the checks of virtlogd in its order.
+    """Find the procedure that a message calls, with the checks of virtlogd in their order.
 
-    :returns: the procedure and what it asks; None for a message that is to be ignored.
+    :returns: the procedure and its service; None if the message is to be ignored.
     :raises Refused: the call is answered with an error.
     """
     served = programs.get((header.program, header.version))

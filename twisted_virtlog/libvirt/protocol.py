@@ -42,7 +42,7 @@ _PONG_FRAME = encode_frame(
 
 _COUNT_BYTES = 4
 
-# Members of an enum are not looked up for each call.
+# (so that members of an enum need not be looked up for each call)
 _CALL_WITH_FDS, _REPLY, _OK = MessageType.CALL_WITH_FDS, MessageType.REPLY, Status.OK
 
 
@@ -50,7 +50,7 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
     """A frame, and what follows it.
 
     :ivar payload_at: where the arguments begin in the frame.
-    :ivar descriptors: how many bytes follow the frame, each to carry a descriptor.
+    :ivar descriptors: how many bytes follow the frame, each of which carries a descriptor.
     """
 
     header: Header
@@ -62,8 +62,8 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
 class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], None]):
     """Answers one client's calls, and reads bytes as leniently as virtlogd (libvirt 9.0.0) does.
 
-    Of descriptors that a client sends along, only the bytes that carry them arrive here: a
-    connection takes no ancillary data, so the kernel drops them. No procedure wants one.
+    If a client sends descriptors, only the bytes that carry them arrive here: the connection does
+    not receive ancillary data, so the kernel drops the descriptors. No procedure takes any.
 
     :param programs: what the socket serves.
     """
@@ -74,7 +74,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         super().__init__()
         self._programs = programs
         self._frames = FrameStream()
-        # A message of which bytes for descriptors are still to come.
+        # A message whose bytes for descriptors have not all arrived.
         self._incomplete: _Message | None = None
 
     @property
@@ -113,7 +113,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
             self._send_error(header, refused.body)
             return True
         if target is None:
-            self._handle_no_call(header)
+            self._handle_other(header)
             return True
         procedure, service = target
         try:
@@ -125,9 +125,9 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         return self.carry_out(header, procedure, service, arguments) or True
 
     def _next_message(self) -> _Message | None:
-        """Take out a message with all that follows it.
+        """Take out the next message with what follows its frame.
 
-        :raises XDRError: there is no way to go on.
+        :raises XDRError: the connection cannot continue.
         """
         message = self._incomplete
         if message is None:
@@ -143,7 +143,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         self._incomplete = None if taken else message
         return message if taken else None
 
-    def _handle_no_call(self, header: Header) -> None:
+    def _handle_other(self, header: Header) -> None:
         keepalive = (KEEPALIVE_PROGRAM, KEEPALIVE_VERSION, MessageType.MESSAGE)
         if (header.program, header.version, header.type) != keepalive:
             self._log.debug("ignored a message of type {type}", type=header.type)

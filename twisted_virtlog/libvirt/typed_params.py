@@ -1,4 +1,4 @@
-"""libvirt's typed parameters: named values that say of which type they are."""
+"""libvirt's typed parameters: named values that include their type."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from twisted_virtlog.libvirt.libvirt_texts import texts
 from twisted_virtlog.libvirt.messages import STRING
 from twisted_virtlog.libvirt.xdr import DOUBLE, HYPER, INT, UHYPER, UINT, XDRType
 
-#: The longest name; libvirt keeps it in 80 bytes, of which a NUL is the last.
+#: The longest name; libvirt keeps it in 80 bytes, with a NUL at the end.
 MAX_NAME_BYTES = 79
 
 
 class ValueType(enum.IntEnum):
-    """The types that a parameter's value may have; in lower case as libvirt calls them."""
+    """The types of parameters; libvirt's names for them are the same in lower case."""
 
     INT = 1
     UINT = 2
@@ -46,7 +46,7 @@ class TypedParameter(msgspec.Struct, frozen=True, gc=False):
     """A parameter.
 
     :ivar field: its name.
-    :ivar value: with a ValueType as discriminant.
+    :ivar value: its discriminant is a ValueType.
     """
 
     field: bytes
@@ -57,14 +57,14 @@ TYPED_PARAMETER = Record(TypedParameter, field=STRING, value=Union(_XDR_TYPES))
 
 
 def typed(kind: ValueType, values: Mapping[str, object]) -> tuple[TypedParameter, ...]:
-    """Make parameters of one type, of names and values."""
+    """Return parameters of one type, given names and values."""
     return tuple(TypedParameter(name.encode(), Arm(kind, value)) for name, value in values.items())
 
 
 def check_names(params: Sequence[TypedParameter]) -> None:
-    """Refuse parameters whose names libvirt has no room for; it does so before all other checks.
+    """Refuse parameters whose names are too long; libvirt does so before all other checks.
 
-    :raises Refused: one's name is longer than 79 bytes.
+    :raises Refused: a name is longer than 79 bytes.
     """
     for one in params:
         if len(one.field) > MAX_NAME_BYTES:
@@ -75,14 +75,14 @@ def check_names(params: Sequence[TypedParameter]) -> None:
 def unsigned_values(
     params: Sequence[TypedParameter], allowed: Collection[str]
 ) -> dict[str, int | None]:
-    """Take unsigned integers out of parameters.
+    """Return the values of parameters that are unsigned integers.
 
-    They are looked at in the order of their names, as libvirt 9.0.0 does, so that of several wrong
-    ones the first by name is told.
+    They are checked in the order of their names, as in libvirt 9.0.0, so that of several wrong ones
+    the first by name is reported.
 
     :param allowed: the names that parameters may have.
-    :returns: a value for each of these, None where there is no such parameter.
-    :raises Refused: a parameter has another name, or another type, or is there twice.
+    :returns: a value for each of these, None if there is no such parameter.
+    :raises Refused: a parameter has another name or another type, or occurs twice.
     """
     ordered = sorted(params, key=lambda one: one.field)
     before = None

@@ -1,4 +1,4 @@
-"""XDR (RFC 4506): values from bytes and back, the simple types and what all types share."""
+"""XDR (RFC 4506): the simple types, and what all types have in common."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _UNIT_BYTES = 4
 
 
 class XDRError(Exception):
-    """Bytes that are not what their type says, or a value that its type cannot hold.
+    """Bytes that do not fit their type, or a value that does not.
 
-    :ivar reason: what is wrong, and what would be right.
-    :ivar at: the byte it was met at, counted from the beginning of the message; None where a value
-        was to be encoded.
+    :ivar reason: what is wrong, and what is expected.
+    :ivar at: the offset of the byte in the message; None for a value that was to be encoded.
     :ivar field: the name of the field, with dots between a record and its fields; may be empty.
     """
 
@@ -33,7 +32,7 @@ class XDRError(Exception):
         return f"{self.field or 'message'}{place}: {self.reason}"
 
     def inside(self, name: str) -> None:
-        """Tell in which field of a record it happened."""
+        """Add the name of the record's field in which it happened."""
         self.field = f"{name}.{self.field}" if self.field else name
 
 
@@ -56,11 +55,11 @@ class NotEncodable(XDRError):
 class Reader:
     """A place in a message, from which values are read.
 
-    It takes what virtlogd does (libvirt 9.0.0), which is more than RFC 4506 allows: padding may be
-    anything, any word but 0 says that an optional value follows, a string ends at its first NUL,
-    and nobody asks for the end of the message. Lengths and limits are checked.
+    It accepts what virtlogd (libvirt 9.0.0) accepts, which is more than RFC 4506 allows: padding
+    may be anything, any word but 0 says that an optional value follows, a string ends at its first
+    NUL, and the message may continue after the last value. Lengths and limits are checked.
 
-    :ivar at: the byte to be read next.
+    :ivar at: the offset of the next byte.
     """
 
     __slots__ = ("at", "data")
@@ -117,18 +116,18 @@ class Reader:
 
 
 class XDRType(ABC, Generic[T]):
-    """A type: how its values are read and written."""
+    """A type, which reads and writes its values."""
 
     @abstractmethod
     def read(self, reader: Reader) -> T:
         """Read a value.
 
-        :raises XDRError: the bytes do not hold one.
+        :raises XDRError: there is no valid one.
         """
 
     @abstractmethod
     def write(self, value: T, parts: list[bytes]) -> None:
-        """Add a value's bytes to a list.
+        """Append the bytes of a value to a list.
 
         :raises NotEncodable: the value does not fit the type.
         """
@@ -141,9 +140,9 @@ class Number(XDRType[T]):
     """
 
     def __init__(self, form: str, name: str) -> None:
-        """Take a format of the module struct, as ``I``.
+        """Take a format of the module struct, such as ``I``.
 
-        :param name: what the type is called in errors.
+        :param name: the name of the type in errors.
         """
         self.form = form
         packing = struct.Struct(">" + form)
@@ -165,7 +164,7 @@ class Number(XDRType[T]):
         try:
             parts.append(self._pack(value))
         except struct.error:
-            raise NotEncodable(f"{value!r} is no {self._name}") from None
+            raise NotEncodable(f"{value!r} is not of type {self._name}") from None
 
 
 INT: Number[int] = Number("i", "int")
@@ -176,13 +175,13 @@ DOUBLE: Number[float] = Number("d", "double")
 
 
 def packed_together(kinds: Sequence[XDRType[Any]]) -> struct.Struct | None:
-    """Give what packs values one after the other, if all are numbers; None otherwise."""
+    """Return a Struct that packs values of these types if all are numbers; None otherwise."""
     forms = [kind.form for kind in kinds if isinstance(kind, Number)]
     return struct.Struct(">" + "".join(forms)) if len(forms) == len(kinds) else None
 
 
 class FixedOpaque(XDRType[bytes]):
-    """So many bytes, without a length before them."""
+    """A fixed number of bytes, without a length before them."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -192,12 +191,12 @@ class FixedOpaque(XDRType[bytes]):
 
     def write(self, value: bytes, parts: list[bytes]) -> None:
         if len(value) != self._size:
-            raise NotEncodable(f"{len(value)} bytes, where {self._size} are meant")
+            raise NotEncodable(f"{len(value)} bytes instead of {self._size}")
         parts.append(value + bytes(-self._size & 3))
 
 
 class String(XDRType[bytes]):
-    """Bytes with their length before them; no text, as nobody checks what is sent as string."""
+    """Bytes preceded by their length; not text, as nothing checks what clients send as a string."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
@@ -206,13 +205,13 @@ class String(XDRType[bytes]):
         at = reader.at
         size = reader.word()
         if size > self._max:
-            raise TooLong(f"a string of {size} bytes, at most {self._max} are allowed", at)
+            raise TooLong(f"a string of {size} bytes; at most {self._max} are allowed", at)
         return reader.string(size)
 
     def write(self, value: bytes, parts: list[bytes]) -> None:
         size = len(value)
         if size > self._max:
-            raise NotEncodable(f"a string of {size} bytes, at most {self._max} are allowed")
+            raise NotEncodable(f"a string of {size} bytes; at most {self._max} are allowed")
         parts.append(_UINT.pack(size))
         parts.append(value)
         parts.append(bytes(-size & 3))
