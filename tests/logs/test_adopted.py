@@ -103,7 +103,7 @@ def test_a_position_in_a_removed_file_means_none_in_a_new_one(
     make_world: MakeWorld, successor: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next image knows too which inodes were removed lately (ext4 gives them out again)."""
-    monkeypatch.setattr("twisted_virtlog.logs.files.writer._CALM_SECONDS", 0)
+    monkeypatch.setattr("twisted_virtlog.logs.files.reuse._CALM_SECONDS", 0)
     world = make_world(max_size=10, max_backups=1)
     guest = world.open()
     inodes = [world.position().inode]

@@ -21,6 +21,7 @@ from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs import open_log
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.outage import CHECK_SECONDS, FULL_CHECK_SECONDS, RETRY_SECONDS
+from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.syscalls import is_pipe_full, set_pipe_capacity
 from twisted_virtlog.values import Opened
 
@@ -78,15 +79,15 @@ def test_no_write_waits_and_nothing_is_dropped_while_there_is_room(
     """Whatever a guest writes, into whatever pipe; and every byte is accounted for."""
     world = World(tmp_path, drops=True)
     guest = open_pipe(world, pipe_size, os.O_DIRECT if packets else 0)
-    discard = open_log.discard
+    discard = PipeSource.discard
 
-    def checked(pipe: int, sink: int, count: int) -> int:
+    def checked(source: PipeSource, count: int) -> int:
         assert not has_room(guest.write_end), "dropped without need"
-        return discard(pipe, sink, count)
+        return discard(source, count)
 
     written = 0
     with pytest.MonkeyPatch.context() as patch, files_end_at(0):
-        patch.setattr(open_log, "discard", checked)
+        patch.setattr(PipeSource, "discard", checked)
         for size, _ in zip(cycle(sizes), range(1000), strict=False):
             assert write(world, guest, size) <= MOST_SECONDS
             written += size

@@ -36,7 +36,7 @@ from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.pipes.making import Pipes
-from twisted_virtlog.logs.pipes.sources import Scratch
+from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
@@ -83,8 +83,7 @@ class LogHandler:
         self.watch = watch
         self.keeper = keeper
         self.pipes = pipes
-        self.scratch = Scratch()
-        self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self.source = PipeSource()
         self._clock = clock
         self._in_thread = in_thread
         self._keep_attributes = Attributes()
@@ -401,8 +400,7 @@ class LogHandler:
                 self._logger.failure("{path}: the log could not be closed", path=log.path)
             self._forget(log)
         self.watch.close()
-        self.scratch.close()
-        os.close(self.sink)
+        self.source.close()
 
     # What open logs ask for; see open_log.Owner.
 

@@ -21,7 +21,7 @@ from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
-from twisted_virtlog.logs.pipes.sources import PipeSource, Scratch, discard
+from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_capacity, pipe_number
@@ -41,8 +41,7 @@ class Owner(Protocol):
 
     watch: PipeWatch
     pipes: Pipes
-    scratch: Scratch
-    sink: int
+    source: PipeSource
     keeper: Keeper
 
     def seconds(self) -> float:
@@ -143,14 +142,16 @@ class OpenLog:
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
         pipe. Then nothing is left to do, unless the guest is gone.
         """
-        moved = self._take(PIECE_BYTES)
-        if moved or self.outage is not None:
-            return moved
-        waiting = bytes_waiting(self._pipe)
-        if waiting:
-            moved = min(waiting, PIECE_BYTES)
-            self._move(moved)
-        elif self._ended():
+        if self.outage is not None:
+            return 0
+        source = self._owner.source
+        source.pipe = self._pipe
+        try:
+            moved = self.writer.write(source, PIECE_BYTES)
+        except Exception as error:  # noqa: BLE001 (see _failure_of)
+            self._fail(self._failure_of(error))
+            return 0
+        if not moved and self._ended():
             self._end()
         return moved
 
@@ -165,15 +166,20 @@ class OpenLog:
 
         :raises NotWritten: the file cannot be written now.
         """
-        if self.outage is None:
-            waiting = bytes_waiting(self._pipe)
-            if waiting:
-                left = waiting - self._take(waiting)
-                if left and self.outage is None:
-                    self._move(left)
-        if self.outage is not None:
-            failure = self.outage.failure
-            raise self._not_written(failure) from failure
+        outage = self.outage
+        if outage is None:
+            source = self._owner.source
+            source.pipe = self._pipe
+            waiting = source.waiting()
+            if not waiting:
+                return
+            failure = self._write(self._pipe, waiting)
+            if failure is None:
+                return
+            self._fail(failure)
+        else:
+            failure = outage.failure
+        raise self._not_written(failure) from failure
 
     def position(self) -> Position:
         """Drain, then tell the end of the current file.
@@ -371,7 +377,9 @@ class OpenLog:
     def write_former(self) -> None:
         """Write what former guests left, once it was taken over and kept."""
         if self._former and self.outage is None:
-            self._move(0)
+            failure = self._try(0)
+            if failure is not None:
+                self._fail(failure)
 
     def close(self) -> None:
         """Write what is left as far as the file takes it, and close all descriptors.
@@ -504,7 +512,9 @@ class OpenLog:
 
     def _discard(self, outage: Outage, pipe: int, count: int) -> None:
         """Take bytes out of a pipe, and have it noted that they are lost."""
-        dropped = discard(pipe, self._owner.sink, count)
+        source = self._owner.source
+        source.pipe = pipe
+        dropped = source.discard(count)
         outage.lost += dropped
         self.lost += dropped
         self._note()
@@ -531,24 +541,12 @@ class OpenLog:
         stranded = self.writer.stranded
         return len(stranded.data) if stranded else 0
 
-    def _take(self, most: int) -> int:
-        try:
-            return self.writer.take(self._pipe, most)
-        except SystemFailure as failure:
-            self._fail(failure)
-            return 0
-
-    def _move(self, count: int) -> None:
-        failure = self._try(count)
-        if failure is not None:
-            self._fail(failure)
-
     def _try(self, count: int) -> SystemFailure | None:
         """Write what former guests left and ``count`` bytes of the pipe; return why not."""
         while self._former:
             former, *others = self._former
             written = self.writer.written
-            failure = self._try_pipe(former.pipe, former.left)
+            failure = self._write(former.pipe, former.left)
             moved = self.writer.written - written
             former.left -= moved
             if failure is not None:
@@ -557,24 +555,33 @@ class OpenLog:
                 return failure
             self._former = others
             self._let_go(former)
-        return self._try_pipe(self._pipe, count)
+        return self._write(self._pipe, count)
 
     def _let_go(self, former: FormerPipe) -> None:
         self._owner.pipes.close(former.pipe)
         self._owner.keeper.closed(former.number)
 
-    def _try_pipe(self, pipe: int, count: int) -> SystemFailure | None:
+    def _write(self, pipe: int, count: int) -> SystemFailure | None:
+        """Write bytes of a pipe, ``count`` of which wait there; return why not."""
+        source, writer = self._owner.source, self.writer
+        source.pipe = pipe
         try:
-            if count or self.writer.stranded is not None:
-                owner, writer = self._owner, self.writer
-                source = PipeSource(pipe, owner.scratch, owner.sink, writer.splices)
-                writer.write(source, count)
-        except SystemFailure as failure:
-            return failure
-        except Exception:  # noqa: BLE001 (a mistake of ours must not block the guest for ever)
-            self._logger.failure("{path}: writing failed", path=self.path)
-            return SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path)
+            while count or writer.stranded is not None:
+                moved = writer.write(source, count)
+                if not moved:
+                    # Somebody else has read them.
+                    break
+                count -= moved
+        except Exception as error:  # noqa: BLE001 (see _failure_of)
+            return self._failure_of(error)
         return None
+
+    def _failure_of(self, error: Exception) -> SystemFailure:
+        """Return an error as a failure: a mistake of ours must not block the guest for ever."""
+        if isinstance(error, SystemFailure):
+            return error
+        self._logger.failure("{path}: writing failed", path=self.path)
+        return SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path)
 
     def _fail(self, failure: SystemFailure) -> None:
         self._logger.error(

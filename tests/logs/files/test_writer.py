@@ -329,7 +329,7 @@ def test_no_file_gets_the_inode_of_one_that_was_removed_lately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A position in a removed file does not come to mean one in a new file (ext4 reuses inodes)."""
-    monkeypatch.setattr("twisted_virtlog.logs.files.writer._CALM_SECONDS", 0)
+    monkeypatch.setattr("twisted_virtlog.logs.files.reuse._CALM_SECONDS", 0)
     writer = Writer(str(tmp_path / "guest.log"), Limits(10, 1))
     inodes = [writer.position().inode]
     for _ in range(12):

@@ -12,8 +12,6 @@ import errno
 import fcntl
 import os
 import stat
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -23,8 +21,9 @@ from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.files.lineage import Lineage
 from twisted_virtlog.logs.files.names import backup_path, longest_suffix, newest_first
-from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS, SMALL_BYTES
+from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS
 from twisted_virtlog.logs.files.removal import AT_ONCE, Remover, close_quietly
+from twisted_virtlog.logs.files.reuse import RemovedFiles
 from twisted_virtlog.logs.files.rotation import (
     PIPE_CHUNK_BYTES,
     Create,
@@ -35,7 +34,6 @@ from twisted_virtlog.logs.files.rotation import (
     Rename,
     RollOverStep,
     check_backups,
-    fits,
     interrupted_steps,
     line_end,
     next_step,
@@ -45,7 +43,7 @@ from twisted_virtlog.logs.files.rotation import (
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
-from twisted_virtlog.values import MAX_BACKUPS, Position
+from twisted_virtlog.values import Position
 
 T = TypeVar("T")
 
@@ -56,14 +54,6 @@ _FILE_MODE = 0o600
 
 #: No file system that logs are on is so narrow that a shorter name and ".0" do not fit.
 _LONG_NAME_BYTES = 100
-
-#: A position without a birth, in a file that was removed more files ago than these, may be taken
-#: for one in another file.
-_REMEMBERED_INODES = MAX_BACKUPS + 8
-
-#: A log that rolls over more often is flooded. To make one file more costs some 50 microseconds on
-#: ext4, which it does only once for a new file.
-_CALM_SECONDS = 1.0
 
 #: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
 #: the server or the process behind the file system is gone, or has forgotten the file.
@@ -90,9 +80,6 @@ _OF_DESCRIPTOR = frozenset(
 #: number.
 FileSystem: TypeAlias = "tuple[int, int]"
 
-# One object for all logs.
-_LONG_AGO = -_CALM_SECONDS
-
 
 class Writer:
     """The current file of a log and its rotation.
@@ -103,7 +90,6 @@ class Writer:
 
     :ivar written: bytes written since the log was opened.
     :ivar rollovers: files begun anew since then.
-    :ivar splices: whether the file takes splice(2); false once it refused.
     :ivar lineage: where bytes are missing among the log's files.
     :ivar stranded: bytes that are counted as written and are not in the file, because another
         program cut it; the next write begins with them. None nearly always.
@@ -117,13 +103,12 @@ class Writer:
         "_end",
         "_file",
         "_given_up",
-        "_gone",
         "_inode",
         "_keep_attributes",
         "_left",
         "_made",
         "_remove",
-        "_replaced_at",
+        "_removed",
         "_rotates",
         "_steps",
         "_tail",
@@ -132,7 +117,6 @@ class Writer:
         "note",
         "path",
         "rollovers",
-        "splices",
         "stranded",
         "written",
     )
@@ -161,7 +145,6 @@ class Writer:
         self.limits = limits
         self.written = 0
         self.rollovers = 0
-        self.splices = True
         self.lineage = Lineage()
         self.stranded: Stranded | None = None
         self.note: Callable[[], object] = _nobody
@@ -171,15 +154,14 @@ class Writer:
         # Whether the current file was made, and not found.
         self._made = False
         self._steps: Sequence[RollOverStep] = ()
-        # The inodes of files that rotation removed lately.
-        self._gone: deque[int] | None = None
+        # None until there is one: ten thousand logs may never be rotated.
+        self._removed: RemovedFiles | None = None
         self._inode = 0
         # Asked when it is wanted; and the size that the file had when it was looked at last.
         self._birth: str | None = None
         self._end = 0
         # The current file as another process left it, until it is opened.
         self._left: EndedFile | None = None
-        self._replaced_at = _LONG_AGO
         # The file system of a file that is to be opened by its path, whatever stands there.
         self._given_up: FileSystem | None = None
         # The file system on which the file was opened; 0 until then.
@@ -255,7 +237,6 @@ class Writer:
             # The files that stand here are others, and none of them is in the middle of the
             # rollover that had begun.
             self._given_up = here
-            self.splices = True
             if self._left is not None:
                 # (an inode of another file system is another file's)
                 self._left = EndedFile(0, self._left.size, "")
@@ -266,7 +247,7 @@ class Writer:
         if self.file >= 0:
             self._left = EndedFile(self._inode, self._end, "")
         self._given_up = _file_system_of(self._file)
-        PLACEHOLDERS.release(self)
+        self._release_removed()
         close_quietly(self._file)
         self._file = -1
 
@@ -282,12 +263,16 @@ class Writer:
 
     @property
     def gone(self) -> Sequence[int]:
-        """The inodes of files that were removed lately, which no new file is to get."""
-        return self._gone or ()
+        """The inode numbers of files that were removed lately, which no new file is to get."""
+        return () if self._removed is None else self._removed.inodes
 
     @gone.setter
     def gone(self, inodes: Sequence[int]) -> None:
-        self._gone = deque(inodes, _REMEMBERED_INODES) if inodes else None
+        self._removed = RemovedFiles(inodes) if inodes else None
+
+    def _release_removed(self) -> None:
+        if self._removed is not None:
+            self._removed.release()
 
     def position(self) -> Position:
         """Tell the end of the current file.
@@ -307,8 +292,48 @@ class Writer:
         except OSError as error:
             raise self._failure(f"Unable to stat file {self.path}", error) from error
 
-    def write(self, source: Source, count: int, chunk: int = PIPE_CHUNK_BYTES) -> None:
-        """Write bytes of a source, rolling over as the limits say.
+    def write(self, source: Source, most: int, chunk: int = PIPE_CHUNK_BYTES) -> int:
+        """Write what waits in a source, rolling over as the limits say.
+
+        :param most: how many bytes at most; a multiple of a chunk, or all that wait.
+        :param chunk: see :func:`rotation.next_step`.
+        :returns: how many were written. Some may still wait, as a write may be a short one; 0 says
+            that none do.
+        :raises SystemFailure: see the class.
+        """
+        if not self._steps and self.stranded is None:
+            # The short way, as nearly always: what waits surely fits into the file. The rules below
+            # would come to the same, but this is what each line costs, so it is written out here,
+            # and asks for as little as possible. They meet an error again, and report it.
+            file = self._file
+            tail = self._tail
+            try:
+                status = os.fstat(file)
+                size = status.st_size
+                max_size = self.limits.max_size if self._rotates else 0
+                if status.st_nlink and (not max_size or size + most <= max_size):
+                    if size < self._end:
+                        self.see_size(size)
+                    if tail is not None and size != tail.end:
+                        size = tail.look(file, size)
+                    moved = source.move(file, size, most)
+                    if moved:
+                        self.written += moved
+                        self._end = size + moved
+                        if tail is not None and tail.is_cut(file, size, moved):
+                            self._take_back(tail, size)
+                        return moved
+            except OSError:
+                pass
+        count = source.waiting()
+        if not count and self.stranded is None:
+            return 0
+        count = min(count, most)
+        self._write_by_rules(source, count, chunk)
+        return count
+
+    def _write_by_rules(self, source: Source, count: int, chunk: int) -> None:
+        """Write bytes of a source step by step.
 
         :param count: how many bytes, all of which wait in the source.
         :param chunk: see :func:`rotation.next_step`.
@@ -317,10 +342,6 @@ class Writer:
         size = self.ready()
         max_size = self.limits.max_size if self._rotates else 0
         moved = 0
-        if count and fits(size, count, max_size):
-            # As nearly always; the steps below would come to the same.
-            moved = self._move(source, size, count)
-            size = self._settled(size, moved)
         while moved < count:
             step = next_step(size, count - moved, moved % chunk, chunk, max_size)
             full = False
@@ -342,39 +363,6 @@ class Writer:
                 self._roll_over()
                 size = self.ready()
 
-    def take(self, pipe: int, most: int) -> int:
-        """Write what waits in a pipe, if that surely fits into the file: the short way for a line.
-
-        :param most: bytes; a multiple of a chunk.
-        :returns: bytes that were written; 0 if none wait, or if it is for :meth:`write` to see to
-            a rollover, or to a file that fails.
-        :raises SystemFailure: see the class; the bytes are stranded, and count as written.
-        """
-        if self._steps or self.stranded is not None or not self.splices:
-            return 0
-        file = self._file
-        tail = self._tail
-        try:
-            status = os.fstat(file)
-            size = status.st_size
-            max_size = self.limits.max_size if self._rotates else 0
-            if not status.st_nlink or not fits(size, most, max_size):
-                return 0
-            if size < self._end:
-                self.see_size(size)
-            if tail is not None and size != tail.end:
-                size = tail.look(file, size)
-            moved = os.splice(pipe, file, most, None, size, os.SPLICE_F_NONBLOCK)
-        except OSError as error:
-            if error.errno == errno.EINVAL:
-                self.splices = False
-            return 0
-        self.written += moved
-        self._end = size + moved
-        if moved and tail is not None and tail.is_cut(file, size, moved):
-            self._take_back(tail, size)
-        return moved
-
     def append(self, message: bytes) -> None:
         """Write a message, one chunk for rotation; nothing of it stays when it does not fit.
 
@@ -385,7 +373,9 @@ class Writer:
         begin, written = self.ready(), self.written
         rollovers = self.rollovers
         try:
-            self.write(MessageSource(message), len(message), chunk=len(message))
+            source, left = MessageSource(message), len(message)
+            while left:
+                left -= self.write(source, left, chunk=len(message))
         except SystemFailure:
             # What a rollover has moved away cannot be taken back.
             if self.rollovers == rollovers and not self._steps:
@@ -479,7 +469,7 @@ class Writer:
         """Close the current file."""
         self.note = _nobody
         self._see_outside()
-        PLACEHOLDERS.release(self)
+        self._release_removed()
         close_quietly(self._file)
 
     def ready(self) -> int:
@@ -619,7 +609,7 @@ class Writer:
         except OSError:
             return True
 
-    def _rename(self, source: str, target: str) -> int:
+    def _rename(self, source: str, target: str) -> None:
         if os.path.lexists(source):
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
             # not. If the target cannot be removed, the rename says why.
@@ -629,50 +619,26 @@ class Writer:
         else:
             # What stands above a hole is not continued by what comes to stand below it.
             self._mark_gap_after(target)
-        return 0
 
-    def _rotate_away(self, path: str) -> int:
-        """Remove a file, and note its inode."""
-        held = PLACEHOLDERS.open_small(path) if 0 < self.limits.max_size <= SMALL_BYTES else -1
-        inode = 0
-        try:
-            inode = self._remove(path)
-        finally:
-            if inode and held >= 0:
-                PLACEHOLDERS.hold(self, held)
-            else:
-                close_quietly(held)
-        if inode:
-            if self._gone is None:
-                self._gone = deque(maxlen=_REMEMBERED_INODES)
-            self._gone.append(inode)
-        return 0
+    def _rotate_away(self, path: str) -> None:
+        """Remove a file, and remember that it was there."""
+        if self._removed is None:
+            self._removed = RemovedFiles()
+        self._removed.remove(path, self._remove, self.limits.max_size)
 
     def _begin(self) -> None:
-        """Open the file, or a new one with an inode that no position of a removed file can mean.
-
-        ext4 gives the inode of a removed file to the next one. A reader with a position in the
-        removed file would go on in the new one, and not be told of the gap.
-        """
+        """Open the file, or a new one with an inode that no position of a removed file can mean."""
         former = self._attributes()
-        tries = 0
-        if self._gone:
-            now = time.monotonic()
-            tries = _REMEMBERED_INODES if now - self._replaced_at >= _CALM_SECONDS else 1
-            self._replaced_at = now
-        file = self._open_sparing()
-        while tries and self._is_taken_for_removed(file):
-            PLACEHOLDERS.hold(self, file)
-            self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
+        if self._removed is None:
             file = self._open_sparing()
-            tries -= 1
+        else:
+            file = self._removed.replace(self._open_sparing, self._unmake)
         self._keep(former, file)
         close_quietly(self._file)
         self._use(file)
 
-    def _is_taken_for_removed(self, file: int) -> bool:
-        status = os.fstat(file)
-        return status.st_size == 0 and status.st_ino in self.gone
+    def _unmake(self) -> None:
+        self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
 
     def _attributes(self) -> Held | None:
         """Return what the file has that a new one is to have, too."""

@@ -1,13 +1,17 @@
 """Where the bytes of a write come from: a guest's pipe, or a message of a caller.
 
-Both can be looked at before they move, and both move straight to their place in the file.
+Both can be looked at before they move, and both move straight to their place in the file. Only here
+is it known how bytes leave a pipe.
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
+import fcntl
 import os
+import termios
 from typing import Protocol
 
 from twisted_virtlog.syscalls import tee
@@ -19,73 +23,85 @@ _COPY_BYTES = 65536
 class Source(Protocol):
     """Bytes that wait to be written."""
 
+    def waiting(self) -> int:
+        """Return how many bytes wait."""
+
     def look(self, count: int) -> bytes:
-        """Show up to ``count`` of the next bytes, at least one, without taking them."""
+        """Return up to ``count`` of the next bytes, at least one, without taking them."""
 
     def move(self, file: int, offset: int, count: int) -> int:
-        """Write up to ``count`` of the next bytes at an offset of a file and take what was written.
+        """Write up to ``count`` of the next bytes at an offset of a file, and take them.
 
-        :raises OSError: nothing was written, and the bytes still wait.
+        :returns: how many were written.
+        :raises OSError: nothing was written, and the bytes still wait; BlockingIOError if none do.
         """
-
-
-class Scratch:
-    """A pipe of the daemon's own into which guests' bytes are duplicated to be looked at."""
-
-    def __init__(self) -> None:
-        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-
-    def look(self, pipe: int, count: int) -> bytes:
-        """Show up to ``count`` bytes that wait in a pipe.
-
-        Fewer than wait may be shown, when a writer made its pipe hold many small packets.
-        """
-        copied = tee(pipe, self._write_end, count)
-        shown = b""
-        while len(shown) < copied:
-            shown += os.read(self._read_end, copied)
-        return shown
-
-    def close(self) -> None:
-        """Close both ends."""
-        os.close(self._read_end)
-        os.close(self._write_end)
 
 
 class PipeSource:
-    """A guest's pipe, moved by splice(2): no byte is ever in the daemon's memory only.
+    """Guests' pipes, one at a time, moved by splice(2): no byte is in the daemon's memory only.
 
     A file that refuses splice(2) (some FUSE and out-of-tree file systems, /dev/full) is served by
-    looking at the bytes, writing them, and only then taking them out of the pipe.
+    looking at the bytes, writing them, and only then taking them out of the pipe. Nobody remembers
+    that it refused: to try each time costs little beside the copy, and files come and go.
+
+    One serves all logs of a thread, as each would cost memory in ten thousand logs, or time.
+
+    :ivar pipe: the read end of the pipe whose bytes these are; to be set before each use.
     """
 
-    def __init__(self, pipe: int, scratch: Scratch, sink: int, splices: bool = True) -> None:
-        """:param sink: a descriptor of /dev/null, where bytes go that were written by copying.
+    def __init__(self) -> None:
+        """Make what it takes to look at bytes, another pipe, and to drop them, /dev/null."""
+        self.pipe = -1
+        self._count = array.array("i", [0])
+        self._scratch, self._scratch_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
-        :param splices: false if the file is known to refuse splice(2).
-        """
-        self._pipe = pipe
-        self._scratch = scratch
-        self._sink = sink
-        self._splices = splices
+    def waiting(self) -> int:
+        """Return how many bytes are in the pipe."""
+        # (as syscalls.bytes_waiting, which has to ask for its thread's memory, as each position)
+        count = self._count
+        fcntl.ioctl(self.pipe, termios.FIONREAD, count)
+        return count[0]
 
     def look(self, count: int) -> bytes:
-        """See Source."""
-        return self._scratch.look(self._pipe, count)
+        """Return up to ``count`` bytes, without taking them.
+
+        Fewer than wait may be shown, when a writer made its pipe hold many small packets.
+        """
+        copied = tee(self.pipe, self._scratch_end, count)
+        shown = b""
+        while len(shown) < copied:
+            shown += os.read(self._scratch, copied)
+        return shown
 
     def move(self, file: int, offset: int, count: int) -> int:
-        """See Source."""
-        if self._splices:
-            try:
-                return os.splice(
-                    self._pipe, file, count, offset_dst=offset, flags=os.SPLICE_F_NONBLOCK
-                )
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                self._splices = False
+        """Move bytes without copying them, if the file lets us."""
+        try:
+            return os.splice(self.pipe, file, count, None, offset, os.SPLICE_F_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
         written = os.pwrite(file, self.look(min(count, _COPY_BYTES)), offset)
-        return discard(self._pipe, self._sink, written)
+        return self.discard(written)
+
+    def discard(self, count: int) -> int:
+        """Take up to ``count`` bytes out of the pipe.
+
+        :returns: how many were taken; fewer if the pipe held fewer.
+        """
+        taken = 0
+        with contextlib.suppress(BlockingIOError):
+            while taken < count:
+                moved = os.splice(self.pipe, self._sink, count - taken, flags=os.SPLICE_F_NONBLOCK)
+                if not moved:
+                    break
+                taken += moved
+        return taken
+
+    def close(self) -> None:
+        """Close what :meth:`__init__` made."""
+        for descriptor in (self._scratch, self._scratch_end, self._sink):
+            os.close(descriptor)
 
 
 class MessageSource:
@@ -94,27 +110,16 @@ class MessageSource:
     def __init__(self, message: bytes) -> None:
         self._left = memoryview(message)
 
+    def waiting(self) -> int:
+        """Return how many bytes of the message are not written yet."""
+        return len(self._left)
+
     def look(self, count: int) -> bytes:
-        """See Source."""
+        """Copy from the beginning of what is left."""
         return bytes(self._left[:count])
 
     def move(self, file: int, offset: int, count: int) -> int:
-        """See Source."""
+        """Write from the beginning of what is left."""
         written = os.pwrite(file, self._left[:count], offset)
         self._left = self._left[written:]
         return written
-
-
-def discard(pipe: int, sink: int, count: int) -> int:
-    """Take up to ``count`` bytes out of a pipe, into /dev/null.
-
-    :returns: how many were taken; fewer if the pipe held fewer.
-    """
-    taken = 0
-    with contextlib.suppress(BlockingIOError):
-        while taken < count:
-            moved = os.splice(pipe, sink, count - taken, flags=os.SPLICE_F_NONBLOCK)
-            if not moved:
-                break
-            taken += moved
-    return taken
