@@ -60,9 +60,7 @@ def test_servers_and_clients_are_told(daemon: FakeDaemon) -> None:
     assert administration.servers() == ["admin", "virtlogd"]
     assert administration.clients("admin") == []
     first, second = administration.clients("virtlogd")
-    assert (first.server, first.id, first.pid, first.uid, first.user) == (
-        *("virtlogd", 2, 2168, 0, "root"),
-    )
+    assert (first.id, first.pid, first.uid, first.user) == (2, 2168, 0, "root")
     assert first.connected_at == datetime.fromtimestamp(CONNECTED_AT, timezone.utc)
     assert administration.client("virtlogd", 3) == second
 

@@ -28,8 +28,8 @@ from twisted_virtlog.errors import (
 from twisted_virtlog.interfaces import IAdministration, ILogHandler, IOwnLog
 from twisted_virtlog.sockets.server import Client, Server
 from twisted_virtlog.values import (
+    ClientInfo,
     ClientLimits,
-    ClientStatus,
     DaemonStatus,
     Logging,
     Priority,
@@ -97,15 +97,15 @@ class Administration:
         """See IAdministration."""
         return sorted(server.name for server in self._servers)
 
-    def clients(self, server: str) -> Sequence[ClientStatus]:
+    def clients(self, server: str) -> Sequence[ClientInfo]:
         """See IAdministration."""
         # Their users are few, and to look one up may take a while.
         names = _Names(functools.cache(_user_name), functools.cache(_group_name))
-        return [_status(server, client, names) for client in self._server(server).clients.values()]
+        return [_info(client, names) for client in self._server(server).clients.values()]
 
-    def client(self, server: str, number: int) -> ClientStatus:
+    def client(self, server: str, number: int) -> ClientInfo:
         """See IAdministration."""
-        return _status(server, self._client(server, number), _Names(_user_name, _group_name))
+        return _info(self._client(server, number), _Names(_user_name, _group_name))
 
     def disconnect(self, server: str, number: int) -> None:
         """See IAdministration."""
@@ -226,10 +226,9 @@ class _Names(NamedTuple):
     group: Callable[[int], str | None]
 
 
-def _status(server: str, client: Client, names: _Names) -> ClientStatus:
+def _info(client: Client, names: _Names) -> ClientInfo:
     peer = client.peer
-    return ClientStatus(
-        server=server,
+    return ClientInfo(
         id=client.id,
         connected_at=datetime.fromtimestamp(client.connected_at, timezone.utc),
         pid=peer.pid,

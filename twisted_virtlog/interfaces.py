@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from twisted_virtlog.values import (
+    ClientInfo,
     ClientLimits,
-    ClientStatus,
     Closed,
     Counts,
     DaemonStatus,
@@ -139,10 +139,10 @@ class IAdministration(Interface):
     def servers() -> Sequence[str]:
         """Tell the names of the servers, sorted."""
 
-    def clients(server: str) -> Sequence[ClientStatus]:
+    def clients(server: str) -> Sequence[ClientInfo]:
         """Tell of a server's clients, in order of arrival."""
 
-    def client(server: str, number: int) -> ClientStatus:
+    def client(server: str, number: int) -> ClientInfo:
         """Tell of one client.
 
         :raises NoSuchClient: the server has none of this number.

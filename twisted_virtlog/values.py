@@ -176,24 +176,22 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     clients: int
 
 
-class ClientStatus(msgspec.Struct, frozen=True):
-    """What an operator sees of somebody who is connected.
+class ClientInfo(msgspec.Struct, frozen=True):
+    """A connected client of a server.
 
-    :ivar server: the name of the server that serves it.
     :ivar id: counts from 1 for each server and is never used again.
     :ivar connected_at: an aware time, UTC, in full seconds.
-    :ivar pid: who connected, as the kernel told it then; so ``uid`` and ``gid``.
-    :ivar user: the name that ``uid`` has now; None if it has none.
-    :ivar group: the same of ``gid``.
+    :ivar pid: the process that connected, with its ``uid`` and ``gid`` at that time.
+    :ivar user: the name that ``uid`` has now, None if it has none.
+    :ivar group: the name that ``gid`` has now, None if it has none.
     """
 
-    server: str
     id: int
     connected_at: datetime
     pid: int
     uid: int
-    gid: int
     user: str | None
+    gid: int
     group: str | None
 
 

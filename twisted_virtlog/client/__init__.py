@@ -7,7 +7,6 @@ blocks does not wait for the import of Twisted or asyncio.
 """
 
 from twisted_virtlog.client.admin_calls import (
-    ClientInfo,
     OwnLogging,
     ServerClients,
     ServerLimits,
@@ -23,7 +22,7 @@ from twisted_virtlog.client.errors import (
     TimedOut,
     Unreachable,
 )
-from twisted_virtlog.values import MAX_READ_BYTES, Closed, Domain, Opened, Position
+from twisted_virtlog.values import MAX_READ_BYTES, ClientInfo, Closed, Domain, Opened, Position
 
 __all__ = [
     "MAX_READ_BYTES",

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
 from twisted_virtlog.client.call import Call, Performer, call, plain
+from twisted_virtlog.values import ClientInfo
 
 W = TypeVar("W")
-
-
-class ClientInfo(msgspec.Struct, frozen=True):
-    """A connected client.
-
-    :ivar id: counts from 1 for each server and is never used again.
-    :ivar connected_at: an aware time.
-    :ivar pid: the process that connected, with its ``uid`` and ``gid``.
-    :ivar user: the name of ``uid``, None if it has none.
-    :ivar group: the name of ``gid``, None if it has none.
-    """
-
-    id: int
-    connected_at: datetime
-    pid: int
-    uid: int
-    user: str | None
-    gid: int
-    group: str | None
 
 
 class ServerClients(msgspec.Struct, frozen=True):

@@ -102,7 +102,7 @@ class ClientEntry(Struct, frozen=True):
     group: Annotated[str | None, Meta(description="the group's name, null if it has none")]
 
     @classmethod
-    def of(cls, client: values.ClientStatus) -> ClientEntry:
+    def of(cls, client: values.ClientInfo) -> ClientEntry:
         """Return the form for JSON."""
         return cls(
             id=client.id,

@@ -20,7 +20,7 @@ from twisted_virtlog.libvirt.errors import (
 )
 from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, ErrorBody
 from twisted_virtlog.libvirt.typed_params import ValueType, check_names, typed, unsigned_values
-from twisted_virtlog.values import ClientLimits, ClientStatus, Logging, ThreadPoolStatus
+from twisted_virtlog.values import ClientInfo, ClientLimits, Logging, ThreadPoolStatus
 
 #: The version of libvirt whose behaviour this is: 9.0.0.
 LIB_VERSION = 9_000_000
@@ -107,40 +107,40 @@ def set_thread_pool(administration: IAdministration, call: t.SetOfServer) -> Non
     )
 
 
-def list_clients(administration: IAdministration, call: t.ListClients) -> Sequence[ClientStatus]:
+def list_clients(administration: IAdministration, call: t.ListClients) -> Sequence[ClientInfo]:
     """Return the clients of a server."""
-    found: Sequence[ClientStatus] = administration.clients(_text(call.srv.name))
+    found: Sequence[ClientInfo] = administration.clients(_text(call.srv.name))
     _no_flags(call, "adminServerListClients")
     return found
 
 
-def present_clients(found: Sequence[ClientStatus], call: t.ListClients) -> t.Clients:
+def present_clients(found: Sequence[ClientInfo], call: t.ListClients) -> t.Clients:
     """Return the clients, or only their number."""
     count = len(found)
     if count > t.MAX_LISTED:
         detail = f"Too many clients '{count}' for limit '{t.MAX_LISTED}'"
         raise Refused(failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.ADMIN, detail))
-    listed = tuple(map(client_name, found)) if call.need_results else ()
-    return t.Clients(listed, count)
+    listed = found if call.need_results else ()
+    return t.Clients(tuple(client_name(client, call.srv) for client in listed), count)
 
 
-def look_up_client(administration: IAdministration, call: t.LookUpClient) -> ClientStatus:
+def look_up_client(administration: IAdministration, call: t.LookUpClient) -> ClientInfo:
     """Return one client."""
     name = _text(call.srv.name)
     administration.limits(name)
     _no_flags(call, "adminServerLookupClient")
-    found: ClientStatus = administration.client(name, call.id)
+    found: ClientInfo = administration.client(name, call.id)
     return found
 
 
-def client_info(administration: IAdministration, call: t.OfClient) -> ClientStatus:
+def client_info(administration: IAdministration, call: t.OfClient) -> ClientInfo:
     """Return one client, for its properties."""
-    found: ClientStatus = administration.client(_text(call.clnt.srv.name), call.clnt.id)
+    found: ClientInfo = administration.client(_text(call.clnt.srv.name), call.clnt.id)
     _no_flags(call, "adminClientGetInfo")
     return found
 
 
-def present_client_info(found: ClientStatus, _call: t.OfClient) -> t.Parameters:
+def present_client_info(found: ClientInfo, _call: t.OfClient) -> t.Parameters:
     """Return typed parameters, in libvirt's order; omit names that are not known."""
     user, group = (
         None if name is None else os.fsencode(name) for name in (found.user, found.group)
@@ -264,9 +264,8 @@ def explain_by_caller(error: DaemonError, _call: object) -> ErrorBody:
     return administration_failure(error, ErrorDomain.ADMIN)
 
 
-def client_name(client: ClientStatus) -> t.ClientName:
-    """Return a client's name in results."""
-    server = t.ServerName(os.fsencode(client.server))
+def client_name(client: ClientInfo, server: t.ServerName) -> t.ClientName:
+    """Return how results name a client of a server."""
     return t.ClientName(server, client.id, int(client.connected_at.timestamp()))
 
 

@@ -96,7 +96,7 @@ ADMIN_PROGRAM: Program[IAdministration] = Program(
             t.LOOK_UP_CLIENT,
             t.FOUND_CLIENT,
             calls.look_up_client,
-            lambda client, _: t.FoundClient(calls.client_name(client)),
+            lambda client, call: t.FoundClient(calls.client_name(client, call.srv)),
             calls.explain,
         ),
         Procedure(
