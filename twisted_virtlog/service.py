@@ -48,12 +48,12 @@ _ADMIN = "admin"
 _JSONRPC = "jsonrpc"
 _READ_ONLY = "jsonrpc-ro"
 
-#: In place of an endpoint: serve nobody.
+#: Stands for no endpoint: nobody is served.
 NO_ENDPOINT = "none"
 
 
 class IDaemonReactor(IReactorCore, IReactorFDSet, IReactorThreads):
-    """What the daemon needs of a reactor: any of Twisted's on UNIX has it."""
+    """What the daemon needs of a reactor; all of Twisted's on UNIX have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Process:
 
     :ivar keeper: what lets logs outlive the process, if anything does.
     :ivar own_log: the daemon's own log; None while the application does the logging.
-    :ivar end: ends the process, which nobody needs any more; None to stop the service alone.
+    :ivar end: ends the process, which is no longer needed; None to stop only the service.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path; the number is
         the version of the document that our own next image is to read, None for the lowest that
         says all. Raises HandOverFailed.
@@ -107,7 +107,7 @@ class VirtlogService(Service):
 
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
-    :ivar clock: makes the daemon's timed calls, whatever the wall clock does; ditto.
+    :ivar clock: makes the daemon's timed calls, whatever the wall clock does; set likewise.
     """
 
     name = "virtlogd"
@@ -138,7 +138,7 @@ class VirtlogService(Service):
     def startService(self) -> None:
         """Listen and serve.
 
-        :raises ListenError: a socket cannot be had; nothing is left open then.
+        :raises ListenError: a socket cannot be listened on; nothing is left open then.
         """
         state, self._state = self._state, None
         self._make(_start_of(state))
@@ -157,9 +157,9 @@ class VirtlogService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
-        """Accept no more, answer what is in progress, write what the pipes hold, and close.
+        """Accept nobody, answer what is in progress, write what the pipes hold, and close.
 
-        :returns: fires when all is written.
+        :returns: fires when everything is written.
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._reception.stop_listening()
@@ -196,7 +196,7 @@ class VirtlogService(Service):
         self._reception.bind_again()
 
     def set_timeout(self, seconds: int) -> None:
-        """End after N seconds without clients and open logs; 0: never.
+        """End after N seconds without clients and open logs; 0 for never.
 
         What was set before no longer holds, and the time counts from now.
         """

@@ -1,6 +1,6 @@
 """The twistd plugin: options, and the service that they make.
 
-It and the command twisted-virtlogd alone touch the global reactor and the environment: an
+Only this module and the command twisted-virtlogd use the global reactor and the environment. An
 application that embeds the daemon uses :mod:`twisted_virtlog.service` instead.
 """
 
@@ -68,12 +68,12 @@ class Options(usage.Options):
 def makeService(options: Options) -> DaemonService:
     """Make the service for twistd and twist.
 
-    A mistake in the configuration ends the process with status 1 and one line that names it.
+    A mistake in the configuration ends the process with status 1 and one line that says it.
     """
-    # Importing it installs it, which only a process of our own may do.
+    # Importing the reactor installs it, which only a process of our own may do.
     from twisted.internet import reactor  # noqa: PLC0415
 
-    # Twisted has taken from the present environment what the service manager says.
+    # Twisted has removed from the present environment what the service manager said.
     environment = {**started_environment(), **os.environ}
     try:
         startup = Startup(asked(options), environment, os.geteuid())
@@ -112,10 +112,10 @@ def _successor(options: Options, paths: Paths) -> Successor:
     pid_file = None
     parent = options.parent
     if isinstance(parent, usage.Options) and "nodaemon" in parent:
-        # twistd would fork, and would find its own pid file in its way.
+        # twistd would fork, and its own pid file would be in its way.
         rest = getopt.getopt(arguments, parent.shortOpt, parent.longOpt)[1]
         at = len(command) - len(rest)
-        # (what a former image was given already would make the command longer each time)
+        # (given to a former image already, they would make the command longer each time)
         stay = ["--nodaemon"] if _leaves_terminal(options) else []
         trial[at:at] = [*stay, "--pidfile="]
         command[at:at] = stay
@@ -130,9 +130,9 @@ def _successor(options: Options, paths: Paths) -> Successor:
 
 
 def _quiet_twist(options: Options) -> None:
-    """Keep what is no warning out of twist's log, standard output, unless somebody asked for it.
+    """Keep all but warnings out of twist's log, standard output, unless its options ask for more.
 
-    The daemon has its own log, which twist's would repeat. twist reads its level after this.
+    The daemon has a log of its own, which twist's would repeat. twist reads its level later.
     """
     parent = options.parent
     arguments = itertools.takewhile(lambda one: one != "virtlogd", sys.argv[1:])

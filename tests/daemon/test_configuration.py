@@ -155,7 +155,7 @@ def test_all_mistakes_are_found_at_once(file: Path) -> None:
     ("text", "status", "said"),
     [
         ("max_backups = 5", 0, "no mistakes"),
-        (None, 0, "there is no such file, and the defaults hold"),
+        (None, 0, "there is no such file; the defaults hold"),
         ("max_size = 5M\nmax_size = 'x'\n\x1b = 1", 1, ""),
     ],
 )

@@ -1,4 +1,4 @@
-"""The option ``--check``: says every mistake of the configuration, and starts nothing."""
+"""The option ``--check``: reports every mistake in the configuration, and starts nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted_virtlog.escaping import visible
 def check(name: str, source: Source) -> int:
     """Write the mistakes, in the order of their lines, and the warnings to standard error.
 
-    :param name: the program's, before each message.
+    :param name: the program's name, which begins each message.
     :returns: the process's exit status: 1 if the daemon would not start with this configuration.
     """
     examined = source.examine()
@@ -25,5 +25,5 @@ def check(name: str, source: Source) -> int:
     if os.path.exists(source.file):
         say(f"{visible(source.file)}: no mistakes\n", STDOUT)
     else:
-        say(f"{visible(source.file)}: there is no such file, and the defaults hold\n", STDOUT)
+        say(f"{visible(source.file)}: there is no such file; the defaults hold\n", STDOUT)
     return 0

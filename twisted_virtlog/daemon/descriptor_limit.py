@@ -1,4 +1,4 @@
-"""The process's limit on open descriptors, of which each log takes two and each client one."""
+"""The process's limit on open descriptors; each log takes two of them, and each client one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 def raise_limit() -> None:
-    """Raise the soft limit to the hard one, which every process may."""
+    """Raise the soft limit to the hard one, as every process may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        # Refused where the hard limit is beyond what the kernel allows now (fs.nr_open).
+        # Refused where the hard limit exceeds what the kernel allows now (fs.nr_open).
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -12,15 +12,15 @@ from twisted_virtlog.config.paths import Paths, read_only_path
 from twisted_virtlog.service import NO_ENDPOINT, Endpoints
 from twisted_virtlog.systemd.activation import Activation
 
-#: The servers that are there unless somebody says otherwise.
+#: The servers that always listen, unless their endpoints say otherwise.
 _ALWAYS = frozenset({"virtlogd", "admin", "jsonrpc"})
 
 
 def choose(named: Mapping[str, str], paths: Paths, group: str, activation: Activation) -> Endpoints:
     """Return where the daemon listens.
 
-    :param named: the endpoints that somebody named, by server.
-    :param group: the one whose members may connect to read; empty for none.
+    :param named: the endpoints that were named, by server.
+    :param group: the group whose members may connect to read; empty for none.
     :param activation: what a service manager handed over.
     """
     default = Endpoints(
@@ -30,7 +30,7 @@ def choose(named: Mapping[str, str], paths: Paths, group: str, activation: Activ
         admin=_unix_endpoint(paths.admin_socket, "700"),
     )
     jsonrpc = named.get("jsonrpc", default.jsonrpc)
-    # Without a group nobody reads, but where somebody said.
+    # Without a group nobody may read, unless an endpoint was named.
     read_only = (beside(jsonrpc, read_only_path) or default.jsonrpc_ro) if group else NO_ENDPOINT
     endpoints = Endpoints(
         jsonrpc=jsonrpc,
@@ -44,17 +44,18 @@ def choose(named: Mapping[str, str], paths: Paths, group: str, activation: Activ
 def need_run_directory(named: Container[str]) -> bool:
     """Return whether a socket is in the default directory.
 
-    :param named: the servers whose endpoints somebody named.
+    :param named: the servers whose endpoints were named.
     """
     return not all(server in named for server in _ALWAYS)
 
 
 def activated(endpoints: Endpoints, activation: Activation, named: Container[str]) -> Endpoints:
-    """Listen on what a service manager handed over.
+    """Return endpoints in which the sockets handed over by a service manager take their place.
 
-    As in virtlogd, with a socket for the drivers and none for virt-admin, the latter is not served.
+    As in virtlogd, if there is one for the drivers and none for virt-admin, virt-admin is not
+    served.
 
-    :param named: the servers whose endpoints somebody named, and which keep them.
+    :param named: the servers whose endpoints were named, which keep them.
     """
     handed_over = activation.sockets
     sockets = {server: handed_over[server] for server in handed_over if server not in named}

@@ -1,4 +1,4 @@
-"""The service of a process of its own: logs as configured, obeys signals, and ends clearly."""
+"""The service of a process of its own: it logs as configured, obeys signals, and ends clearly."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _SYSTEMD = "systemd:"
 
 
 class DaemonService(Service):
-    """The daemon as a process of its own, whoever runs its reactor.
+    """The daemon as a process of its own, whatever runs its reactor.
 
     :ivar stopping: it was told to end.
-    :ivar ended_on_purpose: it ends since nobody needs it or an administrator wants it, so that
-        nobody is to start it again before a client comes.
+    :ivar ended_on_purpose: it ends because it is not needed or an administrator ended it, so it is
+        not to be started again before a client comes.
     """
 
     name = "virtlogd"
@@ -63,9 +63,9 @@ class DaemonService(Service):
         """:param successor: what takes over from this process on SIGUSR1.
 
         :param invocation: how a service manager started the process; None if none did.
-        :param runner: is told how :meth:`startService` went.
-        :param timeout: seconds without clients and open logs after which the process ends; 0:
-            never. A former image's holds instead.
+        :param runner: told how :meth:`startService` went.
+        :param timeout: seconds without clients and open logs after which the process ends; 0
+            for never. That of a former image comes first.
         """
         self.stopping = False
         self.ended_on_purpose = False
@@ -89,7 +89,7 @@ class DaemonService(Service):
 
     def startService(self) -> None:
         """Start, or end the process with the reason in one line."""
-        # twist does not ask the application. Who observes already is not added again.
+        # twist does not ask the application. (An observer is not added twice.)
         globalLogPublisher.addObserver(self._observer)
         self._reactor.callWhenRunning(self._observer.logging_has_begun)
         try:
@@ -107,8 +107,8 @@ class DaemonService(Service):
     def begin(self) -> None:
         """Start.
 
-        :raises ListenError: a socket cannot be had.
-        :raises OSError: a descriptor cannot be had.
+        :raises ListenError: a socket cannot be listened on.
+        :raises OSError: no descriptors are left, for example.
         """
         raise_limit()
         self._reactor.getThreadPool().threadFactory = DeafThread
@@ -152,9 +152,9 @@ class DaemonService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
-        """Stop the daemon, and then say the last to the service manager.
+        """Stop the daemon, then take leave of the service manager.
 
-        :returns: fires when all is written.
+        :returns: fires when everything is written.
         """
         self.stopping = True
         self._supervision.stopping()
@@ -179,7 +179,7 @@ class DaemonService(Service):
         )
 
     def _reexec(self, to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
-        """Hand over as a client asks for it."""
+        """Hand over as a client asks."""
         successor = self._successor
         image = successor.virtlogd(to_virtlogd) if to_virtlogd else successor.image()
         return self._hand_over.begin(image, for_client=True, state_version=state_version)
@@ -190,7 +190,7 @@ class DaemonService(Service):
         try:
             self._configuration.resume_logging(state.logging())
         except (OutputError, ValueError) as error:
-            self._logger.error("{error}; the own log is as configured", error=error)
+            self._logger.error("{error}; the daemon logs as configured", error=error)
 
     def _supervised(self, state: DaemonState | None) -> Supervisor:
         activation = self._invocation.activation
@@ -207,7 +207,7 @@ class DaemonService(Service):
         )
 
     def _obey_signals(self) -> None:
-        """Make signals end the process with status 0; twistd would let them kill it."""
+        """Obey signals; twistd would let some of them kill the process."""
         signals.obey(
             self._reactor.callFromThread,
             stop=self._stop,

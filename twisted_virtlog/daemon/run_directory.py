@@ -8,7 +8,7 @@ from twisted_virtlog.config.paths import Paths
 
 
 def make_run_directory(paths: Paths) -> None:
-    """Make it, and those above it, with its mode whatever the umask is.
+    """Make the directory and its parents, with the right mode whatever the umask is.
 
     :raises OSError: it cannot be made.
     """

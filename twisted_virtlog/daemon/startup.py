@@ -1,8 +1,8 @@
 """From a command line to a service: the steps that twistd's plugin and the command have in common.
 
-They are steps, as each of the two does something of its own between them: twistd goes to the
-background by itself, and the command does as virtlogd does. Neither the reactor nor the environment
-is touched here; what is read of them is given.
+They are separate steps, as each program does more between them: twistd goes to the background by
+itself, and the command does so in virtlogd's order. The global reactor and the environment are not
+used here; they are parameters.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from twisted_virtlog.systemd.invocation import invocation
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a command line asks for, whichever program's it is.
+    """What a command line asks for, whichever program it belongs to.
 
     :ivar config: the configuration file, which must exist; None for the default one.
     :ivar endpoints: the server endpoints that were named, by server.
-    :ivar timeout: seconds without clients and open logs after which the daemon ends; 0: never.
+    :ivar timeout: seconds without clients and open logs after which the daemon ends; 0 for never.
     :ivar background: the process goes to the background, without standard error.
     """
 
@@ -48,7 +48,8 @@ class Former:
 
     :ivar state: what was handed over to it; None if nothing was.
     :ivar error: why that cannot be used; None if it can.
-    :ivar is_tried: the state is another process's, which only tries whether this image can use it.
+    :ivar is_tried: this is a trial: the state belongs to another process, which wants to know
+        whether this image can use it.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class Former:
         """Take what was handed over.
 
         :param environment: as the process got it.
-        :param variables: the process's own, which programs that it executes get.
+        :param variables: the process's own environment, from which the state's variable is removed.
         :param state_file: where libvirt's virtlogd leaves its state; None if this process cannot
-            have been a virtlogd.
+            have been one.
         """
         self.state: DaemonState | None = None
         self.error: StateError | None = None

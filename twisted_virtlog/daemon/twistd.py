@@ -1,7 +1,7 @@
-"""What twistd leaves undone when the service cannot start: who started it is told, and no pid file.
+"""What twistd leaves undone when the service cannot start: to say so, and to remove its pid file.
 
-twistd does it for an Exception alone, of which it shows the traceback. A SystemExit, which shows
-one line, passes it by: the process that waits for a start in the background would wait for ever.
+twistd does so only for an Exception, whose traceback it shows. A SystemExit, which shows one line,
+passes it by: a process that waits for the start in the background would wait for ever.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 
 from twisted_virtlog.daemon.command.outcome import STDERR
 
-#: How many bytes of a reason twistd shows, behind a digit and a space.
+#: How many bytes of a reason twistd shows, after a digit and a space.
 _LONGEST = 98
 
 
 class Twistd:
-    """The twistd that runs this process, if one does; made before it goes to the background."""
+    """The twistd that runs this process, if any; to be made before it goes to the background."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """Keep the standard error of whoever waits for a start in the background.
+        """Keep standard error for whoever waits for a start in the background.
 
-        :param options: twistd's own, in which it puts the pipe to the process that waits; of
-            another runner, or empty.
+        :param options: those of twistd, which puts the pipe to the waiting process there, or of
+            another runner; may be empty.
         """
         self._options = options
         self._waiting = None
@@ -33,7 +33,7 @@ class Twistd:
                 self._waiting = os.dup(STDERR)
 
     def started(self) -> None:
-        """Let go of the terminal, as the service runs."""
+        """Close the terminal, as the service runs."""
         if self._waiting is not None:
             os.close(self._waiting)
             self._waiting = None
@@ -50,7 +50,7 @@ class Twistd:
         self._remove_pid_file()
 
     def _remove_pid_file(self) -> None:
-        """Remove the file if it is this process's, whether twistd has written it or not."""
+        """Remove the file if it names this process, whether or not twistd has written it."""
         path = self._options.get("pidfile")
         if path and "nodaemon" in self._options:
             with suppress(OSError), open(path, "rb") as file:

@@ -11,7 +11,7 @@ from twisted_virtlog.daemon.command.outcome import STDERR
 #: What the daemon writes when it is ready; anything else is the reason why it is not.
 _READY = b"\0"
 
-#: A pipe takes so much at once.
+#: How much a pipe takes at once.
 _LONGEST_REASON = 4096
 
 
@@ -29,11 +29,11 @@ class Starter:
         self._tell(_READY)
 
     def failed(self, reason: str) -> None:
-        """Let it tell the reason, and end with status 1."""
+        """Let it print the reason, and end with status 1."""
         self._tell(reason.encode("utf-8", "backslashreplace")[:_LONGEST_REASON])
 
     def _tell(self, message: bytes) -> None:
-        # It may have been killed, which is nothing to the daemon. Python ignores SIGPIPE.
+        # It may have been killed, which does not matter here. Python ignores SIGPIPE.
         with suppress(OSError):
             os.write(self.descriptor, message)
         os.close(self.descriptor)
@@ -43,7 +43,7 @@ class Starter:
 class Outcome:
     """What became of the daemon, in the process that was started.
 
-    :ivar reason: why it does not run; empty if it does.
+    :ivar reason: why it does not run; empty if it runs.
     """
 
     reason: str
@@ -52,10 +52,10 @@ class Outcome:
 def go_to_background() -> Starter | Outcome:
     """Fork twice, so that the daemon is nobody's child and has no terminal.
 
-    To be called before a reactor is made: an epoll set would be shared.
+    It must be called before a reactor is made: an epoll set would be shared.
 
-    :returns: in the daemon, whom to tell how its start went; in the process that was started, how
-        it went.
+    :returns: in the daemon, the process to tell how the start went; in the process that was
+        started, how it went.
     :raises OSError: no process can be made.
     """
     os.chdir("/")
@@ -81,7 +81,7 @@ def _outcome(told: bytes) -> Outcome:
 
 
 def open_standard_streams() -> None:
-    """Open those of descriptors 0 to 2 that are not, before a guest's pipe gets such a number."""
+    """Open those of descriptors 0 to 2 that are closed, before a guest's pipe gets one of them."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -19,8 +19,8 @@ class Option:
     """An option in its two forms.
 
     :ivar long: without the two dashes.
-    :ivar short: one letter; empty if there is none.
-    :ivar value: what its value is called; empty if it takes none.
+    :ivar short: one letter; empty for no short form.
+    :ivar value: what its value is called; empty if it takes no value.
     :ivar meaning: for the help.
     :ivar exact: the long form must not be shortened.
     """
@@ -35,10 +35,10 @@ class Option:
 def options_in(
     arguments: Sequence[str], table: Sequence[Option]
 ) -> Iterator[tuple[Option, str | None]]:
-    """Give the options one by one, with their values; whatever is no option is passed over.
+    """Yield the options one by one, with their values; skip whatever is not an option.
 
     :param arguments: without the program's name.
-    :raises UsageError: at the first argument that is wrong, after all before it were given.
+    :raises UsageError: at the first argument that is wrong, after all before it were yielded.
     """
     rest = list(reversed(arguments))
     while rest:

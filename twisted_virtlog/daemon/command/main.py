@@ -1,4 +1,4 @@
-"""The command's process: reads the command line, and answers or starts the daemon."""
+"""The command: reads its command line, and answers or starts the daemon."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from twisted_virtlog.daemon.command.outcome import STDOUT, Status, say
 
 def main() -> NoReturn:
     """Run the command, and end the process."""
-    # While modules are imported, the interpreter would look for garbage and find none.
+    # During the imports, the garbage collector would look for garbage and find none.
     gc.disable()
     open_standard_streams()
-    # Twisted removes variables of the service manager from the environment.
+    # Twisted removes the service manager's variables from the environment.
     environment = dict(os.environ)
     sys.exit(run(os.path.basename(sys.argv[0]), sys.argv[1:], environment))
 
@@ -28,7 +28,7 @@ def main() -> NoReturn:
 def run(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Status:
     """Do what a command line says; see :mod:`twisted_virtlog.daemon.command.options`.
 
-    :param name: the program's, for messages.
+    :param name: the program's name, for messages.
     """
     try:
         asked = parse(arguments)
@@ -44,7 +44,7 @@ def run(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> 
     if isinstance(asked, ShowVersion):
         say(f"{name} (twisted-virtlog) {__version__}\n", STDOUT)
         return Status.DONE
-    # All of Twisted, which is slow to import, and not needed before.
+    # This imports all of Twisted, which is slow, and not needed before.
     from twisted_virtlog.daemon.command.start import start  # noqa: PLC0415
 
     return start(name, asked, environment)

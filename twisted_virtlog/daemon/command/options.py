@@ -1,4 +1,4 @@
-"""The options of virtlogd's command line and what they mean; from arguments to a value."""
+"""The options of virtlogd's command line and what they mean: arguments become a value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from twisted_virtlog.daemon.command.getopt_long import Option, options_in
 
 _HELP = Option("help", "h", "", "Show this help.")
-#: virtlogd has no such options, so that what it takes for a short form of others stays one.
+#: virtlogd does not have these, so they must not make its short forms of others ambiguous.
 _READ_ONLY = Option(
     "jsonrpc-ro", "", "ENDPOINT", "Where clients that only read connect; or none.", exact=True
 )
@@ -41,11 +41,11 @@ _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*(\d+)", re.ASCII)
 class Arguments:
     """What the command line asks for.
 
-    :ivar timeout: seconds without clients and open logs after which the daemon ends; 0: never.
+    :ivar timeout: seconds without clients and open logs after which the daemon ends; 0 for never.
     :ivar config: None for the default file, which may be missing.
     :ivar pid_file: None for the default path; empty for no file.
     :ivar jsonrpc_ro: a server endpoint; None for the default one.
-    :ivar check: only look for mistakes in the configuration.
+    :ivar check: whether only to look for mistakes in the configuration.
     """
 
     verbose: bool = False
@@ -68,14 +68,13 @@ class ShowVersion:
 
 
 class BadTimeout(Exception):
-    """The value of ``--timeout`` is no number of seconds that can be waited; as a message."""
+    """The value of ``--timeout`` is not a possible number of seconds; the message says so."""
 
 
 def parse(arguments: Sequence[str]) -> Arguments | ShowHelp | ShowVersion:
     """Read a command line, from left to right as virtlogd does.
 
-    So what stands behind ``--help`` or ``--version`` may be wrong. Arguments that are no options
-    have no meaning.
+    So anything may follow ``--help`` or ``--version``. Arguments that are not options mean nothing.
 
     :param arguments: without the program's name.
     :raises UsageError: it cannot be read.
@@ -96,9 +95,9 @@ def parse(arguments: Sequence[str]) -> Arguments | ShowHelp | ShowVersion:
 
 
 def usage(name: str) -> str:
-    """Explain the options.
+    """Return the text that explains the options.
 
-    :param name: the program's.
+    :param name: the program's name.
     """
     lines = [_explained(option) for option in OPTIONS]
     return "\n".join(

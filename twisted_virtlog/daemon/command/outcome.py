@@ -17,8 +17,8 @@ UNIT_VARIABLE = "TWISTED_VIRTLOG_UNIT"
 class Status(enum.IntEnum):
     """The exit status, as virtlogd's.
 
-    The last two are for the daemon's own unit, which does not restart the daemon after them, while
-    it does after all others: one SIGTERM from anybody must not leave guests without a daemon.
+    The last two are for the daemon's own unit, which does not restart the daemon after them. It
+    does after all others: a stray SIGTERM must not leave guests without a daemon.
 
     :cvar BAD_CONFIGURATION: in place of REFUSED; EX_CONFIG of sysexits.h.
     :cvar NOT_NEEDED: in place of DONE, after the timeout and after an administrator's shutdown.
@@ -34,7 +34,7 @@ class Status(enum.IntEnum):
 
 
 def say(text: str, descriptor: int = STDERR) -> None:
-    """Write to a standard stream, if anybody reads it."""
+    """Write to a standard stream, if it can be written."""
     # Not sys.stderr, which is None when the process was started without one.
     with suppress(OSError):
         os.write(descriptor, text.encode("utf-8", "backslashreplace"))

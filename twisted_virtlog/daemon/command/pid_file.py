@@ -1,4 +1,4 @@
-"""The pid file: one daemon at a time holds its lock, as libvirt's daemons do it."""
+"""The pid file: one daemon at a time holds its lock, as with libvirt's daemons."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _MODE = 0o644
 
 
 class PidFileError(Exception):
-    """The pid file cannot be had; the message is libvirt's."""
+    """The pid file cannot be locked or written; the message is libvirt's."""
 
 
 @dataclass(frozen=True, slots=True)
 class PidFile:
     """A pid file that this process holds.
 
-    Its lock is one of fcntl(2): it belongs to the process, so that it outlasts an exec with its
-    descriptor, and the same process may take it again.
+    Its lock is one of fcntl(2), which belongs to the process: it outlasts an exec if its descriptor
+    does, and the same process may take it again.
 
     :ivar descriptor: -1 when no file was asked for.
     """
@@ -28,7 +28,7 @@ class PidFile:
     descriptor: int
 
     def release(self) -> None:
-        """Remove the file, and give the lock back."""
+        """Remove the file, and release the lock."""
         if self.descriptor != -1:
             with suppress(OSError):
                 os.unlink(self.path)
@@ -47,7 +47,7 @@ def acquire(path: str, pid: int) -> PidFile:
         descriptor = _open(path)
         try:
             _lock(path, descriptor)
-            # Who held it before may have removed it just now: then this is nobody's file.
+            # Its former holder may have removed it just now: then this file has no name.
             if _is_at(path, descriptor):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, str(pid).encode(), 0)

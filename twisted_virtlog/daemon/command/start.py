@@ -1,7 +1,7 @@
 """Starts the daemon in virtlogd's order: run directory, background, pid file, sockets, signals.
 
-The reactor is imported last. Its epoll set must not be there when the process forks, as both would
-share it.
+The reactor is imported last. Its epoll set must not exist when the process forks, as both processes
+would share it.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from twisted_virtlog.loop import signals
 from twisted_virtlog.service import IDaemonReactor
 from twisted_virtlog.systemd.activation import Activation, read
 
-#: Of the process under the daemon's own unit, which has the name of virtlogd's too.
+#: The process's name under the daemon's own unit, which also has the name of virtlogd's.
 _NAME = "virtlogd"
 
-#: A start that fails takes so long at least under the daemon's own unit.
+#: The least time that a failed start takes under the daemon's own unit.
 _BACK_OFF_SECONDS = 5
 
 
 def start(name: str, arguments: Arguments, environment: Mapping[str, str]) -> Status:
     """Run the daemon until it is told to end.
 
-    :param name: the program's, for messages.
+    :param name: the program's name, for messages.
     :param environment: as the process got it.
     """
     status = _start(name, arguments, environment)
@@ -82,10 +82,10 @@ def _is_failure(status: Status) -> bool:
 
 
 def _back_off(activation: Activation, status: Status) -> None:
-    """Keep the service manager from starting the daemon again in vain as fast as it can.
+    """Keep the service manager from starting the daemon in vain over and over.
 
-    Where the manager does not start it again (a configuration that is wrong), clients do who wait
-    for it to accept them.
+    With a configuration that is wrong, the manager does not start it again by itself, but does so
+    for clients that wait to be accepted.
     """
     poller = select.poll()
     for descriptors in activation.sockets.values():
@@ -97,7 +97,7 @@ def _back_off(activation: Activation, status: Status) -> None:
 
 
 class _Start:
-    """The way from a configuration that holds to a daemon that runs."""
+    """The way from a configuration that can be used to a daemon that runs."""
 
     def __init__(self, name: str, prepared: Prepared, pid_file: str | None, has_unit: bool) -> None:
         """:param pid_file: None for the default path; empty for no file.
@@ -111,7 +111,7 @@ class _Start:
         self._pid_file = prepared.paths.pid_file if pid_file is None else pid_file
         self._logger = Logger(observer=prepared.configuration.own_log)
         self._starter: Starter | None = None
-        # Before it is left.
+        # (before its directory is left)
         self._successor = _successor(prepared.paths, os.getcwd())
 
     def run(self) -> Status:
@@ -145,7 +145,7 @@ class _Start:
             return self._refused(f"{type(error).__name__}: {error}", Status.FAILED)
 
     def _with_pid_file(self) -> Status:
-        # They wait until the service obeys them; a start half done would leave files behind.
+        # Signals wait until the service obeys them: half a start would leave files behind.
         signals.block()
         try:
             pid_file = acquire(self._pid_file, os.getpid())
@@ -175,9 +175,9 @@ class _Start:
             return self._refused(str(error), Status.NO_SOCKETS)
         running.addSystemEventTrigger("before", "shutdown", service.stopService)
         if self._starter is not None:
-            # After the service has taken charge of signals.
+            # (after the service has taken charge of signals)
             running.callWhenRunning(self._starter.ready)
-        # What was made until now is there to stay, and need not be looked at again.
+        # What was made so far stays, and the garbage collector need not look at it again.
         gc.freeze()
         gc.enable()
         running.run()
@@ -186,7 +186,7 @@ class _Start:
         return Status.DONE
 
     def _refused(self, reason: str, status: Status) -> Status:
-        """Say why the daemon does not run, in its log and to who started it, but not twice."""
+        """Report why the daemon does not run, to its log and to whoever started it, but once."""
         self._logger.error("{reason}", reason=reason)
         if self._starter is not None:
             self._starter.failed(reason)
