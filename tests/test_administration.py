@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from zope.interface.verify import verifyObject
 
-from tests.administration_fakes import CONNECTED_AT, STARTED_AT, FakeDaemon
+from tests.fakes.administration import CONNECTED_AT, STARTED_AT, FakeDaemon
 from twisted_virtlog.administration import MAX_SPEC_CHARACTERS, MAX_WORKERS
 from twisted_virtlog.config.logging import format_filters, format_outputs
 from twisted_virtlog.errors import (

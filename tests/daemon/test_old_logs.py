@@ -13,7 +13,7 @@ from twisted.internet.defer import execute
 
 from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
-from tests.logs.fakes import TurnedReactor
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.logs.files import cleaner
@@ -96,7 +96,7 @@ def test_a_limit_that_is_set_later_holds_on_sighup(start_daemon: StartDaemon, ro
         assert not old.exists()
 
 
-class _Reactor(TurnedReactor):
+class _Reactor(FakeReactor):
     """Has a thread pool, which is itself, whose results are told later."""
 
     def __init__(self) -> None:

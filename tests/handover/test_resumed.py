@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from tests.fakes.reactor import FakeReactor
 from tests.sockets.fakes import (
     PATIENCE,
-    FakeReactor,
     descriptors_open,
     fill,
     inodes_of,

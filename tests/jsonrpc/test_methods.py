@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.administration_fakes import FakeDaemon
+from tests.fakes.administration import FakeDaemon
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog import __version__
 from twisted_virtlog.jsonrpc.methods import METHODS

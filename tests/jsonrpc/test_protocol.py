@@ -96,7 +96,7 @@ def test_the_specifications_examples(data: str, expected: list[Any]) -> None:
     client = Client(position=HERE)
     for byte in data.encode():
         client.send(bytes([byte]))
-    assert codes(client.connection.answers) == expected
+    assert codes(client.answers) == expected
 
 
 def test_notifications_are_carried_out_in_silence() -> None:
@@ -140,11 +140,11 @@ def test_a_later_answer_keeps_its_place() -> None:
     client.send(request(3))
     assert client.connection.output == b""
     assert [call[0] for call in client.handler.calls] == ["read"]
-    assert client.connection.paused
+    assert not client.connection.reading
     client.handler.answers["read"] = None
     later.callback(Excerpt(b"x", HERE, HERE, False, True))  # type: ignore[arg-type]
-    assert [a["id"] for a in client.connection.answers] == [1, 2, 3]
-    assert not client.connection.paused
+    assert [a["id"] for a in client.answers] == [1, 2, 3]
+    assert client.connection.reading
 
 
 def test_a_later_error_is_told() -> None:
@@ -153,7 +153,7 @@ def test_a_later_error_is_told() -> None:
     client = Client(position=later)
     client.send(request(1))
     later.errback(NoSuchLog("not open: /a", "/a"))
-    (told,) = client.connection.answers
+    (told,) = client.answers
     assert told["error"] == {"code": 1002, "message": "not open: /a", "data": {"path": "/a"}}
 
 
@@ -240,8 +240,7 @@ def test_a_descriptor_is_closed_if_the_client_left_meanwhile(
     later: Deferred[Opened] = Deferred()
     client = Client(open=later)
     client.send(text)
-    client.connection.is_gone = True
-    client.conversation.connection_lost()
+    client.connection.abort()
     later.callback(Opened(HERE, write_end))
     assert is_closed(read_end)
 
@@ -255,8 +254,7 @@ def test_descriptors_gathered_in_a_batch_are_closed_with_the_connection(
     client = Client(open=Opened(HERE, write_end), position=later)
     client.send(f"[{request(1, 'log.open')},{request(2)}]")
     assert not is_closed(read_end)
-    client.connection.is_gone = True
-    client.conversation.connection_lost()
+    client.connection.abort()
     assert is_closed(read_end)
     later.callback(HERE)
 
@@ -274,7 +272,7 @@ def test_a_batch_waits_for_each_entry() -> None:
     for number in range(3):
         assert len(waiting) == number + 1
         waiting[number].callback(Position(number, 0))
-    batch, single = client.connection.answers
+    batch, single = client.answers
     assert [a["id"] for a in (*batch, single)] == [1, 2, 3]
 
 
@@ -285,13 +283,13 @@ def test_a_long_batch_leaves_in_pieces_as_the_client_reads() -> None:
     client.send("[" + ",".join(request(n, "log.read") for n in range(20)) + "]" + request(20))
     sent = []
     while client.connection.congested:
-        assert client.connection.paused
+        assert not client.connection.reading
         sent += client.connection.sent
         assert len(client.connection.output) < 200_000
         client.connection.sent.clear()
         client.conversation.output_drained()
     client.connection.sent[:0] = sent
-    batch, single = client.connection.answers
+    batch, single = client.answers
     assert [a["id"] for a in (*batch, single)] == list(range(21))
     assert len(client.handler.calls) == 21
 
@@ -316,13 +314,13 @@ def test_a_long_read_leaves_in_pieces_as_the_client_reads(is_later: bool) -> Non
         later.callback(EXCERPT)
     sent = []
     while client.connection.congested:
-        assert client.connection.paused
+        assert not client.connection.reading
         assert len(client.connection.output) < 300_000
         sent += client.connection.sent
         client.connection.sent.clear()
         client.conversation.output_drained()
     client.connection.sent[:0] = sent
-    first, second = client.connection.answers
+    first, second = client.answers
     assert told_of_long(first)
     assert second == answer(2)
 
@@ -332,7 +330,7 @@ def test_a_long_read_in_a_batch_is_whole() -> None:
     client = Client(read=EXCERPT, position=HERE)
     client.send(f"[{request(1)},{request(2, 'log.read', READ)},{request(3)}]")
     client.send(request(None, "log.read", READ) + request(4))
-    batch, single = client.connection.answers
+    batch, single = client.answers
     assert [one["id"] for one in (*batch, single)] == [1, 2, 3, 4]
     assert told_of_long(batch[1])
 
@@ -346,7 +344,7 @@ def test_a_stopping_daemon_ends_a_long_read(is_later: bool) -> None:
     client.conversation.finish()
     if is_later:
         later.callback(EXCERPT)
-    (only,) = client.connection.answers
+    (only,) = client.answers
     assert told_of_long(only)
     assert client.connection.closed
 
@@ -355,8 +353,7 @@ def test_the_rest_of_a_long_read_goes_with_its_client() -> None:
     """Nothing is encoded for somebody who is gone."""
     client = Client(congest_at=1, read=EXCERPT)
     client.send(request(1, "log.read", READ))
-    client.connection.is_gone = True
-    client.conversation.connection_lost()
+    client.connection.abort()
     client.conversation.output_drained()
     assert len(client.connection.output) < 200_000
 
@@ -369,7 +366,7 @@ def test_a_long_batch_leaves_the_reactor_to_others() -> None:
     assert len(client.handler.calls) < 500
     assert client.turns.take() >= 3
     assert len(client.handler.calls) == 1002
-    assert client.connection.answers == [[answer(1)], answer(2)]
+    assert client.answers == [[answer(1)], answer(2)]
 
 
 def test_many_small_entries_take_little_memory() -> None:
@@ -384,11 +381,11 @@ def test_requests_wait_while_the_client_does_not_read() -> None:
     """What is sent and never read is bounded by one answer."""
     client = Client(congest_at=1, position=HERE)
     client.send(request(1) + request(2))
-    assert client.connection.answers == [answer(1)]
-    assert client.connection.paused
+    assert client.answers == [answer(1)]
+    assert not client.connection.reading
     client.connection.sent.clear()
     client.conversation.output_drained()
-    assert client.connection.answers == [answer(2)]
+    assert client.answers == [answer(2)]
 
 
 def test_a_half_closed_client_gets_its_answers() -> None:
@@ -401,7 +398,7 @@ def test_a_half_closed_client_gets_its_answers() -> None:
     client.conversation.input_ended()
     assert not client.connection.closed
     later.callback(HERE)
-    assert codes(client.connection.answers) == [(1, "ok"), (2, "ok")]
+    assert codes(client.answers) == [(1, "ok"), (2, "ok")]
     assert client.connection.closed
 
 
@@ -410,7 +407,7 @@ def test_a_half_sent_request_is_refused_at_the_end() -> None:
     client = Client()
     client.send(request(1)[:-5])
     client.conversation.input_ended()
-    assert codes(client.connection.answers) == [(None, -32700)]
+    assert codes(client.answers) == [(None, -32700)]
     assert client.connection.closed
 
 
@@ -421,7 +418,7 @@ def test_a_stream_that_cannot_go_on_is_closed() -> None:
     for _ in range(256):
         assert not client.connection.closed
         client.send(b"x" * 65536)
-    assert codes(client.connection.answers) == [(None, -32700)]
+    assert codes(client.answers) == [(None, -32700)]
     assert client.connection.closed
 
 
@@ -435,7 +432,7 @@ def test_a_text_of_16_mebibytes_is_taken_and_no_longer_one() -> None:
         for start in range(0, size, 2**20):
             client.send(text[start : start + 2**20])
         client.send("\n" + request(2, "daemon.info", "[]"))
-        assert codes(client.connection.answers) == [told, (2, "ok")]
+        assert codes(client.answers) == [told, (2, "ok")]
 
 
 def test_a_stopping_daemon_ends_the_batch_in_progress() -> None:
@@ -443,7 +440,7 @@ def test_a_stopping_daemon_ends_the_batch_in_progress() -> None:
     client = Client(congest_at=1, position=HERE)
     client.send("[" + ",".join(request(n) for n in range(5000)) + "]")
     client.conversation.finish()
-    (batch,) = client.connection.answers
+    (batch,) = client.answers
     assert 0 < len(batch) < 5000
     assert client.connection.closed
 
@@ -456,7 +453,7 @@ def test_a_stopping_daemon_answers_what_waits_in_a_batch() -> None:
     client.conversation.finish()
     assert not client.connection.closed
     later.callback(HERE)
-    assert client.connection.answers == [[answer(1)]]
+    assert client.answers == [[answer(1)]]
     assert client.connection.closed
 
 
@@ -467,7 +464,7 @@ def test_a_stopping_daemon_answers_what_waits() -> None:
     client.send(request(1) + request(2))
     client.conversation.finish()
     later.callback(HERE)
-    assert client.connection.answers == [answer(1)]
+    assert client.answers == [answer(1)]
     assert client.connection.closed
 
 
@@ -499,7 +496,7 @@ def test_no_bytes_break_a_conversation(parts: list[bytes], cut: list[int]) -> No
     client.conversation.input_ended()
     client.turns.take()
     assert client.connection.closed
-    for told in client.connection.answers:
+    for told in client.answers:
         for one in told if isinstance(told, list) else [told]:
             assert one["jsonrpc"] == "2.0"
             assert one.keys() == {"jsonrpc", "id", "error" if "error" in one else "result"}

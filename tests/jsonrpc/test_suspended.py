@@ -75,9 +75,9 @@ def test_a_long_answer_that_is_under_way_is_sent_whole() -> None:
     client = Client(congest_at=1, read=excerpt)
     client.send(read + _ASK % 9)
     successor = go_on(client, position=HERE)
-    (long,) = client.connection.answers
+    (long,) = client.answers
     assert base64.b64decode(long["result"]["data"]) == b"\0" * 1_000_000
-    assert [one["id"] for one in successor.connection.answers] == [9]
+    assert [one["id"] for one in successor.answers] == [9]
 
 
 def test_a_line_that_is_skipped_is_skipped_on() -> None:
@@ -122,7 +122,7 @@ def test_a_request_in_progress_is_waited_for_and_the_next_ones_go_over() -> None
     later.callback(HERE)
     assert not client.conversation.waiting
     successor = go_on(client, position=HERE)
-    ids = [[answer["id"] for answer in each.connection.answers] for each in (client, successor)]
+    ids = [[answer["id"] for answer in each.answers] for each in (client, successor)]
     assert ids == [[1], [2]]
 
 
@@ -149,5 +149,5 @@ def test_an_end_of_input_is_not_forgotten() -> None:
     client.conversation.hold()
     later.callback(HERE)
     successor = go_on(client, position=HERE)
-    assert [answer["id"] for answer in successor.connection.answers] == [2]
+    assert [answer["id"] for answer in successor.answers] == [2]
     assert successor.connection.closed

@@ -6,8 +6,9 @@ import struct
 from typing import Any
 
 from harness.strict_xdr import decode, decode_known_header
-from tests.administration_fakes import FakeDaemon
-from tests.jsonrpc.fakes import FakeConnection, FakeHandler
+from tests.fakes.administration import FakeDaemon
+from tests.fakes.connection import FakeConnection
+from tests.fakes.handler import FakeHandler
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
@@ -71,7 +72,7 @@ class AnyClient:
 
     def __init__(self, served: Served[Any], congest_at: int | None = None) -> None:
         self.conversation = LibvirtConversation(serving(served))
-        self.connection = FakeConnection(congest_at)
+        self.connection = FakeConnection(self.conversation, congest_at)
         self.conversation.connection_made(self.connection)
         self._program = served.program.number
 

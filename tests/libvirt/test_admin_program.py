@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.strict_xdr import decode
-from tests.administration_fakes import FakeDaemon
 from tests.effort import examples
+from tests.fakes.administration import FakeDaemon
 from tests.libvirt.fakes import AdminClient, frame, string
 from twisted_virtlog.config.logging import parse_filters
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM

@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import LogEvent
 
 from harness.strict_xdr import decode, decode_known_header, encode
-from tests.administration_fakes import FakeDaemon
+from tests.fakes.administration import FakeDaemon
 from tests.libvirt.fakes import AdminClient
 from twisted_virtlog.config.logging import parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.outputs import Sink

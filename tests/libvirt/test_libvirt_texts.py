@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from tests.administration_fakes import FakeDaemon
+from tests.fakes.administration import FakeDaemon
 from tests.libvirt.fakes import AdminClient, string
 from twisted_virtlog.libvirt import libvirt_texts
 from twisted_virtlog.libvirt.libvirt_texts import OLDEST, TABLE, texts_of, version_of

@@ -251,10 +251,10 @@ def test_an_answer_that_comes_later_keeps_the_order() -> None:
     client = client_of(read=lambda *_: later)
     client.send(frame(READ, read_arguments(b"/p"), serial=1) + ASK)
     assert client.connection.sent == []
-    assert client.connection.paused
+    assert not client.connection.reading
     later.callback(Excerpt(b"data", HERE, HERE, gap=False, final=False))
     assert serials(client) == [1, 5]
-    assert not client.connection.paused
+    assert client.connection.reading
 
 
 def test_many_answers_that_are_there_already() -> None:
@@ -348,7 +348,7 @@ def test_a_client_that_does_not_read_is_not_served_further() -> None:
     client = Client(congest_at=100, position=HERE)
     client.send(ASK * 10)
     assert len(client.frames) == 3
-    assert client.connection.paused
+    assert not client.connection.reading
     client.connection.congest_at = None
     client.conversation.output_drained()
     assert len(client.frames) == 10

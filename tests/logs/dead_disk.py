@@ -59,7 +59,7 @@ def main(how: str, directory: str) -> None:
         world.position()
     shut_down(mount_point)
     guest.write(b"kept")
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.status().state is LogState.FAILING
     assert "Input/output error" in str(failure(world.position))
     pass_time(world, 3)

@@ -1,20 +1,17 @@
-"""A reactor that keeps readers and turns by hand, guests, and log handlers on both."""
+"""Guests, threads, and log handlers on a reactor that turns by hand."""
 
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.logs.files.rotation import Limits
@@ -30,77 +27,6 @@ DRIVER = "qemu"
 DOMAIN = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
 STRANGER = Domain("11111111-2222-3333-4444-555555555555", "another")
 KIB = 1024
-
-
-@implementer(IReactorFDSet)
-class TurnedReactor:
-    """Turns when told to, as Twisted's epoll reactor does.
-
-    :ivar readers: those registered, oldest first.
-    """
-
-    def __init__(self) -> None:
-        self.readers: list[IReadDescriptor] = []
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
-        if reader not in self.readers:
-            self.readers.append(reader)
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
-        if reader in self.readers:
-            self.readers.remove(reader)
-
-    def addWriter(self, writer: IWriteDescriptor) -> None:
-        """See IReactorFDSet; a log only reads."""
-        raise AssertionError(f"{writer} wants to write")
-
-    def removeWriter(self, writer: IWriteDescriptor) -> None:
-        """See IReactorFDSet."""
-
-    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        """See IReactorFDSet."""
-        removed, self.readers = self.readers, []
-        return list(removed)
-
-    def getReaders(self) -> list[IReadDescriptor]:
-        """See IReactorFDSet."""
-        return list(self.readers)
-
-    def getWriters(self) -> list[IWriteDescriptor]:
-        """See IReactorFDSet."""
-        return []
-
-    def turn(self, first: Callable[[], T] | None = None) -> T | None:
-        """See what is ready, dispatch a request, then dispatch what was seen to be ready.
-
-        :param first: the request, ready in the same turn as the readers and dispatched first.
-        :returns: what it answered.
-        """
-        poller = select.poll()
-        by_descriptor = {reader.fileno(): reader for reader in self.readers}
-        for descriptor in by_descriptor:
-            poller.register(descriptor, select.POLLIN)
-        seen = poller.poll(0)
-        answer = first() if first else None
-        for descriptor, event in seen:
-            reader = by_descriptor[descriptor]
-            if reader in self.readers:
-                self._dispatch(reader, event)
-        return answer
-
-    def _dispatch(self, reader: IReadDescriptor, event: int) -> None:
-        if event & select.POLLIN:
-            reader.doRead()
-        else:
-            self.removeReader(reader)
-            reader.connectionLost(Failure(ConnectionDone()))
-
-    def turn_until_quiet(self) -> None:
-        """Turn until nothing is ready."""
-        while any(select.select([r.fileno() for r in self.readers], [], [], 0)):
-            self.turn()
 
 
 class Threads:
@@ -192,7 +118,7 @@ class World:
         self.directory = directory
         self.path = str(directory / "guest.log")
         self.max_backups = max_backups
-        self.reactor = TurnedReactor()
+        self.reactor = FakeReactor()
         self.clock = Clock()
         self.threads = Threads()
         pipes = Pipes(pipe_size, PipeLimits(1024 * KIB, None))

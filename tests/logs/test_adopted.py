@@ -57,7 +57,7 @@ def test_a_log_goes_on(make_world: MakeWorld, successor: Callable[..., World]) -
     assert next_world.handler.counts() == world.handler.counts()
     assert next_world.position().offset == len("before between ")
     guest.write(b"after")
-    next_world.reactor.turn_until_quiet()
+    next_world.reactor.run()
     assert next_world.text() == b"before between after"
     assert next_world.status().bytes_written == len("before between after")
 
@@ -71,7 +71,7 @@ def test_a_log_ends_with_its_guest_in_the_next_image(
     guest.write(b"last words")
     next_world = successor(world)
     guest.end()
-    next_world.reactor.turn_until_quiet()
+    next_world.reactor.run()
     assert not next_world.is_open()
     assert next_world.text() == b"last words"
 
@@ -95,7 +95,7 @@ def test_a_failing_log_fails_on_and_tells_later(
     assert next_world.status().state is LogState.OPEN
     assert f"[virtlogd: {lost} bytes lost from ".encode() in next_world.text()
     guest.write(b"and on")
-    next_world.reactor.turn_until_quiet()
+    next_world.reactor.run()
     assert next_world.text().endswith(b"and on")
 
 
@@ -211,7 +211,7 @@ def test_a_log_without_a_guest_goes_on_without_one(
     assert next_world.status() == world.status()
     assert next_world.status().domain is None
     os.close(opened.write_end)
-    next_world.reactor.turn_until_quiet()
+    next_world.reactor.run()
     assert not next_world.is_open()
 
 
@@ -272,11 +272,11 @@ def test_a_log_of_virtlogd_is_opened_at_its_end(make_world: MakeWorld) -> None:
     assert world.status().domain == DOMAIN
     for _, write_end in ends:
         os.write(write_end, b"ours ")
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.text() == b"virtlogd's ours ours "
     for _, write_end in ends:
         os.close(write_end)
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
     assert world.handler.logs() == []
     world.open()
 

@@ -74,7 +74,7 @@ def kill_descriptor(
 def wait_in_pipe(world: World, guest: Guest, data: bytes) -> None:
     """Write what the file then refuses."""
     guest.write(data)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.status().state is LogState.FAILING
 
 
@@ -183,7 +183,7 @@ def test_another_file_system_below_the_path(
         (elsewhere / "guest.log").write_bytes(former)
     with files_end_at(1000):
         guest.write(b"x" * 1500)
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
         assert world.status(path).state is LogState.FAILING
         lead(link, elsewhere)
         pass_time(world, 1.1)
@@ -207,7 +207,7 @@ def test_a_rollover_that_began_on_another_file_system(
     (elsewhere / "guest.log.0").write_bytes(b"there, older")
     guest = world.open(path)
     guest.write(b"kept")
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert "Unable to rename" in (world.status(path).error or "")
     lead(link, elsewhere)
     pass_time(world, 1.1)

@@ -105,7 +105,7 @@ def test_a_request_that_finds_the_failure_first(make_world: MakeWorld) -> None:
     guest = world.open()
     guest.write(b"x" * 3000)
     with files_end_at(1000):
-        error = world.reactor.turn(first=lambda: not_written(world.position))
+        error = world.reactor.turn_after(lambda: not_written(world.position))
         assert error is not None
         assert error.pending_bytes == 2000
         assert world.status().state is LogState.FAILING
@@ -291,7 +291,7 @@ def test_a_guest_that_ended_has_its_last_words_when_there_is_room(make_world: Ma
         guest = fail(world)
         guest.end()
     pass_time(world, 1)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.is_open()
     assert world.text() == b"x" * 3000
     assert world.handler.counts().bytes_lost == 0
@@ -308,7 +308,7 @@ def test_a_guest_that_ended_is_waited_for_when_nothing_may_be_dropped(
         pass_time(world, 30)
         assert world.is_open()
     pass_time(world, 1)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.is_open()
     assert world.text() == b"x" * 3000
 
@@ -371,7 +371,7 @@ def test_a_message_that_does_not_fit_leaves_nothing(is_open: bool, make_world: M
     world.position()
     if not is_open:
         guest.end()
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
     with files_end_at(10), pytest.raises(SystemFailure) as caught:
         world.append(b"too long a message")
     assert caught.value.errno == errno.EFBIG

@@ -82,7 +82,7 @@ def test_a_guest_that_is_gone_does_not_keep_its_log_busy(world: World) -> None:
     counts = world.handler.counts()
     assert (counts.opened_logs, counts.bytes_written) == (2, 3012)
     successor.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.is_open()
 
 
@@ -102,7 +102,7 @@ def test_many_guests_in_a_row(world: World) -> None:
         assert world.handler.suspended()[0].order == 0
     pass_time(world, 2)
     numbers = b"".join(b"%d\n" % number for number in range(MOST_FORMER))
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.text() == b"x" * 3000 + numbers
     assert not world.is_open()
 
@@ -120,7 +120,7 @@ def test_the_file_fails_again_in_the_middle(world: World) -> None:
             waiting = 6000 - size
             assert not_written(world.position).pending_bytes == waiting
     pass_time(world, 2)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.text() == b"x" * 3000 + b"a" * 1000 + b"b" * 1000 + b"c" * 1000
 
 
@@ -144,7 +144,7 @@ def test_another_spelling_gets_the_log_too(world: World) -> None:
     pass_time(world, 2)
     assert world.position().offset == world.position(link).offset == 3007
     successor.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.handler.logs() == []
     assert world.text() == b"x" * 3000 + b"second\n"
 
@@ -155,7 +155,7 @@ def test_what_is_truncated_is_not_written_later(world: World) -> None:
         fail(world).end()
         successor = world.open(truncate=True)
         successor.write(b"anew\n")
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
         assert world.text() == b"anew\n"
     assert (world.status().lost_bytes, world.handler.counts().failing_logs) == (0, 0)
 
@@ -286,7 +286,7 @@ def test_a_pipe_that_cannot_be_watched_changes_nothing(
         with pytest.raises(SystemFailure):
             world.open()
     helper.write(b"still here\n")
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.text() == b"still here\n"
 
 
@@ -313,7 +313,7 @@ def test_the_next_image_has_them_in_order(world: World, order: int) -> None:
             # (the pipes are the test's, so that the former image sees no more of them)
             with files_end_at(1 << 20):
                 pass_time(other, 2)
-                other.reactor.turn_until_quiet()
+                other.reactor.run()
             assert other.text() == b"x" * 3000 + b"second\nthird\n"
             assert not other.is_open()
 
@@ -405,7 +405,7 @@ class Story:
 
     def wait(self, _: int) -> None:
         pass_time(self.world, 1.2)
-        self.world.reactor.turn_until_quiet()
+        self.world.reactor.run()
 
     def hand_over(self, _: int) -> None:
         self.go_on(list(self.world.handler.suspended()))

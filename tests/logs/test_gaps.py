@@ -68,7 +68,7 @@ def test_a_read_across_files_that_were_left_behind_says_so(make_world: MakeWorld
     assert read_on(world, None) == [(False, lines(20, 40)), (True, lines(170, 220))]
     # So it is when the log is closed, and opened by another daemon.
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert read_on(world, None) == [(False, lines(20, 40)), (True, lines(170, 220))]
 
 
@@ -212,7 +212,7 @@ def test_a_truncating_open_gives_no_position_another_meaning(make_world: MakeWor
     guest.write(lines(0, 25))
     positions = [world.read(max_bytes=size).end for size in (30, 130, 230)]
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     world.open(truncate=True).write(b"x" * 90)
     for position in positions:
         for one in (position, Position(position.inode, position.offset)):
@@ -362,7 +362,7 @@ class Gaps(RuleBasedStateMachine):
     def reopen(self, truncate: bool) -> None:
         """The guest ends, and is started again."""
         self.guest.end()
-        self.world.reactor.turn_until_quiet()
+        self.world.reactor.run()
         self.guest = self.world.open(truncate=truncate)
         if self.cut_files:
             # What was cut is known as long as the log is open.

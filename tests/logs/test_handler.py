@@ -66,7 +66,7 @@ def test_an_open_log_is_listed(world: World) -> None:
     assert (status.state, status.error, status.lost_bytes) == (LogState.OPEN, None, 0)
     assert status.opened_at.tzinfo is not None
     other.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert len(world.handler.logs()) == 1
 
 
@@ -87,7 +87,7 @@ def test_totals_outlive_their_logs(make_world: MakeWorld) -> None:
         known_logs=1,
     )
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     world.append(b"y" * 100)
     assert world.handler.counts() == Counts(
         open_logs=0,
@@ -148,7 +148,7 @@ def test_other_spellings_are_the_same_log(
         assert world.read(begin, path=second).data == b"before a rollover and after it. "
         assert world.read(begin, path=first).data == b"before a rollover and after it. "
         guest.end()
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
 
 
 def test_a_link_stays_a_link(make_world: MakeWorld) -> None:
@@ -165,7 +165,7 @@ def test_a_link_stays_a_link(make_world: MakeWorld) -> None:
     with pytest.raises(LogBusy):
         world.open(f"{world.directory}//link.log")
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.read(path=str(link)).data == b"0123456789abc"
 
 
@@ -285,7 +285,7 @@ def test_so_many_logs_and_no_more(make_world: MakeWorld) -> None:
     assert caught.value.limit == "max_open_logs"
     assert not Path(world.path).exists()
     first.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     world.open()
 
 

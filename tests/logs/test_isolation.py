@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.reactor import FakeReactor
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import Guest, TurnedReactor, World
+from tests.logs.fakes import Guest, World
 from tests.logs.test_failing import files_end_at, pass_time
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.handover.state import DaemonState, OpenLogState
@@ -57,7 +58,7 @@ def fail_all(world: World, guests: dict[str, Guest]) -> None:
     """Let the files of all logs fail."""
     for guest in guests.values():
         guest.write(b"x" * 3000)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.handler.counts().failing_logs == len(guests)
 
 
@@ -81,10 +82,10 @@ def test_a_log_that_recovers_is_served_though_epoll_has_no_room(
     assert not world.watch._busy, "they are watched again"
     for path, guest in guests.items():
         guest.write(b", and later")
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
         assert world.text(path).endswith(b"after, and later")
         guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.handler.logs()
 
 
@@ -161,7 +162,7 @@ def test_a_mistake_in_serving_one_pipe(
             guest.write(b"line")
         world.reactor.turn()
         assert [world.text(path) for path in others] == [b"line", b"line"]
-        world.reactor.turn_until_quiet()
+        world.reactor.run()
         assert world.status(first).state is LogState.FAILING
         assert world.watch in world.reactor.readers
     pass_time(world, 1.1)
@@ -227,7 +228,7 @@ def test_a_mistake_in_taking_over_one_log(
     pipes = [os.pipe() for _ in range(3)]
     paths = [str(tmp_path / f"{number}.log") for number in range(3)]
     logs = [OpenLogState(pipe[0], path, "qemu") for pipe, path in zip(pipes, paths, strict=True)]
-    reactor = TurnedReactor()
+    reactor = FakeReactor()
     # (never called)
     for name in ("getThreadPool", "callFromThread"):
         setattr(reactor, name, None)

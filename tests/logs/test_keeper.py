@@ -78,7 +78,7 @@ def test_a_log_is_let_go_when_all_is_written(kept: World, notes: Notes) -> None:
     guest.write(b"last")
     pipe = kept.status().pipe
     guest.end()
-    kept.reactor.turn_until_quiet()
+    kept.reactor.run()
     assert notes.told[-1] == ("closed", pipe)
     assert kept.text() == b"last"
 
@@ -152,7 +152,7 @@ def test_a_restored_log_ends_an_interrupted_rollover(
     """No backup is pushed out that would have been kept."""
     guest = kept.open()
     guest.write(b"3" * 100)
-    kept.reactor.turn_until_quiet()
+    kept.reactor.run()
     for number, name in ((2, ".1"), (1, ".2")):
         Path(kept.path + name).write_bytes(b"%d" % number * 100)
     log = notes.last("opened")
@@ -162,7 +162,7 @@ def test_a_restored_log_ends_an_interrupted_rollover(
     following = make_world(100)
     following.handler.restore(state)
     guest.write(b"4")
-    following.reactor.turn_until_quiet()
+    following.reactor.run()
     assert following.files() == {
         ".2": b"1" * 100,
         ".1": b"2" * 100,
@@ -193,7 +193,7 @@ def test_without_a_keeper_nothing_is_kept(world: World) -> None:
     assert not NO_KEEPER.keeps(world.path)
     assert NO_KEEPER.restored() == ()
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.is_open()
 
 
@@ -249,5 +249,5 @@ def test_a_cut_that_nobody_saw_ends_a_log_well(kept: World) -> None:
     kept.position()
     os.truncate(kept.path, 0)
     guest.end()
-    kept.reactor.turn_until_quiet()
+    kept.reactor.run()
     assert not kept.is_open()

@@ -17,18 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.fakes.reactor import FakeReactor
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import (
-    DOMAIN,
-    DRIVER,
-    KIB,
-    Guest,
-    Threads,
-    TurnedReactor,
-    World,
-    log_settings,
-    place,
-)
+from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, World, log_settings, place
 from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.logs.handler import LogHandler
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
@@ -38,7 +29,7 @@ from twisted_virtlog.values import Position
 
 def test_the_reactor_for_tests_is_one() -> None:
     """What the tests turn by hand has the methods of a reactor."""
-    assert verifyObject(IReactorFDSet, TurnedReactor())
+    assert verifyObject(IReactorFDSet, FakeReactor())
 
 
 def test_all_logs_are_one_reader(world: World) -> None:
@@ -54,7 +45,7 @@ def test_a_position_covers_what_was_written_before_it_was_asked_for(world: World
     """Pipe and request are ready in one turn, and the request is dispatched first."""
     guest = world.open()
     guest.write(b"written before")
-    position = world.reactor.turn(first=world.position)
+    position = world.reactor.turn_after(world.position)
     assert position == place(world.path, 14)
     # In the same turn the pipe's readiness was dispatched after that, and was stale.
     assert world.text() == b"written before"
@@ -66,10 +57,10 @@ def test_a_position_covers_what_was_written_before_it_was_asked_for(world: World
 def test_stale_readiness_does_nothing_and_does_not_block(world: World) -> None:
     """A reactor may say that the pipe is ready when it is not."""
     guest = world.open()
-    world.reactor.readers[0].doRead()
+    world.reactor.getReaders()[0].doRead()
     guest.write(b"x")
-    world.reactor.readers[0].doRead()
-    world.reactor.readers[0].doRead()
+    world.reactor.getReaders()[0].doRead()
+    world.reactor.getReaders()[0].doRead()
     assert world.text() == b"x"
     assert world.is_open()
 
@@ -106,7 +97,7 @@ def test_a_message_stands_after_what_was_written_before(world: World) -> None:
     """Appending drains the pipe first."""
     guest = world.open()
     guest.write(b"first ")
-    position = world.reactor.turn(first=lambda: world.append(b"second"))
+    position = world.reactor.turn_after(lambda: world.append(b"second"))
     guest.write(b" third")
     world.reactor.turn()
     assert world.text() == b"first second third"
@@ -118,7 +109,7 @@ def test_reading_covers_what_was_written_before(world: World) -> None:
     """Reading drains the pipe first."""
     guest = world.open()
     guest.write(b"just now")
-    excerpt = world.reactor.turn(first=world.read)
+    excerpt = world.reactor.turn_after(world.read)
     assert excerpt is not None
     assert excerpt.data == b"just now"
 
@@ -134,7 +125,7 @@ def test_one_guest_does_not_take_the_whole_turn(make_world: MakeWorld) -> None:
     world.reactor.turn()
     assert len(world.text()) == 8 * PIECE_BYTES
     assert world.text(other) == b"y"
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert len(world.text()) == 1 << 20
 
 
@@ -177,11 +168,11 @@ def test_the_last_write_end_ends_the_log(world: World) -> None:
     copy = os.dup(guest.write_end)
     guest.write(b"last words")
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.is_open(), "somebody has the write end still"
     os.write(copy, b", really")
     os.close(copy)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.is_open()
     assert not len(world.watch)
     assert world.text() == b"last words, really"
@@ -196,10 +187,10 @@ def test_a_position_after_the_guests_end_covers_its_last_words(world: World) -> 
     guest = world.open()
     guest.write(b"last words")
     guest.end()
-    position = world.reactor.turn(first=world.position)
+    position = world.reactor.turn_after(world.position)
     assert position is not None
     assert position.offset == 10
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert not world.is_open()
     assert world.text() == b"last words"
 

@@ -32,12 +32,12 @@ def test_each_log_has_that_of_its_own(make_world: MakeWorld, tmp_path: Path) -> 
     guests = [opened(world, short, "lxc"), opened(world, long, "qemu")]
     for guest in guests:
         guest.write(b"a line\n" * 4)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.files(short) == {".0": b"a line\n", "": b"a line\n"}
     assert world.files(long) == {"": b"a line\n" * 4}
     for guest in guests:
         guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     world.handler.append(short, b"more\n", "lxc", None)
     assert world.files(short) == {".0": b"a line\nmor", "": b"e\n"}
     assert world.read(path=short).data == b"a line\nmore\n"
@@ -49,10 +49,10 @@ def test_another_configuration_holds_for_open_logs(make_world: MakeWorld, tmp_pa
     path = str(tmp_path / "a.log")
     guest = opened(world, path, "lxc")
     guest.write(b"a line\n" * 4)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     world.handler.reload(LogSettings(by_driver), 64 * KIB)
     guest.write(b"another\n" * 2)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.files(path) == {".0": b"another\n", "": b"another\n"}
     guest.end()
 
@@ -66,7 +66,7 @@ def test_who_follows_a_guest_brings_a_policy(make_world: MakeWorld, tmp_path: Pa
     first.end()
     second = opened(world, path, "lxc")
     second.write(b"a line\n" * 4)
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.files(path) == {".0": b"a line\n", "": b"a line\n"}
     second.end()
 

@@ -172,7 +172,7 @@ class Logs(RuleBasedStateMachine):
         if log.guest is None:
             return
         log.guest.end()
-        self.world.reactor.turn_until_quiet()
+        self.world.reactor.run()
         assert not self.world.is_open(log.path)
         log.guest = None
         for log in self.logs:

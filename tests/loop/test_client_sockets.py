@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.logs.fakes import TurnedReactor
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.loop.client_sockets import EventSet
 
 
@@ -51,7 +51,7 @@ class Room:
     """A set on a turned reactor, and pairs of sockets."""
 
     def __init__(self) -> None:
-        self.reactor = TurnedReactor()
+        self.reactor = FakeReactor()
         self.now = 1.0
         self.pace = 0.001
         self.is_calm = True
@@ -104,8 +104,8 @@ def test_it_looks_like_a_reactor_and_is_one_reader(room: Room) -> None:
     for _ in range(3):
         room.events.addReader(room.pair()[0])
     assert verifyObject(IReactorFDSet, room.events)
-    assert verifyObject(IReadDescriptor, room.reactor.readers[0])
-    assert room.reactor.readers == [room.events]
+    assert verifyObject(IReadDescriptor, room.reactor.getReaders()[0])
+    assert room.reactor.getReaders() == [room.events]
     assert len(room.events.getReaders()) == 3
 
 

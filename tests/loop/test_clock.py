@@ -14,7 +14,8 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface.verify import verifyObject
 
-from tests.sockets.fakes import PATIENCE, FakeReactor, descriptors_open
+from tests.fakes.reactor import FakeReactor
+from tests.sockets.fakes import PATIENCE, descriptors_open
 from twisted_virtlog.loop.clock import MonotonicClock
 
 #: The farthest future: no test waits for it.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.logs.fakes import TurnedReactor
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.syscalls import set_pipe_capacity
 
@@ -42,7 +42,7 @@ class Room:
     """A watch on a turned reactor, and readers."""
 
     def __init__(self, rest_seconds: float, between: Callable[[], object] = lambda: None) -> None:
-        self.reactor = TurnedReactor()
+        self.reactor = FakeReactor()
         self.watch = PipeWatch(self.reactor, rest_seconds, between)
         self.readers: list[Reader] = []
 

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.logs.fakes import TurnedReactor
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.turns import Turns
 
@@ -81,7 +81,7 @@ def stack() -> Iterator[ExitStack]:
 def test_clients_are_answered_between_two_guests_who_print_much(stack: ExitStack) -> None:
     """They wait for one piece, and not for all pipes."""
     order: list[str] = []
-    turns = Turns(TurnedReactor())
+    turns = Turns(FakeReactor())
     stack.callback(turns.clients.close)
     stack.callback(turns.guests.close)
     guests = [Guest(order), Guest(order)]
@@ -99,7 +99,7 @@ def test_clients_are_answered_between_two_guests_who_print_much(stack: ExitStack
 
 def test_clients_leave_the_reactor_to_guests_whose_pipes_fill_fast(stack: ExitStack) -> None:
     """They are not waited for then."""
-    turns = Turns(TurnedReactor())
+    turns = Turns(FakeReactor())
     stack.callback(turns.clients.close)
     stack.callback(turns.guests.close)
     assert turns.clients._calm()

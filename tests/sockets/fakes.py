@@ -1,151 +1,18 @@
-"""A reactor that turns when a test says so, over real sockets, and other ends to speak with."""
+"""A socket that is not in the kernel, and the other ends of real ones."""
 
 from __future__ import annotations
 
-import errno
 import os
-import select
 import socket
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
-
-from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
-
-from twisted_virtlog.interfaces import IConnection, IConversation
 
 #: A test that waits so long for a socket has failed.
 PATIENCE = 20.0
 
 REPLY = 1
 REPLY_WITH_DESCRIPTORS = 5
-
-
-@implementer(IReactorFDSet)
-class FakeReactor:
-    """Keeps who reads and writes, and serves those that are ready, as Twisted's reactors do.
-
-    :ivar additions: how often a reader was added.
-    :ivar refuses: addReader and addWriter fail, as at the limit max_user_watches of epoll(7).
-    """
-
-    def __init__(self) -> None:
-        self.refuses = False
-        self.readers: dict[Any, None] = {}
-        self.writers: dict[Any, None] = {}
-        self.additions = 0
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        assert reader.fileno() != -1
-        self._refuse()
-        self.additions += 1
-        self.readers[reader] = None
-
-    def addWriter(self, writer: IWriteDescriptor) -> None:
-        assert writer.fileno() != -1
-        self._refuse()
-        self.writers[writer] = None
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        self.readers.pop(reader, None)
-
-    def removeWriter(self, writer: IWriteDescriptor) -> None:
-        self.writers.pop(writer, None)
-
-    def removeAll(self) -> list[Any]:
-        found = [*{**self.readers, **self.writers}]
-        self.readers.clear()
-        self.writers.clear()
-        return found
-
-    def getReaders(self) -> list[Any]:
-        return list(self.readers)
-
-    def getWriters(self) -> list[Any]:
-        return list(self.writers)
-
-    def turn(self) -> bool:
-        """Serve all that are ready now; tell whether any was."""
-        poll = select.poll()
-        watched = {}
-        for each in {**self.readers, **self.writers}:
-            wanted = select.POLLIN * (each in self.readers) | select.POLLOUT * (
-                each in self.writers
-            )
-            poll.register(each.fileno(), wanted)
-            watched[each.fileno()] = each
-        events = poll.poll(0)
-        for descriptor, event in events:
-            self._serve(watched[descriptor], event)
-        return bool(events)
-
-    def _refuse(self) -> None:
-        if self.refuses:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def run(self) -> None:
-        """Turn until nobody is ready."""
-        while self.turn():
-            pass
-
-    def _serve(self, each: Any, event: int) -> None:
-        if each.fileno() == -1 or (each not in self.readers and each not in self.writers):
-            return
-        if event & (select.POLLHUP | select.POLLERR) and not event & select.POLLIN:
-            self.removeReader(each)
-            self.removeWriter(each)
-            each.connectionLost(Failure(ConnectionLost()))
-            return
-        if event & select.POLLIN:
-            each.doRead()
-        if event & select.POLLOUT and each.fileno() != -1:
-            each.doWrite()
-
-
-@implementer(IConnection)
-class FakeConnection:
-    """Keeps what a conversation does with its connection.
-
-    :ivar answers: what was sent.
-    :ivar reading: whether the client is read from.
-    :ivar closing: "when sent" or "aborted" once it is to be closed.
-    """
-
-    def __init__(self, conversation: IConversation) -> None:
-        self.congested = False
-        self.answers: list[bytes] = []
-        self.reading = True
-        self.closing: str | None = None
-        self._conversation = conversation
-
-    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
-        assert not descriptors
-        self.answers.append(data)
-
-    def gather(self) -> None:
-        """See IConnection; here each answer is seen by itself."""
-
-    def flush(self) -> None:
-        """See IConnection."""
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = self.closing is None
-
-    def close_when_sent(self) -> None:
-        self.closing = "when sent"
-        self.reading = False
-
-    def abort(self) -> None:
-        self.closing = "aborted"
-        self.reading = False
-        self._conversation.connection_lost()
 
 
 class MeteredSocket:

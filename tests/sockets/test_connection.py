@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.fakes.reactor import FakeReactor
 from tests.sockets.fakes import (
     PATIENCE,
-    FakeReactor,
     descriptors_open,
     fill,
     inodes_of,

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
-from tests.sockets.fakes import FakeConnection
+from tests.fakes.connection import FakeConnection
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.sockets.conversation import Conversation
 
@@ -82,7 +82,7 @@ class Client:
     @property
     def answers(self) -> list[bytes]:
         """Tell what was answered."""
-        return self.connection.answers
+        return self.connection.pieces
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
-from tests.sockets.fakes import PATIENCE, FakeReactor, descriptors_open, fill, receive_to_end
+from tests.fakes.reactor import FakeReactor
+from tests.sockets.fakes import PATIENCE, descriptors_open, fill, receive_to_end
 from twisted import version
 from twisted_virtlog.config.endpoint_strings import quoted
 from twisted_virtlog.errors import ListenError
@@ -544,7 +545,8 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="5",
                   LISTEN_FDNAMES="virtlogd.socket:b:tcp:d:file")
 
 from twisted.internet.task import Clock
-from tests.sockets.fakes import FakeReactor, descriptors_open
+from tests.fakes.reactor import FakeReactor
+from tests.sockets.fakes import descriptors_open
 from tests.sockets.test_listener import Echo
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.sockets.endpoints import listen

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from tests.sockets.fakes import FakeReactor
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.libvirt.protocol import LibvirtConversation

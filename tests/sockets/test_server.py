@@ -11,7 +11,8 @@ from contextlib import ExitStack
 import pytest
 from twisted.logger import capturedLogs
 
-from tests.sockets.fakes import FakeReactor, descriptors_open
+from tests.fakes.reactor import FakeReactor
+from tests.sockets.fakes import descriptors_open
 from twisted_virtlog.sockets import server as servers
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.conversation import Conversation

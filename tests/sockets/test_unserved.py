@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from tests.effort import examples
-from tests.sockets.fakes import FakeReactor, MeteredSocket
+from tests.fakes.reactor import FakeReactor
+from tests.sockets.fakes import MeteredSocket
 from twisted_virtlog.sockets.connection import CONGESTED_BYTES, Connection
 from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.peer_credentials import peer_credentials

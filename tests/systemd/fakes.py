@@ -1,69 +1,18 @@
-"""A reactor and a clock for what talks to the service manager, and the manager's end of it."""
+"""What talks to the service manager, and the manager's end of it."""
 
 from __future__ import annotations
 
 import array
 import os
-import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
+from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.systemd.notify import Notifier
-
-
-@implementer(IReactorFDSet)
-class WritersOnly:
-    """A reactor that turns by hand.
-
-    :ivar writers: those that wait to write.
-    """
-
-    def __init__(self) -> None:
-        self.writers: list[IWriteDescriptor] = []
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet; nothing is read."""
-        raise AssertionError(reader)
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
-
-    def addWriter(self, writer: IWriteDescriptor) -> None:
-        """See IReactorFDSet."""
-        self.writers.append(writer)
-
-    def removeWriter(self, writer: IWriteDescriptor) -> None:
-        """See IReactorFDSet."""
-        self.writers.remove(writer)
-
-    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        """See IReactorFDSet."""
-        return []
-
-    def getReaders(self) -> list[IReadDescriptor]:
-        """See IReactorFDSet."""
-        return []
-
-    def getWriters(self) -> list[IWriteDescriptor]:
-        """See IReactorFDSet."""
-        return self.writers
-
-    def turn(self) -> bool:
-        """Let those write that can; tell whether there were any."""
-        poller = select.poll()
-        by_descriptor = {writer.fileno(): writer for writer in self.writers}
-        for descriptor in by_descriptor:
-            poller.register(descriptor, select.POLLOUT)
-        events = poller.poll(0)
-        for descriptor, _ in events:
-            by_descriptor[descriptor].doWrite()
-        return bool(events)
 
 
 class Ear:
@@ -105,7 +54,7 @@ class Line:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.reactor = WritersOnly()
+        self.reactor = FakeReactor()
         self.time = Clock()
         self.ear = Ear(address)
         self.notifier = Notifier(self.reactor, self.time, address)

@@ -58,7 +58,7 @@ def test_a_message_is_a_datagram_of_lines(wire: Line) -> None:
     """It arrives at once."""
     wire.notifier.send("READY=1", "STATUS=2 logs open")
     assert wire.ear.heard() == ["READY=1\nSTATUS=2 logs open"]
-    assert wire.reactor.writers == []
+    assert not wire.reactor.writers
 
 
 def test_an_abstract_address_is_reached() -> None:
@@ -96,7 +96,7 @@ def test_what_the_manager_does_not_take_now_waits_in_order(wire: Line) -> None:
     assert messages[: sent + 1] == [f"X_NUMBER={number}" for number in range(sent + 1)]
     assert messages[sent + 1 :] == [f"FDSTORE=1\nFDNAME={number}" for number in range(3)]
     assert [inode(descriptor) for descriptor in wire.ear.descriptors] == inodes
-    assert wire.reactor.writers == []
+    assert not wire.reactor.writers
     assert wire.notifier.unsent == []
 
 
@@ -158,7 +158,7 @@ def test_a_manager_that_goes_while_messages_wait_is_no_trouble(
     wire.ear.close()
     wire.reactor.turn()
     assert wire.notifier.unsent == []
-    assert wire.reactor.writers == []
+    assert not wire.reactor.writers
     with pytest.raises(BrokenPipeError):
         os.write(write_end, b"x")
     os.close(write_end)
@@ -190,7 +190,7 @@ def test_too_many_descriptors_on_their_way_are_waited_for(
         wire.notifier.send("FDSTORE=1", descriptor=0)
         wire.time.advance(1)
         assert wire.notifier.unsent == ["FDSTORE=1"]
-    assert wire.reactor.writers == []
+    assert not wire.reactor.writers
     wire.time.advance(1)
     assert wire.ear.heard() == ["FDSTORE=1"]
     assert wire.time.getDelayedCalls() == []

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
 from harness.service_manager import ServiceManager
-from tests.systemd.fakes import WritersOnly
+from tests.fakes.reactor import FakeReactor
 from tests.systemd.values import log
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import Kept, OpenLogState, by_log, former_path
@@ -54,7 +54,7 @@ class Process:
         """:param manager: its address, or the way to it."""
         self.changes = 0
         self.opened: dict[str, OpenLogState] = {}
-        self.reactor = WritersOnly()
+        self.reactor = FakeReactor()
         self.notifier = (
             Notifier(self.reactor, Clock(), manager) if isinstance(manager, str) else manager
         )
@@ -192,7 +192,7 @@ class Ledger(Notifier):
     """
 
     def __init__(self) -> None:
-        super().__init__(WritersOnly(), Clock(), "")
+        super().__init__(FakeReactor(), Clock(), "")
         self.messages: list[tuple[tuple[str, ...], int | None, dict[int, bytes]]] = []
         self._journals: dict[int, int] = {}
 
@@ -482,7 +482,7 @@ def test_messages_that_wait_are_told_to_the_next_image(manager: ServiceManager) 
 
 def test_logs_that_come_faster_than_they_are_stored_wait(manager: ServiceManager) -> None:
     """They take no further descriptors; one that is closed meanwhile is never stored."""
-    notifier = Full(WritersOnly(), Clock(), manager.address)
+    notifier = Full(FakeReactor(), Clock(), manager.address)
     process = Process(notifier).begin()
     # What the manager is still to take has descriptors, too.
     settled(manager)
@@ -504,7 +504,7 @@ def test_logs_that_come_faster_than_they_are_stored_wait(manager: ServiceManager
 
 def test_when_the_daemon_stops_all_are_stored(manager: ServiceManager) -> None:
     """Before their pipes are closed."""
-    notifier = Full(WritersOnly(), Clock(), manager.address)
+    notifier = Full(FakeReactor(), Clock(), manager.address)
     process = Process(notifier).begin()
     process.open("/a")
     process.store.stopping()

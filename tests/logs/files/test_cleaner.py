@@ -191,7 +191,7 @@ def test_an_open_log_is_kept_with_its_backups(logs: Logs, tmp_path: Path) -> Non
     assert logs.names() == before
     for guest in guests:
         guest.end()
-    logs.world.reactor.turn_until_quiet()
+    logs.world.reactor.run()
     logs.world.clock.advance(EVERY_SECONDS)
     assert logs.names() == []
 

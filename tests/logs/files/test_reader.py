@@ -126,7 +126,7 @@ def test_the_live_end(world: World) -> None:
     assert (excerpt.data, excerpt.start, excerpt.end) == (b"", position, position)
     assert (excerpt.gap, excerpt.final) == (False, False)
     guest.end()
-    world.reactor.turn_until_quiet()
+    world.reactor.run()
     assert world.read(position).final
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, cast
 
+from tests.fakes.handler import FakeHandler
 from twisted_virtlog.administration import Administration
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.daemon.log.observer import OwnLog
-from twisted_virtlog.interfaces import IConversation, ILogHandler
+from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.server import Client, Server
@@ -18,17 +19,8 @@ from twisted_virtlog.values import Counts, Destination, Output, Priority, Start
 
 CONNECTED_AT = 1_795_426_961
 
-
 #: Half a year earlier.
 STARTED_AT = datetime(2026, 5, 23, 12, tzinfo=timezone.utc)
-
-
-class FakeLogs:
-    """Has been at work."""
-
-    def counts(self) -> Counts:
-        """See ILogHandler."""
-        return Counts(1, 0, 2, 3, 4, 5, 6)
 
 
 class FakeQueue:
@@ -40,7 +32,6 @@ class FakeQueue:
     waiting = 3
 
     def qsize(self) -> int:
-        """See queue.Queue."""
         return self.waiting
 
 
@@ -55,20 +46,18 @@ class FakeThreadPool:
         self._queue = FakeQueue()
 
     def adjustPoolsize(self, minthreads: int, maxthreads: int) -> None:
-        """See ThreadPool."""
         assert 0 <= minthreads <= maxthreads
         self.min, self.max = minthreads, maxthreads
 
 
-class FakeConnection:
-    """Can be cut off."""
+class Cut:
+    """Takes the place of a client's connection, which an administrator may abort."""
 
     def __init__(self, server: Server, number: int) -> None:
         self._server = server
         self._number = number
 
     def abort(self) -> None:
-        """See Connection."""
         del self._server.clients[self._number]
 
 
@@ -102,7 +91,7 @@ class FakeDaemon:
         self.administration = Administration(
             Start(STARTED_AT, time.monotonic() - 1.5),
             lambda: Settings(max_clients=7),
-            cast(ILogHandler, FakeLogs()),
+            FakeHandler(counts=Counts(1, 0, 2, 3, 4, 5, 6)),
             self.servers,
             lambda: self.pool,
             self.timeouts.append,
@@ -126,6 +115,6 @@ class FakeDaemon:
         """
         of = self.servers[server]
         for number in numbers:
-            connection = cast(Connection, FakeConnection(of, number))
+            connection = cast(Connection, Cut(of, number))
             peer = PeerCredentials(pid, uid, 0)
             of.clients[number] = Client(number, CONNECTED_AT, peer, connection)

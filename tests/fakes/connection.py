@@ -1,0 +1,94 @@
+"""A connection that keeps what a conversation does with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from zope.interface import implementer
+
+from twisted_virtlog.interfaces import IConnection, IConversation
+
+
+@implementer(IConnection)
+class FakeConnection:
+    """Keeps what is sent; owns the descriptors it was given, as the real one does.
+
+    :ivar congest_at: number of bytes from which the client is said not to read; None for never.
+    :ivar sent: each piece with its descriptors; what is gathered is seen piece by piece too.
+    :ivar reading: the client is read from.
+    :ivar closing: "when sent" or "aborted", once it is to be closed.
+    """
+
+    def __init__(
+        self, conversation: IConversation | None = None, congest_at: int | None = None
+    ) -> None:
+        """:param conversation: is told if the connection is aborted."""
+        self.sent: list[tuple[bytes, tuple[int, ...]]] = []
+        self.reading = True
+        self.closing: str | None = None
+        self._conversation = conversation
+        self.congest_at = congest_at
+        self._congested = False
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client does not read its answers; a test may say so."""
+        full = self.congest_at is not None and len(self.output) >= self.congest_at
+        return full or self._congested
+
+    @congested.setter
+    def congested(self, congested: bool) -> None:
+        self._congested = congested
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is to be closed."""
+        return self.closing is not None
+
+    @property
+    def output(self) -> bytes:
+        """All bytes that were sent."""
+        return b"".join(self.pieces)
+
+    @property
+    def pieces(self) -> list[bytes]:
+        """What was sent, without descriptors."""
+        return [data for data, _ in self.sent]
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All descriptors that were sent, in order."""
+        return [d for _, descriptors in self.sent for d in descriptors]
+
+    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        if self.closing == "aborted":
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        assert data, "descriptors need a byte to ride on"
+        assert not self.closed, "sent after it was closed"
+        self.sent.append((data, tuple(descriptors)))
+
+    def gather(self) -> None:
+        """Each answer is seen by itself."""
+
+    def flush(self) -> None:
+        """Nothing was gathered."""
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = not self.closed
+
+    def close_when_sent(self) -> None:
+        self.closing = self.closing or "when sent"
+        self.reading = False
+
+    def abort(self) -> None:
+        if self.closing != "aborted":
+            self.closing = "aborted"
+            self.reading = False
+            if self._conversation is not None:
+                self._conversation.connection_lost()
