@@ -1,4 +1,4 @@
-"""What callers are promised to see when a call fails, by name; no wire codes."""
+"""The errors that the daemon raises, without their codes in the protocols."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted_virtlog.values import Domain
 class DaemonError(Exception):
     """The base of all errors that the daemon raises on purpose.
 
-    :ivar path: the log that was asked for, or None where no log was involved.
+    :ivar path: the log that was asked for, or None if no log was involved.
     """
 
     def __init__(self, message: str, path: str | None = None) -> None:
@@ -20,7 +20,7 @@ class DaemonError(Exception):
 
 
 class LogError(DaemonError):
-    """The base of those that the log handler raises."""
+    """The base of the errors that the log handler raises."""
 
 
 class LogBusy(LogError):
@@ -61,14 +61,14 @@ class NoSuchLog(LogError):
 
 
 class NotAllowed(LogError):
-    """The log must not be asked for by this client."""
+    """The client may not access the log."""
 
 
 class SystemFailure(LogError):
     """An operation of the system failed.
 
-    :ivar action: what was tried, in virtlogd's words, as ``Unable to open file: /p/a.log``.
-    :ivar errno: the system's reason, a number as in the module errno.
+    :ivar action: what was tried, in virtlogd's words, such as ``Unable to open file: /p/a.log``.
+    :ivar errno: the error number.
     """
 
     def __init__(self, action: str, errno: int, path: str | None = None) -> None:
@@ -82,9 +82,9 @@ class OutputError(SystemFailure):
 
 
 class NotWritten(SystemFailure):
-    """The log's file cannot be written now, so no true position can be given.
+    """The log's file cannot be written now, so its true end is not known.
 
-    :ivar pending_bytes: bytes that wait in the pipe.
+    :ivar pending_bytes: the number of bytes that wait in the pipe.
     """
 
     def __init__(self, action: str, errno: int, path: str, pending_bytes: int) -> None:
@@ -95,7 +95,7 @@ class NotWritten(SystemFailure):
 class LimitReached(LogError):
     """A limit of the daemon was reached.
 
-    :ivar limit: its name, as ``open_logs``.
+    :ivar limit: its name, such as ``open_logs``.
     """
 
     def __init__(self, message: str, limit: str, path: str | None = None) -> None:
@@ -104,7 +104,7 @@ class LimitReached(LogError):
 
 
 class UnsupportedBackups(LogError):
-    """``max_backups`` is larger than virtlogd's limit of 32, which it notices at each call."""
+    """``max_backups`` is above virtlogd's limit of 32, which virtlogd checks at each call."""
 
 
 class ShuttingDown(LogError):
@@ -116,11 +116,11 @@ class ListenError(DaemonError):
 
 
 class HandOverFailed(DaemonError):
-    """The daemon could not hand over to its next image, and goes on; the message says why."""
+    """The daemon could not hand over to its next image, and continues; the message says why."""
 
 
 class AdministrationError(DaemonError):
-    """The base of those that come of administering the daemon."""
+    """The base of the errors of the daemon's administration."""
 
 
 class NoSuchServer(AdministrationError):
@@ -130,12 +130,12 @@ class NoSuchServer(AdministrationError):
     """
 
     def __init__(self, server: str) -> None:
-        super().__init__(f"there is no server {server!r}; virtlogctl clients tells those there are")
+        super().__init__(f"there is no server {server!r}; virtlogctl limits lists them")
         self.server = server
 
 
 class NoSuchClient(AdministrationError):
-    """A server has no client of this number, or no longer.
+    """A server has no client of this number (any more).
 
     :ivar server: the server's name.
     :ivar id: the number.
@@ -148,9 +148,9 @@ class NoSuchClient(AdministrationError):
 
 
 class BadSetting(AdministrationError):
-    """A value that a setting cannot have; the message is libvirt's where it has one.
+    """A value that a setting cannot have; the message is libvirt's if it has one.
 
-    :ivar remedy: what would be right.
+    :ivar remedy: what to do instead.
     """
 
     def __init__(self, message: str, remedy: str) -> None:
@@ -159,11 +159,11 @@ class BadSetting(AdministrationError):
 
 
 class BadLimits(BadSetting):
-    """More clients would be anonymous than there may be at all."""
+    """The limit of anonymous clients would be above that of all clients."""
 
 
 class NoOwnLog(AdministrationError):
-    """The daemon runs inside another application, whose log its messages are part of."""
+    """The daemon runs inside another application, whose log has its messages."""
 
     def __init__(self) -> None:
         super().__init__("this daemon runs inside another application, which does the logging")

@@ -29,28 +29,27 @@ from twisted_virtlog.values import (
 
 T = TypeVar("T")
 
-#: An answer that is there, or one that may come later. A protocol treats both alike.
+#: An answer, now or later. Protocols treat both alike.
 Answer: TypeAlias = "T | Deferred[T]"
 
-# zope's interfaces have methods without self, which is no Python function's signature.
-# mypy_zope knows this.
+# The methods of zope's interfaces have no self; mypy_zope knows this.
 
 
 class ILogHandler(Interface):
     """The logs: one object behind all protocols.
 
-    A path is text (bytes that are no UTF-8 as surrogates, :func:`os.fsdecode`) and names its log;
-    other spellings of it (``/a//b``, a symbolic link) name the same log. Every method may raise
+    A path is text, with surrogates for bytes that are not UTF-8 (:func:`os.fsdecode`). Different
+    spellings of a path (``/a//b``, a symbolic link) name the same log. Every method may fail with
     any :class:`twisted_virtlog.errors.LogError`, at once or through its Deferred.
     """
 
     def open(path: str, driver: str, domain: Domain | None, truncate: bool) -> Answer[Opened]:
         """Open a log and make the pipe that feeds it.
 
-        Where a guest is gone whose output cannot be written yet, or the same guest opens its log
-        again, what is in the former pipe goes first; see OpenLog.may_be_followed.
+        If the former guest has gone but its output could not be written yet, or the same guest
+        opens its log again, what is in the former pipe is written first.
 
-        :param driver: who asks, as ``qemu``.
+        :param driver: who asks, such as ``qemu``.
         :param truncate: begin with an empty file, removing it and its backups first.
         :raises LogBusy: the log is open.
         :raises SystemFailure: the file or the pipe cannot be opened.
@@ -67,7 +66,7 @@ class ILogHandler(Interface):
         """
 
     def position(path: str) -> Answer[Position]:
-        """Tell the end of an open log, after writing all that its pipe held when this was called.
+        """Return the end of an open log, after writing all that its pipe held at the call.
 
         :raises NoSuchLog: the log is not open.
         :raises NotWritten: its file cannot be written now.
@@ -85,9 +84,9 @@ class ILogHandler(Interface):
         """
 
     def append(path: str, message: bytes, driver: str, domain: Domain | None) -> Answer[Position]:
-        """Write a message after all that the pipe held when this was called.
+        """Write a message after all that the pipe held at the time of the call.
 
-        A log that is not open is opened for this only.
+        A log that is not open is opened only for this.
 
         :returns: the position after the message.
         :raises NotWritten: the log is open, and its file cannot be written now.
@@ -95,16 +94,16 @@ class ILogHandler(Interface):
         """
 
     def logs() -> Sequence[LogStatus]:
-        """Tell of all open logs, sorted by path."""
+        """Return all open logs, sorted by path."""
 
     def is_known(path: str) -> bool:
         """Return whether a path names a log that is open, or was opened or appended to before.
 
-        Before in the life of the daemon, over hand-overs, as far as it remembers.
+        Before means since the daemon first started, across hand-overs, as far as it remembers.
         """
 
     def counts() -> Counts:
-        """Tell the handler's totals."""
+        """Return the handler's totals."""
 
 
 class IOwnLog(Interface):
@@ -118,11 +117,11 @@ class IOwnLog(Interface):
         filters: Sequence[Filter] | None = None,
         outputs: Sequence[Output] | None = None,
     ) -> None:
-        """Change what is logged, from the next message on: all of it or, on an error, nothing.
+        """Change what is logged, from the next message on; after an error, nothing has changed.
 
-        :param level: None to leave it, as for the others.
-        :param outputs: empty for the default, at the level; they are opened again even if they are
-            the same, so that a file that was moved away is let go.
+        :param level: None to leave it as it is; the same holds for the others.
+        :param outputs: empty for the default, at the level. They are opened again even if they are
+            the same, so that a file that was moved away is released.
         :raises OutputError: an output cannot be opened.
         """
 
@@ -137,13 +136,13 @@ class IAdministration(Interface):
         """Return what the daemon is, its limits and its totals."""
 
     def servers() -> Sequence[str]:
-        """Tell the names of the servers, sorted."""
+        """Return the names of the servers, sorted."""
 
     def clients(server: str) -> Sequence[ClientInfo]:
-        """Tell of a server's clients, in order of arrival."""
+        """Return the clients of a server, in order of arrival."""
 
     def client(server: str, number: int) -> ClientInfo:
-        """Tell of one client.
+        """Return one client.
 
         :raises NoSuchClient: the server has none of this number.
         """
@@ -155,18 +154,18 @@ class IAdministration(Interface):
         """
 
     def limits(server: str) -> ClientLimits:
-        """Tell how many clients a server has and may have."""
+        """Return how many clients a server has and may have."""
 
     def set_limits(server: str, max_clients: int | None, max_anonymous: int | None) -> None:
-        """Change how many clients a server may have; disconnects nobody.
+        """Change how many clients a server may have; nobody is disconnected.
 
-        :param max_clients: None to leave it.
-        :param max_anonymous: None to leave it.
+        :param max_clients: None to leave it as it is.
+        :param max_anonymous: None to leave it as it is.
         :raises BadSetting: more would be anonymous than there may be.
         """
 
     def thread_pool(server: str) -> ThreadPoolStatus:
-        """Tell of the threads that work for a server."""
+        """Return the state of the threads that work for a server."""
 
     def set_thread_pool(
         server: str,
@@ -176,54 +175,55 @@ class IAdministration(Interface):
     ) -> None:
         """Change how many threads there may be; None leaves a number as it is.
 
-        :raises BadSetting: the numbers contradict one another, or there would be too many.
+        :raises BadSetting: the numbers contradict each other, or are too high.
         """
 
     def logging() -> Logging:
-        """Tell what the daemon logs, and where.
+        """Return what the daemon logs about itself, and where.
 
-        :raises NoOwnLog: that is not the daemon's to say.
+        :raises NoOwnLog: the application that embeds the daemon decides that.
         """
 
     def set_logging(level: Priority | None, filters: str | None, outputs: str | None) -> None:
-        """Change what the daemon logs and where: all of it or, if one of it cannot be, nothing.
+        """Change what the daemon logs about itself, and where; after an error, nothing has changed.
 
-        :param level: None to leave it.
-        :param filters: as in the configuration, empty for none; None to leave them.
-        :param outputs: as in the configuration, empty for the default; None to leave them.
-        :raises BadSetting: a filter or an output is none.
+        :param level: None to leave it as it is.
+        :param filters: as in the configuration, empty for none; None to leave them as they are.
+        :param outputs: as in the configuration, empty for the default; None to leave them as they
+            are.
+        :raises BadSetting: a filter or an output is invalid.
         :raises SystemFailure: an output cannot be opened.
-        :raises NoOwnLog: that is not the daemon's to change.
+        :raises NoOwnLog: the application that embeds the daemon decides that.
         """
 
     def set_timeout(seconds: int) -> None:
-        """End the daemon once it had neither clients nor open logs for so long; 0: never."""
+        """Stop the daemon once it has had neither clients nor open logs for this long; 0: never."""
 
     def shut_down() -> None:
-        """End the daemon soon, whether logs are open or not; what asked for it is answered."""
+        """Stop the daemon soon, even if logs are open; the request is answered first."""
 
 
 class IConnection(Interface):
     """One client's connection, as its protocol sees it; see ``sockets.connection``."""
 
     congested = Attribute(
-        "bool: more answers are queued than the client takes; its protocol handles no further"
-        " request until output_drained."
+        "bool: the client does not read its answers; its protocol handles no further request until"
+        " output_drained."
     )
 
     def send(data: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send bytes in order after all sent before, with descriptors attached to the first byte.
+        """Send bytes after all that were sent before, with descriptors attached to the first byte.
 
-        Takes the descriptors over and closes them, whatever happens. Never blocks and never
-        raises: a connection that is gone drops both. Bytes with descriptors are never merged with
+        The connection owns the descriptors and closes them in any case. This never blocks and never
+        raises: a connection that has ended drops both. Bytes with descriptors are never merged with
         other bytes into one segment.
         """
 
     def gather() -> None:
-        """Keep what is sent from now on, so that several answers leave together."""
+        """Hold back what is sent from now on, so that several answers leave together."""
 
     def flush() -> None:
-        """Send what was gathered, and gather no more."""
+        """Send what was held back, and hold back no more."""
 
     def pause_reading() -> None:
         """Read nothing from the client until resume_reading."""
@@ -239,41 +239,41 @@ class IConnection(Interface):
 
 
 class IConversation(Interface):
-    """What a protocol offers to its connection. The connection calls, in its reactor's thread."""
+    """What a protocol offers to its connection, which calls it in the reactor's thread."""
 
     def connection_made(connection: IConnection) -> None:
-        """Keep the connection; called once, first."""
+        """Keep the connection. This is called once, first."""
 
     def data_received(data: bytes) -> None:
-        """Take bytes from the client, in any split."""
+        """Take bytes from the client, however they are split."""
 
     def input_ended() -> None:
-        """The client shut down its writing side: answer what it asked, then close."""
+        """Answer what the client has asked, then close: it has shut down its writing side."""
 
     def output_drained() -> None:
-        """The connection is no longer congested: go on with requests that wait."""
+        """Continue with requests that wait: the connection is no longer congested."""
 
     def connection_lost() -> None:
-        """The connection is gone; called once, last. Keep neither it nor what the client sent."""
+        """Release the connection, which has ended, and what the client sent. Called once, last."""
 
     def finish() -> None:
-        """The daemon stops: answer the request in progress, take no more, close."""
+        """Answer the request in progress, take no more, and close: the daemon is stopping."""
 
-    # A hand-over to the daemon's next image: hold, then suspended; or release, if it came to
-    # nothing. There, resume before connection_made.
+    # A hand-over to the daemon's next image calls hold, then suspended, or release if the hand-over
+    # fails; in the next image, resume and then connection_made.
 
     waiting = Attribute("bool: a request is in progress, and its answer comes later.")
 
-    held_bytes = Attribute("int: memory that requests take which are not carried out yet.")
+    held_bytes = Attribute("int: the memory that requests take that are not carried out yet.")
 
     def hold() -> None:
-        """Carry out no more requests; one in progress goes on."""
+        """Carry out no more requests; one in progress continues."""
 
     def release() -> None:
-        """Go on with requests."""
+        """Continue with requests."""
 
     def suspended() -> Suspended:
-        """Tell what the next image needs, after sending what there is of an answer."""
+        """Return what the next image needs, after sending what there is of an answer."""
 
     def resume(state: Suspended) -> None:
-        """Go on where the former image stopped, once the connection is made."""
+        """Continue where the former image stopped, once the connection is made."""

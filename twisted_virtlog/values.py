@@ -1,4 +1,4 @@
-"""The frozen values that several rooms share: what callers ask and get, what stands still."""
+"""The frozen values that several packages share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import datetime
 
 import msgspec
 
-#: The longest name of a driver or a guest, in characters. It is kept for each open log, and is in
-#: every list of them. libvirt's own names are far shorter, as they are parts of file names.
+#: The longest name of a driver or a guest, in characters. It is kept for each open log, and is part
+#: of every list of them. libvirt's own names are far shorter, as they are parts of file names.
 MAX_NAME_CHARACTERS = 1024
 
-#: More backups than this are refused at each call, as virtlogd does.
+#: The most backups; with more in the configuration, calls are refused, as virtlogd does.
 MAX_BACKUPS = 32
 
 #: The most bytes that one request may read from a log: libvirt's limit, and JSON-RPC's.
@@ -24,9 +24,8 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
     :ivar inode: the inode number of the file.
     :ivar offset: bytes from the beginning of that file.
-    :ivar birth: tells the file apart from an earlier one that had the same inode number; "" where
-        that is not known. The functions at the end of this module compare
-        births.
+    :ivar birth: distinguishes the file from an earlier one with the same inode number; "" if that
+        is not known. The functions at the end of this module compare births.
     """
 
     inode: int
@@ -37,7 +36,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 class Domain(msgspec.Struct, frozen=True, gc=False):
     """The guest that a log belongs to; the same one may open its log again.
 
-    :ivar uuid: 36 characters, as ``c7a5fdbd-edaf-9455-926a-d65c16db1809``.
+    :ivar uuid: 36 characters, such as ``c7a5fdbd-edaf-9455-926a-d65c16db1809``.
     :ivar name: the guest's name.
     """
 
@@ -50,7 +49,7 @@ class Opened(msgspec.Struct, frozen=True):
 
     :ivar position: the end of the file, where the first byte will be written.
     :ivar write_end: a descriptor of the write end of the log's pipe, in blocking mode and
-        close-on-exec. Whoever takes this value owns it, and must send it on or close it.
+        close-on-exec. Whoever takes this value owns it, and must pass it on or close it.
     """
 
     position: Position
@@ -62,10 +61,11 @@ class Excerpt(msgspec.Struct, frozen=True):
 
     :ivar data: the bytes, exactly as the guest wrote them.
     :ivar start: where they begin.
-    :ivar end: where to go on reading.
-    :ivar gap: the position asked for was rotated away (or cut off from outside), so ``start`` is
-        the oldest byte kept after it.
-    :ivar final: the log is not open, so no byte will follow ``end`` but by an append or a new open.
+    :ivar end: where to continue reading.
+    :ivar gap: whether the position asked for was rotated away (or cut off by another program), so
+        that ``start`` is the oldest byte kept after it.
+    :ivar final: whether the log is not open, so that bytes follow ``end`` only after an append or
+        another open.
     """
 
     data: bytes
@@ -76,9 +76,9 @@ class Excerpt(msgspec.Struct, frozen=True):
 
 
 class Closed(msgspec.Struct, frozen=True):
-    """A log that was closed on request, whoever still had its pipe's write end.
+    """A log that was closed on request, whoever still held the write end of its pipe.
 
-    :ivar position: the end of the log's file; None if its file cannot be asked.
+    :ivar position: the end of the log's file; None if the file cannot be queried.
     :ivar dropped: bytes of the pipe that could not be written and are lost.
     """
 
@@ -87,23 +87,22 @@ class Closed(msgspec.Struct, frozen=True):
 
 
 class LogState(enum.Enum):
-    """Whether a log's file takes what its guest writes."""
+    """Whether the file of a log can be written."""
 
     OPEN = "open"
     FAILING = "failing"
 
 
 class LogStatus(msgspec.Struct, frozen=True):
-    """What an operator sees of an open log.
+    """What operators see of an open log.
 
     :ivar position: the end of the current file, without what is still in the pipe.
     :ivar opened_at: an aware time, UTC.
     :ivar bytes_written: bytes moved into files since the log was opened.
-    :ivar rollovers: files begun anew since the log was opened.
-    :ivar error: why the file cannot be written, when ``state`` is FAILING.
-    :ivar lost_bytes: bytes read and dropped since the log was opened, as its file could not take
-        them.
-    :ivar pipe: the pipe's inode number, which /proc/PID/fd shows of those who hold an end of it.
+    :ivar rollovers: how often a new file was begun since the log was opened.
+    :ivar error: why the file cannot be written, if ``state`` is FAILING.
+    :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written.
+    :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end.
     """
 
     path: str
@@ -132,8 +131,9 @@ class OnWriteError(enum.Enum):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Totals of the log handler since the daemon started, but for ``open_logs``.
+    """Totals of the log handler since the daemon started, and what it has now.
 
+    :ivar open_logs: logs open now.
     :ivar failing_logs: open logs whose file cannot be written now.
     :ivar known_logs: logs that are open, or were opened or appended to before.
     """
@@ -148,7 +148,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """When the daemon started, over all hand-overs since.
+    """When the daemon started, before any hand-overs.
 
     :ivar at: an aware time.
     :ivar monotonic: the same in seconds of CLOCK_MONOTONIC, which never steps.
@@ -159,7 +159,7 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class DaemonStatus(msgspec.Struct, frozen=True):
-    """What the daemon is, and how much it does.
+    """What the daemon is, and how much it has done.
 
     :ivar started_at: an aware time, UTC.
     :ivar uptime_s: seconds since then, by a steady clock.
@@ -198,8 +198,9 @@ class ClientInfo(msgspec.Struct, frozen=True):
 class ClientLimits(msgspec.Struct, frozen=True):
     """How many clients a server has, and may have.
 
-    :ivar max_clients: at so many no more are accepted until one leaves.
-    :ivar max_anonymous: of those that are not authenticated yet; never reached, as all are at once.
+    :ivar max_clients: with this many connected, others wait until one leaves.
+    :ivar max_anonymous: the limit of clients that are not authenticated yet; never reached, as
+        clients are authenticated at once.
     """
 
     clients: int
@@ -208,12 +209,12 @@ class ClientLimits(msgspec.Struct, frozen=True):
 
 
 class ThreadPoolStatus(msgspec.Struct, frozen=True):
-    """Threads that read files; those of the reactor, which all servers share.
+    """The threads that read files: those of the reactor, which all servers share.
 
-    :ivar workers: threads that there are now.
-    :ivar free_workers: of these, those that have nothing to do.
+    :ivar workers: the number of threads now.
+    :ivar free_workers: how many of these are idle.
     :ivar priority_workers: a number that libvirt's tools may set for each server, without effect.
-    :ivar waiting_jobs: what waits for a thread.
+    :ivar waiting_jobs: the number of jobs that wait for a thread.
     """
 
     min_workers: int
