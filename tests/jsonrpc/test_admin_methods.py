@@ -113,7 +113,7 @@ def test_a_server_must_exist(client: Client, method: str, params: list[Any]) -> 
     """The answer tells where to find those there are."""
     code, message, data = error(client, method, params)
     assert (code, data) == (1008, {"server": "x\ny"})
-    assert "virtlogctl clients" in message
+    assert "virtlogctl limits" in message
 
 
 def test_logging_is_told_and_changed(client: Client, tmp_path: Path) -> None:
