@@ -35,7 +35,7 @@ class FailingLogs:
     def __init__(self, clock: Clock) -> None:
         """:meth:`close` cancels what is still to be called."""
         self._clock = clock
-        # With the time before which each is left alone.
+        # Each with the time before which it is left alone.
         self._logs: dict[FailingLog, float] = {}
         self._full: list[FailingLog] = []
         self._all_at = 0.0
@@ -52,11 +52,11 @@ class FailingLogs:
             self._schedule(CHECK_SECONDS)
 
     def discard(self, log: FailingLog) -> None:
-        """Look at a log no more, if it is one of these."""
+        """Stop looking at a log, if it is one of these."""
         self._logs.pop(log, None)
 
     def close(self) -> None:
-        """Look at none any more."""
+        """Stop looking at logs."""
         self._logs.clear()
         if self._call is not None:
             self._call.cancel()

@@ -1,4 +1,4 @@
-"""The pipe of a guest that another one has followed, while its last output waits for the file."""
+"""The pipe of a guest whom another followed, while its last output waits for the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FormerPipe:
     """A read end, from which some bytes go into the log's file before those of later pipes.
 
     :ivar number: the pipe's inode number.
-    :ivar order: see LogDetails; so ``left``.
+    :ivar order: as in LogDetails; likewise ``left``.
     """
 
     pipe: int
@@ -35,7 +35,7 @@ class FormerPipe:
     def suspended(self, path: str, file: str, real_path: str) -> OpenLogState:
         """Return what the daemon's next image needs to go on with it.
 
-        :param path: of the log; so the others, see LogDetails.
+        :param path: of the log; the others are as in LogDetails.
         """
         domain = self.domain or Domain(NO_UUID, "")
         return OpenLogState(

@@ -63,7 +63,7 @@ class LogSettings:
 
 @implementer(ILogHandler)
 class LogHandler:
-    """See :class:`ILogHandler`."""
+    """All logs: those that are open, and what is asked of the others."""
 
     _logger = Logger()
 
@@ -76,9 +76,9 @@ class LogHandler:
         settings: LogSettings,
         keeper: Keeper = NO_KEEPER,
     ) -> None:
-        """Take over ``watch``, to close it in the end.
+        """Take over ``watch``, which :meth:`close` closes.
 
-        :param keeper: is told of each log that is opened and closed; not begun here.
+        :param keeper: is told of each log that is opened and closed; begun by the caller.
         """
         self.watch = watch
         self.keeper = keeper
@@ -89,14 +89,14 @@ class LogHandler:
         self._keep_attributes = Attributes()
         self._remove = Remover(in_thread, len(os.sched_getaffinity(0)))
         self._settings = settings
-        # By the caller's spelling and, if that is another, by the name of the real file.
+        # By path as the caller spelled it and, where that differs, by the real path.
         self._logs: dict[str, OpenLog] = {}
         self._real: dict[str, OpenLog] = {}
         self._failing = FailingLogs(clock)
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
-        #: Also of logs that are closed.
+        #: Closed logs, too.
         self.known = KnownLogs()
         # The totals of logs that are closed.
         self._opened = 0
@@ -107,7 +107,6 @@ class LogHandler:
     # ILogHandler.
 
     def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
-        """See ILogHandler."""
         try:
             opened = self._open(path, driver, domain, truncate)
         except LimitReached as error:
@@ -122,7 +121,7 @@ class LogHandler:
     def _open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
-        # A truncating open removes a link, so that it is not of what the link leads to.
+        # A truncating open removes a link, so the log is not the one that the link leads to.
         real_path = _own_path(path) if truncate and os.path.islink(path) else _real_path(path)
         holder = self._find(path, real_path)
         # The last guest may be gone already, and nobody has looked at its pipe since.
@@ -132,9 +131,9 @@ class LogHandler:
             raise _busy(path, holder)
         if holder is not None and not truncate:
             return self._follow(holder, path, real_path, driver, domain)
-        return self._open_anew(path, real_path, driver, domain, truncate, holder)
+        return self._open_new(path, real_path, driver, domain, truncate, holder)
 
-    def _open_anew(
+    def _open_new(
         self,
         path: str,
         real_path: str,
@@ -162,7 +161,7 @@ class LogHandler:
             try:
                 log.start()
             except OSError as error:
-                # A user's epoll sets together watch only so many (max_user_watches of epoll(7)).
+                # A user's epoll sets watch a limited number (max_user_watches of epoll(7)).
                 raise _failure(path, error) from error
             undo.pop_all()
         if holder is not None:
@@ -175,7 +174,7 @@ class LogHandler:
     def _follow(
         self, log: OpenLog, path: str, real_path: str, driver: str, domain: Domain | None
     ) -> Opened:
-        """Let a guest have a log whose former one has left output that is not written yet."""
+        """Give a guest a log whose former guest left output that is not written yet."""
         if not log.writer.is_open:
             try:
                 log.writer.reopen()
@@ -203,18 +202,15 @@ class LogHandler:
         return Opened(position, write_end)
 
     def close_log(self, path: str) -> Closed:
-        """See ILogHandler."""
         return self._open_log(path).end_by_force()
 
     def position(self, path: str) -> Position:
-        """See ILogHandler."""
         return self._open_log(path).position()
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
-        """See ILogHandler."""
         log = self._find(path)
         if log is not None:
-            # What cannot be written is not there to be read; the rest is.
+            # What cannot be written cannot be read; the rest can.
             with contextlib.suppress(NotWritten):
                 log.drain()
         file = link_target(path) if log is None else log.writer.path
@@ -236,7 +232,6 @@ class LogHandler:
         return excerpt
 
     def append(self, path: str, message: bytes, driver: str, domain: Domain | None) -> Position:
-        """See ILogHandler."""
         log = self._find(path)
         if log is not None:
             return log.append(message)
@@ -252,18 +247,15 @@ class LogHandler:
             writer.close()
 
     def logs(self) -> Sequence[LogStatus]:
-        """See ILogHandler."""
         return sorted((log.status() for log in self._logs.values()), key=attrgetter("path"))
 
     def is_known(self, path: str) -> bool:
-        """See ILogHandler."""
         if path in self._logs:
             return True
         real_path = _real_path(path)
         return real_path in self.known or self._find(path, real_path) is not None
 
     def counts(self) -> Counts:
-        """See ILogHandler."""
         logs = self._logs.values()
         return Counts(
             open_logs=len(logs),
@@ -275,21 +267,21 @@ class LogHandler:
             known_logs=len(self.known),
         )
 
-    # What the service asks for.
+    # For the service.
 
     @property
     def idle_since(self) -> float | None:
-        """Since when no log is open, in seconds of its clock; None while one is."""
+        """When the last open log was closed, by the handler's clock; None while one is open."""
         return None if self._logs else self._ended_at
 
     def is_open(self, path: str) -> bool:
-        """Tell whether a log is open, by any name of its file."""
+        """Return whether a log is open, by any name of its file."""
         return self._find(path) is not None
 
     def reload(self, settings: LogSettings, pipe_size: int) -> None:
-        """Let other settings hold, for logs that are open too.
+        """Apply other settings, to open logs too.
 
-        :param pipe_size: of pipes made from now on, in bytes.
+        :param pipe_size: of pipes that are made from now on, in bytes.
         """
         self._settings = settings
         self.pipes.set_size(pipe_size)
@@ -297,27 +289,28 @@ class LogHandler:
             log.set_policy(settings.policy_of(log.writer.path, log.driver, log.domain))
 
     def suspended(self) -> tuple[OpenLogState, ...]:
-        """Tell what the daemon's next image needs to go on with the open logs."""
+        """Return what the daemon's next image needs to go on with the open logs."""
         found: list[OpenLogState] = []
         for log in self._logs.values():
             found += [*log.suspended_former(), log.suspended()]
         return tuple(found)
 
     def totals(self) -> Totals:
-        """Tell what was counted of logs that are closed."""
+        """Return what was counted for logs that are closed."""
         return Totals(self._opened, self._written, self._lost, self._rollovers)
 
     def add_totals(self, totals: Totals) -> None:
-        """Go on counting from where the daemon's former image stopped."""
+        """Count on from where the daemon's former image stopped."""
         self._opened += totals.opened_logs
         self._count(totals.bytes_written, totals.bytes_lost, totals.rollovers)
 
     def adopt(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
-        """Go on with a log whose pipe was taken over; its file may be one that fails.
+        """Go on with a log whose pipe was taken over, even if its file fails.
 
-        :param former: those of former guests of the log, oldest first.
-        :raises SystemFailure: its descriptor is no pipe, or cannot be watched; ``former`` is left.
-        :raises UnsupportedBackups: ``max_backups`` is over 32; ditto.
+        :param former: the pipes of the log's former guests, oldest first.
+        :raises SystemFailure: the descriptor is not a pipe, or cannot be watched; the pipes in
+            ``former`` are untouched.
+        :raises UnsupportedBackups: ``max_backups`` is over 32; likewise.
         """
         pipe, path, details = state.pipe, state.log, state.details
         file = link_target(path) if details is None else details.file
@@ -364,60 +357,56 @@ class LogHandler:
         return tuple(found)
 
     def write_former(self) -> None:
-        """Write what former guests of logs that were taken over left in their pipes."""
+        """Write what the former guests of logs that were taken over left in their pipes."""
         for log in self._logs.values():
             log.write_former()
 
     def restore(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
-        """Go on with a log of a daemon that was killed, perhaps while it rolled over.
+        """Go on with a log of a daemon that was killed, perhaps in the middle of a rollover.
 
-        :raises SystemFailure: see :meth:`adopt`, as for the other.
-        :raises UnsupportedBackups: ditto.
+        :raises SystemFailure: as :meth:`adopt`.
+        :raises UnsupportedBackups: as :meth:`adopt`.
         """
         if state.details is not None:
             file, files = state.details.file, state.details.files
             policy = self._settings.policy_of(file, state.driver, state.domain)
             steps = interrupted_rollover(file, policy.limits)
             if files is not None:
-                # The rest may be from before the last rollovers.
+                # The rest may be older than the last rollovers.
                 files = FilesState(files.cuts, files.gaps)
             details = msgspec.structs.replace(state.details, steps_left=steps, files=files)
             state = msgspec.structs.replace(state, details=details)
         self.adopt(state, former)
 
     def refuse_opens(self) -> None:
-        """Open no more logs, as the daemon is stopping."""
+        """Open no more logs: the daemon is stopping."""
         self._stopping = True
 
     def close(self) -> None:
-        """Write what is in the pipes and close all logs and what the handler itself holds."""
+        """Write what is in the pipes, and close all logs and the handler's own descriptors."""
         self.refuse_opens()
         self._failing.close()
         for log in list(self._logs.values()):
             try:
                 log.close()
-            except Exception:  # noqa: BLE001 (what the others' pipes hold is to be written)
+            except Exception:  # noqa: BLE001 (the other logs are still to be written)
                 self._logger.failure("{path}: the log could not be closed", path=log.path)
             self._forget(log)
         self.watch.close()
         self.source.close()
 
-    # What open logs ask for; see open_log.Owner.
+    # For open logs: open_log.Owner.
 
     def seconds(self) -> float:
-        """See Owner."""
         return self._clock.seconds()
 
     def log_failing(self, log: OpenLog) -> None:
-        """See Owner."""
         self._failing.add(log)
 
     def log_recovered(self, log: OpenLog) -> None:
-        """See Owner."""
         self._failing.discard(log)
 
     def log_ended(self, log: OpenLog) -> None:
-        """See Owner."""
         for number in log.numbers():
             self.keeper.closed(number)
         self._forget(log)
@@ -478,14 +467,14 @@ class LogHandler:
 
 
 def _real_path(path: str) -> str:
-    """Resolve all symbolic links; give the same object if there are none."""
-    # No file has a longer name, and resolving one takes time with the square of its length.
+    """Resolve all symbolic links; return the same object if there are none."""
+    # No file has a longer path, and the time to resolve one grows with the square of its length.
     resolved = os.path.realpath(path) if len(path) < _PATH_MAX else path
     return path if resolved == path else resolved
 
 
 def _own_path(path: str) -> str:
-    """Resolve the links in the path of a link's directory, but not the link."""
+    """Resolve the links in the path of a link's directory, but not the link itself."""
     directory, name = os.path.split(path)
     own = os.path.join(_real_path(directory or "."), name)
     return path if own == path else own
@@ -502,7 +491,7 @@ def _failure(path: str, error: OSError) -> SystemFailure:
 
 
 def _limit_or(failure: SystemFailure) -> SystemFailure | LimitReached:
-    """Tell a failure for want of descriptors as the limit that it is."""
+    """Return a failure, as a reached limit if it was for want of descriptors."""
     if failure.errno not in (errno.EMFILE, errno.ENFILE):
         return failure
     return LimitReached(

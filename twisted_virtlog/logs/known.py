@@ -9,9 +9,9 @@ MOST = 16384
 
 
 class KnownLogs:
-    """A set of paths that forgets those which were not named for the longest time.
+    """A set of paths that forgets those that were not named for the longest time.
 
-    :param most: the number of paths that are kept.
+    :param most: how many paths are kept.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -26,10 +26,10 @@ class KnownLogs:
         return len(self._paths)
 
     def add(self, path: str) -> None:
-        """Take note of a log.
+        """Remember a log.
 
-        :param path: without symbolic links, so that a file which somebody puts into its place by
-            a link is not taken for the log.
+        :param path: without symbolic links, so that a file that somebody puts in its place by a
+            link is not taken for the log.
         """
         self._paths.pop(path, None)
         self._paths[path] = None
@@ -37,11 +37,11 @@ class KnownLogs:
             del self._paths[next(iter(self._paths))]
 
     def paths(self) -> tuple[str, ...]:
-        """Return all of them, the one that was named last at the end."""
+        """Return all of them, the one named last at the end."""
         return tuple(self._paths)
 
     def add_earlier(self, paths: Iterable[str]) -> None:
-        """Take note of logs that were named before all that are known now."""
+        """Remember logs that were named before all that are known now."""
         later = self.paths()
         for path in (*paths, *later):
             self.add(path)

@@ -1,4 +1,31 @@
-"""One open log on the reactor: the read end of its guest's pipe and the writer of its files."""
+"""One open log on the reactor: the read end of its guest's pipe and the writer of its files.
+
+A log is in one of three states:
+
+- open: ``outage`` is None. The watch calls ``pipe_ready`` when bytes wait, or the guest is gone. No
+  pipe of a former guest is left.
+- failing: ``outage`` is set. The pipe is not watched, so that it can fill; ``failing.FailingLogs``
+  calls ``check`` instead. Positions and appends are refused (NotWritten). Former guests' pipes may
+  wait before this one's.
+- ended: all descriptors are closed, and the handler has forgotten the log.
+
+What moves it from one to another:
+
+- open to failing (``_fail``): the file cannot be written, rotated or asked for its size, whoever
+  noticed it: the watch, a caller, or the handler that took the log over. A message of a caller for
+  which there is no room is refused, and the log stays open.
+- failing to open (``check``): a retry, once a second, opened the file again if need be, wrote the
+  line that says what was dropped, then the former pipes, then this one; and the pipe is watched.
+- open to ended (``_end``): all write ends are closed, and the pipe is empty.
+- failing to ended (``_drop``): all write ends are closed and a retry failed, if the policy is to
+  drop; otherwise the log stays until its file takes what waits.
+- any to ended: the daemon stops (``close``), a client closes the log (``end_by_force``), or opens
+  it again with truncation (``give_up``).
+
+Another guest may take the log over when its own is gone (``follow``): the state stays, the pipe is
+exchanged, and what waits in the former pipe becomes a FormerPipe, which is written before it.
+Bytes so stay in order: a retry writes the former pipes first, and an open log has none.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +54,7 @@ from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_capacity, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
 
-#: A log that is closed by force is drained so often while somebody goes on writing to its pipe.
+#: How often a log that is closed by force is drained while somebody goes on writing to its pipe.
 _LAST_LOOKS = 8
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
@@ -37,7 +64,7 @@ _NEVER = -math.inf
 
 
 class Owner(Protocol):
-    """What an open log needs of the handler."""
+    """What an open log needs from the handler."""
 
     watch: PipeWatch
     pipes: Pipes
@@ -45,23 +72,25 @@ class Owner(Protocol):
     keeper: Keeper
 
     def seconds(self) -> float:
-        """Tell the time of a clock that never steps."""
+        """Return the time of a clock that never steps."""
 
     def log_failing(self, log: OpenLog) -> None:
-        """A log's file cannot be written; its :meth:`OpenLog.check` is to be called."""
+        """Call the :meth:`OpenLog.check` of a log, whose file cannot be written."""
 
     def log_recovered(self, log: OpenLog) -> None:
-        """A log's file can be written again."""
+        """Stop calling it, as the file can be written again."""
 
     def log_ended(self, log: OpenLog) -> None:
-        """The guest is gone, all is written, and the log closed itself."""
+        """Forget a log that has ended."""
 
 
 class OpenLog:
-    """A log from its open until its guest has closed the last write end; see Watched too.
+    """A log from its open until its guest has closed the last write end.
 
-    :ivar path: as its caller spelled it.
-    :ivar real_path: the same without symbolic links when it was opened.
+    It is a :class:`Watched` while its file can be written, and a FailingLog while it cannot.
+
+    :ivar path: as the caller spelled it.
+    :ivar real_path: the path without symbolic links, as it was when the log was opened.
     :ivar policy: see :meth:`set_policy`.
     :ivar outage: set while the file cannot be written.
     :ivar number: the pipe's inode number.
@@ -113,7 +142,7 @@ class OpenLog:
         self.opened_at = datetime.now(timezone.utc)
         self.outage: Outage | None = None
         self.lost = 0
-        # Of guests before this one, oldest first; only while the file fails. One object for all.
+        # Pipes of earlier guests, oldest first; only while the file fails. One object for all logs.
         self._former: Sequence[FormerPipe] = ()
         self._order = 0
         self._owner = owner
@@ -122,10 +151,10 @@ class OpenLog:
         writer.note = self._note
         self.number = pipe_number(pipe)
 
-    # The reader's side.
+    # For the watch.
 
     def start(self) -> None:
-        """Let the pipe of a new log be watched.
+        """Have the pipe of a new log watched.
 
         :raises OSError: the kernel refuses; see :meth:`PipeWatch.add`.
         """
@@ -133,11 +162,11 @@ class OpenLog:
 
     @property
     def capacity(self) -> int:
-        """See Watched."""
+        """Bytes that the pipe holds."""
         return pipe_capacity(self._pipe)
 
     def pipe_ready(self) -> int:
-        """Move what the pipe holds, as far as this turn allows; see Watched.
+        """Write what the pipe holds, as far as this turn allows, or end; see Watched.
 
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
         pipe. Then nothing is left to do, unless the guest is gone.
@@ -156,10 +185,10 @@ class OpenLog:
         return moved
 
     def pipe_failed(self) -> None:
-        """See Watched."""
+        """Let the log fail, after an exception that nobody expected."""
         self._fail(SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path))
 
-    # What callers ask for.
+    # For callers.
 
     def drain(self) -> None:
         """Write all that is in the pipe now; never blocks, and never chases a busy writer.
@@ -182,7 +211,7 @@ class OpenLog:
         raise self._not_written(failure) from failure
 
     def position(self) -> Position:
-        """Drain, then tell the end of the current file.
+        """Drain, then return the end of the current file.
 
         :raises NotWritten: see :meth:`drain`; or the file cannot be asked.
         """
@@ -207,7 +236,7 @@ class OpenLog:
 
     @property
     def former(self) -> int:
-        """How many pipes of former guests wait for the file."""
+        """The number of former guests' pipes that wait for the file."""
         return len(self._former)
 
     def numbers(self) -> list[int]:
@@ -217,10 +246,10 @@ class OpenLog:
     def may_be_followed(self, path: str, driver: str, domain: Domain | None) -> bool:
         """Return whether another guest may have the log before this one's output is written.
 
-        It may when this guest is gone, or is the same one, whose former pipe some other process
-        still holds. Who names no guest is never the same.
+        It may if this guest is gone, or is the same one, whose former pipe another process still
+        holds. Without a name no guest is the same as another.
 
-        :param path: the log's, as the one who asks spells it; so the others.
+        :param path: the log's, as the one who asks spells it; likewise the others.
         """
         if len(self._former) >= MOST_FORMER and bytes_waiting(self._pipe):
             return False
@@ -237,9 +266,9 @@ class OpenLog:
     def follow(
         self, pipe: int, path: str, real_path: str, driver: str, domain: Domain | None
     ) -> None:
-        """Go on with another guest's pipe; what this one's holds now goes into the file first.
+        """Go on with another guest's pipe; what the present one holds goes into the file first.
 
-        What this one's holders write from now on is lost, and refused once all is written.
+        What is written to the present pipe from now on is lost, and refused once all is written.
 
         :param pipe: its read end, which does not block.
         :raises OSError: it cannot be watched; nothing has changed.
@@ -260,7 +289,7 @@ class OpenLog:
         self.driver, self.domain = sys.intern(driver), domain
         self.opened_at = datetime.now(timezone.utc)
         self.writer.written = self.writer.rollovers = self.lost = 0
-        # A kill between the two leaves two pipes of one path, whose order is known.
+        # A kill between these two leaves two pipes for one path, in a known order.
         owner.keeper.opened(self.suspended())
         if left:
             owner.keeper.outage(self._suspended_former(former))
@@ -274,7 +303,7 @@ class OpenLog:
         self.writer.limits = policy.limits
 
     def give_up(self) -> None:
-        """End without writing what is left, as the log was truncated after all of it."""
+        """End without writing what is left: the log was truncated after all of it."""
         self._release()
         self._owner.log_ended(self)
 
@@ -293,12 +322,12 @@ class OpenLog:
         return self.position()
 
     def status(self) -> LogStatus:
-        """See :class:`LogStatus`."""
+        """Return what an operator sees of the log."""
         outage = self.outage
         try:
             position = self.writer.position()
         except SystemFailure:
-            # A log that was taken over and whose file cannot be opened has none.
+            # A log that was taken over has none if its file cannot be opened.
             position = Position(0, 0)
         return LogStatus(
             path=self.path,
@@ -315,14 +344,14 @@ class OpenLog:
         )
 
     def suspended_former(self) -> list[OpenLogState]:
-        """Return the same of the pipes of former guests, oldest first."""
+        """Return what the next image needs to go on with former guests' pipes, oldest first."""
         return [self._suspended_former(one) for one in self._former]
 
     def _suspended_former(self, former: FormerPipe) -> OpenLogState:
         return former.suspended(self.path, self.writer.path, self.real_path)
 
     def suspended(self) -> OpenLogState:
-        """Tell what the daemon's next image needs to go on with this log."""
+        """Return what the daemon's next image needs to go on with this log."""
         domain = self.domain or Domain(NO_UUID, "")
         return OpenLogState(
             pipe=self._pipe,
@@ -348,7 +377,7 @@ class OpenLog:
         )
 
     def resume(self, details: LogDetails | None, former: Sequence[FormerPipe] = ()) -> None:
-        """Go on as the daemon's former image did, in place of :meth:`start`.
+        """Go on as the daemon's former image did; takes the place of :meth:`start`.
 
         :param former: pipes of former guests, oldest first, numbered from 0 on.
         """
@@ -375,7 +404,7 @@ class OpenLog:
             self._fail(failure)
 
     def write_former(self) -> None:
-        """Write what former guests left, once it was taken over and kept."""
+        """Write what former guests left, once their pipes were taken over and are kept."""
         if self._former and self.outage is None:
             failure = self._try(0)
             if failure is not None:
@@ -384,14 +413,14 @@ class OpenLog:
     def close(self) -> None:
         """Write what is left as far as the file takes it, and close all descriptors.
 
-        What the keeper keeps stays in its pipe; the rest is lost.
+        What cannot be written stays in the pipe if the keeper keeps that, and is lost otherwise.
         """
         self._flush(self._owner.keeper.keeps)
         self._release()
 
     def end_by_force(self) -> Closed:
         """Write what is left as far as the file takes it, and end, whoever holds a write end."""
-        self._logger.info("{path}: closed, as somebody asked for it", path=self.path)
+        self._logger.info("{path}: closed at a client's request", path=self.path)
         for _ in range(_LAST_LOOKS):
             with contextlib.suppress(NotWritten):
                 self.drain()
@@ -438,19 +467,19 @@ class OpenLog:
         self.writer.close()
 
     def _note(self) -> None:
-        """Have kept what a crash must not undo."""
+        """Have the keeper record what a crash must not undo."""
         self._owner.keeper.outage(self.suspended())
 
     # The file's failures.
 
     def check(self) -> bool:
-        """See failing.FailingLog."""
+        """Try the file again if it is due, or keep the guest from being blocked."""
         outage = self.outage
         if outage is None:
             return False
         now = self._owner.seconds()
         if outage.due(now):
-            # Whatever happens now, the log is tried again in a second.
+            # Whatever happens now, the next attempt is in a second.
             outage.failed_again(outage.failure, now)
             failure = self._recover(outage) or self._recovered()
             if failure is None:
@@ -463,7 +492,7 @@ class OpenLog:
         return self._drop(outage)
 
     def _drop(self, outage: Outage) -> bool:
-        """Keep the guest from being blocked, and end when it is gone.
+        """Keep the guest from being blocked, and end if it is gone.
 
         :returns: whether the pipe was full.
         """
@@ -485,13 +514,13 @@ class OpenLog:
         try:
             return is_pipe_full(self._pipe)
         except OSError:
-            # Nobody knows. Rather lose the output of a guest that is silent than block one.
+            # Nobody knows. Better to lose the output of a silent guest than to block one.
             return outage.stands_still(waiting)
 
     def _recover(self, outage: Outage) -> SystemFailure | None:
         try:
             self.writer.renew(outage.failure.errno)
-            # Also where nothing waits: a file that cannot be opened is not written again.
+            # Even if nothing waits: a file that cannot be opened has not recovered.
             self.writer.ready()
             if outage.lost:
                 now = datetime.now(timezone.utc)
@@ -504,14 +533,14 @@ class OpenLog:
         return self._try(bytes_waiting(self._pipe))
 
     def _drop_former(self, outage: Outage) -> None:
-        """Drop the output of guests that are gone, as that of one which nobody follows."""
+        """Drop the output of guests that are gone, as if nobody had followed them."""
         former, self._former = self._former, ()
         for one in former:
             self._discard(outage, one.pipe, one.left)
             self._let_go(one)
 
     def _discard(self, outage: Outage, pipe: int, count: int) -> None:
-        """Take bytes out of a pipe, and have it noted that they are lost."""
+        """Take bytes out of a pipe, and record that they are lost."""
         source = self._owner.source
         source.pipe = pipe
         dropped = source.discard(count)
@@ -527,7 +556,7 @@ class OpenLog:
         self.outage = None
         self._recovered_at = self._owner.seconds()
         self._owner.log_recovered(self)
-        # (shown by default, so that whoever learned of the beginning learns of the end)
+        # (a warning, so that whoever read of the beginning reads of the end)
         self._logger.warn("{path}: the file is written again", path=self.path)
         return None
 
@@ -537,12 +566,12 @@ class OpenLog:
 
     @property
     def _stranded(self) -> int:
-        """How many bytes have left the pipe, and are not in the file."""
+        """The number of bytes that have left the pipe and are not in the file."""
         stranded = self.writer.stranded
         return len(stranded.data) if stranded else 0
 
     def _try(self, count: int) -> SystemFailure | None:
-        """Write what former guests left and ``count`` bytes of the pipe; return why not."""
+        """Write what former guests left and ``count`` bytes of the pipe; return any failure."""
         while self._former:
             former, *others = self._former
             written = self.writer.written
@@ -562,14 +591,14 @@ class OpenLog:
         self._owner.keeper.closed(former.number)
 
     def _write(self, pipe: int, count: int) -> SystemFailure | None:
-        """Write bytes of a pipe, ``count`` of which wait there; return why not."""
+        """Write ``count`` of the bytes that wait in a pipe; return any failure."""
         source, writer = self._owner.source, self.writer
         source.pipe = pipe
         try:
             while count or writer.stranded is not None:
                 moved = writer.write(source, count)
                 if not moved:
-                    # Somebody else has read them.
+                    # Somebody else has read the rest.
                     break
                 count -= moved
         except Exception as error:  # noqa: BLE001 (see _failure_of)
@@ -598,7 +627,7 @@ class OpenLog:
     # The end.
 
     def _ended(self, waiting: bool = False) -> bool:
-        """Tell whether all write ends are closed and, unless ``waiting``, the pipe is empty."""
+        """Return whether all write ends are closed and, unless ``waiting``, the pipe is empty."""
         hang_up = select.poll()
         hang_up.register(self._pipe, select.POLLIN)
         events = hang_up.poll(0)

@@ -1,7 +1,7 @@
 """Decides what happens while a log's file cannot be written: when to try again, what to drop.
 
-The pipe is the buffer. Only when it is full while the file still fails, and the guest is blocked,
-bytes are dropped and counted (``on_write_error = "drop"``) or the guest waits ("block").
+The pipe is the buffer. Only when it is full and the file still fails are bytes dropped and counted
+(``OnWriteError.DROP``), or does the guest wait (``BLOCK``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import OutageState
 
-#: A failing file is tried again so often at most.
+#: The shortest time between two attempts to write a failing file.
 RETRY_SECONDS = 1.0
 
 #: How often the pipes of failing logs are looked at; a guest whose pipe is full waits no longer.
@@ -46,18 +46,18 @@ class Outage:
     seen: int = -1
 
     def due(self, now: float) -> bool:
-        """Tell whether the file may be tried again."""
+        """Return whether the file may be tried again."""
         return now - self.tried_at >= RETRY_SECONDS
 
     def failed_again(self, failure: SystemFailure, now: float) -> None:
-        """Note that a retry failed."""
+        """Record that a retry failed."""
         self.failure = failure
         self.tried_at = now
         self.retried = True
 
     @property
     def is_lasting(self) -> bool:
-        """Whether a full pipe is to be emptied; a first failure may pass within a second."""
+        """Whether a full pipe is to be emptied; a first failure may be over within a second."""
         return self.retried or self.repeated
 
     def to_drop(self, waiting: int, full: bool, ended: bool) -> int:
@@ -76,7 +76,7 @@ class Outage:
         return waiting == before
 
     def suspended(self) -> OutageState:
-        """Tell what the daemon's next image needs to know."""
+        """Return what the daemon's next image needs to know."""
         return OutageState(self.since, self.lost, self.failure.action, self.failure.errno)
 
     @classmethod
@@ -86,7 +86,7 @@ class Outage:
         return cls(failure, state.since, tried_at=-RETRY_SECONDS, retried=True, lost=state.lost)
 
     def notice(self, until: datetime) -> bytes:
-        """Word the line that stands in the log where bytes are missing."""
+        """Return the line that stands in the log where bytes are missing."""
         reason = os.strerror(self.failure.errno)
         return (
             f"[virtlogd: {self.lost} bytes lost from {_stamp(self.since)} to {_stamp(until)}:"

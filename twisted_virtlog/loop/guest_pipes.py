@@ -42,27 +42,28 @@ _SHORTEST_REST_SECONDS = 0.0003
 #: as the one before.
 _FIRST_REST_SECONDS = 0.0005
 
-#: Silence is when no pipe was ready for so long. That none is just now may be because calls drain.
+#: It is silent after no pipe was ready for this long. None may be ready for a moment because calls
+#: drain them.
 _SILENCE_SECONDS = 0.1
 
 #: A rest ends before a pipe is fuller than this, at the rate at which it filled before.
 _FILL_BEFORE_WAKING = 0.25
 
-#: The reactor's turn belongs to all guests: one of them moves so many bytes, then come others. A
+#: The reactor's turn belongs to all guests: each in turn moves this many bytes at most. A
 #: multiple of rotation.PIPE_CHUNK_BYTES, so that the next piece begins at a chunk.
 PIECE_BYTES = 64 * 1024
 
-#: One turn of the reactor moves about so many bytes from all pipes together.
+#: About how many bytes one turn of the reactor moves from all pipes together.
 _TURN_BYTES = 512 * 1024
 
-#: After so many bytes of one pipe, it is time to see to others.
+#: After this many bytes from one pipe, it is time to serve clients.
 _MUCH_BYTES = 32 * 1024
 
 #: Less than this fills no pipe, as the smallest holds a page, and is not worth a look at how full.
 #: A busy pipe that had less is busy no more.
 _LITTLE_BYTES = 1024
 
-#: A pipe that had so many bytes in a turn is busy.
+#: A pipe that had this many bytes in a turn is busy.
 _BUSY_BYTES = 8 * 1024
 
 _EVENTS = 256
@@ -92,7 +93,7 @@ class Watched(Protocol):
 
 @implementer(IReadDescriptor)
 class PipeWatch:
-    """See the module."""
+    """All guests' pipes, as one descriptor on the reactor."""
 
     _logger = Logger()
 
@@ -105,7 +106,7 @@ class PipeWatch:
         """Register with the reactor; :meth:`close` unregisters.
 
         :param rest_seconds: the longest rest; 0 never rests.
-        :param between: called in a long turn after each pipe that had much, to see to clients.
+        :param between: called in a long turn after each pipe that had much, to serve clients.
         """
         self._between = between
         self._reactor = reactor
@@ -153,7 +154,7 @@ class PipeWatch:
             self._timer.start(0.0)
 
     def remove(self, pipe: int) -> None:
-        """Watch a pipe no more; to be called before it is closed, and as often as you like."""
+        """Stop watching a pipe; to be called before it is closed, any number of times."""
         if self._readers.pop(pipe, None) is None:
             return
         if pipe in self._busy:
@@ -170,22 +171,21 @@ class PipeWatch:
         return len(self._readers)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         self._reactor.removeReader(self)
         self._gate.close()
         self._timer.close()
         self._pipes.close()
 
     def fileno(self) -> int:
-        """See IReadDescriptor; -1 once closed."""
+        """Return the gate's descriptor; -1 once closed."""
         return -1 if self._gate.closed else self._gate.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "pipes"
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor; the reactor has ended."""
+        """Do nothing, as the reactor has ended."""
 
     @guarded("watching the logs' pipes failed")
     def doRead(self) -> None:
@@ -212,7 +212,7 @@ class PipeWatch:
             self._rest(rest)
 
     def _serve_ready(self) -> float:
-        """See to the pipes that are ready, as far as this turn goes.
+        """Serve the pipes that are ready, as far as this turn goes.
 
         :returns: how full the fullest was, from 0 to 1; infinite if one has more than was taken.
         """

@@ -1,7 +1,7 @@
 """Keeps what an administrator set on a log's file: mode, owner, access control list, SELinux label.
 
-A rollover makes a new file, which has the daemon's defaults. What the former one had otherwise is
-set by the descriptor of the new one, so that nobody can put another file in its place.
+A rollover makes a new file, with the daemon's defaults. What was different on the former one is set
+by the new one's descriptor, so that nobody can put another file in its place.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-#: Of all extended attributes, as others mean the file's content or how it came to be.
+#: The extended attributes that are kept; others are about the content, or how the file came to be.
 _ACL = "system.posix_acl_access"
 _NOUNS = {_ACL: "access control list", "security.selinux": "SELinux label"}
 
-#: Of a mode. A file that runs with its owner's rights is never made.
+#: The bits of a mode that are kept. No file that runs with its owner's rights is ever made.
 _MODE_BITS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 
 #: The number of logs of which the daemon reports that something could not be kept.
@@ -38,7 +38,7 @@ class Held(NamedTuple):
 
 
 def held_by(file: int) -> Held | None:
-    """Return the attributes of an open file; None if they cannot be told, or are a device's."""
+    """Return the attributes of an open file; None if it cannot be asked, or is a device."""
     try:
         status = os.fstat(file)
     except OSError:
@@ -61,7 +61,7 @@ def held_by_path(path: str) -> Held | None:
 
 
 class Attributes:
-    """Gives files attributes, and says once for each log what cannot be set."""
+    """Sets files' attributes, and reports once for each log what cannot be set."""
 
     _logger = Logger()
 
@@ -69,17 +69,17 @@ class Attributes:
         self._told: set[str] = set()
 
     def __call__(self, wanted: Held, file: int, path: str) -> None:
-        """Give a new file the attributes of the one whose place it takes.
+        """Set on a new file the attributes of the one that it replaces.
 
-        :param file: open, and nothing is in it yet.
-        :param path: of the file, to be told.
+        :param file: its descriptor; nothing is in it yet.
+        :param path: of the file, to be reported.
         """
         problem = ", ".join(_set(wanted, file))
         if problem and path not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(path)
             self._logger.warn(
-                "{path}: the new file does not have the former one's {problem}; this is not said"
-                " again of this log",
+                "{path}: the new file does not have the former one's {problem}; this is reported"
+                " only once for each log",
                 path=path,
                 problem=problem,
             )

@@ -1,8 +1,8 @@
-"""Removes old files of logs: when, and in which thread; cleaning.py says which.
+"""Removes old files of logs: when, and in which thread; cleaning.py decides which.
 
 Directories are read in the thread pool. Whether a log is open is asked in the reactor's thread, in
 the same turn in which its files lose their names, so that it cannot be opened in between. Their
-data is given back in the thread pool again.
+data is freed in the thread pool again.
 
 A run first looks at when all files were written, as the wall clock may be wrong; see cleaning.ages.
 """
@@ -24,13 +24,12 @@ from twisted_virtlog.logs.files.directory import Directory
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.threads import InThread
 
-#: From the start to the first run. virtlogd waits for a day; a daemon that is upgraded or started
-#: anew each day would never get there.
+#: From the start to the first run. virtlogd waits for a day; a daemon that is upgraded or restarted
+#: each day would never get there.
 FIRST_SECONDS = 60.0
 
 #: From one run to the next, as in virtlogd.
 EVERY_SECONDS = 24 * 60 * 60.0
-
 
 #: Clocks that are merely corrected do not move as far, from one look to the next.
 _STEP_NS = 10 * 60 * 10**9
@@ -47,7 +46,7 @@ class WallClock:
     """Notices that the wall clock stepped."""
 
     def __init__(self, now_ns: Callable[[], int], up_ns: Callable[[], int]) -> None:
-        """:param now_ns: see :class:`Moment`; so ``up_ns``."""
+        """:param now_ns: as in :class:`Moment`; likewise ``up_ns``."""
         self._now_ns = now_ns
         self._up_ns = up_ns
         self._boots: list[int] = []
@@ -79,8 +78,8 @@ class Cleaner:
     ) -> None:
         """Do nothing before :meth:`set`.
 
-        :param is_in_use: tells of a path whether its file must stay; is called by the reactor.
-        :param now_ns: see :class:`Moment`; so ``up_ns``.
+        :param is_in_use: whether the file of a path must stay; called in the reactor's thread.
+        :param now_ns: as in :class:`Moment`; likewise ``up_ns``.
         """
         self._clock = clock
         self._in_thread = in_thread
@@ -92,7 +91,7 @@ class Cleaner:
         self._at_work = False
 
     def set(self, rules: Rules) -> None:
-        """Go by these rules; if they are other ones, the next run is soon."""
+        """Apply these rules; if they differ from those before, the next run is soon."""
         if rules == self._rules:
             return
         self.stop()
@@ -102,7 +101,7 @@ class Cleaner:
             self._call = self._clock.callLater(FIRST_SECONDS, self._begin, rules)
 
     def stop(self) -> None:
-        """Remove nothing more; a run that waits for a thread ends when that is done."""
+        """Remove nothing more; a run that waits for a thread ends when the thread is done."""
         self._rules = None
         if self._call is not None:
             self._call.cancel()
@@ -160,7 +159,7 @@ class Cleaner:
         held: Sequence[int] = ()
         try:
             held = directory.hold(removal.files)
-            # One that has changed is judged anew in the next run.
+            # A file that has changed is left to the next run.
             for one in removal.files[: len(held)]:
                 path = directory.path_of(one.name)
                 directory.remove(one.name)
@@ -177,7 +176,7 @@ class Cleaner:
 
 
 def _read(path: str, below: Directory | None) -> tuple[Directory, Sequence[int]]:
-    """Open a directory; of the first one tell also when all files were last written to."""
+    """Open a directory; for the first one return also when all files were last written to."""
     directory = Directory(path, below)
     return directory, directory.times_below() if below is None else ()
 

@@ -19,7 +19,7 @@ class Rules:
     """What the configuration says of old logs.
 
     :ivar log_root: the directory whose files and whose direct subdirectories' files are looked at.
-    :ivar max_age_days: a log of which no file was written to for longer is removed; 0: none.
+    :ivar max_age_days: a log is removed if none of its files was written to for longer; 0: never.
     :ivar max_backups: a backup with a greater number is removed, whatever its age.
     """
 
@@ -47,7 +47,7 @@ class Removal:
 
     :ivar files: the oldest first, so that a removal that fails halfway leaves the newer ones.
     :ivar unless_open: names; if a log of one of them is open, all files are kept.
-    :ivar reason: why, to be told behind a file's name.
+    :ivar reason: why, to be reported after a file's name.
     """
 
     files: tuple[Found, ...]
@@ -59,11 +59,10 @@ class Removal:
 class Moment:
     """The present, on two clocks; all in nanoseconds.
 
-    :ivar now_ns: the wall clock, which the times of files are of: since the epoch. It steps.
+    :ivar now_ns: the wall clock, by which files have their times: since the epoch. It steps.
     :ivar up_ns: the time since the machine was started, which never steps: CLOCK_BOOTTIME.
     :ivar steady_ns: for how long the wall clock is known not to have stepped.
-    :ivar boots_ns: when the machine was started, as the wall clock had it before each step that is
-        known of.
+    :ivar boots_ns: when the machine was started, by the wall clock before each known step.
     """
 
     now_ns: int
@@ -73,12 +72,12 @@ class Moment:
 
 
 def ages(modified_ns: Iterable[int], moment: Moment) -> Callable[[int], int]:
-    """Return what tells the age of a file in nanoseconds from when it was last written to.
+    """Return a function from when a file was last written to, to its age, both in nanoseconds.
 
     The wall clock alone may be years ahead, as on a board without a battery before NTP has run, and
     all files would be old. So the age of a file that was written since the machine was started is
-    measured by the clock that never steps. Of the others none is older than it was when the newest
-    of them was written, plus the time for which the wall clock has been as it is since the start.
+    measured by the clock that never steps. No other file is older than it was when the newest of
+    them was written, plus the time for which the wall clock has been as it is since the start.
 
     :param modified_ns: when each file was last written to that shows how the wall clock was.
     """
@@ -98,12 +97,12 @@ def ages(modified_ns: Iterable[int], moment: Moment) -> Callable[[int], int]:
 def removals(
     directory: Iterable[Found], rules: Rules, age_ns: Callable[[int], int]
 ) -> list[Removal]:
-    """Tell what to remove of one directory.
+    """Return what to remove from one directory.
 
-    A backup is one too many when its number is greater than ``max_backups``: libvirt keeps the one
-    that is equal, though rotation stops below it. Such a file is not written by an open log either.
+    A backup is one too many if its number is greater than ``max_backups``: libvirt keeps the one
+    that is equal, though rotation stops below it. No open log writes such a file either.
 
-    :param directory: its regular files; those of other names are passed over.
+    :param directory: its regular files; those with other names are passed over.
     :param age_ns: see :func:`ages`.
     """
     if not rules.max_age_days:

@@ -1,7 +1,7 @@
 """A directory whose files may be removed: listed, compared and removed without following links.
 
-All is done below a descriptor of the directory, so that somebody who may rename directories cannot
-have files removed elsewhere, by a symbolic link in the right moment.
+Everything is done relative to a descriptor of the directory, so that somebody who may rename
+directories cannot have files removed elsewhere, by a symbolic link at the right moment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted_virtlog.logs.files.names import parse_name
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-# Of O_PATH: neither the right to read nor a device that answers is needed.
+# O_PATH needs neither the right to read nor a device that answers.
 _HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -23,7 +23,7 @@ class Directory:
     """An open directory, and what was in it.
 
     :ivar path: as it was named.
-    :ivar descriptor: its own.
+    :ivar descriptor: the directory's.
     :ivar files: its regular files that are named as logs.
     :ivar directories: the names of its subdirectories.
     """
@@ -73,13 +73,13 @@ class Directory:
         return times
 
     def path_of(self, name: str) -> str:
-        """Tell the path of what has a name in this directory."""
+        """Return the path of what has a name in this directory."""
         return os.path.join(self.path, name)
 
     def hold(self, files: Iterable[Found]) -> Sequence[int]:
         """Open files so that their data outlives their names, if all are still as found.
 
-        To remove a large file's data takes a file system its time; who holds the file decides when.
+        Freeing a large file's data takes a file system time; whoever holds the file decides when.
 
         :returns: descriptors to close, in order of the files; none if a file has changed or gone.
         :raises OSError: one cannot be opened.

@@ -118,7 +118,7 @@ class Lineage:
     def mark_gap_after(self, path: str) -> bool:
         """Mark a file, if there is one.
 
-        :returns: whether it was not to be marked, and is remembered here from now on.
+        :returns: whether it could not be marked, and is remembered here from now on.
         """
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode):

@@ -24,7 +24,7 @@ class WouldBlock(Exception):
     """What is to be read is not in memory."""
 
 
-# The bytes of a short read come here first, as to make a buffer costs as much as to read. It is for
+# The bytes of a short read come here first, as making a buffer costs as much as reading. It is for
 # the reactor's thread alone.
 _short = memoryview(bytearray(64 * 1024))
 
@@ -67,7 +67,7 @@ class _File:
 
     @property
     def birth(self) -> str:
-        """See Position."""
+        """What tells the file apart; see Position."""
         if self._birth is None:
             own = identity.birth(self.descriptor)
             self._birth = own if self._lineage is None else self._lineage.full(own)
@@ -160,7 +160,7 @@ def _open_files(
     """Open those from the one with the position on, or all if none has it; oldest first.
 
     Newest first in time, as virtlogd, so that one that is renamed meanwhile is not missed. What
-    stands beyond a missing name is no part of the log: an earlier configuration left it behind, or
+    stands beyond a missing name is not part of the log: an earlier configuration left it behind, or
     somebody removed what came after it. Only an interrupted rollover leaves out one name.
 
     To a reader with a position without a birth, as libvirt's, all is one text, as with virtlogd.
@@ -203,7 +203,7 @@ def _may_lack(number: int, files: Sequence[_File], limits: Limits, writer: Write
 
 
 def _open_file(path: str, writer: Writer | None, current: bool) -> _File | None:
-    """Open a file of the log; return None if there is none.
+    """Open a file of the log; return None if it does not exist.
 
     :raises OSError: it cannot be opened.
     """

@@ -11,14 +11,14 @@ from functools import partial
 #: From this size on another thread is to free a file's data: it takes longer than telling a thread.
 LARGE_BYTES = 256 * 1024
 
-#: The same where there is no other processor, and what the thread does keeps the reactor waiting.
+#: The same limit where there is only one processor, and the thread keeps the reactor waiting.
 LARGE_BYTES_ALONE = 4 * 1024 * 1024
 
-#: A file system with less room than this wants a file's room at once: who removes a file for the
-#: sake of the next one is to find the room that it had.
+#: Where a file system has less room than this, a file's room is given back at once: whoever removes
+#: a file for the sake of the next one is to find the room that it had.
 AMPLE_BYTES = 256 * 1024 * 1024
 
-#: Of O_PATH: it needs no right to read, and keeps the data all the same.
+#: O_PATH needs no right to read, and keeps the data all the same.
 HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 #: Calls what it is given, in another thread or later.
@@ -40,7 +40,7 @@ class Remover:
         :raises OSError: it cannot be removed.
         """
         inode, held = 0, -1
-        # Whatever is wrong, unlink(2) says it, and as virtlogd's does.
+        # Whatever is wrong, unlink(2) reports it, as virtlogd does.
         with contextlib.suppress(OSError):
             status = os.lstat(path)
             inode = status.st_ino
@@ -62,7 +62,7 @@ class Remover:
             os.close(held)
 
 
-#: Waits for the data of large files, too.
+#: Frees the data of large files in the caller's thread, too.
 AT_ONCE = Remover(lambda call: call(), 1)
 
 
@@ -76,7 +76,7 @@ def close_quietly(file: int) -> None:
 
 
 def has_ample_room(file: int) -> bool:
-    """Return whether an open file's file system has; False if it cannot be asked."""
+    """Return whether an open file's file system has it; False if it cannot be asked."""
     with contextlib.suppress(OSError):
         room = os.fstatvfs(file)
         return room.f_bavail * room.f_frsize >= AMPLE_BYTES

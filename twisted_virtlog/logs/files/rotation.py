@@ -14,11 +14,11 @@ from twisted_virtlog.errors import UnsupportedBackups
 from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.values import MAX_BACKUPS
 
-#: A full file ends at a newline if there is one within so many bytes before its limit.
+#: A full file ends at a newline if there is one within this many bytes before its limit.
 LOOK_BACK_BYTES = 80
 
 #: virtlogd reads a pipe in chunks of this size and never looks for a newline across two of them.
-#: Where a file is split depends on it, so that the same output makes the same files.
+#: Where a file is split depends on it, so the same output makes the same files.
 PIPE_CHUNK_BYTES = 1024
 
 
@@ -57,12 +57,12 @@ NextStep: TypeAlias = "Move | Look | RollOver"
 
 
 def fits(size: int, available: int, max_size: int) -> bool:
-    """Tell whether all bytes that wait go into the current file; see :func:`next_step`."""
+    """Return whether all bytes that wait go into the current file; see :func:`next_step`."""
     return max_size == 0 or size + available <= max_size
 
 
 def next_step(size: int, available: int, into_chunk: int, chunk: int, max_size: int) -> NextStep:
-    """Tell what to do with bytes that wait to be written.
+    """Return what to do next with bytes that wait to be written.
 
     :param size: bytes in the current file.
     :param available: bytes that wait; at least 1.
@@ -76,7 +76,7 @@ def next_step(size: int, available: int, into_chunk: int, chunk: int, max_size: 
     room = max_size - size
     if room <= 0:
         return RollOver()
-    # Of the chunk that does not fit as a whole, so many bytes do.
+    # How many bytes fit of the chunk that does not fit as a whole.
     fitting = min((into_chunk + room) % chunk, room)
     window = min(fitting, LOOK_BACK_BYTES)
     if room > window:
@@ -85,16 +85,16 @@ def next_step(size: int, available: int, into_chunk: int, chunk: int, max_size: 
 
 
 def line_end(window: bytes) -> int:
-    """Tell how many of the bytes looked at belong into the file that they fill.
+    """Return how many of the bytes looked at belong in the file that they fill.
 
-    :returns: up to and with the last newline; 0 if there is none.
+    :returns: up to and including the last newline; 0 if there is none.
     """
     return window.rfind(b"\n") + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """Give ``source`` the name ``target``, in place of what has it; skip a missing source."""
+    """Rename ``source`` to ``target``, replacing what has that name; skip a missing source."""
 
     source: str
     target: str
@@ -118,10 +118,10 @@ RollOverStep: TypeAlias = "Rename | Remove | Create"
 
 
 def roll_over_steps(path: str, max_backups: int) -> list[RollOverStep]:
-    """Tell how a new file is begun.
+    """Return the steps of beginning a new file.
 
-    Each step is safe to try again, and one that failed is where to go on: to begin anew would
-    move a backup up twice.
+    Each step is safe to try again. After a failure go on with the step that failed: to begin with
+    the first one again would move a backup up twice.
     """
     if max_backups == 0:
         return [Remove(path), Create(path)]
@@ -133,25 +133,26 @@ def roll_over_steps(path: str, max_backups: int) -> list[RollOverStep]:
 
 
 def unfinished_steps(path: str, max_backups: int, left: int) -> list[RollOverStep]:
-    """Tell the last steps of a rollover that another process began.
+    """Return the last steps of a rollover that another process began.
 
-    :param left: how many; what is more than there are is left out, as there were more backups then.
+    :param left: how many. If there were more backups then, it may be more than there are steps.
     """
     steps = roll_over_steps(path, max_backups)
     return steps[max(0, len(steps) - left) :] if left else []
 
 
 def interrupted_steps(sizes: Sequence[int | None], max_size: int) -> int:
-    """Tell how many steps of a rollover are left, from the gap that it leaves among the files.
+    """Return how many steps of a rollover are left, from the gap that it leaves among the files.
 
-    To begin anew would move the files above the gap once more, and the oldest out. If there is a
-    gap for another reason, a file that is as good as full is begun anew, and nothing is lost.
+    To begin with the first one again would move the files above the gap once more, and the oldest
+    out. If there is a gap for another reason, a file that is as good as full is rolled over early,
+    and nothing is lost.
 
     :param sizes: of the current file and its backups, the newest first; None for a missing one.
     :param max_size: see :class:`Limits`.
     """
     if None not in sizes or not any(size is not None for size in sizes[sizes.index(None) :]):
-        # Nothing was moved: whether the rollover had begun does not matter.
+        # Nothing was moved, so whether the rollover had begun does not matter.
         return 0
     if not is_full(sizes[0], max_size):
         return 0

@@ -24,7 +24,7 @@ _SHORT_BYTES = 1024
 _PART_BYTES = 64 * 1024
 _MOST_BYTES = 16 * 1024 * 1024
 
-#: A file with more pieces between its holes than these is none that only this daemon wrote.
+#: A file with more pieces between its holes was not written by this daemon alone.
 _MOST_PIECES = 64
 
 
@@ -38,7 +38,7 @@ class Tail:
     __slots__ = ("_begins", "_nuls", "end", "mark")
 
     def __init__(self) -> None:
-        """Know nothing; :meth:`look` has a look."""
+        """Know nothing yet; see :meth:`look`."""
         self.end = -1
         self.mark = -1
         # Whether the file's first byte is known not to be NUL, and whether NULs were seen.
@@ -114,7 +114,7 @@ class Tail:
     def _see(self, begin: int, seen: bytes) -> None:
         """Take the last byte that is not NUL as the mark, if there is one."""
         if not seen:
-            # Cut since, which is nobody's fault.
+            # Cut since, but not in the middle of a write.
             self.forget()
             return
         if b"\0" in seen:
@@ -124,7 +124,7 @@ class Tail:
             self.mark = begin + len(seen) - 1
 
     def forget(self) -> None:
-        """Know nothing of the file's end any more."""
+        """Forget all about the file's end."""
         self.end = self.mark = -1
 
     def find_cut(self, file: int, offset: int) -> int:

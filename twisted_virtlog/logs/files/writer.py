@@ -1,8 +1,43 @@
 """Writes one log's files: carries out the steps of rotation.py and owns the current file.
 
 The file is not opened for append, as splice(2) refuses that. So before each write the writer asks
-the file for its size, and goes on at its end when someone cut it or wrote to it meanwhile. If it is
-cut between the two, see tail.py, the write is taken back and made once more.
+the file for its size, and goes on at its end if someone cut it or wrote to it meanwhile. If it is
+cut between the two, which tail.py notices, the write is taken back and made once more.
+
+Replacing a file. When a file is full its names move up, oldest first, and a new one is made. With
+three backups these are the steps, and this is what a process that is killed between two of them
+leaves of L (the log), 0, 1 and 2 (its backups):
+
+    before                   L 0 1 2
+    rename 1 to 2            L 0 _ 2     (first 2 is removed, which leaves L 0 1 _)
+    rename 0 to 1            L _ 1 2
+    rename L to 0            _ 0 1 2
+    make L                   L 0 1 2     (the new file is empty)
+
+In between exactly one name is missing, and nothing is lost but the oldest backup. Whoever goes on
+finds the missing name (rotation.interrupted_steps; after a hand-over the document says how many
+steps are left) and carries out the steps below it. To begin with the first step again would move a
+backup up twice, and the oldest one out. If only the oldest is missing nothing has moved, and
+whether the rollover had begun does not matter. If the current file is not full, a missing name is
+not taken for a rollover's.
+
+A step that fails stays the first of ``_steps``, and the next write begins with it. Until the new
+file is in use the former one stays open, for its attributes, unless descriptors are short. A kill
+between making the new file and setting its attributes leaves it with the daemon's defaults.
+
+Before names move, the places are marked where two files no longer adjoin afterwards (lineage.py),
+so that a kill cannot leave them unmarked. While a name is missing, ``hole`` tells readers which.
+
+What is true between two calls:
+
+- ``_file`` is open and ``_steps`` is empty: the usual state; bytes go to the file's end.
+- ``_steps`` is not empty: a rollover is to be finished first, whether a file is open or not.
+- ``_file`` is -1: the file is to be opened by its path first, as the log was taken over, or its
+  descriptor was given up. ``_left`` says how it was left, so that a cut since then is noticed.
+- ``stranded`` is set: the bytes in it come first. They were counted, and noted by the keeper before
+  the file was touched.
+
+:meth:`Writer.ready` turns each of the others into the first.
 """
 
 from __future__ import annotations
@@ -52,7 +87,7 @@ _OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 _FILE_MODE = 0o600
 
-#: No file system that logs are on is so narrow that a shorter name and ".0" do not fit.
+#: With a shorter name the suffixes of backups fit on any file system that logs are on.
 _LONG_NAME_BYTES = 100
 
 #: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
@@ -76,8 +111,7 @@ _OF_DESCRIPTOR = frozenset(
     }
 )
 
-#: Its device, and what the file system says of itself: another disk may come to have the device's
-#: number.
+#: The device, and the file system's own identifier: another disk may get the device's number.
 FileSystem: TypeAlias = "tuple[int, int]"
 
 
@@ -89,10 +123,10 @@ class Writer:
     too.
 
     :ivar written: bytes written since the log was opened.
-    :ivar rollovers: files begun anew since then.
+    :ivar rollovers: how many times a new file was begun since then.
     :ivar lineage: where bytes are missing among the log's files.
     :ivar stranded: bytes that are counted as written and are not in the file, because another
-        program cut it; the next write begins with them. None nearly always.
+        program cut it; the next write begins with them. Nearly always None.
     :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
         of ``stranded``, before the file is touched.
     """
@@ -133,10 +167,10 @@ class Writer:
         """Open the file at its end, creating it with mode 0600.
 
         :param truncate: remove the file and its backups first.
-        :param steps_left: go on where the writer of another process stopped, see
+        :param steps_left: go on where the writer of another process stopped, which had as many
             :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
         :param remove: removes old files.
-        :param keep_attributes: gives a new file those of the former one; None keeps none.
+        :param keep_attributes: sets on a new file those of the former one; None keeps none.
         :raises SystemFailure: it cannot be opened or removed, or its name is too long.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
@@ -151,18 +185,18 @@ class Writer:
         self._tail: Tail | None = None
         self._remove = remove
         self._keep_attributes = keep_attributes
-        # Whether the current file was made, and not found.
+        # Whether the current file was made, rather than found.
         self._made = False
         self._steps: Sequence[RollOverStep] = ()
         # None until there is one: ten thousand logs may never be rotated.
         self._removed: RemovedFiles | None = None
         self._inode = 0
-        # Asked when it is wanted; and the size that the file had when it was looked at last.
+        # Asked for when it is wanted. And the size that the file had when it was looked at last.
         self._birth: str | None = None
         self._end = 0
         # The current file as another process left it, until it is opened.
         self._left: EndedFile | None = None
-        # The file system of a file that is to be opened by its path, whatever stands there.
+        # Where the file was that is now to be opened by its path, whatever stands there.
         self._given_up: FileSystem | None = None
         # The file system on which the file was opened; 0 until then.
         self._device = 0
@@ -178,7 +212,7 @@ class Writer:
                 try:
                     self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
                 except SystemFailure as failure:
-                    # (a backup of a log that is never rotated; there is no file of that name)
+                    # (a backup of a log that is never rotated; no file has that name)
                     if name == path or failure.errno != errno.ENAMETOOLONG:
                         raise
             self._mark_gap_after(backup_path(path, limits.max_backups))
@@ -197,7 +231,7 @@ class Writer:
         try:
             most = os.pathconf(directory or ".", "PC_NAME_MAX")
         except OSError:
-            # Opening it says what is wrong.
+            # Opening the file will report what is wrong.
             return
         fits = most - len(suffix)
         if fits < length <= most:
@@ -214,7 +248,7 @@ class Writer:
         """
         file = self._open()
         if self._steps:
-            # Another process began this rollover.
+            # (of a rollover that another process began)
             self._keep(self._attributes(), file)
         self._use(file)
 
@@ -275,7 +309,7 @@ class Writer:
             self._removed.release()
 
     def position(self) -> Position:
-        """Tell the end of the current file.
+        """Return the end of the current file.
 
         :raises SystemFailure: it cannot be asked, as its file server forgot it.
         """
@@ -387,7 +421,7 @@ class Writer:
             raise
 
     def ends_line(self) -> bool:
-        """Tell whether the next byte begins a line, as far as the file can be read."""
+        """Return whether the next byte begins a line, as far as the file can be read."""
         try:
             if self._file < 0:
                 self.reopen()
@@ -402,7 +436,7 @@ class Writer:
 
     @property
     def file(self) -> int:
-        """A descriptor of the current file, to be written only; -1 if there is none."""
+        """A descriptor of the current file, for writing only; -1 if there is none."""
         return self._file if self._rotates else -1
 
     def writes(self, status: os.stat_result) -> bool:
@@ -416,7 +450,7 @@ class Writer:
 
     @property
     def birth(self) -> str:
-        """See Position; that of the current file."""
+        """The birth of the current file; see Position."""
         if self._birth is None:
             self._birth = self.lineage.full(self._own_birth())
         return self._birth
@@ -500,7 +534,7 @@ class Writer:
         return size
 
     def _settled(self, offset: int, count: int) -> int:
-        """See that what was written is at the file's end; return the file's size.
+        """Make sure that what was written is at the file's end; return the file's size.
 
         :param offset: where the write began, and ``count`` how many bytes it wrote.
         :raises SystemFailure: see the class.
@@ -584,7 +618,7 @@ class Writer:
         # What an earlier configuration left there is not continued by what comes to stand below it.
         self._mark_gap_after(backup_path(self.path, most))
         if self._is_elsewhere():
-            # Nor is the newest backup, nor what stands in the place of the file that is missing.
+            # Nor is the newest backup, nor what stands in the place of the missing file.
             self._part()
             self._mark_gap_after(self.path)
         else:
@@ -598,7 +632,7 @@ class Writer:
         self._mark_gap_after(backup_path(self.path, 0))
 
     def _mark_gap_after(self, path: str) -> None:
-        """Have readers of a log's file told that what follows it is missing, if there is one."""
+        """Mark a log's file, if it exists, as one after which bytes are missing."""
         if self.lineage.mark_gap_after(path):
             self.note()
 
@@ -650,7 +684,7 @@ class Writer:
         return held_by_path(backup_path(self.path, 0)) if self._steps else None
 
     def _keep(self, former: Held | None, file: int) -> None:
-        """Give a new file what the former one had."""
+        """Set on a new file the attributes that the former one had."""
         # (one that somebody put there may be a link to a file of others)
         if self._keep_attributes is not None and former is not None and self._made:
             self._keep_attributes(former, file, self.path)
@@ -713,7 +747,7 @@ class Writer:
 
 
 def interrupted_rollover(path: str, limits: Limits) -> int:
-    """Tell how many steps of a rollover are left that a crash interrupted; 0 if none was."""
+    """Return how many steps are left of a rollover that a crash interrupted; 0 if none was."""
     sizes = [_size(name) for name in newest_first(path, limits.max_backups)]
     return interrupted_steps(sizes, limits.max_size)
 
@@ -748,7 +782,7 @@ def _is_readable(file: int) -> bool:
 
 
 def _nobody() -> None:
-    """Take no note."""
+    """Do nothing."""
 
 
 def _file_system(path: str) -> FileSystem | None:
@@ -764,7 +798,7 @@ def _file_system(path: str) -> FileSystem | None:
 
 
 def _file_system_of(file: int) -> FileSystem:
-    """Return the file system of an open file, or one that is none if it cannot be asked."""
+    """Return the file system of an open file, or one that does not exist if it cannot be asked."""
     try:
         return os.fstat(file).st_dev, os.fstatvfs(file).f_fsid
     except OSError:
@@ -772,7 +806,7 @@ def _file_system_of(file: int) -> FileSystem:
 
 
 def _size(path: str) -> int | None:
-    """Tell a file's size; None if there is none."""
+    """Return a file's size; None if there is no file."""
     try:
         return os.lstat(path).st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Decides how large each pipe may be, when the kernel limits what a user's pipes hold together.
+"""Decides how large each pipe may be, where the kernel limits what a user's pipes hold together.
 
 Without CAP_SYS_RESOURCE and CAP_SYS_ADMIN all pipes of a user share a soft limit in pages
 (/proc/sys/fs/pipe-user-pages-soft, pipe(7)); beyond it new ones shrink to two pages. A daemon
@@ -41,12 +41,12 @@ class PipeBudget(Generic[K]):
     pipe_size: int
     total: int | None = None
     _sizes: dict[K, int] = field(default_factory=dict)
-    # Those that could give something back, oldest first, so that opening stays cheap with many.
+    # The pipes that could give something back, oldest first, so that opening stays cheap with many.
     _large: dict[K, int] = field(default_factory=dict)
     _used: int = 0
 
     def fair_share(self, pipes: int) -> int:
-        """Tell the size that each of so many pipes may have: a power of two within the total."""
+        """Return the size that each of N pipes may have: a power of two within the total."""
         share = self.pipe_size
         if self.total is not None:
             while share > SMALLEST_SHARE_BYTES and share * pipes > self.total:
@@ -54,7 +54,7 @@ class PipeBudget(Generic[K]):
         return share
 
     def add(self, pipe: K) -> Grant[K]:
-        """Find room for one more pipe; :meth:`resize` tells the budget what was done."""
+        """Find room for one more pipe; report to :meth:`resize` what was done."""
         share = self.fair_share(len(self._sizes) + 1)
         shrink: list[tuple[K, int]] = []
         if self.total is not None:
@@ -69,7 +69,7 @@ class PipeBudget(Generic[K]):
         return Grant(share, tuple(shrink))
 
     def resize(self, pipe: K, size: int) -> None:
-        """Note what a pipe really holds; the kernel may refuse to make it larger or smaller."""
+        """Record what a pipe really holds; the kernel may refuse to make it larger or smaller."""
         if self.total is None:
             return
         self.remove(pipe)

@@ -16,7 +16,7 @@ _CAP_SYS_RESOURCE = 1 << 24
 #: What a new pipe holds unless asked otherwise; see pipe(7).
 _DEFAULT_PIPE_BYTES = 65536
 
-#: Of the user's soft limit, so much is the daemon's; the rest is left to the user's other pipes.
+#: The daemon's share of the user's soft limit; the rest is left to the user's other pipes.
 _SHARE_OF_LIMIT = 0.75
 
 
@@ -35,7 +35,7 @@ class PipeLimits:
 def kernel_limits(read: Callable[[str], str]) -> PipeLimits:
     """Find the limits of pipe(7) that hold for this process.
 
-    :param read: gives the text of a file below /proc.
+    :param read: returns the text of a file below /proc.
     """
     try:
         status = read("/proc/self/status").splitlines()
@@ -44,14 +44,14 @@ def kernel_limits(read: Callable[[str], str]) -> PipeLimits:
         soft = int(read("/proc/sys/fs/pipe-user-pages-soft")) * page
         largest = int(read("/proc/sys/fs/pipe-max-size"))
     except (OSError, ValueError, StopIteration):
-        # No /proc: take what every process has.
+        # No /proc: assume what every process has.
         return PipeLimits(_DEFAULT_PIPE_BYTES, None)
     unlimited = not soft or capabilities & (_CAP_SYS_ADMIN | _CAP_SYS_RESOURCE)
     return PipeLimits(largest, None if unlimited else int(soft * _SHARE_OF_LIMIT))
 
 
 def read_text(path: str) -> str:
-    """Give a file's text."""
+    """Return a file's text."""
     with open(path, encoding="ascii") as file:
         return file.read()
 
@@ -65,7 +65,7 @@ class Pipes:
         self._budget: PipeBudget[int] = PipeBudget(self._possible(pipe_size), limits.together)
 
     def set_size(self, pipe_size: int) -> None:
-        """Make pipes of another size from now on; those that are there keep theirs."""
+        """Make pipes of another size from now on; existing ones keep theirs."""
         self._budget.pipe_size = self._possible(pipe_size)
 
     def make(self) -> tuple[int, int]:
@@ -96,6 +96,6 @@ class Pipes:
         os.close(read_end)
 
     def _possible(self, size: int) -> int:
-        """Give the power of two that the kernel makes of a size."""
+        """Return the power of two that the kernel makes of a size."""
         size = min(size, self._largest)
         return 1 << (max(size, os.sysconf("SC_PAGESIZE")) - 1).bit_length()
