@@ -1,4 +1,4 @@
-"""Acts for who administers the daemon: its clients, limits and threads, its own log, its end."""
+"""What an administrator may ask and change: clients, limits, threads, the own log, the end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MAX_SPEC_CHARACTERS = 65536
 
 @implementer(IAdministration)
 class Administration:
-    """See IAdministration."""
+    """Acts on the servers, the threads and the own log of one daemon."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class Administration:
         own_log: IOwnLog | None,
         shut_down: Callable[[], None],
     ) -> None:
-        """Act for nobody yet.
+        """Change nothing yet.
 
         :param settings: returns those that hold now.
         :param servers: may change.
-        :param thread_pool: gives the reactor's.
+        :param thread_pool: returns the reactor's.
         :param shut_down: ends the daemon, but not before it has returned.
         :param own_log: None if another application does the logging.
         """
@@ -81,7 +81,6 @@ class Administration:
         self._shut_down = shut_down
 
     def status(self) -> DaemonStatus:
-        """See IAdministration."""
         settings = self._settings()
         return DaemonStatus(
             version=__version__,
@@ -94,30 +93,24 @@ class Administration:
         )
 
     def servers(self) -> Sequence[str]:
-        """See IAdministration."""
         return sorted(server.name for server in self._servers)
 
     def clients(self, server: str) -> Sequence[ClientInfo]:
-        """See IAdministration."""
-        # Their users are few, and to look one up may take a while.
+        # There are few users among them, and looking one up may take a while.
         names = _Names(functools.cache(_user_name), functools.cache(_group_name))
         return [_info(client, names) for client in self._server(server).clients.values()]
 
     def client(self, server: str, number: int) -> ClientInfo:
-        """See IAdministration."""
         return _info(self._client(server, number), _Names(_user_name, _group_name))
 
     def disconnect(self, server: str, number: int) -> None:
-        """See IAdministration."""
         self._client(server, number).connection.abort()
 
     def limits(self, server: str) -> ClientLimits:
-        """See IAdministration."""
         found = self._server(server)
         return ClientLimits(len(found.clients), found.max_clients, found.max_anonymous_clients)
 
     def set_limits(self, server: str, max_clients: int | None, max_anonymous: int | None) -> None:
-        """See IAdministration."""
         found = self._server(server)
         clients = found.max_clients if max_clients is None else max_clients
         anonymous = found.max_anonymous_clients if max_anonymous is None else max_anonymous
@@ -130,7 +123,6 @@ class Administration:
         found.limit(clients, anonymous)
 
     def thread_pool(self, server: str) -> ThreadPoolStatus:
-        """See IAdministration."""
         found = self._server(server)
         pool = self._thread_pool()
         idle, busy = len(pool.waiters), len(pool.working)
@@ -140,7 +132,7 @@ class Administration:
             workers=idle + busy,
             free_workers=idle,
             priority_workers=found.priority_workers,
-            waiting_jobs=pool._queue.qsize(),  # noqa: SLF001  # Twisted tells it nowhere else
+            waiting_jobs=pool._queue.qsize(),  # noqa: SLF001  # Twisted says it nowhere else
         )
 
     def set_thread_pool(
@@ -150,7 +142,6 @@ class Administration:
         max_workers: int | None,
         priority_workers: int | None,
     ) -> None:
-        """See IAdministration."""
         found = self._server(server)
         pool = self._thread_pool()
         least = pool.min if min_workers is None else min_workers
@@ -176,11 +167,9 @@ class Administration:
             found.priority_workers = priority_workers
 
     def logging(self) -> Logging:
-        """See IAdministration."""
         return self._log().logging()
 
     def set_logging(self, level: Priority | None, filters: str | None, outputs: str | None) -> None:
-        """See IAdministration."""
         log = self._log()
         for text in (filters, outputs):
             if text is not None and len(text) > MAX_SPEC_CHARACTERS:
@@ -196,11 +185,9 @@ class Administration:
         log.change(level, new_filters, new_outputs)
 
     def set_timeout(self, seconds: int) -> None:
-        """See IAdministration."""
         self._set_timeout(seconds)
 
     def shut_down(self) -> None:
-        """See IAdministration."""
         self._shut_down()
 
     def _server(self, name: str) -> Server:

@@ -1,8 +1,8 @@
-"""Makes text that comes from elsewhere harmless: what a terminal obeys is shown, not sent to it.
+"""Makes text from elsewhere harmless: what a terminal would obey is shown, not sent to it.
 
 Escaped is what is not printable as :meth:`str.isprintable` has it: the control characters (C0, DEL,
 C1), those that change the direction of the text or are invisible, line and paragraph separators,
-what no character is assigned to, and the bytes that are no UTF-8 (surrogates).
+unassigned code points, and the bytes that are not UTF-8 (surrogates).
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _JSON_ESCAPES = _JsonEscapes()
 def visible(text: str) -> str:
     r"""Return a text with ``\n``, ``\xNN``, ``\uNNNN`` and the like for what is not printable.
 
-    A backslash stays as it is, so that ordinary paths do.
+    A backslash stays as it is, so that ordinary paths do not change.
     """
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
 def visible_json(text: str) -> str:
-    """Return a JSON text of the same value in which all is printable.
+    """Return a JSON text of the same value in which everything is printable.
 
-    :param text: in one line: such characters are in its strings only.
+    :param text: on one line, so that such characters are in its strings only.
     """
     return text if text.isprintable() else text.translate(_JSON_ESCAPES)

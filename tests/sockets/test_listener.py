@@ -254,7 +254,7 @@ def test_what_is_no_socket_is_not_touched(host: Host, kind: str) -> None:
         make_stale(host.path.with_name("other"))
         host.path.symlink_to("other")
     before = host.path.lstat()
-    with pytest.raises(ListenError, match=rf"{host.path}: it exists and is no socket"):
+    with pytest.raises(ListenError, match=rf"{host.path}: it exists and is not a socket"):
         host.listen()
     assert os.path.samestat(host.path.lstat(), before)
 
@@ -495,7 +495,7 @@ def test_a_bare_path_is_an_endpoint(host: Host) -> None:
     [
         ("unix:", "it has no path"),
         ("unix:/x:mod=600", "there is no option 'mod'"),
-        ("unix:/x:b", "'b' is no mode in octal, as 600; a ':' in a path is written"),
+        ("unix:/x:b", "'b' is not an octal mode, as 600; a ':' in a path is written"),
         ("unix:/" + "x" * 107, "the path is too long: 108 bytes, where a socket's may have 107"),
     ],
 )
@@ -597,7 +597,7 @@ def test_sockets_that_systemd_hands_over(tmp_path: Path) -> None:
     # The family is what the socket is, not what the endpoint says; listening is begun.
     assert found["domain=INET:index=1"] == [path + "bound", "hello", "0o660", -1]
     message, left = found["domain=UNIX:index=2"]
-    assert "descriptor 5 is no UNIX socket" in message
+    assert "descriptor 5 is not a UNIX socket" in message
     assert left == 0
     message, left = found["domain=UNIX:name=d"]
     assert "a server: " in message
@@ -871,7 +871,7 @@ def test_a_file_in_a_sockets_place_is_not_touched(host: Host) -> None:
     host.path.write_text("precious")
     with capturedLogs() as logged:
         listener.bind_again()
-    assert "it exists and is no socket" in told(logged)[0]
+    assert "it exists and is not a socket" in told(logged)[0]
     assert host.path.read_text() == "precious"
 
 

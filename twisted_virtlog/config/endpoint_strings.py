@@ -14,12 +14,12 @@ _BARE_PATH = ("/", "./", "../")
 
 
 def with_scheme(endpoint: str) -> str:
-    """Return an endpoint, a path without ``unix:`` before it as if that stood there."""
+    """Return an endpoint; ``unix:`` is put before a bare path."""
     return _UNIX + endpoint if endpoint.startswith(_BARE_PATH) else endpoint
 
 
 def quoted(path: str) -> str:
-    """Return the endpoint that is an absolute path alone."""
+    """Return an absolute path as an endpoint."""
     return re.sub(r"([\\:=])", r"\\\1", path)
 
 
@@ -27,7 +27,7 @@ def beside(endpoint: str, rename: Callable[[str], str]) -> str | None:
     """Return the endpoint of another socket in the same directory.
 
     :param rename: makes the other path of this one.
-    :returns: None if the endpoint is no path's.
+    :returns: None if the endpoint has no path.
     """
     endpoint = with_scheme(endpoint)
     if not endpoint.startswith(_UNIX):
@@ -59,17 +59,17 @@ def _path_fault(path: str) -> str | None:
     try:
         return too_long(path)
     except ValueError as error:
-        return f"its path is no file's: {error}"
+        return f"no file can have its path: {error}"
 
 
 def _mode_fault(mode: str) -> str | None:
     if re.fullmatch("0*[0-7]{1,4}", mode):
         return None
-    return f"{mode!r} is no mode in octal, as 600; a ':' in a path is written '\\:'"
+    return f"{mode!r} is not an octal mode, as 600; a ':' in a path is written '\\:'"
 
 
 def _arguments(text: str) -> Iterator[tuple[str | None, str]]:
-    """Yield names, None where there is none, and values, as Twisted's parser has them."""
+    """Yield names (None where one is missing) and values, as Twisted's parser has them."""
     for argument in re.findall(r"(?:^|:)((?:\\.|[^\\:])*)", text, re.DOTALL):
         named = re.fullmatch(r"((?:\\.|[^\\=])*)=(.*)", argument, re.DOTALL)
         name, value = named.groups() if named else (None, argument)

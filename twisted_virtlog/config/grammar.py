@@ -52,7 +52,7 @@ class Statement:
 
 
 class GrammarError(ValueError):
-    """The text is no configuration.
+    """The text is not a configuration.
 
     :ivar problem: what is wrong, in libvirt's words.
     :ivar line: where, from 1.
@@ -64,7 +64,7 @@ class GrammarError(ValueError):
         self.line = line
 
 
-#: Lists may be nested, but nobody needs this.
+#: Lists may be nested, but never need to be this deep.
 _MAX_DEPTH = 100
 
 _BLANKS = re.compile(rb"[ \t]*")
@@ -75,15 +75,15 @@ _INTEGER = re.compile(rb"([-+]?)([0-9]*)")
 _STRING = re.compile(rb"'([^'\r\n]*)'|\"([^\"\r\n]*)\"")
 _LONG_QUOTE = b'"""'
 
-# As many digits are read one after another, modulo 2**64.
+# This many digits are read at a time, modulo 2**64.
 _MODULUS = 1 << 64
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
 def parse(text: bytes) -> list[Statement]:
-    """Return the statements in their order.
+    """Return the statements in order.
 
-    :raises GrammarError: the text is no configuration.
+    :raises GrammarError: the text is not a configuration.
     """
     statements, errors = parse_all(text)
     if errors:
@@ -92,7 +92,7 @@ def parse(text: bytes) -> list[Statement]:
 
 
 def parse_all(text: bytes) -> tuple[list[Statement], list[GrammarError]]:
-    """Return the statements in their order, and the mistakes, of which libvirt reports the first.
+    """Return the statements in order, and the mistakes, of which libvirt reports the first.
 
     After a mistake, reading goes on in the next line.
     """
@@ -207,7 +207,7 @@ class _Parser:
         return List(tuple(values))
 
     def _left(self) -> int:
-        """Tell how many bytes are left; libvirt takes three quotes near the end for two and one."""
+        """Return how many bytes are left; at the end libvirt reads three quotes as two and one."""
         return len(self._text) - self._at
 
     def _here(self) -> bytes:

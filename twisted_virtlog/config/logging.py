@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from twisted_virtlog.values import Destination, Filter, Output, Priority
 
-#: Of messages that no filter speaks of, when ``log_level`` is not set.
+#: For messages that no filter matches, when ``log_level`` is not set.
 DEFAULT_PRIORITY = Priority.WARNING
 
 
 class SpecError(ValueError):
-    """A level, filter or output that is none; the message is libvirt's.
+    """The text is not a level, filter or output; the message is libvirt's.
 
     :ivar remedy: what would be right.
     """
@@ -38,7 +38,7 @@ _OUTPUT_REMEDY = (
 
 
 def parse_level(level: int) -> Priority:
-    """Tell the priority of ``log_level``, where 0 is the default.
+    """Return the priority that ``log_level`` means, where 0 is the default.
 
     :raises SpecError: there is no such level.
     """
@@ -52,23 +52,23 @@ def parse_level(level: int) -> Priority:
 
 
 def parse_filters(text: str) -> list[Filter]:
-    """Tell the filters, which only spaces separate.
+    """Return the filters that a text lists, separated by spaces.
 
-    :raises SpecError: one of them is none.
+    :raises SpecError: the text is not such a list.
     """
     return [_parse_filter(item) for item in text.split(" ") if item]
 
 
 def parse_outputs(text: str) -> list[Output]:
-    """Tell the outputs; of two with the same destination the later one holds.
+    """Return the outputs that a text lists; of two with the same destination the later one holds.
 
-    :raises SpecError: one of them is none.
+    :raises SpecError: the text is not such a list.
     """
     outputs: dict[tuple[Destination, str], Output] = {}
     for item in text.split(" "):
         if item:
             output = _parse_output(item)
-            # In the place of the earlier one it would seem to be first.
+            # In the earlier one's place it would be reported there.
             outputs.pop((output.destination, output.argument), None)
             outputs[output.destination, output.argument] = output
     return list(outputs.values())
@@ -87,8 +87,8 @@ def format_outputs(outputs: Sequence[Output]) -> str:
 def wanted(filters: Sequence[Filter], level: Priority, names: Sequence[str]) -> Priority:
     """Return the least priority with which messages of a part go to the outputs.
 
-    The first filter that matches decides. An output whose own priority is higher does not take them
-    all the same, as in libvirt 9.0.0.
+    The first filter that matches decides. An output whose own priority is higher still does not
+    take them, as in libvirt 9.0.0.
 
     :param level: for what no filter matches.
     :param names: those of the part, as ``logs`` and ``twisted_virtlog.logs.handler``.
@@ -129,9 +129,9 @@ def _parse_output(item: str) -> Output:
     if (
         bool(argument) != (destination in _WITH_ARGUMENT)
         or (colon and not argument)
-        # As in libvirt, there is nothing behind an argument, so that it has no colons.
+        # As in libvirt, nothing follows an argument, so that it has no colons.
         or ":" in argument
-        # No file has it in its name.
+        # No file name has it.
         or "\0" in argument
     ):
         message = (

@@ -56,7 +56,7 @@ def read_only_path(jsonrpc_socket: str) -> str:
 
 
 def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
-    """Tell the default paths.
+    """Return the default paths.
 
     :param uid: the effective user id; 0 is the system's daemon, any other a session's.
     :param home: the user's home directory.

@@ -46,7 +46,7 @@ class ConfigError(Exception):
 
 
 class UnreadableConfig(ConfigError):
-    """The file cannot be read, which is not for its text to say."""
+    """The file cannot be read, whatever its text."""
 
 
 Check = Callable[[Any], str]
@@ -151,7 +151,7 @@ class Examined:
 
     :ivar settings: those of the keys that are right; the others have their defaults.
     :ivar errors: why the text as a whole cannot be used, beginning with the one that libvirt finds.
-    :ivar warnings: about what has no effect or will fail.
+    :ivar warnings: about what has no effect, or will fail.
     """
 
     settings: Settings
@@ -164,7 +164,7 @@ SMALLEST_SIZE_BYTES = 4096
 
 
 def examine(file: str, text: bytes) -> Examined:
-    """Find all that is right and all that is wrong in a configuration file's text.
+    """Return what is right and everything that is wrong in a configuration file's text.
 
     :param file: its name, for messages.
     """
@@ -258,7 +258,7 @@ def read(file: str, required: bool) -> tuple[Settings, list[str]]:
 def with_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:
     """Put what libvirt's environment variables say in the place of the logging settings.
 
-    :raises ConfigError: a variable's value is none.
+    :raises ConfigError: a variable has a value that is not allowed.
     """
     values = {one: getattr(settings, one) for one in _KEYS}
     for variable, key in _VARIABLES.items():

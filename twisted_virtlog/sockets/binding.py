@@ -1,4 +1,4 @@
-"""Binds UNIX sockets that nobody but their owner can reach, in place of those of dead daemons."""
+"""Binds UNIX sockets that only their owner can reach, in place of those of dead daemons."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twisted_virtlog.config.paths import too_long
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 
-#: As many clients wait as the kernel lets (net.core.somaxconn). virtlogd lets 30 wait, but a client
-#: with a time-out is turned away at once when the queue is full.
+#: As many clients may wait as the kernel allows (net.core.somaxconn). virtlogd lets 30 wait, but a
+#: client with a time-out is turned away at once when the queue is full.
 BACKLOG = socket.SOMAXCONN
 
 
 def bind(path: str, mode: int, group: int | None = None) -> socket.socket:
-    """Make a listening socket at a path, in place of one whose daemon is dead.
+    """Return a socket that listens at a path, in place of one whose daemon is dead.
 
     :param mode: of the socket's file.
     :param group: of the file; None for that of the process.
@@ -51,9 +51,9 @@ def bind(path: str, mode: int, group: int | None = None) -> socket.socket:
 
 
 def _give(path: str, group: int) -> None:
-    """Let a socket's file be of a group.
+    """Give a socket's file to a group.
 
-    :raises ListenError: the process must not.
+    :raises ListenError: the process may not.
     """
     try:
         os.chown(path, -1, group)
@@ -61,7 +61,7 @@ def _give(path: str, group: int) -> None:
         with suppress(OSError):
             os.unlink(path)
         raise ListenError(
-            f"cannot listen on {path}: the daemon must not give it to the group {group}; under"
+            f"cannot listen on {path}: the daemon may not give it to the group {group}; under"
             " systemd, virtlogd-jsonrpc-ro.socket does"
         ) from error
 
@@ -72,7 +72,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ListenError(f"cannot listen on {path}: it exists and is no socket")
+        raise ListenError(f"cannot listen on {path}: it exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -84,7 +84,7 @@ def _remove_stale(path: str) -> None:
             # A daemon that stops removed it just now.
             return
         except BlockingIOError:
-            # Its queue is full: somebody is there.
+            # Its queue is full: another daemon is there.
             raise ListenError(f"cannot listen on {path}: another daemon has it") from None
         raise ListenError(f"cannot listen on {path}: {_name(peer_credentials(probe))} has it")
 
@@ -101,15 +101,15 @@ def _name(peer: PeerCredentials) -> str:
 def _locked(path: str) -> Iterator[None]:
     """Keep another daemon that starts now from removing the socket that was just made.
 
-    :param path: of a file for this alone. The socket's directory would not do: whoever may read
-        it could lock it, and so keep the daemon from starting.
+    :param path: of a file for this purpose alone. The socket's directory would not do: whoever may
+        read it could lock it, and so keep the daemon from starting.
     """
     while True:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Who had the lock before has removed its file: then this is nobody's lock.
+            # If the process that had the lock has removed its file, this lock keeps nobody out.
             if file_of(path) == _identity(os.fstat(descriptor)):
                 try:
                     yield
@@ -126,7 +126,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def file_of(path: str) -> tuple[int, int] | None:
-    """Tell which file has a name: its device and inode; None if there is none."""
+    """Return the device and inode of the file at a path; None if there is no file."""
     try:
         return _identity(os.lstat(path))
     except OSError:

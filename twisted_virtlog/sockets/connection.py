@@ -25,16 +25,16 @@ P = ParamSpec("P")
 
 _READ_BYTES = 65536
 
-#: A client that leaves so many bytes of its answers unread is not served until it reads.
+#: A client that leaves this many bytes of its answers unread is not served until it reads.
 CONGESTED_BYTES = 256 * 1024
 
-#: Of answers that are gathered, so many bytes are sent at once.
+#: Answers that are gathered are sent once they come to this many bytes.
 _GATHERED_BYTES = 32 * 1024
 
 
 @implementer(IConnection, IReadDescriptor, IWriteDescriptor)
 class Connection:
-    """See IConnection.
+    """A client's connection, on a reactor.
 
     What only another event clears again is changed in one place each, together with what makes
     that event come. Data waits, or the client is congested: the reactor calls when the socket has
@@ -85,8 +85,8 @@ class Connection:
         self.resume_reading()
 
     def suspended(self) -> ConnectionState:
-        """Tell what the daemon's next image needs to go on with this client."""
-        # (which may send, so that the queue is looked at afterwards)
+        """Return what the daemon's next image needs to go on with this client."""
+        # (this may send, so the queue is looked at afterwards)
         conversation = self.conversation.suspended()
         return ConnectionState(conversation, self._outgoing.suspended(), self._closing)
 
@@ -115,7 +115,6 @@ class Connection:
     # IConnection.
 
     def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
-        """See IConnection."""
         if self._closed:
             close_all(descriptors)
             return
@@ -141,22 +140,18 @@ class Connection:
             self._send_queued()
 
     def gather(self) -> None:
-        """See IConnection."""
         self._gathering = True
 
     def flush(self) -> None:
-        """See IConnection."""
         self._gathering = False
         if self._outgoing and not self._writing:
             self._send_queued()
 
     def pause_reading(self) -> None:
-        """See IConnection."""
         self._wants_input = False
         self._watch_input()
 
     def resume_reading(self) -> None:
-        """See IConnection."""
         self._wants_input = True
         if self._budget is not None and not self._closed:
             held = self.conversation.held_bytes
@@ -166,14 +161,12 @@ class Connection:
         self._watch_input()
 
     def close_when_sent(self) -> None:
-        """See IConnection."""
         self._closing = True
         self.pause_reading()
         if not self._outgoing:
             self.abort()
 
     def abort(self) -> None:
-        """See IConnection."""
         if self._closed:
             return
         self._closed = True
@@ -191,16 +184,13 @@ class Connection:
 
     @property
     def waits_for_client(self) -> bool:
-        """See Holder."""
         return not self.conversation.waiting
 
     def room_made(self) -> None:
-        """See Holder."""
         self._has_room = True
         self._watch_input()
 
     def disconnect(self, reason: str) -> None:
-        """See Holder."""
         self._logger.warn(
             "the client with pid {pid}, uid {uid} is disconnected: {reason}",
             pid=self.peer.pid,
@@ -212,11 +202,10 @@ class Connection:
     # The reactor's side.
 
     def fileno(self) -> int:
-        """See IReadDescriptor; -1 once closed."""
+        """Return -1 once closed."""
         return self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "connection"
 
     def doRead(self) -> None:
@@ -245,7 +234,7 @@ class Connection:
             self._tell(self.conversation.output_drained)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor: the reactor saw that the client is gone."""
+        """The reactor saw that the client is gone."""
         self.abort()
 
     def _send_queued(self) -> None:
@@ -271,7 +260,7 @@ class Connection:
             self._writing = self._changed(change, wanted)
 
     def _watch_input(self) -> None:
-        """Let the reactor say when the client sent something, unless somebody is against it."""
+        """Let the reactor say when the client sent something, unless something forbids it."""
         wanted = self._wants_input and self._has_room
         wanted = wanted and not (self._closing or self._closed or self._input_ended)
         if wanted != self._reading:
@@ -296,7 +285,7 @@ class Connection:
         return wanted
 
     def _tell(self, event: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Tell the conversation of an event; if it fails, this connection is closed."""
+        """Report an event to the conversation; if it fails, this connection is closed."""
         try:
             event(*args, **kwargs)
         except Exception:  # noqa: BLE001 (nobody else's connection may suffer)

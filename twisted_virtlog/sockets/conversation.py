@@ -17,7 +17,7 @@ from twisted_virtlog.values import Suspended
 
 @implementer(IConnection)
 class _Gone:
-    """In the place of a connection that is gone, which an answer that comes late is given to.
+    """Stands in for a connection that is gone, when an answer comes late.
 
     A conversation that kept the connection would be kept by it in turn, with all that the client
     sent, until Python looks for such circles.
@@ -26,7 +26,6 @@ class _Gone:
     congested = False
 
     def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
-        """See IConnection."""
         close_all(descriptors)
 
     def _do_nothing(self) -> None:
@@ -60,13 +59,12 @@ class Conversation(ABC):
 
     @property
     def waiting(self) -> bool:
-        """See IConversation."""
         return self._waiting
 
     @property
     @abstractmethod
     def held_bytes(self) -> int:
-        """See IConversation; the memory that the decoder takes, and what it is the decoder of."""
+        """The memory that the decoder takes, and what it is decoding."""
 
     @abstractmethod
     def discard(self) -> None:
@@ -86,41 +84,33 @@ class Conversation(ABC):
         """
 
     def connection_made(self, connection: IConnection) -> None:
-        """See IConversation."""
         self.connection = connection
 
     def data_received(self, data: bytes) -> None:
-        """See IConversation."""
         self.feed(data)
         self.proceed()
 
     def input_ended(self) -> None:
-        """See IConversation."""
         self._input_ended = True
         self.proceed()
 
     def output_drained(self) -> None:
-        """See IConversation."""
         self.proceed()
 
     def connection_lost(self) -> None:
-        """See IConversation."""
         self._closed = True
         self.connection = _GONE
         self.discard()
 
     def finish(self) -> None:
-        """See IConversation."""
         self._closed = True
         if not self._waiting:
             self.connection.close_when_sent()
 
     def hold(self) -> None:
-        """See IConversation."""
         self._held = True
 
     def release(self) -> None:
-        """See IConversation."""
         self._held = False
         self.proceed()
 
@@ -139,7 +129,7 @@ class Conversation(ABC):
         self.connection.close_when_sent()
 
     def proceed(self) -> None:
-        """Carry out requests until there is none, one waits, or the client must read first."""
+        """Carry out requests until none is left, one waits, or the client must read first."""
         if self._running or self._waiting or self._held:
             return
         self._running = True
@@ -168,7 +158,7 @@ class Conversation(ABC):
             self.connection.resume_reading()
 
     def _answered_already(self, later: Deferred[None]) -> bool:
-        """Wait for a request's answer; tell whether it was there already."""
+        """Wait for a request's answer; return whether it was there already."""
         self._waiting = True
         later.addCallback(self._answered).addErrback(self._failed)
         if self._waiting:
@@ -183,7 +173,7 @@ class Conversation(ABC):
             self.proceed()
 
     def _failed(self, failure: Failure) -> None:
-        """Close: nobody foresaw this, and the client must not wait for ever for its answer."""
+        """Close: this was unexpected, and the client must not wait forever for its answer."""
         self._waiting = False
         self._closed = True
         self._logger.failure("a request failed and its connection is closed", failure=failure)

@@ -23,12 +23,12 @@ from twisted_virtlog.sockets.binding import BACKLOG, bind
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.server import Server
 
-#: Of the file of a socket that a group may reach.
+#: The mode of the file of a socket that a group may reach.
 _GROUP_MODE = 0o660
 
 
 class _UnixSockets:
-    """What Twisted's endpoints see as a reactor: it can listen on UNIX sockets and nothing else."""
+    """What Twisted's endpoints see as a reactor: it can listen on UNIX sockets, nothing else."""
 
     def __init__(self, reactor: IReactorFDSet, clock: Clock, server: Server) -> None:
         self._reactor = reactor
@@ -56,8 +56,8 @@ def adopt(reactor: IReactorFDSet, clock: Clock, descriptor: int, server: Server)
     """Listen on a socket that was handed over.
 
     :param descriptor: it stays the caller's.
-    :raises ListenError: it is no UNIX socket.
-    :raises OSError: it is no socket at all, or cannot be listened on.
+    :raises ListenError: it is not a UNIX socket.
+    :raises OSError: it is not a socket at all, or cannot be listened on.
     """
     with ExitStack() as undo:
         own = os.dup(descriptor)
@@ -67,8 +67,8 @@ def adopt(reactor: IReactorFDSet, clock: Clock, descriptor: int, server: Server)
         undo.callback(given.close)
         if given.family != socket.AF_UNIX:
             raise ListenError(
-                f"{server.name}: descriptor {descriptor} is no UNIX socket;"
-                " only those tell who asks"
+                f"{server.name}: descriptor {descriptor} is not a UNIX socket;"
+                " only those say who connects"
             )
         given.listen(BACKLOG)
         undo.pop_all()
@@ -82,7 +82,7 @@ def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) 
 
     :param endpoint: as ``unix:/run/libvirt/virtlogd-sock:mode=600`` or ``systemd:...``; a path
         without ``unix:`` is taken as if that stood before it.
-    :raises ListenError: it is no such string, or the socket cannot be had.
+    :raises ListenError: it is not such a string, or the socket cannot be had.
     """
     if wrong := fault(with_scheme(endpoint)):
         raise ListenError(
@@ -99,9 +99,9 @@ def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) 
             " LISTEN_FDNAMES tell which were. Or write unix:/path"
         ) from error
     except Exception as error:
-        # Twisted's parsers, and those of its plugins, raise what they like, in words of their own.
+        # Twisted's parsers and those of its plugins raise anything, with messages of their own.
         raise ListenError(
-            f"{server.name}: {endpoint!r} is no UNIX socket's endpoint; write"
+            f"{server.name}: {endpoint!r} is not the endpoint of a UNIX socket; write"
             " unix:/path:mode=600 or systemd:domain=UNIX:name=..."
         ) from error
     result = outcome[0]

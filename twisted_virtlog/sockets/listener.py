@@ -26,10 +26,10 @@ from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.sockets.binding import BACKLOG, bind, file_of
 from twisted_virtlog.sockets.server import Server
 
-#: So many clients are accepted in one turn of the reactor.
+#: The most clients that are accepted in one turn of the reactor.
 _ACCEPTS_PER_TURN = 16
 
-#: Without descriptors left, accepting pauses for so long.
+#: Without descriptors left, accepting pauses for this long.
 _PAUSE_SECONDS = 1.0
 
 
@@ -72,14 +72,14 @@ class Listener:
     ) -> Listener:
         """Listen on, as the daemon's former image did.
 
-        :raises OSError: its descriptor is no socket.
+        :raises OSError: its descriptor is not a socket.
         """
         sock = socket.socket(fileno=state.descriptor)
         # (the process may leave the directory in which a relative path has its meaning)
         bound = os.path.abspath(sock.getsockname()) if state.bound else None
         listener = cls(reactor, clock, sock, bound, server)
         listener._file = state.file or listener._file
-        # A former release let fewer clients wait.
+        # An earlier release let fewer clients wait.
         with suppress(OSError):
             sock.listen(BACKLOG)
         listener.open_or_shut()
@@ -100,16 +100,16 @@ class Listener:
         return name if isinstance(name, bytes) and name.startswith(b"\0") else None
 
     def suspended(self) -> SocketState:
-        """Tell what the daemon's next image needs to listen on."""
+        """Return what the daemon's next image needs to listen on."""
         bound = self._bound is not None
         return SocketState(self.fileno(), bound=bound, file=self._file if bound else None)
 
     def bind_again(self) -> None:
-        """Listen at the path anew if the socket's file was removed, as by who cleans up /run.
+        """Listen at the path again if the socket's file was removed, as by a clean-up of /run.
 
-        Clients who wait on the socket that had it are let in. What cannot be mended is told once:
-        a socket that was handed over is its manager's, and at the path of one that is ours there
-        may be another daemon's.
+        Clients that wait on the socket that had it are let in. What cannot be mended is logged
+        once: a socket that was handed over is its manager's, and at the path of one that is ours
+        there may be another daemon's.
         """
         path = self._path
         if path is None or self._socket.fileno() == -1:
@@ -120,7 +120,7 @@ class Listener:
         elif self._bound is None:
             self._complain(
                 f"the file {path} of a socket that was handed over is gone, so that nobody can"
-                " connect; its manager makes it anew, as by systemctl restart of its socket unit"
+                " connect; its manager makes it again, as by systemctl restart of its socket unit"
             )
         else:
             try:
@@ -162,14 +162,13 @@ class Listener:
     # IListeningPort.
 
     def startListening(self) -> None:
-        """See IListeningPort."""
         if self.server.lets_nobody_in:
             return
         self._reactor.addReader(self)
         self._accepting = True
 
     def stopListening(self) -> Deferred[None]:
-        """See IListeningPort: accept no more and remove the socket, unless it was handed over."""
+        """Accept no more, and remove the socket unless it was handed over."""
         if self._socket.fileno() != -1:
             self._stop_accepting()
             if self._pause is not None:
@@ -181,13 +180,11 @@ class Listener:
         return succeed(None)
 
     def getHost(self) -> UNIXAddress:
-        """See IListeningPort."""
         return UNIXAddress(self._socket.getsockname())
 
     # Entrance.
 
     def open_or_shut(self) -> None:
-        """See Entrance."""
         if self._socket.fileno() == -1 or self._pause is not None:
             return
         if self.server.full:
@@ -202,11 +199,10 @@ class Listener:
     # The reactor's side.
 
     def fileno(self) -> int:
-        """See IReadDescriptor; -1 once closed."""
+        """Return -1 once closed."""
         return self._socket.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return self.server.name
 
     def doRead(self) -> None:
@@ -226,15 +222,15 @@ class Listener:
                 self.server.admit(self._reactor, sock)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor: reading failed in a way that nobody foresaw, or the reactor ended.
+        """Reading failed unexpectedly, or the reactor ended.
 
-        Were this socket given up, nobody could connect any more.
+        If this socket were given up, nobody could connect any more.
         """
         if self._socket.fileno() != -1 and self._pause is None:
             self._rest(reason.value)
 
     def _rest(self, error: BaseException | None) -> None:
-        """Wait for descriptors; without a rest the reactor would call again at once, for ever."""
+        """Wait for descriptors; without a pause the reactor would call again at once, forever."""
         self._logger.error("{server}: cannot accept: {error}", server=self.server.name, error=error)
         self._stop_accepting()
         self._pause = self._clock.callLater(_PAUSE_SECONDS, self._rested)
@@ -249,7 +245,7 @@ class Listener:
 
 
 def _path_of(sock: socket.socket) -> str | None:
-    """Return the path of a socket's file; None if it has none, as one of abstract name."""
+    """Return the path of a socket's file; None if it has none, like one with an abstract name."""
     name = sock.getsockname()
     return name if isinstance(name, str) and os.path.isabs(name) else None
 

@@ -14,7 +14,7 @@ from twisted_virtlog.values import Queued
 #: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253
 
-#: So many plain messages are sent by one call, which takes 1024 at most (IOV_MAX).
+#: The most plain messages that are sent by one call, which takes up to 1024 (IOV_MAX).
 _TOGETHER = 256
 
 
@@ -45,7 +45,7 @@ class Outgoing:
         return outgoing
 
     def suspended(self) -> tuple[Queued, ...]:
-        """Tell what the daemon's next image needs to go on with the queue."""
+        """Return what the daemon's next image needs to go on with the queue."""
         return tuple(Queued(bytes(data), descriptors) for data, descriptors in self._messages)
 
     def add(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
@@ -63,7 +63,7 @@ class Outgoing:
     def send(self, sock: socket.socket) -> bool:
         """Send as much as the socket takes, and close the descriptors that were sent.
 
-        :returns: whether all was sent.
+        :returns: whether everything was sent.
         :raises OSError: the client is gone.
         """
         try:
@@ -74,7 +74,7 @@ class Outgoing:
         return True
 
     def close(self) -> None:
-        """Drop all that waits and close its descriptors."""
+        """Drop everything that waits, and close its descriptors."""
         for _, descriptors in self._messages:
             close_all(descriptors)
         self._messages.clear()

@@ -23,7 +23,7 @@ from twisted_virtlog.sockets.server import Server
 
 
 class Reception:
-    """See the module.
+    """All servers that clients can reach, and their listening sockets.
 
     :ivar servers: those that are served.
     """
@@ -73,7 +73,7 @@ class Reception:
     def listen_on(self, descriptors: Sequence[int], server: Server) -> None:
         """Listen on sockets that a service manager handed over.
 
-        :raises ListenError: one is no UNIX socket, or cannot be listened on.
+        :raises ListenError: one is not a UNIX socket, or cannot be listened on.
         """
         for descriptor in descriptors:
             try:
@@ -90,21 +90,21 @@ class Reception:
         )
 
     def bind_again(self) -> None:
-        """Listen anew at the paths of sockets whose files were removed; see Listener."""
+        """Listen again at the paths of sockets whose files were removed; see Listener."""
         for listener in self._listeners:
             listener.bind_again()
 
     def addresses(self, server: str) -> list[bytes]:
-        """Tell where clients of a server connect; see :attr:`Listener.address`."""
+        """Return where clients of a server connect; see :attr:`Listener.address`."""
         found = [one.address for one in self._listeners if one.server.name == server]
         return [address for address in found if address is not None]
 
     def count(self) -> int:
-        """Tell how many clients are connected."""
+        """Return how many clients are connected."""
         return sum(len(server.clients) for server in self.servers)
 
     def idle_since(self) -> float | None:
-        """Tell since when, on CLOCK_MONOTONIC, nobody is connected; None if somebody is."""
+        """Return since when, on CLOCK_MONOTONIC, nobody is connected; None if somebody is."""
         return idle_since(server.idle_since for server in self.servers)
 
     # The end.
@@ -139,11 +139,11 @@ class Reception:
             connection.release()
 
     def waiting(self) -> int:
-        """Tell how many requests are in progress, whose answers come later."""
+        """Return how many requests are in progress, whose answers come later."""
         return sum(connection.conversation.waiting for connection in self._connections())
 
     def suspended(self) -> dict[str, ServerState]:
-        """Tell what the next image needs of each server."""
+        """Return what the next image needs of each server."""
         return {server.name: self._suspended(server) for server in self.servers}
 
     def resume(self, state: DaemonState, doors: Sequence[Door]) -> None:

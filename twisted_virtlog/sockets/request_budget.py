@@ -60,7 +60,7 @@ class _Part:
 
 
 class RequestBudget:
-    """See the module."""
+    """Counts what unfinished requests hold, and says who may be read from; see the module."""
 
     def __init__(self, clock: Clock, limit: int = MAX_HELD_BYTES) -> None:
         """Begin with nothing held.

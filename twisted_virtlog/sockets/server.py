@@ -1,4 +1,4 @@
-"""The clients of one protocol, behind any number of listening sockets: who, and how many may be."""
+"""The clients of one protocol, behind any number of listening sockets, and how many may come."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 from twisted_virtlog.sockets.request_budget import RequestBudget
 
-#: When the daemon stops, clients have so long to read the answers that they asked for.
+#: When the daemon stops, clients have this long to read the answers to their requests.
 _FINISH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Somebody who is connected.
+    """A connected client.
 
     :ivar id: counts from 1 for each server and is never used again.
     :ivar connected_at: seconds since the epoch.
@@ -49,15 +49,15 @@ class Entrance(Protocol):
 class Server:
     """What libvirt calls a server; see the module.
 
-    At the limit no more clients are accepted; those who connect wait, and nobody is turned away.
-    As in libvirt 9.0.0, the limit is looked at after a client came, so that the first one always
+    At the limit no more clients are accepted; those that connect wait, and nobody is turned away.
+    As in libvirt 9.0.0, the limit is checked after a client has come, so that the first one always
     may; a server may be told to keep to a limit of 0 instead.
 
     :ivar name: as virt-admin shows it.
     :ivar clients: those who are served now, by id, in order of arrival.
-    :ivar next_client_id: who was turned away had one too, as in libvirt.
+    :ivar next_client_id: a client that is turned away takes an id too, as in libvirt.
     :ivar max_clients: see :meth:`limit`.
-    :ivar max_anonymous_clients: of those who are not authenticated yet; nobody is ever that.
+    :ivar max_anonymous_clients: of those not authenticated yet, which no client ever is.
     :ivar priority_workers: what libvirt's tools set; nothing depends on it.
     """
 
@@ -132,15 +132,15 @@ class Server:
         if not max_clients:
             self._logger.warn(
                 "{server}: the limit is 0 clients now; nobody is let in any more until it is set"
-                " anew over another socket, or SIGHUP sets it to what the configuration says",
+                " again over another socket, or SIGHUP sets it to what the configuration says",
                 server=self.name,
             )
         self._open_or_shut()
 
     def admit(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
-        """Take over the socket of somebody who connected, and serve or close it.
+        """Take over the socket of a client that connected, and serve or close it.
 
-        What fails in this costs that client alone; it raises nothing.
+        A failure costs that client alone; nothing is raised.
         """
         number = self.next_client_id
         self.next_client_id += 1
@@ -149,7 +149,7 @@ class Server:
 
     @contextmanager
     def _guarded(self, sock: socket.socket, number: int) -> Iterator[None]:
-        """Let what fails with one client cost that one, and close its socket."""
+        """Let a failure with one client cost that one alone, and close its socket."""
         try:
             yield
         except Exception:  # noqa: BLE001 (the next client may fare better)
@@ -188,7 +188,7 @@ class Server:
         number: int,
         connected_at: int,
     ) -> Connection:
-        """Count somebody among the clients; the connection is still to be started."""
+        """Add a client; its connection is still to be started."""
         peer = peer_credentials(sock)
         connection = Connection(
             reactor, sock, peer, conversation, lambda _: self._left(number), self._budget
@@ -197,7 +197,7 @@ class Server:
         return connection
 
     def suspended(self) -> ServerState:
-        """Tell what the daemon's next image needs to go on, but for the listening sockets."""
+        """Return what the daemon's next image needs to go on, without the listening sockets."""
         # (a conversation may send then, and find out that its client is gone)
         connections = {
             number: client.connection.suspended() for number, client in list(self.clients.items())
@@ -220,7 +220,7 @@ class Server:
         )
 
     def resume(self, reactor: IReactorFDSet, state: ServerState) -> None:
-        """Go on with the clients of the daemon's former image; one that cannot be is closed."""
+        """Go on with the clients of the daemon's former image; close those where that fails."""
         self.max_clients = state.max_clients
         self.max_anonymous_clients = state.max_anonymous_clients
         self.priority_workers = state.priority_workers
@@ -247,7 +247,7 @@ class Server:
     def finish(self, clock: Clock) -> Deferred[None]:
         """Answer the requests in progress and close all connections.
 
-        :returns: fires when all are closed; those of clients who do not read are cut off.
+        :returns: fires when all are closed; clients that do not read are cut off.
         """
         for client in list(self.clients.values()):
             client.connection.finish()

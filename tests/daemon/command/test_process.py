@@ -136,7 +136,7 @@ def test_a_failure_is_told_by_its_status(user: User) -> None:
     user.socket.mkdir()
     said = user.run()
     assert said.status == 6
-    assert f": cannot listen on {user.socket}: it exists and is no socket\n" in said.error
+    assert f": cannot listen on {user.socket}: it exists and is not a socket\n" in said.error
     assert said.error.count("\n") == 1
     assert not user.pid_file.exists()
 

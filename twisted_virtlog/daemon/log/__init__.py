@@ -1,1 +1,1 @@
-"""What the daemon tells of itself: which messages, and where they go."""
+"""The daemon's own log: which messages are logged, and where they go."""

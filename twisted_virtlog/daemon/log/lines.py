@@ -1,7 +1,7 @@
-"""Words an event of twisted.logger as a line, in the form of libvirt's logs.
+"""Turns an event of twisted.logger into a line in the form of libvirt's logs.
 
-What a client or a guest named, as a path, is part of many messages. It is escaped here, the one
-place that all outputs share: nobody can forge a line, or send a terminal what is more than text.
+What a client or a guest named, such as a path, is part of many messages. It is escaped here, the
+one place that all outputs share: nobody can forge a line, or send a terminal more than text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _INDENT = "    "
 
 
 def priority_of(event: LogEvent) -> Priority:
-    """Tell how grave an event is."""
+    """Return how serious an event is."""
     return _PRIORITIES[event.get("log_level") or LogLevel.info]
 
 
@@ -56,7 +56,7 @@ def message_of(event: LogEvent) -> str:
 
 
 def line_of(event: LogEvent, thread: int) -> str:
-    """Give an event as libvirt writes it, ended by a newline.
+    """Return an event as libvirt writes it, with a newline at the end.
 
     :param thread: the id of the thread that writes it.
     """

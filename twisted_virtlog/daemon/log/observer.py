@@ -48,7 +48,6 @@ class OwnLog:
         self.change(level, filters, outputs)
 
     def __call__(self, event: LogEvent) -> None:
-        """See ILogObserver."""
         priority = priority_of(event)
         if priority < self._wanted(event):
             return
@@ -57,7 +56,6 @@ class OwnLog:
                 sink.write(event)
 
     def logging(self) -> Logging:
-        """See IOwnLog."""
         return self._logging
 
     def change(
@@ -66,7 +64,6 @@ class OwnLog:
         filters: Sequence[Filter] | None = None,
         outputs: Sequence[Output] | None = None,
     ) -> None:
-        """See IOwnLog."""
         present = self._logging
         level = present.level if level is None else level
         filters = present.filters if filters is None else tuple(filters)
@@ -101,17 +98,16 @@ class OwnLog:
 class Once:
     """Hands each event on once.
 
-    When Twisted begins to log, it tells everybody again what was logged before, also those who have
-    heard it.
+    When Twisted begins to log, it passes earlier events to all observers again, even to those that
+    have seen them.
     """
 
     def __init__(self, observer: ILogObserver) -> None:
         self._observer = observer
-        # By identity, and kept so that no other gets the same.
+        # By identity; kept, so that no other event gets the same id.
         self._told: dict[int, LogEvent] | None = {}
 
     def __call__(self, event: LogEvent) -> None:
-        """See ILogObserver."""
         if self._told is not None:
             if id(event) in self._told:
                 return

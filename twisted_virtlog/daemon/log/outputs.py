@@ -1,7 +1,7 @@
 """The places where the daemon's own messages go: standard error, a file, syslog, journald.
 
 Writing never raises, and never waits for another process: a message that syslog or the journal does
-not take at once is counted, and the number is told with the next one that it takes.
+not take at once is counted, and the number is added to the next one that it takes.
 """
 
 from __future__ import annotations
@@ -43,23 +43,22 @@ class Sink(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what was opened."""
+        """Close what was opened."""
 
 
 class FileSink(Sink):
-    """Lines in libvirt's form, to a descriptor, which may be a pipe that nobody empties."""
+    """Lines in libvirt's form, to a descriptor, which may be a pipe that nobody reads."""
 
     def __init__(self, descriptor: int, owned: bool) -> None:
         """:param owned: close the descriptor in the end."""
         self._descriptor = descriptor
         self._owned = owned
         self._missed = 0
-        # Others write to standard error as well, so it is not for us to make it non-blocking.
+        # Others write to standard error as well, so it must not be made non-blocking here.
         self._room = select.poll()
         self._room.register(descriptor, select.POLLOUT)
 
     def write(self, event: LogEvent) -> None:
-        """See Sink."""
         line = line_of(event, threading.get_native_id()).encode("utf-8", "backslashreplace")
         if self._missed:
             told = f" ({self._missed} messages before this one could not be written)\n"
@@ -70,9 +69,9 @@ class FileSink(Sink):
             self._missed += 1
 
     def _write(self, line: bytes) -> bool:
-        # Nowhere is left to tell of it.
+        # There is nowhere left to report it.
         with suppress(OSError):
-            # What is ready takes so much without waiting (pipe(7)).
+            # A pipe that is ready takes this much without waiting (pipe(7)).
             for start in range(0, len(line), select.PIPE_BUF):
                 if not self._room.poll(0):
                     return False
@@ -81,13 +80,12 @@ class FileSink(Sink):
         return False
 
     def close(self) -> None:
-        """See Sink."""
         if self._owned:
             os.close(self._descriptor)
 
 
 class DatagramSink(Sink):
-    """Datagrams to a UNIX socket of another daemon, which may be gone and come back."""
+    """Datagrams to a UNIX socket of another daemon, which may go away and come back."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -96,7 +94,6 @@ class DatagramSink(Sink):
         self._socket.setblocking(False)
 
     def write(self, event: LogEvent) -> None:
-        """See Sink."""
         message = message_of(event)
         if self._missed:
             message += f" ({self._missed} messages before this one could not be sent)"
@@ -108,12 +105,11 @@ class DatagramSink(Sink):
             self._missed = 0
 
     def close(self) -> None:
-        """See Sink."""
         self._socket.close()
 
     @abstractmethod
     def datagram(self, event: LogEvent, message: str) -> bytes:
-        """Make the datagram of a message."""
+        """Return the datagram of a message."""
 
 
 class SyslogSink(DatagramSink):
@@ -124,7 +120,6 @@ class SyslogSink(DatagramSink):
         self._identifier = identifier
 
     def datagram(self, event: LogEvent, message: str) -> bytes:
-        """See DatagramSink."""
         priority = _SYSLOG_DAEMON | _SYSLOG_SEVERITY[priority_of(event)]
         text = f"<{priority}>{self._identifier}[{os.getpid()}]: {message}"
         return text.encode("utf-8", "backslashreplace")
@@ -134,7 +129,6 @@ class JournalSink(DatagramSink):
     """systemd's journal, in its native protocol."""
 
     def datagram(self, event: LogEvent, message: str) -> bytes:
-        """See DatagramSink."""
         severity = _SYSLOG_SEVERITY[priority_of(event)]
         text = message.encode("utf-8", "backslashreplace")
         # A value with newlines is written with its length.
@@ -168,7 +162,7 @@ def _opened(output: Output) -> Sink:
         return SyslogSink(output.argument, SYSLOG_SOCKET)
     if output.destination is Destination.JOURNALD:
         return JournalSink(JOURNAL_SOCKET)
-    # O_NONBLOCK: a FIFO that nobody reads is an error, not to be waited for.
+    # O_NONBLOCK: opening a FIFO that nobody reads fails, and does not wait.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     return FileSink(os.open(output.argument, flags, 0o600), owned=True)
 
@@ -176,7 +170,7 @@ def _opened(output: Output) -> Sink:
 def default_output(
     priority: Priority, has_terminal: bool, background_file: str | None = None
 ) -> Output:
-    """Tell where messages go when the configuration does not say, as libvirt 9.0.0 does.
+    """Return where messages go when the configuration does not say it, as in libvirt 9.0.0.
 
     :param has_terminal: standard input is a terminal, so somebody sees standard error.
     :param background_file: the file of a daemon that goes to the background, where nobody sees
