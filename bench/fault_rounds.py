@@ -54,27 +54,24 @@ class _NoReactor:
     """Watches nothing: the rounds say when pipes are looked at."""
 
     def addReader(self, reader: object) -> None:  # noqa: N802 (Twisted's name; so below)
-        """See IReactorFDSet."""
+        pass
 
     def removeReader(self, reader: object) -> None:  # noqa: N802
-        """See IReactorFDSet."""
+        pass
 
     def addWriter(self, writer: object) -> None:  # noqa: N802
-        """See IReactorFDSet."""
+        pass
 
     def removeWriter(self, writer: object) -> None:  # noqa: N802
-        """See IReactorFDSet."""
+        pass
 
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:  # noqa: N802
-        """See IReactorFDSet."""
         return []
 
     def getReaders(self) -> list[IReadDescriptor]:  # noqa: N802
-        """See IReactorFDSet."""
         return []
 
     def getWriters(self) -> list[IWriteDescriptor]:  # noqa: N802
-        """See IReactorFDSet."""
         return []
 
 
@@ -365,7 +362,7 @@ class Epoch:
             raise Mistake(f"{self._path}: fails still: {self._handler.logs()[0].error}")
 
     def _removing(self, path: str) -> None:
-        """See what the daemon is about to remove."""
+        """Observe what the daemon is about to remove."""
         self._ledger.observe()
         file = self._ledger.at(path)
         if self._rotation and file is not None and file.guests and path != self._ledger.oldest:

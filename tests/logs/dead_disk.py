@@ -13,7 +13,7 @@ from tests.logs.fakes import World, descriptors
 from tests.logs.small_disk import failure, pass_time
 from twisted_virtlog.values import LogState
 
-# Of <linux/ext4.h>: nothing is read or written any more, not even the journal.
+# From <linux/ext4.h>: nothing is read or written any more, not even the journal.
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _GOING_FLAGS_NOLOGFLUSH = 2
 

@@ -166,22 +166,22 @@ class World:
         return results[0]
 
     def status(self, path: str | None = None) -> LogStatus:
-        """Tell the state of an open log."""
+        """Return the state of an open log."""
         return next(log for log in self.handler.logs() if log.path == (self._named(path)))
 
     def is_open(self, path: str | None = None) -> bool:
-        """Tell whether a log is open."""
+        """Return whether a log is open."""
         return any(log.path == (self._named(path)) for log in self.handler.logs())
 
     def _named(self, path: str | None) -> str:
         return self.path if path is None else path
 
     def text(self, path: str | None = None) -> bytes:
-        """Give a log's current file."""
+        """Return a log's current file."""
         return Path(self._named(path)).read_bytes()
 
     def files(self, path: str | None = None) -> dict[str, bytes]:
-        """Give a log's files that exist, oldest first, by what is added to the log's path."""
+        """Return a log's files that exist, oldest first, by what is added to the log's path."""
         log = self._named(path)
         names = [Path(name) for name in oldest_first(log, self.max_backups)]
         return {str(name)[len(log) :]: name.read_bytes() for name in names if name.exists()}
@@ -209,7 +209,7 @@ def place(path: str, offset: int) -> Position:
 
 
 def descriptors() -> dict[str, str]:
-    """Tell which descriptors this process has open, and of what."""
+    """Return which descriptors this process has open, and of what."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:

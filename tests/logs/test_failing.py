@@ -475,7 +475,7 @@ def test_a_message_across_a_failing_rollover(make_world: MakeWorld) -> None:
 def test_a_message_whose_rollover_leaves_no_file(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A position does not ask a descriptor that is none; the log fails until it has a file."""
+    """A position does not ask a descriptor that is not open; the log fails until it has a file."""
     world = make_world(100, 1)
     world.open()
     world.append(b"x" * 100)

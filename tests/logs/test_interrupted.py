@@ -83,7 +83,7 @@ def test_after_a_crash_at_any_step_no_backup_is_lost(backups: int, data: st.Data
     ],
 )
 def test_a_gap_tells_how_far_a_rollover_came(sizes: list[int | None], left: int) -> None:
-    """Only a file that is due for it is begun anew."""
+    """Only a file that is due for it is rolled over."""
     assert interrupted_steps(sizes, FULL) == left
 
 

@@ -43,7 +43,7 @@ class Notes:
         return True
 
     def last(self, what: str) -> OpenLogState:
-        """Give the last log that it was told this of."""
+        """Return the last log that it was told this of."""
         found = [log for told, log in self.told if told == what]
         assert isinstance(found[-1], OpenLogState)
         return found[-1]

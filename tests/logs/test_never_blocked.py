@@ -105,7 +105,9 @@ def test_no_write_waits_and_nothing_is_dropped_while_there_is_room(
     os.unlink(world.path)
 
 
-def test_a_file_that_is_full_again_at_once_blocks_nobody_anew(make_world: MakeWorld) -> None:
+def test_a_file_that_is_full_again_at_once_does_not_block_a_guest_each_time(
+    make_world: MakeWorld,
+) -> None:
     """Where a retry a second has a little room, a long write waits for one second, not for each."""
     world = make_world(drops=True)
     guest = world.open()
@@ -178,7 +180,6 @@ class Checked:
         self._clock = world.clock
 
     def check(self) -> bool:
-        """See FailingLog."""
         self.looks.append(round(self._clock.seconds(), 3))
         return self.full
 

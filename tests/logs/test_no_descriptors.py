@@ -59,7 +59,7 @@ def test_it_rotates_with_the_descriptor_it_has(tmp_path: Path, backups: int, lef
     writer.close()
 
 
-def test_a_removed_file_is_made_anew_without_a_descriptor(tmp_path: Path) -> None:
+def test_a_removed_file_is_made_again_without_a_descriptor(tmp_path: Path) -> None:
     """As with descriptors."""
     log = tmp_path / "guest.log"
     writer = Writer(str(log), Limits(0, 0))

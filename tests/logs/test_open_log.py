@@ -195,7 +195,7 @@ def test_a_position_after_the_guests_end_covers_its_last_words(world: World) -> 
     assert world.text() == b"last words"
 
 
-def test_a_log_whose_guest_is_gone_is_opened_anew_at_once(world: World) -> None:
+def test_a_log_whose_guest_is_gone_is_opened_again_at_once(world: World) -> None:
     """A guest that is started again needs not wait until somebody has looked at its old pipe."""
     guest = world.open()
     guest.write(b"last words")
@@ -253,21 +253,17 @@ class Request:
         self._client_end.send(b"?")
 
     def doRead(self) -> None:
-        """See IReadDescriptor."""
         self._daemon_end.recv(1)
         self._order.append("request")
         self.answer = self._call()
 
     def fileno(self) -> int:
-        """See IReadDescriptor."""
         return self._daemon_end.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "request"
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor."""
         self._daemon_end.close()
         self._client_end.close()
 

@@ -58,7 +58,7 @@ def test_a_file_that_grew_loses_nothing(make_world: MakeWorld) -> None:
     assert world.files() == {".0": b"ours theirs ours again" + b"z" * 100, "": b"next"}
 
 
-def test_a_file_that_was_removed_is_made_anew(world: World) -> None:
+def test_a_file_that_was_removed_is_made_again(world: World) -> None:
     """The log goes on in a new file of the same name, and its old position is a gap."""
     guest = world.open()
     guest.write(b"gone")

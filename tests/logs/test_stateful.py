@@ -200,7 +200,7 @@ class Logs(RuleBasedStateMachine):
         log.in_pipe = 0
 
     def _index(self, log: Log, position: Position) -> int | None:
-        """Tell where in all that was written a position is; None if its file is gone."""
+        """Return where in all that was written a position is; None if its file is gone."""
         begin = len(log.written) - log.in_pipe - len(self.world.whole(log.path))
         for name in oldest_first(log.path, self.world.max_backups):
             if os.path.exists(name):

@@ -26,24 +26,19 @@ class End:
         self.act = act
 
     def fileno(self) -> int:
-        """See IReadDescriptor."""
         return self.sock.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "end"
 
     def doRead(self) -> None:
-        """See IReadDescriptor."""
         self.told.append("read")
         self.act()
 
     def doWrite(self) -> None:
-        """See IWriteDescriptor."""
         self.told.append("write")
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor."""
         self.told.append("lost")
 
 
@@ -59,7 +54,7 @@ class Room:
         self._sockets: list[socket.socket] = []
 
     def seconds(self) -> float:
-        """Tell a time that goes on whenever somebody looks."""
+        """Return a time that goes on whenever somebody looks."""
         self.now += self.pace
         return self.now
 
@@ -147,7 +142,7 @@ def test_a_hang_up_is_told_to_who_waits(room: Room) -> None:
 
 
 def test_while_it_is_held_nobody_is_told_anything(room: Room) -> None:
-    """Not even by who sees to clients in the middle of the reactor's turn; afterwards all are."""
+    """Not even by whoever serves clients in the middle of a turn; afterwards all are."""
     end, other = room.pair()
     room.events.addReader(end)
     other.send(b"x")
@@ -216,7 +211,7 @@ def when_told(client: End, times: int, act: Callable[[], object]) -> None:
 
 
 def answered_in_a_turn(room: Room, client: End) -> int:
-    """Tell how many requests of a client one turn of the reactor answers."""
+    """Return how many requests of a client one turn of the reactor answers."""
     before = len(client.told)
     room.events.doRead()
     return len(client.told) - before

@@ -49,7 +49,7 @@ def turn_until(clock: MonotonicClock, made: list[str], count: int) -> None:
 
 
 def is_quiet(clock: MonotonicClock) -> bool:
-    """Tell that the timer has not fired."""
+    """Report that the timer has not fired."""
     return not select.select([clock.fileno()], [], [], 0)[0]
 
 

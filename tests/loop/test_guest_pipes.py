@@ -24,7 +24,6 @@ class Reader:
         self.capacity = 1 << 30
 
     def pipe_ready(self) -> int:
-        """See Watched."""
         try:
             data = os.read(self.read_end, PIECE_BYTES)
         except BlockingIOError:
@@ -54,7 +53,7 @@ class Room:
         return reader
 
     def is_ready(self, milliseconds: int = 0) -> bool:
-        """Tell whether the reactor would wake within a time."""
+        """Return whether the reactor would wake within a time."""
         poll = select.poll()
         poll.register(self.watch.fileno(), select.POLLIN)
         return bool(poll.poll(milliseconds))
@@ -263,7 +262,7 @@ def test_a_busy_pipe_is_looked_at_after_a_rest() -> None:
     room.close()
 
 
-def test_a_busy_pipe_can_be_removed_and_watched_anew(awake: Room) -> None:
+def test_a_busy_pipe_can_be_removed_and_watched_again(awake: Room) -> None:
     """As when its file fails, and is written again."""
     reader = awake.reader()
     os.write(reader.write_end, b"x" * 10_000)
@@ -316,7 +315,7 @@ def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:
     os.write(reader.write_end, b"x")
     room.watch.doRead()
     assert rests[4] == 2 * rests[3]
-    # After silence the next begins anew.
+    # After silence the rests begin short again.
     room.watch.doRead()
     room.watch._looked_at -= 1.0
     os.write(reader.write_end, b"x")
@@ -339,7 +338,7 @@ def test_a_turn_is_bounded_and_the_rest_comes_in_the_next(room: Room) -> None:
 
 
 def test_a_pipe_that_is_removed_is_not_asked(room: Room) -> None:
-    """Also when it was seen to be ready in this turn, and as often as one likes."""
+    """Also when it was found ready in this turn, and any number of times."""
     first, second = room.reader(), room.reader()
     for reader in (first, second):
         os.write(reader.write_end, b"x")

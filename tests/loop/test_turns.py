@@ -28,12 +28,11 @@ class Guest:
         os.set_blocking(self.read_end, False)
 
     def pipe_ready(self) -> int:
-        """See Watched."""
         self._order.append("guest")
         return len(os.read(self.read_end, PIECE_BYTES))
 
     def pipe_failed(self) -> None:
-        """See Watched."""
+        pass
 
     def close(self) -> None:
         """Close both ends."""
@@ -50,20 +49,17 @@ class Client:
         self.ours, self.theirs = socket.socketpair()
 
     def fileno(self) -> int:
-        """See IReadDescriptor."""
         return self.ours.fileno()
 
     def logPrefix(self) -> str:
-        """See IReadDescriptor."""
         return "client"
 
     def doRead(self) -> None:
-        """See IReadDescriptor."""
         self._order.append("client")
         self.ours.recv(1)
 
     def connectionLost(self, reason: Failure) -> None:
-        """See IReadDescriptor."""
+        pass
 
     def close(self) -> None:
         """Close both ends."""

@@ -161,7 +161,7 @@ def test_what_may_not_be_set_is_said_once(
 def test_a_file_that_somebody_put_there_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be a link to a file that is none of the daemon's business."""
+    """It may be a link to a file that is not the daemon's business."""
     log, other = tmp_path / "guest.log", tmp_path / "shadow"
     other.touch(0o600)
     writer = Writer(str(log), Limits(FULL, 1), keep_attributes=Attributes())

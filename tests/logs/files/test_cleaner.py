@@ -89,7 +89,7 @@ class Logs:
         return path
 
     def names(self) -> list[str]:
-        """Give the paths of files, below the root."""
+        """Return the paths of files, below the root."""
         paths = (path for path in self.root.rglob("*") if not path.is_dir())
         return sorted(str(path.relative_to(self.root)) for path in paths)
 
@@ -231,7 +231,7 @@ def test_a_log_that_changed_after_the_reading_is_kept(logs: Logs, change: str) -
 
 
 def test_runs_come_a_minute_after_the_start_and_each_day(logs: Logs) -> None:
-    """So that a daemon that is started anew daily cleans too."""
+    """So that a daemon that is restarted daily cleans too."""
     clock = logs.world.clock
     clock.advance(FIRST_SECONDS - 1)
     logs.file("a.log")

@@ -22,7 +22,7 @@ def _found(**days: float) -> list[Found]:
 
 
 def _age(time: int) -> int:
-    """Tell an age by a clock that was always right."""
+    """Return an age by a clock that was always right."""
     return NOW - time
 
 

@@ -27,7 +27,7 @@ def make(path: Path, size: int) -> int:
 
 
 def held_files(directory: Path) -> list[str]:
-    """Tell which files below a directory this process has open."""
+    """Return which files below a directory this process has open."""
     names = []
     for descriptor in os.listdir("/proc/self/fd"):
         try:
@@ -177,7 +177,7 @@ def test_a_rollover_leaves_a_large_files_data_to_a_thread(tmp_path: Path, backup
     world.close()
 
 
-def test_a_log_that_begins_anew_does_so_at_once(tmp_path: Path) -> None:
+def test_a_log_that_begins_again_does_so_at_once(tmp_path: Path) -> None:
     """However much was in its files."""
     for name in ("guest.log", "guest.log.0", "guest.log.1"):
         make(tmp_path / name, LARGE_BYTES)

@@ -27,7 +27,7 @@ Sizes = Mapping[str, int]
 
 
 def bytes_of(text: str) -> bytes:
-    """Give the bytes that a vector means."""
+    """Return the bytes that a vector means."""
     return text.encode("latin-1")
 
 
