@@ -59,7 +59,7 @@ class Source:
         return self._overridden(with_environment(settings, self.environment)), warnings
 
     def examine(self) -> Examined:
-        """Find all mistakes of the file, and of the environment, at once.
+        """Find all mistakes in the file and in the environment at once.
 
         :returns: with settings of what is right.
         """
@@ -83,7 +83,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class LastGood:
-    """What a daemon goes by that must serve, since logs are open, whatever its file says.
+    """What a daemon uses that must serve whatever its file says, because logs are open.
 
     :ivar text: of the last configuration that was in force; None if nobody knows it.
     """
@@ -143,7 +143,7 @@ class Configuration:
                 self.problem = f"{error}; the last configuration that was right holds"
                 return warnings
         self.text = None
-        # Without the key that is wrong, what another one says may remove what is to be kept.
+        # Without the key that is wrong, another one may remove logs that are to be kept.
         self.settings = replace(self._source.examine().settings, max_age_days=0)
         self.problem = (
             f"{error}; what is right in it holds, otherwise the defaults, and no old logs are"
@@ -157,9 +157,9 @@ class Configuration:
         return []
 
     def reread(self) -> None:
-        """Read the settings again and let the own log follow, or leave all as it was.
+        """Read the settings again and let the own log follow, or leave everything as it was.
 
-        The own log's files are opened anew, so that one that was moved away is let go.
+        The own log's files are opened again, so that one that was moved away is let go.
 
         :raises ConfigError: see above, as for the others.
         """
@@ -188,7 +188,7 @@ class Configuration:
 
     @property
     def own_log_is_on_standard_error(self) -> bool:
-        """Whether who started the daemon sees its own log."""
+        """Whether whoever started the daemon sees its own log."""
         outputs = self.own_log.logging().outputs
         return any(output.destination is Destination.STDERR for output in outputs)
 
