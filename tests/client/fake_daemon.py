@@ -71,7 +71,7 @@ class FakeDaemon:
         self.pipes.clear()
 
     def written(self) -> bytes:
-        """Tell what was written into the last pipe, once its last write end is closed."""
+        """Return what was written into the last pipe, once its last write end is closed."""
         read_end, _path = self.pipes.pop()
         with open(read_end, "rb") as pipe:
             return pipe.read()
@@ -81,7 +81,7 @@ class FakeDaemon:
         self.logs[path] += os.read(read_end, 65536)
 
     def position(self, path: str) -> dict[str, int]:
-        """Tell the end of a log."""
+        """Return the end of a log."""
         return {"inode": INODE, "offset": len(self.logs[path])}
 
     def _serve(self) -> None:

@@ -39,7 +39,7 @@ def client(daemon: FakeDaemon) -> Iterator[BlockingClient]:
 
 
 def open_descriptors() -> set[str]:
-    """Tell which descriptors this process has."""
+    """Return which descriptors this process has."""
     return set(os.listdir("/proc/self/fd"))
 
 

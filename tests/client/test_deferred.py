@@ -48,7 +48,7 @@ class Wire:
         (self.client,) = clients
 
     def requests(self) -> list[dict[str, Any]]:
-        """Tell what the client has sent."""
+        """Return what the client has sent."""
         return [json.loads(line) for line in self.transport.value().splitlines()]
 
     def answer(self, number: int, **members: Any) -> None:
@@ -75,7 +75,7 @@ def wire() -> Wire:
 
 
 def outcome(deferred: Deferred[Any]) -> Any:
-    """Tell the result or the error that a Deferred has now."""
+    """Return the result or the error that a Deferred has now."""
     outcomes: list[Any] = []
     deferred.addBoth(outcomes.append)
     assert outcomes, "it waits still"
@@ -83,7 +83,7 @@ def outcome(deferred: Deferred[Any]) -> Any:
 
 
 def ended(read_end: int) -> bool:
-    """Tell whether no write end of a pipe is left."""
+    """Return whether no write end of a pipe is left."""
     os.set_blocking(read_end, False)
     try:
         return os.read(read_end, 1) == b""

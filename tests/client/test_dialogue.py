@@ -36,7 +36,7 @@ def answer(number: int | str | None, **members: Any) -> bytes:
 
 
 def asking(*asked: Call[Any]) -> Dialogue:
-    """Give a dialogue with some requests sent; their ids begin at 1."""
+    """Return a dialogue with some requests sent; their ids begin at 1."""
     dialogue = Dialogue()
     for call in asked:
         dialogue.request(call)

@@ -20,7 +20,7 @@ DOCUMENT = Path(__file__).parents[2] / "doc" / "client.md"
 
 @pytest.fixture(scope="module")
 def examples() -> list[str]:
-    """Give the Python examples."""
+    """Return the Python examples."""
     return re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 

@@ -120,7 +120,7 @@ def test_logging_is_told(daemon: FakeDaemon, asked: list[tuple[str, Params]]) ->
 
 
 def test_logging_is_set(daemon: FakeDaemon, asked: list[tuple[str, Params]]) -> None:
-    """What is not named is left as it is; an empty text is none, or the default."""
+    """What is not named is left as it is; an empty text means none, or the default."""
     output(daemon, "logging", "--filters", "1:logs  4:rpc", "--outputs", "")
     output(daemon, "logging", "--level", "info", "--filters", "")
     assert [params for _, params in asked] == [

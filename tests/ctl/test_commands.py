@@ -21,7 +21,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Give a function that runs virtlogctl, in an empty folder."""
+    """Return a function that runs virtlogctl, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, stdin: bytes = b"") -> Result:
@@ -33,7 +33,7 @@ def run(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def output(result: Result) -> str:
-    """Tell what a command that succeeded printed."""
+    """Return what a command that succeeded printed."""
     assert (result.exit_code, result.stderr) == (0, "")
     return result.stdout
 
@@ -394,7 +394,7 @@ def test_the_environment_may_name_the_socket(
 
 
 def complete(words: str, daemon: FakeDaemon) -> list[str]:
-    """Tell what bash would offer."""
+    """Return what bash would offer."""
     result = runner().invoke(
         main,
         prog_name="virtlogctl",

@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[2] / "doc" / "virtlogctl.1").read_text().replace(
 
 
 def taken() -> set[str]:
-    """Tell all options of the program and its commands."""
+    """Return all options of the program and its commands."""
     commands: list[click.Command] = [main, *main.commands.values()]
     return {
         option
@@ -31,6 +31,6 @@ def test_all_commands_are_explained() -> None:
 
 
 def test_all_options_are_explained() -> None:
-    """The page has each option, and no option that is none."""
+    """The page has each option, and no other."""
     text = re.sub(r"\\f[A-Z]", "", PAGE).replace("qemu-system-x86_64 -nographic", "")
     assert set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", text)) == taken()

@@ -21,7 +21,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start(daemon: FakeDaemon) -> Start:
-    """Give a function that starts virtlogctl."""
+    """Return a function that starts virtlogctl."""
 
     def start(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}

@@ -22,7 +22,7 @@ class GrowingLog:
         self.asked: list[int] = []
 
     def position(self, path: str) -> Position:
-        """Tell the live end."""
+        """Return the live end."""
         if self.refusal:
             raise RemoteError(self.refusal, f"{path} is so")
         return Position(len(self.files) - 1, len(self.files[-1]))

@@ -26,7 +26,7 @@ class FakeReactorTurns:
         self.calls.append(function)
 
     def take(self) -> int:
-        """Make all turns until nothing is left; tell how many there were."""
+        """Make all turns until nothing is left; return how many there were."""
         turns = 0
         while self.calls:
             calls, self.calls = self.calls, []

@@ -33,7 +33,7 @@ def members(part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def by_name(part: Any) -> dict[str, Any]:
-    """Give what an array of objects with names has, by name."""
+    """Return what an array of objects with names has, by name."""
     found = {one["name"]: one for one in part}
     assert len(found) == len(part), "a name comes twice"
     return found

@@ -35,7 +35,7 @@ def answer(number: Any, result: Any = HERE_JSON) -> dict[str, Any]:
 
 
 def codes(answers: list[Any]) -> list[Any]:
-    """Tell id and error code, or "ok", of answers, of batches as lists."""
+    """Return id and error code, or "ok", of answers, of batches as lists."""
     return [
         codes(a) if isinstance(a, list) else (a["id"], a["error"]["code"] if "error" in a else "ok")
         for a in answers
@@ -52,7 +52,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def is_closed(read_end: int) -> bool:
-    """Tell whether a pipe has no write end left."""
+    """Return whether a pipe has no write end left."""
     try:
         return os.read(read_end, 1) == b""
     except BlockingIOError:
@@ -300,7 +300,7 @@ EXCERPT = Excerpt(LONG, HERE, HERE, False, True)
 
 
 def told_of_long(reply: dict[str, Any]) -> bool:
-    """Tell whether an answer has all of LONG."""
+    """Return whether an answer has all of LONG."""
     return base64.b64decode(reply["result"]["data"], validate=True) == LONG
 
 

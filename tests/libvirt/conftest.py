@@ -12,7 +12,7 @@ from twisted_virtlog.libvirt import libvirt_texts
 
 @pytest.fixture
 def write_end() -> Iterator[int]:
-    """Make a pipe; give its write end."""
+    """Make a pipe; return its write end."""
     read_end, write_end = os.pipe()
     yield write_end
     os.close(read_end)

@@ -23,7 +23,7 @@ _HANDLER_METHODS = {1: "open", 2: "position", 3: "read", 4: "append"}
 
 
 def leaves(payload: dict[str, Any]) -> dict[str, Any]:
-    """Tell a recorded payload's fields without its inner records, as bytes where they are text."""
+    """Return the fields of a recorded payload without inner records, as bytes if they are text."""
     found: dict[str, Any] = {}
     for name, value in payload.items():
         if isinstance(value, dict) and "hex" not in value:
@@ -38,7 +38,7 @@ def leaves(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def handler_answer(reply: dict[str, Any], write_end: int) -> dict[str, Any]:
-    """Tell what the log handler must have said for virtlogd's reply: a method and its answer.
+    """Return what the log handler must have said for virtlogd's reply: a method and its answer.
 
     :param write_end: the descriptor that goes with a log that was opened.
     """

@@ -40,7 +40,7 @@ def results(client: AdminClient, procedure: int, payload: bytes = b"") -> Any:
 
 
 def values(parameters: Any) -> dict[str, object]:
-    """Tell typed parameters as names and values."""
+    """Return typed parameters as a dict of names and values."""
     return {one.field.decode(): one.value.value for one in parameters.params}
 
 

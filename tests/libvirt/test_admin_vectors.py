@@ -43,7 +43,7 @@ WRONG = {
 
 
 def payload_type(vector: dict[str, Any]) -> XDRType[Any]:
-    """Tell what a message's payload is, by its header."""
+    """Return what a message's payload is, by its header."""
     header = vector["decoded"]["header"]
     if header["status"] == Status.ERROR:
         return ERROR_BODY
@@ -54,7 +54,7 @@ def payload_type(vector: dict[str, Any]) -> XDRType[Any]:
 
 
 def plain(value: Any) -> Any:
-    """Tell a value as the records do: text for bytes, an object for a record."""
+    """Return a value in the form of the records: text for bytes, an object for a record."""
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, tuple) and not isinstance(value, Arm):
@@ -67,7 +67,7 @@ def plain(value: Any) -> Any:
 
 
 def recorded(payload: Any) -> Any:
-    """Tell a record without the names of parameters' types."""
+    """Return a record without the names of parameters' types."""
     if isinstance(payload, list):
         return [recorded(one) for one in payload]
     if isinstance(payload, dict):

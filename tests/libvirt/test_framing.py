@@ -18,7 +18,7 @@ from twisted_virtlog.libvirt.framing import (
 
 
 def make_frame(size: int, fill: bytes = b"x") -> bytes:
-    """Make a frame of so many bytes."""
+    """Make a frame of this size."""
     return size.to_bytes(4, "big") + fill * (size - 4)
 
 

@@ -39,7 +39,7 @@ def excerpt(data: bytes) -> Excerpt:
 
 
 def brief(body: ErrorBody) -> tuple[int, int, int, str]:
-    """Tell what clients look at."""
+    """Return what clients look at."""
     assert body.message is not None
     return body.code, body.domain, body.int1, body.message.decode()
 

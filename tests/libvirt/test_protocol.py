@@ -34,17 +34,17 @@ OPENED_AT = datetime(2024, 2, 29, tzinfo=timezone.utc)
 
 
 def client_of(**answers: Any) -> Client:
-    """Make a client to whom the position of any log is told."""
+    """Make a client that can ask for the position of any log."""
     return Client(**{"position": HERE, **answers})
 
 
 def serials(client: Client) -> list[int]:
-    """Tell which calls were answered, in order."""
+    """Return which calls were answered, in order."""
     return [header.serial for header, _ in client.frames]
 
 
 def still_serves(client: Client) -> bool:
-    """Tell whether a further call is answered."""
+    """Return whether a further call is answered."""
     before = len(client.frames)
     client.send(frame(POSITION, position_arguments(b"/p"), serial=4711))
     return [header.serial for header, _ in client.frames[before:]] == [4711]

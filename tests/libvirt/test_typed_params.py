@@ -89,7 +89,7 @@ def test_values_are_made_of_names_and_read_back() -> None:
 
 
 def refusal(*params: TypedParameter) -> str:
-    """Tell why parameters are refused where a and b are known."""
+    """Return why parameters are refused where a and b are known."""
     with pytest.raises(Refused) as caught:
         unsigned_values(params, ("a", "b"))
     return (caught.value.body.message or b"").decode("utf-8", "surrogateescape")

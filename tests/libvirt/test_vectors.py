@@ -45,7 +45,7 @@ WITH_FDS = (MessageType.CALL_WITH_FDS, MessageType.REPLY_WITH_FDS)
 
 
 def payload_type(vector: dict[str, Any]) -> XDRType[Any]:
-    """Tell what a message's payload is, by its header."""
+    """Return what a message's payload is, by its header."""
     header = vector["decoded"]["header"]
     if header["status"] == Status.ERROR and header["type"] not in CALLS:
         return ERROR_BODY
