@@ -225,7 +225,7 @@ def test_an_image_that_cannot_start_changes_nothing(daemon: Daemon, tmp_path: Pa
         assert caught.value.code == _HAND_OVER_FAILED
         with pytest.raises(RemoteError, match="is not libvirt's virtlogd"):
             client.reexec("/bin/true")
-        with pytest.raises(RemoteError, match="/nowhere is no program"):
+        with pytest.raises(RemoteError, match="/nowhere is not a program"):
             client.reexec("/nowhere")
         os.write(opened.write_end, b"y")
         assert client.position(log).offset == 2
