@@ -29,9 +29,10 @@ from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
+from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
 from twisted_virtlog.logs.files.removal import Remover
-from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover, link_target
+from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog

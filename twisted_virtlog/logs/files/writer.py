@@ -44,18 +44,26 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.files.lineage import Lineage
-from twisted_virtlog.logs.files.names import backup_path, longest_suffix, newest_first
+from twisted_virtlog.logs.files.names import backup_path, newest_first
+from twisted_virtlog.logs.files.opening import (
+    ERRORS_OF_DESCRIPTOR,
+    FileSystem,
+    check_name,
+    file_system,
+    file_system_of,
+    is_readable,
+    open_file,
+)
 from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS
 from twisted_virtlog.logs.files.removal import AT_ONCE, Remover, close_quietly
 from twisted_virtlog.logs.files.reuse import RemovedFiles
@@ -81,38 +89,6 @@ from twisted_virtlog.logs.pipes.sources import MessageSource, Source
 from twisted_virtlog.values import Position
 
 T = TypeVar("T")
-
-# O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
-_OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-
-_FILE_MODE = 0o600
-
-#: With a shorter name the suffixes of backups fit on any file system that logs are on.
-_LONG_NAME_BYTES = 100
-
-#: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
-#: the server or the process behind the file system is gone, or has forgotten the file.
-_OF_DESCRIPTOR = frozenset(
-    {
-        errno.EIO,
-        errno.EREMOTEIO,
-        errno.ENODEV,
-        errno.ENXIO,
-        errno.ENOMEDIUM,
-        errno.EROFS,
-        errno.EUCLEAN,
-        errno.ESTALE,
-        errno.EBADF,
-        errno.ENOTCONN,
-        errno.ECONNABORTED,
-        errno.ESHUTDOWN,
-        errno.EHOSTDOWN,
-        errno.ETIMEDOUT,
-    }
-)
-
-#: The device, and the file system's own identifier: another disk may get the device's number.
-FileSystem: TypeAlias = "tuple[int, int]"
 
 
 class Writer:
@@ -206,7 +182,7 @@ class Writer:
             self._rotates = False
             return
         self._file = -1
-        self._check_name()
+        check_name(path, limits)
         if truncate:
             for name in newest_first(path, limits.max_backups):
                 try:
@@ -217,29 +193,6 @@ class Writer:
                         raise
             self._mark_gap_after(backup_path(path, limits.max_backups))
         self._begin()
-
-    def _check_name(self) -> None:
-        """Refuse a log whose backups' names would not fit, so that it could never be rotated.
-
-        :raises SystemFailure: ENAMETOOLONG.
-        """
-        suffix = longest_suffix(self.limits.max_backups) if self.limits.max_size else ""
-        directory, name = os.path.split(self.path)
-        length = len(os.fsencode(name))
-        if not suffix or length < _LONG_NAME_BYTES:
-            return
-        try:
-            most = os.pathconf(directory or ".", "PC_NAME_MAX")
-        except OSError:
-            # Opening the file will report what is wrong.
-            return
-        fits = most - len(suffix)
-        if fits < length <= most:
-            action = (
-                f"Unable to open file: {self.path}: its name has {length} bytes, and at most {fits}"
-                f" leave room for the names of its backups, up to {suffix}"
-            )
-            raise SystemFailure(action, errno.ENAMETOOLONG, self.path)
 
     def reopen(self) -> None:
         """Open the file of a log that was taken over.
@@ -262,10 +215,10 @@ class Writer:
 
         :param error: why the file failed, an errno.
         """
-        here = _file_system(self.path)
+        here = file_system(self.path)
         if self._file >= 0:
             moved = here is not None and here[0] != self._device
-            if moved or error in _OF_DESCRIPTOR:
+            if moved or error in ERRORS_OF_DESCRIPTOR:
                 self._give_up()
         if self._given_up and here and here != self._given_up:
             # The files that stand here are others, and none of them is in the middle of the
@@ -280,7 +233,7 @@ class Writer:
     def _give_up(self) -> None:
         if self.file >= 0:
             self._left = EndedFile(self._inode, self._end, "")
-        self._given_up = _file_system_of(self._file)
+        self._given_up = file_system_of(self._file)
         self._release_removed()
         close_quietly(self._file)
         self._file = -1
@@ -697,7 +650,7 @@ class Writer:
         self._inode = status.st_ino
         self._device = status.st_dev
         self._end = status.st_size
-        self._tail = Tail() if self._rotates and _is_readable(file) else None
+        self._tail = Tail() if self._rotates and is_readable(file) else None
         left, self._left = self._left, None
         if left is not None and self._rotates and not self._steps:
             self._go_on_from(left)
@@ -718,7 +671,7 @@ class Writer:
         return self._open()
 
     def _open(self) -> int:
-        file, self._made = self._attempt(f"Unable to open file: {self.path}", _open, self.path)
+        file, self._made = self._attempt(f"Unable to open file: {self.path}", open_file, self.path)
         try:
             os.lseek(file, 0, os.SEEK_END)
             self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
@@ -752,62 +705,13 @@ def interrupted_rollover(path: str, limits: Limits) -> int:
     return interrupted_steps(sizes, limits.max_size)
 
 
-def link_target(path: str) -> str:
-    """Name the file that a log's path leads to: it is rotated, not a link to it.
-
-    Otherwise a rollover would put a file in the link's place, and other names of the log would
-    lead to its backup.
-    """
-    return os.path.realpath(path) if os.path.islink(path) else path
-
-
-def _open(path: str) -> tuple[int, bool]:
-    """Open a log's file to write to it, and, as :class:`Tail` wants, to read it if that is allowed.
-
-    :returns: its descriptor, and whether it was made, which no link led to then.
-    :raises OSError: it cannot be opened.
-    """
-    if not os.path.lexists(path):
-        with contextlib.suppress(FileExistsError):
-            return os.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
-    # A FIFO or a device is opened to write only: who has it open at its other end sees a reader.
-    if os.path.isfile(path):
-        with contextlib.suppress(PermissionError):
-            return os.open(path, _OPEN_FLAGS | os.O_RDWR, _FILE_MODE), False
-    return os.open(path, _OPEN_FLAGS | os.O_WRONLY, _FILE_MODE), False
-
-
-def _is_readable(file: int) -> bool:
-    return fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-
-
-def _nobody() -> None:
-    """Do nothing."""
-
-
-def _file_system(path: str) -> FileSystem | None:
-    """Return the file system that a path leads to; None if it leads nowhere."""
-    for name in (path, os.path.dirname(path)):
-        try:
-            return os.stat(name).st_dev, os.statvfs(name).f_fsid
-        except FileNotFoundError:
-            continue
-        except OSError:
-            break
-    return None
-
-
-def _file_system_of(file: int) -> FileSystem:
-    """Return the file system of an open file, or one that does not exist if it cannot be asked."""
-    try:
-        return os.fstat(file).st_dev, os.fstatvfs(file).f_fsid
-    except OSError:
-        return -1, -1
-
-
 def _size(path: str) -> int | None:
     """Return a file's size; None if there is no file."""
     try:
         return os.lstat(path).st_size
     except OSError:
         return None
+
+
+def _nobody() -> None:
+    """Do nothing."""

@@ -1,0 +1,119 @@
+"""Opens a log's file, and knows where it is: what a path leads to, and on which file system."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from typing import TypeAlias
+
+from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.logs.files.names import longest_suffix
+from twisted_virtlog.logs.files.rotation import Limits
+
+# O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
+_OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+_FILE_MODE = 0o600
+
+#: With a shorter name the suffixes of backups fit on any file system that logs are on.
+_LONG_NAME_BYTES = 100
+
+#: Errors after which a descriptor may fail for ever while its path is fine, or will be: the disk,
+#: the server or the process behind the file system is gone, or has forgotten the file.
+ERRORS_OF_DESCRIPTOR = frozenset(
+    {
+        errno.EIO,
+        errno.EREMOTEIO,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ENOMEDIUM,
+        errno.EROFS,
+        errno.EUCLEAN,
+        errno.ESTALE,
+        errno.EBADF,
+        errno.ENOTCONN,
+        errno.ECONNABORTED,
+        errno.ESHUTDOWN,
+        errno.EHOSTDOWN,
+        errno.ETIMEDOUT,
+    }
+)
+
+#: The device, and the file system's own identifier: another disk may get the device's number.
+FileSystem: TypeAlias = "tuple[int, int]"
+
+
+def check_name(path: str, limits: Limits) -> None:
+    """Refuse a log whose backups' names would not fit, so that it could never be rotated.
+
+    :raises SystemFailure: ENAMETOOLONG.
+    """
+    suffix = longest_suffix(limits.max_backups) if limits.max_size else ""
+    directory, name = os.path.split(path)
+    length = len(os.fsencode(name))
+    if not suffix or length < _LONG_NAME_BYTES:
+        return
+    try:
+        most = os.pathconf(directory or ".", "PC_NAME_MAX")
+    except OSError:
+        # Opening the file will report what is wrong.
+        return
+    fits = most - len(suffix)
+    if fits < length <= most:
+        action = (
+            f"Unable to open file: {path}: its name has {length} bytes, and at most {fits}"
+            f" leave room for the names of its backups, up to {suffix}"
+        )
+        raise SystemFailure(action, errno.ENAMETOOLONG, path)
+
+
+def link_target(path: str) -> str:
+    """Name the file that a log's path leads to: it is rotated, not a link to it.
+
+    Otherwise a rollover would put a file in the link's place, and other names of the log would
+    lead to its backup.
+    """
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
+def open_file(path: str) -> tuple[int, bool]:
+    """Open a log's file to write to it, and, as :class:`Tail` wants, to read it if that is allowed.
+
+    :returns: its descriptor, and whether it was made, which no link led to then.
+    :raises OSError: it cannot be opened.
+    """
+    if not os.path.lexists(path):
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
+    # A FIFO or a device is opened to write only: who has it open at its other end sees a reader.
+    if os.path.isfile(path):
+        with contextlib.suppress(PermissionError):
+            return os.open(path, _OPEN_FLAGS | os.O_RDWR, _FILE_MODE), False
+    return os.open(path, _OPEN_FLAGS | os.O_WRONLY, _FILE_MODE), False
+
+
+def is_readable(file: int) -> bool:
+    """Return whether a descriptor may be read from."""
+    return fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+
+
+def file_system(path: str) -> FileSystem | None:
+    """Return the file system that a path leads to; None if it leads nowhere."""
+    for name in (path, os.path.dirname(path)):
+        try:
+            return os.stat(name).st_dev, os.statvfs(name).f_fsid
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
+    return None
+
+
+def file_system_of(file: int) -> FileSystem:
+    """Return the file system of an open file, or one that does not exist if it cannot be asked."""
+    try:
+        return os.fstat(file).st_dev, os.fstatvfs(file).f_fsid
+    except OSError:
+        return -1, -1
