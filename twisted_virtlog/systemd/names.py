@@ -89,7 +89,7 @@ class Room:
         return True
 
     def remove(self, name: str) -> None:
-        """Give a name's room back."""
+        """Release the room of a name."""
         if name in self._names:
             self._names.remove(name)
             self._bytes -= len(name) + 1
