@@ -47,21 +47,21 @@ class Target:
     start_seconds: float
 
     def cpu(self) -> float:
-        """Tell the processor seconds, user and system, of all threads that it ever had."""
+        """Return the processor seconds, user and system, of all threads that it ever had."""
         # (the clock of a process, as clock_getcpuclockid(3) numbers it)
         return time.clock_gettime((~self.pid << 3) | 2)
 
     def rss(self) -> int:
-        """Tell how many bytes of memory are resident."""
+        """Return how many bytes of memory are resident."""
         return self._fields("status")["VmRSS"] * 1024
 
     def sent_to_disk(self) -> int:
-        """Tell how many bytes it wrote to files on disks and did not remove before they went."""
+        """Return how many bytes it wrote to files on disks and did not remove before they went."""
         fields = self._fields("io")
         return fields["write_bytes"] - fields["cancelled_write_bytes"]
 
     def descriptors(self) -> int:
-        """Tell how many it has open."""
+        """Return how many it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def client(self) -> Client:

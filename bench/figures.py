@@ -51,7 +51,7 @@ class Figure:
     of_own: bool = False
 
     def met(self, reached: float) -> bool | None:
-        """Tell whether the goal is met; None if there is none."""
+        """Return whether the goal is met; None if there is none."""
         if self.goal is None:
             return None
         return reached >= self.goal if self.better is Better.HIGHER else reached <= self.goal

@@ -17,7 +17,7 @@ _LOOKING_SECONDS = 0.001
 
 
 def start_up(stand: Stand) -> Figures:
-    """Tell how long the daemon took from the start of its process to its first answer."""
+    """Return how long the daemon took from the start of its process to its first answer."""
     return {"s": stand.target.start_seconds}
 
 
@@ -69,7 +69,7 @@ def _until_descriptors(stand: Stand, most: int) -> None:
 
 
 def memory(stand: Stand) -> Figures:
-    """Tell the memory of a daemon that was just started, and what logs add to it."""
+    """Return the memory of a daemon that was just started, and what logs add to it."""
     first, all_logs = 1024, 4096
     none = stand.target.rss()
     with idle_logs(stand, first):

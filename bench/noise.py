@@ -46,13 +46,13 @@ class Meter:
         self._all = _busy_seconds()
 
     def foreign(self) -> float:
-        """Tell the share of one processor that others had since."""
+        """Return the share of one processor that others had since."""
         elapsed = max(time.monotonic() - self._began, 1e-3)
         others = _busy_seconds() - self._all - (self._own_seconds() - self._own)
         return max(0.0, others / elapsed)
 
     def _own_seconds(self) -> float:
-        """Tell what this process, its ended children and the daemon used."""
+        """Return what this process, its ended children and the daemon used."""
         parts = [
             resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         ]

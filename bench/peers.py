@@ -37,7 +37,7 @@ class Peer:
 
     @property
     def available(self) -> bool:
-        """Tell whether this machine has it."""
+        """Return whether this machine has it."""
         return shutil.which(self.program) is not None
 
 

@@ -151,7 +151,7 @@ def fleet(stand: Stand, logs: int, lines: int) -> Figures:
 
 
 def sent_to_disk(stand: Stand) -> Figures:
-    """Tell how much of what is logged goes to the disk, while rotation removes most of it."""
+    """Return how much of what is logged goes to the disk, while rotation removes most of it."""
     size = 64 * 1024
     logged = 512 * MIB
     before = stand.target.sent_to_disk()

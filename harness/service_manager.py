@@ -117,7 +117,7 @@ class ServiceManager:
             )
 
     def heard(self, assignment: str) -> bool:
-        """Tell whether a notification assigned something."""
+        """Return whether a notification assigned something."""
         return any(assignment in message for message in self.messages)
 
     def pipes(self) -> list[str]:

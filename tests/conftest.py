@@ -37,7 +37,7 @@ settings.load_profile("default")
 
 
 def _missing(marker: str) -> str | None:
-    """Tell what this machine lacks for tests with a marker."""
+    """Return what this machine lacks for tests with a marker."""
     if marker in {"root", "libvirt"} and os.geteuid() != 0:
         return "root"
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

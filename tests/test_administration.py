@@ -165,7 +165,7 @@ def test_thread_numbers_must_be_possible(least: int | None, most: int | None) ->
 
 
 def logging(daemon: FakeDaemon) -> tuple[int, str, str]:
-    """Tell level, filters and outputs."""
+    """Return level, filters and outputs."""
     found = daemon.administration.logging()
     return found.level.value, format_filters(found.filters), format_outputs(found.outputs)
 

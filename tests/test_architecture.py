@@ -196,7 +196,7 @@ def _between_rooms() -> Iterator[tuple[str, str, str]]:
 
 
 def _lies_in(name: str, modules: Iterable[str]) -> bool:
-    """Tell whether a name is one of some modules, or in one of them."""
+    """Return whether a name is one of some modules, or in one of them."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 

@@ -238,7 +238,7 @@ def test_an_editable_installation_has_the_plugin(tmp_path: Path) -> None:
 
 
 def _differing(record: Path) -> list[str]:
-    """Tell which files of an installed package are gone or not as its RECORD says."""
+    """Return which files of an installed package are gone or not as its RECORD says."""
     differing = []
     checked = 0
     with record.open(newline="") as rows:

@@ -44,7 +44,7 @@ def connected(path: str) -> Iterator[socket.socket]:
 
 
 def numbers(client: BlockingClient, server: str) -> list[int]:
-    """Tell who is connected to a server."""
+    """Return who is connected to a server."""
     (found,) = client.clients(server)
     return [one.id for one in found.clients]
 

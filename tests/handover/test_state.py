@@ -387,7 +387,7 @@ def test_what_is_no_document_is_refused(text: bytes) -> None:
 
 
 def _covers(ours: object, theirs: object) -> bool:
-    """Tell whether all that is in one JSON value is in another."""
+    """Return whether all that is in one JSON value is in another."""
     if isinstance(theirs, dict):
         return isinstance(ours, dict) and all(
             name in ours and _covers(ours[name], value) for name, value in theirs.items()

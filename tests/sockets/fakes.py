@@ -75,7 +75,7 @@ def make_descriptors(count: int) -> tuple[list[int], list[int]]:
 
 
 def inodes_of(descriptors: Sequence[int]) -> list[int]:
-    """Tell the inodes of descriptors that came, and close them."""
+    """Return the inodes of descriptors that came, and close them."""
     inodes = [os.fstat(descriptor).st_ino for descriptor in descriptors]
     for descriptor in descriptors:
         os.close(descriptor)

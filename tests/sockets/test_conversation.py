@@ -81,7 +81,7 @@ class Client:
 
     @property
     def answers(self) -> list[bytes]:
-        """Tell what was answered."""
+        """Return what was answered."""
         return self.connection.pieces
 
 

@@ -128,12 +128,12 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 def has_answer(client: socket.socket) -> bool:
-    """Tell whether something came for a client."""
+    """Return whether something came for a client."""
     return bool(select.select([client], [], [], 0)[0])
 
 
 def mode_of(path: Path) -> int:
-    """Tell a file's permissions."""
+    """Return a file's permissions."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 
@@ -761,7 +761,7 @@ def test_a_crowd_waits_at_every_door(host: Host, door: str) -> None:
 
 
 def told(logged: Any) -> list[str]:
-    """Tell what was logged."""
+    """Return what was logged."""
     return [event["log_format"].format(**event) for event in logged]
 
 
@@ -1006,7 +1006,7 @@ def test_finish_with_nobody_connected(host: Host) -> None:
 
 
 def fired(deferred: Deferred[None]) -> bool:
-    """Tell whether a Deferred has a result."""
+    """Return whether a Deferred has a result."""
     results: list[Any] = []
     deferred.addBoth(results.append)
     assert results in ([], [None])

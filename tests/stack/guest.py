@@ -173,7 +173,7 @@ def console(lines: int) -> bytes:
 
 
 def lines_of(text: bytes) -> int:
-    """Tell how many lines a guest printed of which this is the whole console.
+    """Return how many lines a guest printed of which this is the whole console.
 
     :raises ValueError: something is lost, doubled or out of place; says where.
     """

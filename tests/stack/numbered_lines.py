@@ -61,7 +61,7 @@ class NumberedLines:
 
 
 def missing(kept: Sequence[bytes], written: int) -> str:
-    """Tell what is wrong with a log's files; empty if they end with the last line, without a gap.
+    """Return what is wrong with a log's files; empty if they end with the last line, without a gap.
 
     :param kept: the files' contents, the oldest first.
     :param written: the number of lines that were written.

@@ -186,7 +186,7 @@ class Connection:
                 self._socket.sendmsg([b"\0"], [rights])
 
     def has_answer(self) -> bool:
-        """Tell whether something has come that was not received yet."""
+        """Return whether something has come that was not received yet."""
         return bool(select.select([self._socket], [], [], 0)[0])
 
     def end_input(self) -> None:

@@ -165,7 +165,7 @@ def switched(
 
 
 def _program(machine: Machine) -> str:
-    """Tell whose log daemon runs."""
+    """Return whose log daemon runs."""
     executable = Path(f"/proc/{machine.log_daemon.pid}/exe").readlink().name
     return "virtlogd" if executable == "virtlogd" else "twisted-virtlogd"
 

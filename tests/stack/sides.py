@@ -207,7 +207,7 @@ class Scene:
         return self._guests[log]
 
     def has_open(self, log: str) -> bool:
-        """Tell whether a guest has a log."""
+        """Return whether a guest has a log."""
         return log in self._guests
 
     # Acts.
@@ -315,7 +315,7 @@ class Scene:
         self.told.append((act, answers))
 
     def look(self) -> None:
-        """Tell what files there are."""
+        """Return what files there are."""
         self.told.append(("look", self.files()))
 
     def files(self) -> list[File]:
@@ -385,7 +385,7 @@ class Scene:
 
 
 def _kind(descriptor: int) -> str:
-    """Tell what a client got."""
+    """Return what a client got."""
     kind = stat.filemode(os.fstat(descriptor).st_mode)[0]
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     access = {os.O_RDONLY: "read", os.O_WRONLY: "write", os.O_RDWR: "both"}[flags & os.O_ACCMODE]

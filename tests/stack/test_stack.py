@@ -213,5 +213,5 @@ def _wrong(said: str, starts: int) -> tuple[list[str], int]:
 
 
 def _logged(log: str) -> list[int]:
-    """Tell which failing starts have what QEMU said in the log."""
+    """Return which failing starts have what QEMU said in the log."""
     return [int(found) for found in re.findall(r": -nosuchoption(\d+): invalid option\n", log)]

@@ -172,7 +172,7 @@ _SERVERS = Outcome(
 
 
 def _threads(priority: int) -> Outcome:
-    """Tell what is said of threads before anything needed one."""
+    """Return what is said of threads before anything needed one."""
     return Outcome(
         0,
         f"""\
@@ -263,13 +263,13 @@ def daemon(tmp_path: Path) -> Iterator[Host]:
 
 
 def clients(daemon: Host, server: str = "virtlogd") -> list[int]:
-    """Tell the numbers of a server's clients."""
+    """Return the numbers of a server's clients."""
     lines = daemon.done("client-list", server).splitlines()
     return [int(line.split()[0]) for line in lines[2:] if line]
 
 
 def answers(client: Connection) -> bool:
-    """Tell whether the daemon serves a client, whose first call this is."""
+    """Return whether the daemon serves a client, whose first call this is."""
     client.send(frame(POSITION, position_arguments(b"/none")))
     return client.receive().header.procedure == POSITION
 

@@ -96,7 +96,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def stored() -> int:
-    """Tell how many descriptors the manager has."""
+    """Return how many descriptors the manager has."""
     return int(show("NFileDescriptorStore"))
 
 
@@ -136,7 +136,7 @@ def guest(name: str) -> Guest:
 
 
 def serves(pid: int) -> bool:
-    """Tell whether a process answers over JSON-RPC."""
+    """Return whether a process answers over JSON-RPC."""
     with suppress(ClientError), client() as connected:
         return connected.info().pid == pid
     return False

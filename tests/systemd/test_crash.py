@@ -99,6 +99,8 @@ def test_kills_cost_no_byte(tmp_path: Path, supervised: StartManager, seed: int)
     endure(tmp_path, supervised(*settings), 3, seed)
 
 
+# A daemon is started a hundred times, and each time other work may slow the machine down.
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 def test_a_hundred_kills_cost_no_byte(tmp_path: Path, supervised: StartManager) -> None:
     """The same at 100 moments."""

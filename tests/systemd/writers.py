@@ -48,7 +48,7 @@ class Guest:
         os.close(self._write_end)
 
     def wrong(self, max_backups: int) -> str:
-        """Tell what is wrong with the log's files; empty if they have all lines in order."""
+        """Return what is wrong with the log's files; empty if they have all lines in order."""
         if self.failure is not None:
             return f"{self.path}: {self.failure}"
         names = oldest_first(str(self.path), max_backups)

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def _locked(path: Path) -> bool:
-    """Tell whether another process finds the first byte locked."""
+    """Return whether another process finds the first byte locked."""
     code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), 6, 1)"
     run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=False)
     return run.returncode != 0

@@ -9,6 +9,7 @@ import pytest
 
 from tests.logs.fakes import descriptors
 from twisted_virtlog.logs.files.placeholders import SMALL_BYTES, Placeholders
+from twisted_virtlog.logs.files.reuse import RemovedFiles
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer
 
@@ -50,17 +51,47 @@ def test_only_small_files_are_held_with_what_they_hold(tmp_path: Path) -> None:
     assert held.open_small(str(tmp_path / "missing")) == -1
 
 
-@pytest.mark.parametrize("size", [1000, SMALL_BYTES + 1])
-def test_a_flood_gives_no_inode_away_again_for_a_while(size: int, tmp_path: Path) -> None:
-    """Small files and large ones; and a log that is closed keeps no descriptor."""
+def test_a_flood_gives_no_inode_away_again_for_a_while(tmp_path: Path) -> None:
+    """Its removed files stay open, however busy the file system is; not when the log is closed."""
     before = descriptors()
-    writer = Writer(str(tmp_path / "guest.log"), Limits(size, 1))
+    writer = Writer(str(tmp_path / "guest.log"), Limits(1000, 1))
     inodes: list[int] = []
     for _ in range(60):
-        writer.append(b"x" * size)
+        writer.append(b"x" * 1000)
         inodes.append(writer.position().inode)
     assert writer.rollovers >= 59
     for index, inode in enumerate(inodes):
         assert inode not in inodes[max(0, index - 20) : index]
     writer.close()
+    assert descriptors() == before
+
+
+def test_a_flood_of_large_files_makes_one_more_at_most(tmp_path: Path) -> None:
+    """They are not held, for their room: a new file with the number of one is made once again."""
+    before = descriptors()
+    names = [tmp_path / str(number) for number in range(4)]
+    for name in names:
+        os.close(made(name))
+    *removed, new = (name.stat().st_ino for name in names)
+    files = RemovedFiles(removed)
+    unmade: list[int] = []
+
+    def begin(order: str) -> int:
+        made_next = iter(order)
+        file = files.replace(
+            lambda: os.open(names[int(next(made_next))], os.O_RDONLY),
+            lambda: unmade.append(1),
+        )
+        inode = os.fstat(file).st_ino
+        os.close(file)
+        return inode
+
+    # The first one after a rest is made until its number is its own.
+    assert begin("0123") == new
+    assert len(unmade) == 3
+    assert begin("03") == new
+    assert begin("012") == removed[1]
+    assert len(unmade) == 5
+    assert begin("3") == new
+    files.release()
     assert descriptors() == before
