@@ -200,15 +200,21 @@ def test_a_client_reexecutes_it_and_the_store_stays_right(
     """After the next image took over, all open logs are stored once, and survive a kill."""
     manager = running(tmp_path, supervised("max_size = 2000000", f"max_backups = {MAX_BACKUPS}"))
     guests = [guest(tmp_path, f"{number}.log") for number in range(3)]
-    for name in ("later.log", "last.log"):
+
+    def stored() -> list[str]:
+        stores = [one["FDNAME"] for one in manager.messages if "FDSTORE" in one]
+        return [name for name in stores if pipe_inode(name) is not None]
+
+    for number, name in enumerate(("later.log", "last.log"), 4):
         with client(tmp_path) as connected:
             assert connected.reexec()
             connected.info()
         guests.append(guest(tmp_path, name))
         guests.pop(0).stop()
+        # (before the new log is stored and the old one is not, there are as many)
+        manager.wait_for(lambda number=number: len(stored()) >= number)
         manager.wait_for(lambda: len(manager.pipes()) == 3 and len(manager.names) == 5)
-    stores = [one["FDNAME"] for one in manager.messages if "FDSTORE" in one]
-    pipes = [name for name in stores if pipe_inode(name) is not None]
+    pipes = stored()
     assert len(pipes) == len(set(pipes)) == 5
     manager.kill()
     manager.start()
