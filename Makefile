@@ -10,6 +10,9 @@ WORKERS ?= 3
 EFFORT ?= 40
 SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '*.py' -o -name '*.conf' -o -path '*/units/*.*')
 
+# Hundreds of tests start a daemon, which would compile its modules each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-slow test-all test-libvirt check format stress bench guard clean
 
 run: $(VENV)/installed
