@@ -16,7 +16,7 @@ _SOURCES = Path(__file__).parent
 _COMPILE_SECONDS = 60.0
 #: How much longer than planned a load may take.
 _PATIENCE_SECONDS = 120.0
-#: Of load.c's histogram: this bucket and those after it are of 1024 microseconds and more.
+#: This bucket of load.c's histogram, and those after it, are of 1024 microseconds and more.
 _MILLISECOND_BUCKET = 11
 
 #: A line in a record of load.c, and the digits of the number that each record begins with.

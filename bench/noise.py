@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-#: Of /proc/stat's first line: the fields that are no work, idle and iowait.
+#: The fields of /proc/stat's first line that are not work: idle and iowait.
 _IDLE_FIELDS = (3, 4)
 #: And those that are counted in others already, guest and guest_nice.
 _FIELDS = 8

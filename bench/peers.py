@@ -17,7 +17,7 @@ from bench.writing import Wrong, throughput
 
 _ROTATION_BYTES = 2 * 1024 * 1024
 _END_SECONDS = 60.0
-#: Of the last record, so much is looked for at the end of a file.
+#: How much of the last record is looked for at the end of a file.
 _COMPARED_BYTES = 100
 
 

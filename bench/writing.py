@@ -23,7 +23,7 @@ from bench.figures import (
 from bench.load import Written, tail
 from bench.rpc import CallFailed
 
-#: Of many logs, the contents of so many are compared; the sizes of all are.
+#: With many logs, the contents of this many are compared, and the sizes of all.
 _COMPARED = 4
 
 _CLOSING_SECONDS = 60.0

@@ -142,7 +142,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "systemd.names": (),
 }
 
-#: Of these nothing is pure.
+#: Nothing in these is pure.
 IMPURE = {"twisted", "zope", "socket", "asyncio", "select", "subprocess", "threading", "time"}
 
 #: These know nothing of one another.

@@ -49,7 +49,7 @@ class Options(usage.Options):
         " for other users $XDG_CONFIG_HOME/libvirt/virtlogd.conf and $XDG_RUNTIME_DIR/libvirt."
     )
     optFlags: ClassVar = [
-        ["check", None, "Report all mistakes in the configuration, and end."],
+        ["check", None, "Report all mistakes in the configuration and exit."],
     ]
     optParameters: ClassVar = [
         ["config", None, None, "Configuration file, instead of libvirt's virtlogd.conf."],

@@ -75,7 +75,7 @@ def test_what_is_not_as_it_was_written_is_found(tmp_path: Path, spoil: str) -> N
 
 
 def test_a_tail_is_the_end_of_all_records() -> None:
-    """Of any length, also more than there is."""
+    """It has any length, also more than there is."""
     everything = b"".join(record(number, 100) for number in range(50))
     assert everything[100:116] == b"0000000000000001"
     for length in (1, 99, 100, 101, 4999, 5000):

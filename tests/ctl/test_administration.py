@@ -61,7 +61,7 @@ def output(daemon: FakeDaemon, *arguments: str) -> str:
 
 
 def test_clients_are_a_table(daemon: FakeDaemon, asked: list[tuple[str, Params]]) -> None:
-    """Of all servers or of one; who has no name is told by number."""
+    """For all servers or one; a user without a name is shown by number."""
     assert output(daemon, "clients") == (
         "SERVER    ID   PID  USER  GROUP  CONNECTED\n"
         "virtlogd  17  2168  root  4000   2024-02-29T12:00:00Z\n"

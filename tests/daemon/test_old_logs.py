@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     """An empty directory of logs; the files of ``last`` go last."""
     root = tmp_path / "root"
     (root / "last").mkdir(parents=True)
-    # Of just before the machine was started: what is older than this is known to be old.
+    # Just before the machine was started: what is older than this is known to be old.
     recent = root / "recent.log"
     recent.touch()
     os.utime(recent, (time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - 60,) * 2)

@@ -407,7 +407,7 @@ def test_a_service_manager_s_socket_stays_where_it_is(host: Host, tmp_path: Path
 
 
 def test_where_clients_connect(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each socket of a server that has an address by which others find it."""
+    """Every socket that others can find has an address."""
     monkeypatch.chdir(tmp_path)
     reception = Reception(EventSet(host.reactor), host.clock)
     abstract = b"\0" + os.fsencode(tmp_path)

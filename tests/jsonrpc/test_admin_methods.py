@@ -78,7 +78,7 @@ def test_a_client_is_disconnected(client: Client) -> None:
 
 
 def test_a_limit_is_set(client: Client) -> None:
-    """Of clients that are not authenticated too, as it would be in the way."""
+    """Also that of unauthenticated clients, as it would be in the way."""
     expected = {"server": "virtlogd", "max_clients": 20, "clients": 2}
     assert result(client, "daemon.set_limits", ["virtlogd", 20]) == expected
     server = client.daemon.servers[0]

@@ -48,7 +48,7 @@ def uint(name: bytes, value: int = 0) -> TypedParameter:
 
 @given(st.lists(parameters, max_size=32).map(tuple))
 def test_any_parameters_round_trip(params: tuple[TypedParameter, ...]) -> None:
-    """Of all types, and their bytes are those of XDR."""
+    """All types do, and their bytes are those of XDR."""
     data = encode(PARAMETERS, params)
     assert len(data) % 4 == 0
     assert decode(PARAMETERS, data) == params

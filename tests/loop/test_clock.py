@@ -125,7 +125,7 @@ def test_a_call_that_is_cancelled_is_not_made(clock: MonotonicClock) -> None:
 
 
 def test_a_call_may_cancel_another_that_is_due(clock: MonotonicClock) -> None:
-    """Of two calls that are due at once the first may cancel the second."""
+    """The first of two calls that are due at once may cancel the second."""
     made: list[str] = []
 
     def first() -> None:

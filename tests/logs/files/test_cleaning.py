@@ -174,7 +174,7 @@ def test_a_clock_that_is_years_ahead_makes_no_log_old() -> None:
 
 
 def test_when_the_clock_is_right_again_logs_of_before_are_as_old_as_they_are() -> None:
-    """Of those that the daemon has seen the clock for: neither of the future, nor years old."""
+    """No age is negative, and none is years, where the daemon has watched the clock."""
     for wrong in (NOW + 9000 * DAY, NOW - 9000 * DAY):
         seen = Moment(NOW, 40 * DAY, 1, boots_ns=(wrong, NOW - 40 * DAY))
         written = [wrong + 2 * DAY, wrong + 39 * DAY]

@@ -12,17 +12,17 @@ from twisted_virtlog.daemon.command.getopt_long import Option, options_in
 _HELP = Option("help", "h", "", "Show this help.")
 #: virtlogd does not have these, so they must not make its short forms of others ambiguous.
 _READ_ONLY = Option(
-    "jsonrpc-ro", "", "ENDPOINT", "Where clients that only read connect; or none.", exact=True
+    "jsonrpc-ro", "", "ENDPOINT", "Where clients that only read connect, or none.", exact=True
 )
-_CHECK = Option("check", "", "", "Report all mistakes in the configuration, and end.", exact=True)
+_CHECK = Option("check", "", "", "Report all mistakes in the configuration and exit.", exact=True)
 _VERSION = Option("version", "V", "", "Show the version.")
 
 #: In the order in which virtlogd knows them, which is that of a message about an ambiguous one.
 OPTIONS = (
-    Option("verbose", "v", "", "Log at least what is of level info."),
+    Option("verbose", "v", "", "Log messages of level info and above."),
     Option("daemon", "d", "", "Run in the background."),
     Option("config", "f", "FILE", "Configuration file, which must exist."),
-    Option("timeout", "t", "SECONDS", "End after so long without clients and open logs; 0: never."),
+    Option("timeout", "t", "SECONDS", "Exit after being idle this long; 0: never."),
     Option("pid-file", "p", "FILE", "Where to write the process id."),
     _READ_ONLY,
     _CHECK,
