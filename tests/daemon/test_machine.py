@@ -11,19 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import CHECKOUT, Daemon
+from tests.daemon.command.command import AS_NOBODY
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient, RemoteError
-
-# An ordinary user, but for reading this interpreter and checkout, wherever they are.
-_AS_NOBODY = [
-    "setpriv",
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-    "--inh-caps=-all,+dac_read_search",
-    "--ambient-caps=-all,+dac_read_search",
-    "--bounding-set=-all,+dac_read_search",
-]
 
 
 def virtlogctl(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -109,7 +99,7 @@ def test_an_ordinary_user_needs_no_options(tmp_path: Path) -> None:
     }
     command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
     if os.geteuid() == 0:
-        command = [*_AS_NOBODY, *command]
+        command = [*AS_NOBODY, *command]
         os.chown(tmp_path, 65534, 65534)
     socket = tmp_path / "run" / "libvirt" / "virtlogd-jsonrpc-sock"
     process = subprocess.Popen(

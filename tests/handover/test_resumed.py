@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from tests.fakes.conversation import Buffered
 from tests.fakes.reactor import FakeReactor
 from tests.sockets.fakes import (
     PATIENCE,
@@ -39,7 +40,6 @@ from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.sockets import connection
 from twisted_virtlog.sockets.connection import CONGESTED_BYTES
-from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.doors import Door
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
@@ -48,35 +48,21 @@ from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import Queued, Suspended
 
 
-class Times(Conversation):
+class Times(Buffered):
     """Answers each letter by a thousand of it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._buffer = b""
-
-    @property
-    def held_bytes(self) -> int:
-        return len(self._buffer)
-
-    def discard(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> None:
-        self._buffer += data
-
     def handle_next(self) -> bool:
-        letter, self._buffer = self._buffer[:1], self._buffer[1:]
+        letter, self.buffer = self.buffer[:1], self.buffer[1:]
         if letter:
             self.connection.send(letter * 1000)
         return bool(letter)
 
     def suspended(self) -> Suspended:
-        return msgspec.structs.replace(super().suspended(), received=self._buffer)
+        return msgspec.structs.replace(super().suspended(), received=self.buffer)
 
     def resume(self, state: Suspended) -> None:
         super().resume(state)
-        self._buffer = state.received
+        self.buffer = state.received
 
 
 class Talkative(Times):

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.fakes.conversation import Buffered
 from tests.fakes.reactor import FakeReactor
 from tests.sockets.fakes import (
     PATIENCE,
@@ -33,7 +34,6 @@ from twisted_virtlog.sockets.connection import (
     CONGESTED_BYTES,
     Connection,
 )
-from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 from twisted_virtlog.values import Suspended
 
@@ -94,7 +94,7 @@ class Recorder:
         self.received = state.received
 
 
-class Requests(Conversation):
+class Requests(Buffered):
     """Answers each byte with a text, at once; "?" later, with descriptors if it is told."""
 
     def __init__(self, text: bytes = b"answer") -> None:
@@ -102,20 +102,9 @@ class Requests(Conversation):
         self.handled = 0
         self.later: Deferred[list[int]] = Deferred()
         self._text = text
-        self._buffer = b""
-
-    @property
-    def held_bytes(self) -> int:
-        return len(self._buffer)
-
-    def discard(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> None:
-        self._buffer += data
 
     def handle_next(self) -> bool | Deferred[None]:
-        request, self._buffer = self._buffer[:1], self._buffer[1:]
+        request, self.buffer = self.buffer[:1], self.buffer[1:]
         if not request:
             return False
         self.handled += 1

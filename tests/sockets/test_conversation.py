@@ -12,11 +12,11 @@ from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
 from tests.fakes.connection import FakeConnection
+from tests.fakes.conversation import Buffered
 from twisted_virtlog.interfaces import IConnection, IConversation
-from twisted_virtlog.sockets.conversation import Conversation
 
 
-class Echo(Conversation):
+class Echo(Buffered):
     """Answers each line with itself, at once, or later if it begins with "later".
 
     :ivar begun: the lines whose request was begun.
@@ -27,23 +27,12 @@ class Echo(Conversation):
         super().__init__()
         self.begun: list[bytes] = []
         self.pending: list[Deferred[None]] = []
-        self._buffer = b""
-
-    @property
-    def held_bytes(self) -> int:
-        return len(self._buffer)
-
-    def discard(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> None:
-        self._buffer += data
 
     def handle_next(self) -> bool | Deferred[None]:
-        line, newline, rest = self._buffer.partition(b"\n")
+        line, newline, rest = self.buffer.partition(b"\n")
         if not newline:
             return False
-        self._buffer = rest
+        self.buffer = rest
         self.begun.append(line)
         if line == b"raise":
             raise ZeroDivisionError

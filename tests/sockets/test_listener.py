@@ -27,6 +27,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
+from tests.fakes.conversation import Buffered
 from tests.fakes.reactor import FakeReactor
 from tests.sockets.fakes import PATIENCE, descriptors_open, fill, receive_to_end
 from twisted import version
@@ -35,7 +36,6 @@ from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import SocketState
 from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.sockets.binding import bind
-from twisted_virtlog.sockets.conversation import Conversation
 from twisted_virtlog.sockets.endpoints import adopt, listen
 from twisted_virtlog.sockets.listener import Listener
 from twisted_virtlog.sockets.server import Server
@@ -46,26 +46,15 @@ NOBODY = 65534
 forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-class Echo(Conversation):
+class Echo(Buffered):
     """Sends back what comes; "?" when a test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.later: Deferred[None] = Deferred()
-        self._data = b""
-
-    @property
-    def held_bytes(self) -> int:
-        return len(self._data)
-
-    def discard(self) -> None:
-        self._data = b""
-
-    def feed(self, data: bytes) -> None:
-        self._data += data
 
     def handle_next(self) -> bool | Deferred[None]:
-        data, self._data = self._data, b""
+        data, self.buffer = self.buffer, b""
         if not data:
             return False
         if data == b"?":
