@@ -44,7 +44,7 @@ stress: $(VENV)/installed-dev
 	$(BIN)/python -m bench.stress
 	$(BIN)/python -m bench.faults
 	EFFORT=$(EFFORT) $(BIN)/python -m pytest -q -m "hypothesis and not slow and not libvirt" \
-	    --numprocesses $(WORKERS) --dist worksteal --timeout 0 -o faulthandler_timeout=0
+	    --numprocesses $(WORKERS) --dist worksteal --timeout 0
 
 # Beside libvirt's virtlogd; needs a C compiler, and a machine that has nothing else to do.
 bench: $(VENV)/installed-dev
