@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -179,6 +179,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(daemon: FakeDaemon, start: St
     assert finish(process)[::2] == (141, b"")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT end programs that are started, also where the tests run with it ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_quietly(daemon: FakeDaemon, start: Start) -> None:
     """Ctrl-C while the daemon does not answer shows no traceback."""
     process: subprocess.Popen[bytes]
