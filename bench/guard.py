@@ -16,7 +16,7 @@ from bench.loads import LOADS
 from bench.report import Row
 from bench.rounds import Rounds
 
-#: By load and figure: the ratio that was reached.
+#: By load and figure: the ratio that was reached, on the machine where it was the worse.
 RATIOS = Path(__file__).with_name("guard.json")
 
 _FALLEN = 2.0
