@@ -8,7 +8,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 
-#: A test that waits so long for a socket has failed.
+#: A test that waits this long for a socket has failed.
 PATIENCE = 20.0
 
 REPLY = 1
@@ -94,7 +94,7 @@ def fill(sock: socket.socket) -> int:
 
 
 def receive_exactly(sock: socket.socket, count: int) -> bytes:
-    """Read so many bytes with plain reads, which lose a descriptor that comes with them."""
+    """Read N bytes with plain reads, which lose a descriptor that comes with them."""
     data = b""
     while len(data) < count:
         more = sock.recv(count - len(data))

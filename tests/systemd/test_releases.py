@@ -31,6 +31,16 @@ pytestmark = [
 ]
 
 SECONDS = 60.0
+
+#: The older one's name first, as twisted_virtlog.daemon is a module there and starts nothing.
+_COMMAND = """
+try:
+    from twisted_virtlog.cli.main import main
+except ImportError:
+    from twisted_virtlog.daemon.command.main import main
+raise SystemExit(main())
+"""
+
 #: The journal is a file too, and must fit.
 LIMIT = 100_000
 GUEST = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
@@ -46,6 +56,8 @@ class Host:
         self.directory = directory
         self.log = str(directory / "guest.log")
         self.manager: ServiceManager = start('on_write_error = "block"')
+        # As the installed command, which knows where its release begins.
+        self.manager.command[1:3] = ["-c", _COMMAND]
         # (the daemon's own directory would come first, which may be a checkout)
         self.manager.environment["PYTHONSAFEPATH"] = "1"
         self.manager.environment["PYTHONPATH"] = str(directory / "release")

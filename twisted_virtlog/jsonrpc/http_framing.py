@@ -194,7 +194,7 @@ class HTTPFraming(Framing[T]):
                 self._give_up(head)
 
     def _ask_for_body(self, head: Head) -> None:
-        """Tell a client that waits for this to send its body.
+        """Ask a client that waits for this to send its body.
 
         :raises Interjection: always. A client that is refused may or may not send the body, so that
             nothing after it can be understood.

@@ -9,7 +9,7 @@ def url_of(address: bytes) -> str:
     """Return the URL of a UNIX socket.
 
     ``unix:`` and the path, or ``unix-abstract:`` and the name, as gRPC names its targets. What may
-    not stand in a URL is percent-encoded, and so are bytes that are no ASCII.
+    not stand in a URL is percent-encoded, and so are bytes that are not ASCII.
 
     :param address: an absolute path, or NUL and an abstract name.
     """
