@@ -229,6 +229,7 @@ class VirtlogService(Service):
         clock = self.clock = MonotonicClock(reactor)
         in_thread = threads_of(reactor)
         turns = Turns(reactor)
+        self._shares = turns.shares
         self._budget = RequestBudget(clock)
         self._reception = Reception(turns.clients, clock)
         self.handler = LogHandler(
@@ -363,6 +364,7 @@ class VirtlogService(Service):
     def _close(self) -> None:
         self.handler.close()
         self._reception.close()
+        self._shares.close()
         self._budget.close()
         self.clock.close()
 

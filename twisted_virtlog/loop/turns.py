@@ -3,12 +3,15 @@
 Twisted's reactor knows neither what a descriptor costs nor who waits behind it. So clients and
 guests have one descriptor on it each, and what either leaves to the other is agreed here:
 
-- A client who asks again at once keeps the reactor, for a millisecond at a time, unless a guest's
-  pipe fills fast (:mod:`~twisted_virtlog.loop.client_sockets`).
+- A client who asks again at once is waited for, within its share of time, unless somebody else
+  waits or a guest's pipe fills fast (:mod:`~twisted_virtlog.loop.client_sockets`).
+- A client who has used up a share of time, and a request that is long by itself, go on after those
+  who were quiet (:mod:`~twisted_virtlog.loop.shares`).
 - Guests whose pipes are full take turns by pieces, half a mebibyte together, and after each pipe
   that had much the clients who wait are answered (:mod:`~twisted_virtlog.loop.guest_pipes`).
 
-So no answer waits for more than a piece, and no guest for longer than a client's millisecond.
+So no answer waits for longer than a piece or a share takes, and no guest for longer than the
+clients' turn.
 """
 
 from __future__ import annotations
@@ -17,16 +20,19 @@ from twisted.internet.interfaces import IReactorFDSet
 
 from twisted_virtlog.loop.client_sockets import EventSet
 from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.shares import Shares
 
 
 class Turns:
-    """Joins the two; each is closed by whoever takes it over.
+    """Joins them; each is closed by whoever takes it over.
 
     :ivar clients: their connections and the sockets that they come in by.
     :ivar guests: their pipes.
+    :ivar shares: what those do who have used up their share of time.
     """
 
     def __init__(self, reactor: IReactorFDSet) -> None:
-        """Register both with the reactor."""
-        self.clients = EventSet(reactor, calm=lambda: self.guests.is_calm)
+        """Register all with the reactor."""
+        self.clients = EventSet(reactor, calm=lambda: self.guests.is_calm and self.shares.is_idle)
         self.guests = PipeWatch(reactor, between=self.clients.serve_ready)
+        self.shares = Shares(reactor, between=self.clients.serve_ready)
