@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": Room("values"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
-    "loop": Room(public="client_sockets clock guest_pipes idle signals threads turns"),
+    "loop": Room(public="client_sockets clock guest_pipes idle shares signals threads turns"),
     "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(

@@ -219,6 +219,17 @@ class IConnection(Interface):
         other bytes into one segment.
         """
 
+    share_seconds = Attribute(
+        "float: how long its protocol may carry requests out at once, before others are served;"
+        " infinite for no limit."
+    )
+
+    def go_on_later(rest_seconds: float = 0.0) -> None:
+        """Call the protocol's go_on when all who were quiet have been served.
+
+        :param rest_seconds: and not before so many seconds have passed.
+        """
+
     def gather() -> None:
         """Hold back what is sent from now on, so that several answers leave together."""
 
@@ -252,6 +263,9 @@ class IConversation(Interface):
 
     def output_drained() -> None:
         """Continue with requests that wait: the connection is no longer congested."""
+
+    def go_on() -> None:
+        """Continue after go_on_later."""
 
     def connection_lost() -> None:
         """Release the connection, which has ended, and what the client sent. Called once, last."""

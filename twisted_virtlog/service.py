@@ -271,7 +271,6 @@ class VirtlogService(Service):
             administration=administration,
             sockets=self._jsonrpc_sockets,
             reexec=self._process.reexec,
-            call_soon=self._reactor.callFromThread,
         )
         reading = replace(services, handler=ReadOnlyLogs(logs))
         log_programs = serving(Served(LOG_PROGRAM, logs))
@@ -309,6 +308,7 @@ class VirtlogService(Service):
             converse,
             self._budget,
             lets_first_in=name in OF_VIRTLOGD,
+            shares=self._shares,
         )
         return Door(
             server,

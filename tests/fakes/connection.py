@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ class FakeConnection:
     :ivar congest_at: number of bytes from which the client is said not to read; None for never.
     :ivar sent: each piece with its descriptors; what is gathered is seen piece by piece too.
     :ivar reading: the client is read from.
+    :ivar share_seconds: how long the conversation may go on at once.
+    :ivar rests: how long it was to rest before each turn that it asked for.
     :ivar closing: "when sent" or "aborted", once it is to be closed.
     """
 
@@ -26,6 +29,9 @@ class FakeConnection:
         """:param conversation: is told if the connection is aborted."""
         self.sent: list[tuple[bytes, tuple[int, ...]]] = []
         self.reading = True
+        self.share_seconds = math.inf
+        self.rests: list[float] = []
+        self._is_to_go_on = False
         self.closing: str | None = None
         self._conversation = conversation
         self.congest_at = congest_at
@@ -69,6 +75,25 @@ class FakeConnection:
         assert data, "descriptors need a byte to ride on"
         assert not self.closed, "sent after it was closed"
         self.sent.append((data, tuple(descriptors)))
+
+    def go_on_later(self, rest_seconds: float = 0.0) -> None:
+        assert not self._is_to_go_on, "asked for two turns"
+        self.rests.append(rest_seconds)
+        self._is_to_go_on = True
+
+    def take_turn(self) -> bool:
+        """Let the conversation go on, if it has asked for that; report whether it has."""
+        asked, self._is_to_go_on = self._is_to_go_on, False
+        if asked and self._conversation is not None:
+            self._conversation.go_on()
+        return asked
+
+    def take_turns(self) -> int:
+        """Let the conversation have all the turns that it asks for; return how many they were."""
+        turns = 0
+        while self.take_turn():
+            turns += 1
+        return turns
 
     def gather(self) -> None:
         """Each answer is seen by itself."""

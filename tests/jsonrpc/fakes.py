@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,27 +14,6 @@ from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 
 
-class FakeReactorTurns:
-    """Keeps what is to be called in a later turn, until the test takes that turn."""
-
-    def __init__(self) -> None:
-        self.calls: list[Callable[[], None]] = []
-
-    def call_soon(self, function: Callable[[], None]) -> None:
-        """See Services."""
-        self.calls.append(function)
-
-    def take(self) -> int:
-        """Make all turns until nothing is left; return how many there were."""
-        turns = 0
-        while self.calls:
-            calls, self.calls = self.calls, []
-            turns += 1
-            for call in calls:
-                call()
-        return turns
-
-
 class Client:
     """One conversation over fakes, as its client sees it."""
 
@@ -43,7 +21,6 @@ class Client:
         self, congest_at: int | None = None, daemon: FakeDaemon | None = None, **answers: Any
     ) -> None:
         self.handler = FakeHandler(**answers)
-        self.turns = FakeReactorTurns()
         self.daemon = daemon or FakeDaemon()
         self.sockets = (ServingSocket("jsonrpc", b"/run/virtlogd-jsonrpc-sock", read_only=False),)
         self.reexecs: list[tuple[str | None, int | None]] = []
@@ -52,7 +29,6 @@ class Client:
             administration=self.daemon.administration,
             sockets=lambda: self.sockets,
             reexec=self._reexec,
-            call_soon=self.turns.call_soon,
         )
         self.conversation = JSONRPCConversation(self.services)
         self.connection = FakeConnection(self.conversation, congest_at)
@@ -70,7 +46,7 @@ class Client:
     def send(self, data: bytes | str) -> None:
         """Send bytes, and let the daemon have all the turns it asks for."""
         self.conversation.data_received(data.encode() if isinstance(data, str) else data)
-        self.turns.take()
+        self.connection.take_turns()
 
     def ask(self, data: bytes | str) -> list[Any]:
         """Send bytes; return what is answered to them."""

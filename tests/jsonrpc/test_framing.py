@@ -31,7 +31,11 @@ def parse(text: bytes) -> tuple[Any]:
 def next_or_refusal(stream: TextStream[tuple[Any]]) -> tuple[Any] | None:
     """Take the next text, or REFUSED in its place."""
     try:
-        return stream.next_text()
+        text = stream.next_text()
+        while stream.paused:
+            assert text is None
+            text = stream.next_text()
+        return text
     except NotJSON:
         return (REFUSED,)
 

@@ -110,7 +110,7 @@ def talk(sent: bytes, cuts: Sequence[int] = (), handed_over: bool = False, **ans
             client = go_on(client, **answers)
     if not client.connection.closed:
         client.conversation.input_ended()
-        client.turns.take()
+        client.connection.take_turns()
     assert client.connection.closed
     return output + client.connection.output
 
@@ -263,9 +263,12 @@ def test_descriptors_go_with_a_framed_answer() -> None:
     ((data, descriptors),) = client.connection.sent
     assert unframed(data)[0]["result"]["fds"] == len(descriptors) == 1
     entries = [ask(2, "log.open"), *(ask(number) for number in range(3, 400))]
+    client.connection.share_seconds = 0.0
     client.conversation.data_received(framed(f"[{','.join(entries)}]"))
+    client.connection.take_turn()
+    client.connection.take_turn()
     client.conversation.hold()
-    client.turns.take()
+    client.connection.take_turns()
     successor = go_on(client, position=HERE)
     assert len(client.connection.sent) == 1
     ((data, own),) = successor.connection.sent
@@ -359,7 +362,7 @@ def test_a_batch_is_handed_over_between_two_chunks() -> None:
     client = Client(position=HERE)
     client.conversation.data_received(post(f"[{entries}]") + post(ask(5)))
     client.conversation.hold()
-    client.turns.take()
+    client.connection.take_turns()
     successor = go_on(client, position=HERE)
     assert client.connection.output
     batch, single = responses(client.connection.output + successor.connection.output)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import re
+from typing import Any
 
-from twisted_virtlog.jsonrpc.framing import NotJSON
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twisted_virtlog.jsonrpc.framing import SLICED_BATCH_BYTES, NotJSON
 from twisted_virtlog.jsonrpc.messages import (
     ABSENT,
     Batch,
     InvalidRequest,
+    Message,
     Request,
     encode_result,
     parse,
@@ -101,6 +108,21 @@ def test_unknown_members_of_a_request_are_no_error() -> None:
     assert isinstance(parse(request_with('"id":1,"trace":[{"x":"é"}]')), Request)
 
 
+def checked(text: bytes) -> Message:
+    """Decode a text; check all of it."""
+    message = parse(text)
+    if isinstance(message, Batch):
+        message.check_rest()
+    return message
+
+
+def next_entry(batch: Batch) -> Request | InvalidRequest | None:
+    """Take the next entry out of a batch, however often that pauses."""
+    while (entry := batch.next_entry()) == "paused":
+        pass
+    return entry
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -124,7 +146,7 @@ def test_unknown_members_of_a_request_are_no_error() -> None:
 def test_what_is_no_json_is_refused(text: bytes) -> None:
     """Every part of a text is checked, also those that no method looks at."""
     with pytest.raises(NotJSON, match=r"^Parse error: "):
-        parse(text)
+        checked(text)
 
 
 @pytest.mark.parametrize("padding", range(-4, 1))
@@ -145,11 +167,82 @@ def test_a_batch_gives_its_entries_one_by_one() -> None:
     )
     assert isinstance(batch, Batch)
     entries = []
-    while (entry := batch.next_entry()) is not None:
+    while (entry := next_entry(batch)) is not None:
         entries.append(entry)
     assert [type(entry) for entry in entries] == [
         Request, InvalidRequest, InvalidRequest, InvalidRequest, InvalidRequest, Request,
         InvalidRequest,
     ]  # fmt: skip
     assert [entry.method for entry in entries if isinstance(entry, Request)] == ["a,[", "b"]
-    assert batch.next_entry() is None
+    assert next_entry(batch) is None
+
+
+#: More than is checked at once.
+_FILLING = b'"' + b"x" * SLICED_BATCH_BYTES + b'",'
+
+
+@pytest.mark.parametrize(
+    ("rest", "why"),
+    [
+        (b"1,]", "no text begins with ']'"),
+        (b"1", "does not end"),
+        (b"1,", "does not end"),
+        (b"1 2]", "neither a comma nor"),
+        (b"1}", "neither a comma nor"),
+        (b"1]]", "more follows the batch"),
+        (b"1] x", "more follows the batch"),
+        (b",1]", "no text begins with ','"),
+        (b"tru]", "in the entry at byte"),
+        (b'{"a":}]', "in the entry at byte"),
+        (b'["\xc3"]]', "is not UTF-8"),
+        (b"[" * 100, "does not end"),
+    ],
+)
+def test_a_long_batch_that_is_no_json_is_refused_as_a_whole(rest: bytes, why: str) -> None:
+    """Wherever the mistake is, and before anything is carried out."""
+    batch = parse(b"[" + _FILLING + rest)
+    assert isinstance(batch, Batch)
+    assert not batch.is_checked
+    with pytest.raises(NotJSON, match=rf"^Parse error: .*{re.escape(why)}"):
+        batch.check_rest()
+
+
+def test_a_long_array_without_entries_is_no_batch() -> None:
+    """As a short one."""
+    message = parse(b" [" + b" " * SLICED_BATCH_BYTES + b"] ")
+    assert isinstance(message, InvalidRequest)
+    with pytest.raises(NotJSON):
+        checked(b"[" + b" " * SLICED_BATCH_BYTES)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(st.lists(_JSON, min_size=1), st.sampled_from([",", " , ", ",\n"]), st.data())
+def test_a_batch_checked_in_parts_is_one_checked_at_once(
+    entries: list[Any], separator: str, data: st.DataObject
+) -> None:
+    """It is refused or not, and its entries are the same."""
+    text = "[" + separator.join(json.dumps(each, ensure_ascii=False) for each in entries) + "]"
+    sent = bytearray(text.encode())
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(1, len(sent) - 1))
+        sent[at : at + 1] = data.draw(st.binary(max_size=2))
+    try:
+        at_once = parse(bytes(sent))
+    except NotJSON:
+        at_once = None
+    in_parts = Batch(bytes(sent), is_checked=False)
+    try:
+        in_parts.check_rest()
+    except NotJSON:
+        assert not isinstance(at_once, Batch)
+        return
+    assert isinstance(at_once, Batch)
+    while (entry := next_entry(at_once)) is not None:
+        assert entry == next_entry(in_parts)
+    assert next_entry(in_parts) is None

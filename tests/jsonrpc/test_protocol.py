@@ -17,6 +17,7 @@ from twisted.logger import capturedLogs
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.errors import NoSuchLog
+from twisted_virtlog.jsonrpc import decoder
 from twisted_virtlog.values import Excerpt, Opened, Position
 
 HERE = Position(7, 3)
@@ -361,11 +362,14 @@ def test_the_rest_of_a_long_read_goes_with_its_client() -> None:
 def test_a_long_batch_leaves_the_reactor_to_others() -> None:
     """Also one without answers, whose client is never congested."""
     client = Client(position=HERE)
-    text = "[" + ",".join([request(None)] * 1000 + [request(1)]) + "]" + request(2)
+    client.connection.share_seconds = 0.0
+    text = "[" + ",".join([request(None)] * 9 + [request(1)]) + "]" + request(2)
     client.conversation.data_received(text.encode())
-    assert len(client.handler.calls) < 500
-    assert client.turns.take() >= 3
-    assert len(client.handler.calls) == 1002
+    for turn in range(9):
+        assert len(client.handler.calls) == turn + 1
+        assert client.connection.take_turn()
+    client.connection.take_turns()
+    assert len(client.handler.calls) == 11
     assert client.answers == [[answer(1)], answer(2)]
 
 
@@ -494,9 +498,60 @@ def test_no_bytes_break_a_conversation(parts: list[bytes], cut: list[int]) -> No
     for start, stop in itertools.pairwise(edges):
         client.send(data[start:stop])
     client.conversation.input_ended()
-    client.turns.take()
+    client.connection.take_turns()
     assert client.connection.closed
     for told in client.answers:
         for one in told if isinstance(told, list) else [told]:
             assert one["jsonrpc"] == "2.0"
             assert one.keys() == {"jsonrpc", "id", "error" if "error" in one else "result"}
+
+
+def test_a_text_that_takes_long_to_decode_is_answered_and_its_connection_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Decoding cannot be interrupted; so the next text waits, and others do not."""
+    monkeypatch.setattr(decoder, "LONG_SECONDS", -1.0)
+    client = Client(position=HERE)
+    long = request(1, "log.append", f'["/a", "{"x" * 200_000}", 1]')
+    client.conversation.data_received((long + request(2) + request(3)).encode())
+    assert [one["id"] for one in client.answers] == [1]
+    assert client.connection.rests == [1.0]
+    client.connection.take_turns()
+    assert [one["id"] for one in client.answers] == [1, 2, 3]
+
+
+def test_so_does_one_whose_batch_takes_long_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part of it."""
+    monkeypatch.setattr(decoder, "LONG_SECONDS", -1.0)
+    client = Client(position=HERE)
+    client.send("[" + ",".join(request(number) for number in range(1000)) + "]")
+    assert len(client.answers[0]) == 1000
+    assert client.connection.rests.count(1.0) > 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":[%s1]}' % ("[]," * 20_000),
+        "[%s1]" % ("[]," * 10_000),
+        "[[%s1]]" % ("[]," * 30_000),
+        '"%s"' % ('\\"' * 500_000),
+    ],
+    ids=["object", "short batch", "long batch", "string"],
+)
+@pytest.mark.parametrize("broken", [False, True])
+def test_no_text_keeps_the_reactor_while_its_end_is_looked_for(text: str, broken: bool) -> None:
+    """It is one, or it is broken at its end; and the next one is answered."""
+    client = Client(position=HERE)
+    client.connection.share_seconds = 0.0
+    # (two on a line, so that their ends are looked for)
+    sent = (
+        " " + (text[:-1] + "}]" if broken else text) + " " + ("\n" if broken else "") + request(9)
+    )
+    turns = 0
+    for start in range(0, len(sent), 65536):
+        client.conversation.data_received(sent[start : start + 65536].encode())
+        turns += client.connection.take_turns()
+    if "[" in text:
+        assert turns > 50
+    assert client.answers[-1] == answer(9)

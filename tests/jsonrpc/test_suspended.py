@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from tests.jsonrpc.fakes import Client
-from twisted_virtlog.jsonrpc.framing import MAX_TEXT_BYTES
+from twisted_virtlog.jsonrpc.framing import MAX_TEXT_BYTES, SLICED_BATCH_BYTES
 from twisted_virtlog.values import Excerpt, Position
 
 HERE = Position(7, 3)
@@ -41,7 +41,7 @@ def go_on(client: Client, **answers: Any) -> Client:
     successor.conversation.resume(state)
     successor.conversation.connection_made(successor.connection)
     successor.conversation.release()
-    successor.turns.take()
+    successor.connection.take_turns()
     return successor
 
 
@@ -89,25 +89,25 @@ def test_a_line_that_is_skipped_is_skipped_on() -> None:
     assert client.connection.closed
 
 
-@pytest.mark.parametrize("turns", [0, 1, 2])
-def test_a_batch_goes_on_where_it_stopped(turns: int) -> None:
+@pytest.mark.parametrize("turns", [1, 2, 90])
+@pytest.mark.parametrize("entries", [100, 1000])
+def test_a_batch_goes_on_where_it_stopped(turns: int, entries: int) -> None:
     """Its answer is one array, the parts of which come from two images."""
-    batch = "[" + ",".join(_ASK % number for number in range(1000)) + "]"
+    batch = "[" + ",".join(_ASK % number for number in range(entries)) + "]"
+    assert (len(batch) >= SLICED_BATCH_BYTES) == (entries == 1000)
     once = Client(position=HERE)
     once.send(batch)
     client = Client(position=HERE)
+    client.connection.share_seconds = 0.0
     client.conversation.data_received(batch.encode())
     for _ in range(turns):
-        for call in client.turns.calls[:1]:
-            client.turns.calls.pop(0)
-            call()
+        assert client.connection.take_turn()
     # A batch waits for the reactor's next turn, and then stands still.
     client.conversation.hold()
-    client.turns.take()
+    client.connection.take_turns()
     assert not client.conversation.waiting
     successor = go_on(client, position=HERE)
-    assert client.handler.calls
-    assert len(client.handler.calls) + len(successor.handler.calls) == 1000
+    assert len(client.handler.calls) + len(successor.handler.calls) == entries
     output = client.connection.output + successor.connection.output
     assert output == once.connection.output
 
@@ -134,7 +134,7 @@ def test_a_hand_over_that_came_to_nothing_leaves_no_trace() -> None:
     client.conversation.suspended()
     assert client.connection.output == b""
     client.conversation.release()
-    client.turns.take()
+    client.connection.take_turns()
     once = Client(position=HERE)
     once.send(_ASK % 1 + "[" + _ASK % 2 + "]" + _ASK % 3)
     assert client.connection.output == once.connection.output

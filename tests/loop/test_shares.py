@@ -22,7 +22,10 @@ class Room:
         self.now = 100.0
         self.order: list[str] = []
         self.between: Callable[[], object] = lambda: None
-        self.shares = Shares(self.reactor, lambda: self.between(), lambda: self.now)
+        self.shares = Shares(self.reactor, self._serve_others, lambda: self.now)
+
+    def _serve_others(self) -> None:
+        self.between()
 
     def greedy(self, name: str, shares: int) -> None:
         """Let somebody wait who uses so many shares up."""

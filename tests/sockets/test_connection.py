@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from tests.sockets.fakes import (
     receive_to_end,
 )
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.loop.shares import SHARE_SECONDS, Shares
 from twisted_virtlog.sockets import connection
 from twisted_virtlog.sockets.connection import (
     CONGESTED_BYTES,
@@ -71,6 +73,9 @@ class Recorder:
 
     def output_drained(self) -> None:
         self._tell("drained")
+
+    def go_on(self) -> None:
+        self._tell("go on")
 
     def connection_lost(self) -> None:
         self._tell("lost")
@@ -117,12 +122,19 @@ class Requests(Buffered):
 class End:
     """Both ends of a connection: the daemon's on a fake reactor, and the client's socket."""
 
-    def __init__(self, reactor: FakeReactor, conversation: IConversation) -> None:
+    def __init__(
+        self, reactor: FakeReactor, conversation: IConversation, shares: Shares | None = None
+    ) -> None:
         self.client, self.server = socket.socketpair()
         self.client.settimeout(PATIENCE)
         self.closed: list[Connection] = []
         self.connection = Connection(
-            reactor, self.server, peer_credentials(self.server), conversation, self.closed.append
+            reactor,
+            self.server,
+            peer_credentials(self.server),
+            conversation,
+            self.closed.append,
+            shares=shares,
         )
 
 
@@ -143,8 +155,8 @@ def ends(reactor: FakeReactor) -> Iterator[Any]:
     """Make connections that have begun; they are closed in the end."""
     with ExitStack() as stack:
 
-        def make(conversation: IConversation) -> End:
-            end = End(reactor, conversation)
+        def make(conversation: IConversation, shares: Shares | None = None) -> End:
+            end = End(reactor, conversation, shares)
             stack.enter_context(end.client)
             stack.enter_context(end.server)
             end.connection.start()
@@ -589,3 +601,35 @@ def test_stale_events(end: End, reactor: FakeReactor, recorder: Recorder) -> Non
     assert descriptors_open() == before
     assert not reactor.readers
     assert not reactor.writers
+
+
+def test_who_has_used_up_his_share_goes_on_in_his_turn(ends: Any, reactor: FakeReactor) -> None:
+    """A conversation that is called again when others were served, and not once it has ended."""
+    shares = Shares(reactor)
+    recorders = [Recorder(), Recorder()]
+    both = [ends(each, shares) for each in recorders]
+    for end in both:
+        assert end.connection.share_seconds == SHARE_SECONDS
+        end.connection.go_on_later()
+    assert recorders[0].told == ["made"]
+    both[1].connection.abort()
+    reactor.run()
+    assert recorders[0].told == ["made", "go on"]
+    assert recorders[1].told == ["made", "lost"]
+    shares.close()
+
+
+def test_who_is_to_rest_goes_on_after_that(ends: Any, reactor: FakeReactor) -> None:
+    """Here the time is the real one."""
+    shares, recorder = Shares(reactor), Recorder()
+    ends(recorder, shares).connection.go_on_later(0.001)
+    while "go on" not in recorder.told:
+        reactor.turn()
+    shares.close()
+
+
+def test_without_shares_nobody_waits(end: End, recorder: Recorder) -> None:
+    """As in an application that has no use for them."""
+    assert end.connection.share_seconds == math.inf
+    end.connection.go_on_later()
+    assert recorder.told == ["made", "go on"]

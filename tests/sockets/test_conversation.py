@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -181,6 +182,98 @@ def test_half_close_of_a_client_that_does_not_read(client: Client) -> None:
     assert client.connection.closing == "when sent"
 
 
+def test_requests_go_on_in_later_turns_when_a_share_is_used_up(client: Client) -> None:
+    """Nothing more is read meanwhile, and what comes all the same waits too."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one", b"two", b"three")
+    assert client.answers == [b"one"]
+    assert not client.connection.reading
+    client.ask(b"four")
+    assert client.answers == [b"one"]
+    assert client.connection.take_turn()
+    assert client.answers == [b"one", b"two"]
+    assert client.connection.take_turns() == 2
+    assert client.answers == [b"one", b"two", b"three", b"four"]
+    assert client.connection.reading
+    assert client.connection.rests == [0.0, 0.0, 0.0]
+
+
+def test_the_last_request_ends_its_share_alone(client: Client) -> None:
+    """Nobody asks for a turn in which nothing is left to do."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one")
+    assert not client.connection.take_turn()
+    assert client.connection.reading
+
+
+def test_half_close_between_two_turns(client: Client) -> None:
+    """All is answered before the end."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one", b"two")
+    client.conversation.input_ended()
+    assert client.answers == [b"one"]
+    assert not client.connection.closed
+    client.connection.take_turns()
+    assert client.answers == [b"one", b"two"]
+    assert client.connection.closing == "when sent"
+
+
+def test_a_turn_that_comes_while_requests_are_held(client: Client) -> None:
+    """It is not used, and the requests go on afterwards."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one", b"two", b"three")
+    client.conversation.hold()
+    client.connection.take_turns()
+    assert client.answers == [b"one"]
+    client.conversation.release()
+    assert client.answers == [b"one", b"two"]
+    client.connection.take_turns()
+    assert client.answers == [b"one", b"two", b"three"]
+
+
+def test_requests_are_released_before_their_turn(client: Client) -> None:
+    """They wait for it all the same."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one", b"two")
+    client.conversation.hold()
+    client.conversation.release()
+    assert client.answers == [b"one"]
+    client.connection.take_turns()
+    assert client.answers == [b"one", b"two"]
+
+
+def test_a_turn_that_comes_while_the_client_does_not_read(client: Client) -> None:
+    """Its requests go on when it has read."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one", b"two")
+    client.connection.congested = True
+    client.connection.take_turns()
+    assert client.answers == [b"one"]
+    client.connection.congested = False
+    client.conversation.output_drained()
+    assert client.answers == [b"one", b"two"]
+
+
+def test_a_conversation_that_is_to_rest_does_so_before_its_next_request(client: Client) -> None:
+    """And then without another word."""
+    client.conversation.rest(1.5)
+    client.ask(b"one", b"two")
+    assert client.answers == []
+    assert client.connection.rests == [1.5]
+    client.connection.take_turns()
+    assert client.answers == [b"one", b"two"]
+
+
+def test_finish_between_two_turns(client: Client) -> None:
+    """What has not begun is not carried out."""
+    client.connection.share_seconds = 0.0
+    client.ask(b"one", b"two")
+    client.conversation.finish()
+    client.connection.take_turns()
+    assert client.answers == [b"one"]
+    assert client.connection.closing == "when sent"
+
+
 def test_finish_answers_the_request_in_progress_and_no_more(client: Client) -> None:
     """When the daemon stops, the request in progress is answered and later ones are not begun."""
     client.ask(b"later a", b"b")
@@ -265,21 +358,24 @@ def test_many_answers_one_after_another_do_not_pile_up(client: Client) -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.sampled_from(["answer", "congest", "drain"]),
+        st.sampled_from(["answer", "congest", "drain", "turn"]),
         st.lists(st.sampled_from([b"a", b"soon b", b"later c"]), max_size=3),
     ),
     max_size=30,
 )
 
 
-@given(steps=STEPS, finish=st.booleans())
-def test_any_course_answers_in_order(steps: list[Any], finish: bool) -> None:
+@given(steps=STEPS, finish=st.booleans(), share_seconds=st.sampled_from([0.0, math.inf]))
+def test_any_course_answers_in_order(steps: list[Any], finish: bool, share_seconds: float) -> None:
     """Whatever comes when: one request at a time, in order, none lost, reads paused rightly."""
     client = Client()
+    client.connection.share_seconds = share_seconds
     asked: list[bytes] = []
     number = 0
     for step in steps:
-        if step == "answer" and client.conversation.pending:
+        if step == "turn":
+            client.connection.take_turn()
+        elif step == "answer" and client.conversation.pending:
             client.answer()
         elif step == "congest":
             client.connection.congested = True
@@ -306,7 +402,9 @@ def test_any_course_answers_in_order(steps: list[Any], finish: bool) -> None:
         assert client.answers == begun
     else:
         client.conversation.input_ended()
+        client.connection.take_turns()
         while client.conversation.pending:
             client.answer()
+            client.connection.take_turns()
         assert client.answers == asked
     assert client.connection.closing == "when sent"

@@ -24,6 +24,9 @@ LOOKED_AT_BYTES = 1024
 #: The longest text that is a batch.
 MAX_BATCH_BYTES = 1024 * 1024
 
+#: From this length on, a batch is checked in slices, after it was taken out.
+SLICED_BATCH_BYTES = 64 * 1024
+
 _WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 _BATCH_START = ord("[")
 _CONTAINER_STARTS = b"{["
@@ -57,6 +60,7 @@ class Framing(ABC, Generic[T]):
     :cvar streams: whether the daemon may send descriptors, and texts that were not requested.
     :cvar needs_size: whether the size of an answer must be known before its first byte is sent.
     :ivar lost: whether nothing that follows can be understood, so that the connection is useless.
+    :ivar paused: whether :meth:`next_text` returned None only to let others have the reactor.
     """
 
     streams = True
@@ -73,6 +77,7 @@ class Framing(ABC, Generic[T]):
         self._max_text_bytes = max_text_bytes
         self._ended = False
         self.lost = False
+        self.paused = False
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -95,10 +100,13 @@ class Framing(ABC, Generic[T]):
     def next_text(self) -> T | None:
         """Parse the next text; the one before must have been answered.
 
-        :returns: None if no complete one has arrived.
+        :returns: None if no complete one has arrived, or it ``paused``; then call it again.
         :raises NotJSON: the text is refused; answer it, then this may be called again.
         :raises Interjection: send its data, then this may be called again.
         """
+
+    def refuse_last(self) -> None:
+        """Go on as after a text that is not JSON, as the last one was found to be none later."""
 
     @abstractmethod
     def suspended(self) -> Suspended:
@@ -202,7 +210,11 @@ class TextStream(Framing[T]):
         self._ended = state.input_ended
         self.lost = state.lost
 
+    def refuse_last(self) -> None:
+        self._skipped = 0
+
     def next_text(self) -> T | None:
+        self.paused = False
         if self._skipped is not None and not self._skip_line():
             return None
         if self._scanner is None:
@@ -237,7 +249,11 @@ class TextStream(Framing[T]):
         newline = buffer.find(b"\n", start)
         stop = newline + 1 if newline >= 0 else len(buffer)
         self._line_tried_to = stop
-        if stop - start > self._limit_at(start) or buffer[stop - 1] not in _LAST_BYTES_OF_LINE:
+        size = stop - start
+        if size > self._limit_at(start) or buffer[stop - 1] not in _LAST_BYTES_OF_LINE:
+            return None
+        if size >= SLICED_BATCH_BYTES and buffer[start] == _BATCH_START:
+            # (it is not checked at once, so its end must be known)
             return None
         # (slicing a whole bytes object does not copy it)
         line = bytes(buffer[start:stop])
@@ -260,6 +276,9 @@ class TextStream(Framing[T]):
             self._refuse(error.resume, skip_line=not error.at_text)
             raise NotJSON(f"Parse error: {error}") from None
         if end is None:
+            if scanner.paused:
+                self.paused = True
+                return None
             if len(self._buffer) > limit:
                 self._refuse(limit)
                 raise too_long(most)

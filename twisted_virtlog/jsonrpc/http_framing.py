@@ -23,6 +23,9 @@ from twisted_virtlog.values import HTTPState, Suspended
 T = TypeVar("T")
 
 _MAX_CHUNK_LINE_BYTES = 1024
+#: The chunks of a body, and the lines between them, that are taken before others get the reactor.
+_PARTS_AT_ONCE = 128
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 # The parts of a body.
@@ -100,6 +103,7 @@ class HTTPFraming(Framing[T]):
                 self.begin(None)
 
     def next_text(self) -> T | None:
+        self.paused = False
         if self.lost:
             return None
         if self._head is None:
@@ -107,7 +111,12 @@ class HTTPFraming(Framing[T]):
         head = self._head
         if head is None:
             return self._wait()
+        parts_left = _PARTS_AT_ONCE
         while self._part != _DONE:
+            if not parts_left:
+                self.paused = True
+                return None
+            parts_left -= 1
             if not self._take_part():
                 if self._awaited and head.expects_continue:
                     self._awaited = False
@@ -171,8 +180,9 @@ class HTTPFraming(Framing[T]):
         :raises Interjection: it cannot be parsed.
         """
         # Some old clients send an extra empty line after a body.
-        while self._buffer.startswith(b"\r\n"):
-            del self._buffer[:2]
+        empty = _EMPTY_LINES.match(self._buffer)
+        if empty is not None:
+            del self._buffer[: empty.end()]
         end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
         if end < 0:
             if len(self._buffer) >= MAX_HEAD_BYTES:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import codecs
 import re
+from array import array
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from twisted_virtlog.jsonrpc.framing import NotJSON
+from twisted_virtlog.jsonrpc.framing import SLICED_BATCH_BYTES, NotJSON
 from twisted_virtlog.jsonrpc.long_result import LongResult
-from twisted_virtlog.jsonrpc.scanner import Scanner
+from twisted_virtlog.jsonrpc.scanner import Broken, Scanner
 
 NULL = Raw(b"null")
 ABSENT = Raw(b"")
 
 _UTF8_PIECE_BYTES = 65536
+# What is checked of a batch at once: so many entries, or those that begin in so many bytes.
+_CHECKED_ENTRIES = 32
+_CHECKED_BYTES = 8192
+_WHITE_SPACE = re.compile(rb"[ \t\r\n]*")
 _BETWEEN_ENTRIES = re.compile(rb"[ \t\r\n,]*")
 _ID_STARTS = b'"-0123456789n'
 _PARAMS_STARTS = b"{["
@@ -28,6 +33,7 @@ _SHAPE = (
     ' "params": an object or an array, and "id": a string, a number or null'
 )
 _ARRAY_START, _ARRAY_END = b"[]"
+_COMMA = ord(",")
 
 
 class Request(Struct, frozen=True, gc=False):
@@ -57,19 +63,87 @@ class InvalidRequest(Struct, frozen=True):
 class Batch:
     """A batch, whose entries are taken out one at a time.
 
-    Decoded all at once, the entries of a long text could fill hundreds of megabytes.
+    Decoded all at once, the entries of a long text could fill hundreds of megabytes, and take
+    milliseconds. A long one is checked a part at a time too, by :meth:`check_part`; nothing may be
+    taken out before all of it is checked.
 
-    :param text: a JSON array, checked.
+    :ivar is_checked: whether it is a JSON array.
     """
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, is_checked: bool = True) -> None:
+        """:param text: an array that is not empty, or what begins like one and is to be checked."""
+        self.is_checked = is_checked
         self._text = text
         self._position = text.index(_ARRAY_START) + 1
+        self._scanner: Scanner | None = None
+        # Where the next entry to be checked begins, and where those end that were checked.
+        self._check_at = self._position
+        self._ends = array("I")
+        self._taken = 0
 
     @property
     def held_bytes(self) -> int:
         """The memory in use, in bytes."""
-        return len(self._text)
+        return len(self._text) + len(self._ends) * self._ends.itemsize
+
+    def check_part(self) -> None:
+        """Check some more entries, and set ``is_checked`` after the last.
+
+        :raises NotJSON: it is no JSON array.
+        """
+        text, at = self._text, self._check_at
+        stop = min(at + _CHECKED_BYTES, len(text))
+        for _ in range(_CHECKED_ENTRIES):
+            start = _after_white_space(text, at)
+            end = self._end_of_entry(start)
+            if end is None:
+                break
+            entry = text[start:end]
+            try:
+                _decode_raw(entry)
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise NotJSON(f"Parse error: in the entry at byte {start}: {error}") from None
+            if not entry.isascii():
+                _check_utf8(entry, start)
+            self._ends.append(end)
+            after = _after_white_space(text, end)
+            if text[after : after + 1] == b"]":
+                if _after_white_space(text, after + 1) < len(text):
+                    raise NotJSON(f"Parse error: more follows the batch, at byte {after + 1}")
+                self.is_checked = True
+                return
+            if after == len(text):
+                raise NotJSON("Parse error: the batch does not end")
+            if text[after] != _COMMA:
+                raise NotJSON(f"Parse error: neither a comma nor the batch's end at byte {after}")
+            self._check_at = at = after + 1
+            if at >= stop:
+                break
+
+    def _end_of_entry(self, start: int) -> int | None:
+        """Return where an entry ends; None if the search goes on in the next call.
+
+        :raises NotJSON: it does not end.
+        """
+        text = self._text
+        scanner = self._scanner = self._scanner or Scanner(start)
+        try:
+            end = scanner.find_end(text, len(text), ended=True) if start < len(text) else None
+        except Broken as error:
+            raise NotJSON(f"Parse error: {error}") from None
+        if end is None and not scanner.paused:
+            raise NotJSON("Parse error: the batch does not end")
+        if end is not None:
+            self._scanner = None
+        return end
+
+    def check_rest(self) -> None:
+        """Check all that is not checked.
+
+        :raises NotJSON: it is no JSON array.
+        """
+        while not self.is_checked:
+            self.check_part()
 
     def rest(self) -> bytes:
         """Return the batch without the entries that were taken out."""
@@ -84,14 +158,22 @@ class Batch:
         separators = _BETWEEN_ENTRIES.match(self._text, self._position)
         return separators.end() if separators else self._position
 
-    def next_entry(self) -> Request | InvalidRequest | None:
-        """Take out the next entry; return None after the last."""
+    def next_entry(self) -> Request | InvalidRequest | Literal["paused"] | None:
+        """Take out the next entry.
+
+        :returns: None after the last; "paused" to let others have the reactor first.
+        """
         text = self._text
         start = self._next_start()
         if text[start] == _ARRAY_END:
             return None
-        # An entry of a checked array has an end.
-        end = Scanner(start).find_end(text, len(text), ended=True) or len(text) - 1
+        if self._ends:
+            end: int | None = self._ends[self._taken]
+            self._taken += 1
+        else:
+            end = self._end_of_entry(start)
+        if end is None:
+            return "paused"
         self._position = end
         return _parse_one(text[start:end])
 
@@ -124,6 +206,11 @@ def parse(text: bytes) -> Message:
 
     :raises NotJSON: it is not JSON.
     """
+    start = _after_white_space(text, 0)
+    if len(text) >= SLICED_BATCH_BYTES and text[start : start + 1] == b"[":
+        first = _after_white_space(text, start + 1)
+        if text[first : first + 1] != b"]":
+            return Batch(text, is_checked=False)
     # The decoder does not check the bytes of strings that it only skips.
     if not text.isascii():
         _check_utf8(text)
@@ -143,8 +230,16 @@ def parse(text: bytes) -> Message:
     return InvalidRequest("Invalid request: an empty batch") if batch.is_at_end else batch
 
 
-def _check_utf8(text: bytes) -> None:
-    """Check in pieces, as a decoded copy could take four times the memory of the text."""
+def _after_white_space(text: bytes, start: int) -> int:
+    found = _WHITE_SPACE.match(text, start)
+    return found.end() if found else start
+
+
+def _check_utf8(text: bytes, offset: int = 0) -> None:
+    """Check in pieces, as a decoded copy could take four times the memory of the text.
+
+    :param offset: where the text begins in what the client sent.
+    """
     view = memoryview(text)
     start = 0
     while start < len(text):
@@ -152,7 +247,7 @@ def _check_utf8(text: bytes) -> None:
         try:
             _, taken = codecs.utf_8_decode(view[start:stop], "strict", stop >= len(text))
         except UnicodeDecodeError as error:
-            at = start + error.start
+            at = offset + start + error.start
             raise NotJSON(f"Parse error: byte {at} is not UTF-8: {error.reason}") from None
         start += taken
 

@@ -38,15 +38,12 @@ class Services:
     :ivar administration: the daemon's servers and settings.
     :ivar sockets: returns where the methods are served now.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
-    :ivar call_soon: calls a function in a later turn of the reactor, independent of the clock
-        (``reactor.callFromThread``), so that a long batch does not delay other clients.
     """
 
     handler: ILogHandler
     administration: IAdministration
     sockets: Callable[[], tuple[ServingSocket, ...]]
     reexec: Callable[[str | None, int | None], Answer[None]]
-    call_soon: Callable[[Callable[[], None]], object]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.jsonrpc.batch import MAX_GATHERED_BYTES, NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
+from twisted_virtlog.jsonrpc.decoder import Decoder
 from twisted_virtlog.jsonrpc.framing import Framing, Interjection, NotJSON
 from twisted_virtlog.jsonrpc.long_result import LongResult
 from twisted_virtlog.jsonrpc.messages import (
@@ -28,7 +29,6 @@ from twisted_virtlog.jsonrpc.messages import (
     encode_long_result,
     encode_result,
     long_result_size,
-    parse,
 )
 from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
@@ -41,9 +41,10 @@ from twisted_virtlog.values import Queued, Suspended
 #: From this size on, an answer is not copied to add a newline.
 _LARGE_BYTES = 256 * 1024
 
-# After this many requests of a batch, the reactor serves others.
-_BATCH_REQUESTS_PER_TURN = 256
 _MAX_SHOWN_NAME = 60
+
+#: How long a connection rests after a text whose decoding held up others.
+_REST_SECONDS = 1.0
 
 
 class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
@@ -61,10 +62,15 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._read_only = read_only
         #: The first bytes, until they decide the framing.
         self._undecided: bytes | None = b""
+        self._decoder = Decoder()
         self._speak(TEXTS)
         self._batch: BatchReply | None = None
         #: The rest of an answer whose beginning was sent.
         self._rest: Iterator[bytes] | None = None
+
+    @property
+    def has_work(self) -> bool:
+        return self.held_bytes > 0 or self._rest is not None
 
     @property
     def held_bytes(self) -> int:
@@ -97,7 +103,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def _speak(self, name: str) -> None:
         """Use this framing from now on."""
         self._framing_name = name
-        self._framing: Framing[Message] = framing_named(name, parse)
+        self._framing: Framing[Message] = framing_named(name, self._decoder.parse)
         self._methods = _SERVED[self._read_only, self._framing.streams]
 
     def finish(self) -> None:
@@ -109,6 +115,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
 
     def suspended(self) -> Suspended:
         self._send_rest()
+        if self._batch is not None and not self._batch.entries.is_checked:
+            self._check(self._batch.entries, Batch.check_rest)
         if self._undecided is not None:
             return Suspended(self._undecided, input_ended=self._input_ended, closed=self._closed)
         state = msgspec.structs.replace(
@@ -166,7 +174,15 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return True
         if self._batch is not None:
             return self._continue_batch(self._batch)
-        return self._handle_text()
+        answered = self._handle_text()
+        if self._decoder.took_long:
+            self._rest_after_decoding()
+        return answered
+
+    def _rest_after_decoding(self) -> None:
+        """Let others have the reactor for a while, as decoding a text cannot be interrupted."""
+        self._decoder.took_long = False
+        self.rest(_REST_SECONDS)
 
     def _handle_text(self) -> bool | Deferred[None]:
         """Take the next text that the client sent, and carry it out or begin to."""
@@ -182,7 +198,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         if message is None:
             if self._framing.lost:
                 self.close()
-            return False
+            return self._framing.paused
         if isinstance(message, Batch):
             self._batch = BatchReply(message)
             return self._continue_batch(self._batch)
@@ -234,28 +250,38 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self.connection.send(end)
 
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
-        """Carry out entries until there is a piece to send, one waits, or it is others' turn."""
-        for _ in range(_BATCH_REQUESTS_PER_TURN):
-            entry = batch.entries.next_entry()
-            if entry is None:
-                self._end_batch(batch)
-                return True
-            if self._framing.needs_size and batch.is_full:
-                batch.add(_too_much(entry))
-                continue
+        """Check some of a batch, or carry out one of its entries."""
+        if not batch.entries.is_checked:
+            self._check(batch.entries, self._decoder.check_part)
+            if self._decoder.took_long:
+                self._rest_after_decoding()
+            return True
+        entry = batch.entries.next_entry()
+        if entry is None:
+            self._end_batch(batch)
+        elif entry == "paused":
+            pass
+        elif self._framing.needs_size and batch.is_full:
+            batch.add(_too_much(entry))
+        else:
             reply = self._carry_out(entry)
             if not isinstance(reply, Reply):
                 return reply.addCallback(self._add_to_batch, batch)
-            batch.add(reply)
-            if batch.is_piece_full and not self._framing.needs_size:
-                self._send_piece(batch)
-                return True
-        later: Deferred[Reply] = Deferred()
-        self._services.call_soon(lambda: later.callback(NO_REPLY))
-        return later.addCallback(self._add_to_batch, batch)
+            self._add_to_batch(reply, batch)
+        return True
+
+    def _check(self, entries: Batch, check: Callable[[Batch], None]) -> None:
+        """Check a batch; refuse it when it is found to be no JSON."""
+        try:
+            check(entries)
+        except NotJSON as error:
+            self._batch = None
+            self._framing.refuse_last()
+            text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
+            self.connection.send(self._framing.refusal(text))
 
     def _add_to_batch(self, reply: Reply, batch: BatchReply) -> None:
-        """Continue after waiting, during which the client may have gone or the daemon stopped."""
+        """Gather a reply; while it was waited for, the client may have gone or the daemon ended."""
         batch.add(reply)
         if self._closed:
             self._end_batch(batch)

@@ -6,7 +6,7 @@ one context serves all clients that are ready, and each of them is called direct
 A client that asks again as soon as it is answered would find the process asleep each time, and to
 wake up and pass through the reactor takes longer than an answer. So after answering such a client
 the set polls for some microseconds (as kernels do with network cards). It stops doing so for a
-while after polling in vain.
+while after polling in vain. What it waits is a part of the client's share of time (shares.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.loop.guard import guarded
+from twisted_virtlog.loop.shares import SHARE_SECONDS
 
 #: The most descriptors that are served at once.
 _EVENTS = 64
@@ -31,9 +32,6 @@ _SOON_SECONDS = 100e-6
 
 #: How long to wait for it, after each answer.
 _POLL_SECONDS = 50e-6
-
-#: After this time the reactor gets its turn, whatever clients ask.
-_TURN_SECONDS = 0.001
 
 #: After waiting for a client in vain, this many turns wait for nobody.
 _TURNS_WITHOUT = 16
@@ -189,7 +187,7 @@ class EventSet:
 
     def _serve_next(self, now: float) -> None:
         """Serve what is asked next, until nobody asks for a while or it is the turn of others."""
-        turn_ends = now + _TURN_SECONDS
+        turn_ends = now + SHARE_SECONDS
         poll_ends = now + _POLL_SECONDS
         while now < poll_ends:
             served = self.serve_ready()

@@ -6,6 +6,7 @@ only in the next turn of the reactor. Here an answer is sent at once when nothin
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Sequence
 from typing import ParamSpec
@@ -17,6 +18,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.handover.state import ConnectionState
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.loop.shares import SHARE_SECONDS, Shares
 from twisted_virtlog.sockets.outgoing import Outgoing, close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.request_budget import SMALL_BYTES, RequestBudget
@@ -54,11 +56,13 @@ class Connection:
         conversation: IConversation,
         closed: Callable[[Connection], None],
         budget: RequestBudget | None = None,
+        shares: Shares | None = None,
     ) -> None:
         """Take over a connected socket.
 
         :param closed: called once, when the socket is closed.
         :param budget: what the unfinished requests of all connections may hold; None for no limit.
+        :param shares: of the reactor's time; None for no limit.
         """
         self.peer = peer
         self.congested = False
@@ -68,6 +72,7 @@ class Connection:
         self._closed_call = closed
         self._outgoing = Outgoing()
         self._budget = budget
+        self._shares = shares
         self._is_counted = False
         self._wants_input = False
         self._has_room = True
@@ -159,6 +164,23 @@ class Connection:
                 self._is_counted = held > SMALL_BYTES
                 self._has_room = self._budget.update(self, held)
         self._watch_input()
+
+    @property
+    def share_seconds(self) -> float:
+        return math.inf if self._shares is None else SHARE_SECONDS
+
+    def go_on_later(self, rest_seconds: float = 0.0) -> None:
+        shares = self._shares
+        if shares is None:
+            self._go_on()
+        elif rest_seconds:
+            shares.rest(rest_seconds, self._go_on)
+        else:
+            shares.later(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._closed:
+            self._tell(self.conversation.go_on)
 
     def close_when_sent(self) -> None:
         self._closing = True

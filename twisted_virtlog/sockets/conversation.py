@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from time import monotonic
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -24,6 +26,10 @@ class _Gone:
     """
 
     congested = False
+    share_seconds = math.inf
+
+    def go_on_later(self, rest_seconds: float = 0.0) -> None:
+        """See IConnection; nobody waits any more."""
 
     def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         close_all(descriptors)
@@ -56,6 +62,9 @@ class Conversation(ABC):
         self._input_ended = False
         self._closed = False
         self._held = False
+        # Its share is used up, and it will be called in its turn.
+        self._queued = False
+        self._rest_seconds = 0.0
 
     @property
     def waiting(self) -> bool:
@@ -65,6 +74,11 @@ class Conversation(ABC):
     @abstractmethod
     def held_bytes(self) -> int:
         """The memory that the decoder takes, and what it is decoding."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there may be something to do before more comes from the client."""
+        return self.held_bytes > 0
 
     @abstractmethod
     def discard(self) -> None:
@@ -95,6 +109,10 @@ class Conversation(ABC):
         self.proceed()
 
     def output_drained(self) -> None:
+        self.proceed()
+
+    def go_on(self) -> None:
+        self._queued = False
         self.proceed()
 
     def connection_lost(self) -> None:
@@ -128,34 +146,60 @@ class Conversation(ABC):
         self._closed = True
         self.connection.close_when_sent()
 
+    def rest(self, seconds: float) -> None:
+        """Carry out no more requests before some seconds have passed, after the present one."""
+        self._rest_seconds = seconds
+
     def proceed(self) -> None:
-        """Carry out requests until none is left, one waits, or the client must read first."""
-        if self._running or self._waiting or self._held:
+        """Carry out requests until none is left, one waits, or the client must read first.
+
+        When it has used up its share of time, the rest is for a later turn, whatever the requests
+        were and whether they had an answer.
+        """
+        if self._running or self._waiting or self._held or self._queued:
             return
         self._running = True
+        try:
+            self._carry_out_for_a_share()
+        finally:
+            self._running = False
+        if self._waiting:
+            return
+        # (pause and resume are cheap when they change nothing)
+        if self._queued:
+            self.connection.pause_reading()
+            rest_seconds, self._rest_seconds = self._rest_seconds, 0.0
+            self.connection.go_on_later(rest_seconds)
+        elif self.connection.congested:
+            self.connection.pause_reading()
+        else:
+            self.connection.resume_reading()
+
+    def _carry_out_for_a_share(self) -> None:
+        ends = monotonic() + self.connection.share_seconds
         gathering = False
         try:
             while not self._closed and not self.connection.congested:
+                if self._rest_seconds:
+                    self._queued = True
+                    break
                 answered = self.handle_next()
                 if answered is False:
                     if self._input_ended:
                         self.close()
                     break
                 if answered is not True and not self._answered_already(answered):
-                    return
+                    break
                 # The first answer leaves at once; those to requests that came with it, together.
                 if not gathering:
                     gathering = True
                     self.connection.gather()
+                if monotonic() >= ends and self.has_work:
+                    self._queued = True
+                    break
         finally:
-            self._running = False
             if gathering:
                 self.connection.flush()
-        # (pause and resume are cheap when they change nothing)
-        if self.connection.congested:
-            self.connection.pause_reading()
-        else:
-            self.connection.resume_reading()
 
     def _answered_already(self, later: Deferred[None]) -> bool:
         """Wait for a request's answer; return whether it was there already."""

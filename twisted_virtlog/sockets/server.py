@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted_virtlog.handover.state import ClientState, ConnectionState, ServerState, SocketState
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.shares import Shares
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
@@ -71,6 +72,7 @@ class Server:
         converse: Callable[[], IConversation],
         budget: RequestBudget | None = None,
         lets_first_in: bool = True,
+        shares: Shares | None = None,
     ) -> None:
         """Serve nobody before a listening socket is added.
 
@@ -78,6 +80,7 @@ class Server:
         :param converse: makes the protocol of one connection.
         :param budget: what the clients' unfinished requests may hold; None for no limit.
         :param lets_first_in: whether the first client is let in at a limit of 0.
+        :param shares: of the reactor's time that a client may have; None for no limit.
         """
         self.name = name
         self.max_clients = max_clients
@@ -87,6 +90,7 @@ class Server:
         self.next_client_id = 1
         self.converse = converse
         self._budget = budget
+        self._shares = shares
         self._lets_first_in = lets_first_in
         #: The group that may reach its socket's file; None: its owner alone.
         self.group: int | None = None
@@ -191,7 +195,13 @@ class Server:
         """Add a client; its connection is still to be started."""
         peer = peer_credentials(sock)
         connection = Connection(
-            reactor, sock, peer, conversation, lambda _: self._left(number), self._budget
+            reactor,
+            sock,
+            peer,
+            conversation,
+            lambda _: self._left(number),
+            self._budget,
+            self._shares,
         )
         self.clients[number] = Client(number, connected_at, peer, connection)
         return connection
