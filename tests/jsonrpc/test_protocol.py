@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs
 
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.errors import NoSuchLog
-from twisted_virtlog.jsonrpc import decoder
+from twisted_virtlog.jsonrpc import long_steps
 from twisted_virtlog.values import Excerpt, Opened, Position
 
 HERE = Position(7, 3)
@@ -510,7 +510,7 @@ def test_a_text_that_takes_long_to_decode_is_answered_and_its_connection_rests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Decoding cannot be interrupted; so the next text waits, and others do not."""
-    monkeypatch.setattr(decoder, "LONG_SECONDS", -1.0)
+    monkeypatch.setattr(long_steps, "LONG_SECONDS", -1.0)
     client = Client(position=HERE)
     long = request(1, "log.append", f'["/a", "{"x" * 200_000}", 1]')
     client.conversation.data_received((long + request(2) + request(3)).encode())
@@ -522,7 +522,7 @@ def test_a_text_that_takes_long_to_decode_is_answered_and_its_connection_rests(
 
 def test_so_does_one_whose_batch_takes_long_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each part of it."""
-    monkeypatch.setattr(decoder, "LONG_SECONDS", -1.0)
+    monkeypatch.setattr(long_steps, "LONG_SECONDS", -1.0)
     client = Client(position=HERE)
     client.send("[" + ",".join(request(number) for number in range(1000)) + "]")
     assert len(client.answers[0]) == 1000

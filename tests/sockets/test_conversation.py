@@ -35,6 +35,8 @@ class Echo(Buffered):
             return False
         self.buffer = rest
         self.begun.append(line)
+        if line == b"rest":
+            self.rest(1.5)
         if line == b"raise":
             raise ZeroDivisionError
         if line == b"fail":
@@ -254,14 +256,14 @@ def test_a_turn_that_comes_while_the_client_does_not_read(client: Client) -> Non
     assert client.answers == [b"one", b"two"]
 
 
-def test_a_conversation_that_is_to_rest_does_so_before_its_next_request(client: Client) -> None:
-    """And then without another word."""
-    client.conversation.rest(1.5)
-    client.ask(b"one", b"two")
-    assert client.answers == []
+def test_a_conversation_that_is_to_rest_does_so_after_the_present_request(client: Client) -> None:
+    """Which is answered."""
+    client.ask(b"rest", b"two", b"three")
+    assert client.answers == [b"rest"]
     assert client.connection.rests == [1.5]
     client.connection.take_turns()
-    assert client.answers == [b"one", b"two"]
+    assert client.answers == [b"rest", b"two", b"three"]
+    assert client.connection.rests == [1.5]
 
 
 def test_finish_between_two_turns(client: Client) -> None:

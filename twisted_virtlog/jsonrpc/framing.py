@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from twisted_virtlog.jsonrpc.long_steps import LONG_TEXT_BYTES, LongSteps
 from twisted_virtlog.jsonrpc.scanner import MAX_DEPTH, Broken, Buffer, Scanner
 from twisted_virtlog.values import Suspended
 
@@ -60,6 +61,7 @@ class Framing(ABC, Generic[T]):
     :cvar streams: whether the daemon may send descriptors, and texts that were not requested.
     :cvar needs_size: whether the size of an answer must be known before its first byte is sent.
     :ivar lost: whether nothing that follows can be understood, so that the connection is useless.
+    :ivar steps: those of decoding.
     :ivar paused: whether :meth:`next_text` returned None only to let others have the reactor.
     """
 
@@ -78,10 +80,17 @@ class Framing(ABC, Generic[T]):
         self._ended = False
         self.lost = False
         self.paused = False
+        self.steps = LongSteps()
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
         """Take bytes from the client."""
+
+    def _parse_any(self, text: bytes) -> T:
+        """Parse a text, which may be a long one."""
+        if len(text) < LONG_TEXT_BYTES:
+            return self._parse(text)
+        return self.steps.timed(self._parse, text)
 
     def end(self) -> None:
         """Take note that no more bytes will come."""
@@ -214,7 +223,6 @@ class TextStream(Framing[T]):
         self._skipped = 0
 
     def next_text(self) -> T | None:
-        self.paused = False
         if self._skipped is not None and not self._skip_line():
             return None
         if self._scanner is None:
@@ -261,13 +269,14 @@ class TextStream(Framing[T]):
         if len(line) > 2 * MAX_DEPTH and line.count(b"{") + line.count(b"[") > MAX_DEPTH:
             return None
         try:
-            text = self._parse(line)
+            text = self._parse(line) if size < LONG_TEXT_BYTES else self._parse_any(line)
         except NotJSON:
             return None
         self._go_on_at(stop)
         return text
 
     def _scan(self, scanner: Scanner) -> T | None:
+        self.paused = False
         most = self._limit_at(scanner.start)
         limit = min(len(self._buffer), scanner.start + most)
         try:
@@ -290,7 +299,7 @@ class TextStream(Framing[T]):
         text = bytes(memoryview(self._buffer)[scanner.start : end])
         self._go_on_at(end)
         try:
-            return self._parse(text)
+            return self._parse_any(text)
         except NotJSON:
             self._skipped = 0
             raise

@@ -87,7 +87,7 @@ class HeaderFraming(Framing[T]):
             return self._wait()
         text = bytes(memoryview(self._buffer)[self._text_start : self._text_end])
         self._drop()
-        return self._parse(text)
+        return self._parse_any(text)
 
     def whole(self, text: bytes) -> bytes:
         return b"Content-Length: %d\r\n\r\n%b" % (len(text), text)

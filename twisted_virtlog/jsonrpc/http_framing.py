@@ -129,7 +129,7 @@ class HTTPFraming(Framing[T]):
             self._refuse(head.refusal, head)
         if self._too_long or len(body) > self._limit(body):
             raise too_long(self._limit(body))
-        return self._parse(body)
+        return self._parse_any(body)
 
     # Answers.
 

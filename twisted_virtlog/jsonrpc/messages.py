@@ -206,11 +206,8 @@ def parse(text: bytes) -> Message:
 
     :raises NotJSON: it is not JSON.
     """
-    start = _after_white_space(text, 0)
-    if len(text) >= SLICED_BATCH_BYTES and text[start : start + 1] == b"[":
-        first = _after_white_space(text, start + 1)
-        if text[first : first + 1] != b"]":
-            return Batch(text, is_checked=False)
+    if len(text) >= SLICED_BATCH_BYTES and _is_long_batch(text):
+        return Batch(text, is_checked=False)
     # The decoder does not check the bytes of strings that it only skips.
     if not text.isascii():
         _check_utf8(text)
@@ -228,6 +225,15 @@ def parse(text: bytes) -> Message:
         return _parse_one(text)
     batch = Batch(text)
     return InvalidRequest("Invalid request: an empty batch") if batch.is_at_end else batch
+
+
+def _is_long_batch(text: bytes) -> bool:
+    """Return whether a text begins as an array that is not empty."""
+    start = _after_white_space(text, 0)
+    if text[start : start + 1] != b"[":
+        return False
+    first = _after_white_space(text, start + 1)
+    return text[first : first + 1] != b"]"
 
 
 def _after_white_space(text: bytes, start: int) -> int:

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.jsonrpc.batch import MAX_GATHERED_BYTES, NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
-from twisted_virtlog.jsonrpc.decoder import Decoder
 from twisted_virtlog.jsonrpc.framing import Framing, Interjection, NotJSON
 from twisted_virtlog.jsonrpc.long_result import LongResult
+from twisted_virtlog.jsonrpc.long_steps import LongSteps
 from twisted_virtlog.jsonrpc.messages import (
     ABSENT,
     NULL,
@@ -29,6 +29,7 @@ from twisted_virtlog.jsonrpc.messages import (
     encode_long_result,
     encode_result,
     long_result_size,
+    parse,
 )
 from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
@@ -62,7 +63,6 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._read_only = read_only
         #: The first bytes, until they decide the framing.
         self._undecided: bytes | None = b""
-        self._decoder = Decoder()
         self._speak(TEXTS)
         self._batch: BatchReply | None = None
         #: The rest of an answer whose beginning was sent.
@@ -103,7 +103,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def _speak(self, name: str) -> None:
         """Use this framing from now on."""
         self._framing_name = name
-        self._framing: Framing[Message] = framing_named(name, self._decoder.parse)
+        self._framing: Framing[Message] = framing_named(name, parse)
         self._methods = _SERVED[self._read_only, self._framing.streams]
 
     def finish(self) -> None:
@@ -174,31 +174,32 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return True
         if self._batch is not None:
             return self._continue_batch(self._batch)
-        answered = self._handle_text()
-        if self._decoder.took_long:
-            self._rest_after_decoding()
-        return answered
+        return self._handle_text()
 
-    def _rest_after_decoding(self) -> None:
+    def _rest_after(self, steps: LongSteps) -> None:
         """Let others have the reactor for a while, as decoding a text cannot be interrupted."""
-        self._decoder.took_long = False
+        steps.took_long = False
         self.rest(_REST_SECONDS)
 
     def _handle_text(self) -> bool | Deferred[None]:
         """Take the next text that the client sent, and carry it out or begin to."""
+        framing = self._framing
         try:
-            message = self._framing.next_text()
+            message = framing.next_text()
         except NotJSON as error:
             text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
-            self.connection.send(self._framing.refusal(text))
+            self.connection.send(framing.refusal(text))
             return True
         except Interjection as interjection:
             self.connection.send(interjection.data)
             return True
+        finally:
+            if framing.steps.took_long:
+                self._rest_after(framing.steps)
         if message is None:
-            if self._framing.lost:
+            if framing.lost:
                 self.close()
-            return self._framing.paused
+            return framing.paused
         if isinstance(message, Batch):
             self._batch = BatchReply(message)
             return self._continue_batch(self._batch)
@@ -252,9 +253,10 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
         """Check some of a batch, or carry out one of its entries."""
         if not batch.entries.is_checked:
-            self._check(batch.entries, self._decoder.check_part)
-            if self._decoder.took_long:
-                self._rest_after_decoding()
+            steps = self._framing.steps
+            self._check(batch.entries, lambda entries: steps.timed(Batch.check_part, entries))
+            if steps.took_long:
+                self._rest_after(steps)
             return True
         entry = batch.entries.next_entry()
         if entry is None:

@@ -66,6 +66,7 @@ class Connection:
         """
         self.peer = peer
         self.congested = False
+        self.share_seconds = math.inf if shares is None else SHARE_SECONDS
         self.conversation = conversation
         self._reactor = reactor
         self._socket = sock
@@ -164,10 +165,6 @@ class Connection:
                 self._is_counted = held > SMALL_BYTES
                 self._has_room = self._budget.update(self, held)
         self._watch_input()
-
-    @property
-    def share_seconds(self) -> float:
-        return math.inf if self._shares is None else SHARE_SECONDS
 
     def go_on_later(self, rest_seconds: float = 0.0) -> None:
         shares = self._shares

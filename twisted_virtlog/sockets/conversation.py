@@ -159,12 +159,28 @@ class Conversation(ABC):
         if self._running or self._waiting or self._held or self._queued:
             return
         self._running = True
+        gathering = False
+        ends = monotonic() + self.connection.share_seconds
         try:
-            self._carry_out_for_a_share()
+            while not self._closed and not self.connection.congested:
+                answered = self.handle_next()
+                if answered is False:
+                    if self._input_ended:
+                        self.close()
+                    break
+                if answered is not True and not self._answered_already(answered):
+                    return
+                # The first answer leaves at once; those to requests that came with it, together.
+                if not gathering:
+                    gathering = True
+                    self.connection.gather()
+                if (monotonic() >= ends and self.has_work) or self._rest_seconds:
+                    self._queued = True
+                    break
         finally:
             self._running = False
-        if self._waiting:
-            return
+            if gathering:
+                self.connection.flush()
         # (pause and resume are cheap when they change nothing)
         if self._queued:
             self.connection.pause_reading()
@@ -174,32 +190,6 @@ class Conversation(ABC):
             self.connection.pause_reading()
         else:
             self.connection.resume_reading()
-
-    def _carry_out_for_a_share(self) -> None:
-        ends = monotonic() + self.connection.share_seconds
-        gathering = False
-        try:
-            while not self._closed and not self.connection.congested:
-                if self._rest_seconds:
-                    self._queued = True
-                    break
-                answered = self.handle_next()
-                if answered is False:
-                    if self._input_ended:
-                        self.close()
-                    break
-                if answered is not True and not self._answered_already(answered):
-                    break
-                # The first answer leaves at once; those to requests that came with it, together.
-                if not gathering:
-                    gathering = True
-                    self.connection.gather()
-                if monotonic() >= ends and self.has_work:
-                    self._queued = True
-                    break
-        finally:
-            if gathering:
-                self.connection.flush()
 
     def _answered_already(self, later: Deferred[None]) -> bool:
         """Wait for a request's answer; return whether it was there already."""
