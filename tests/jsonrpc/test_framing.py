@@ -48,7 +48,7 @@ def taken(stream: TextStream[tuple[Any]]) -> Iterator[Any]:
 
 def read(chunks: Iterable[bytes], end: bool = False) -> tuple[list[Any], bool]:
     """Feed chunks; tell what came out and whether the stream was lost."""
-    stream = TextStream(parse, LIMIT)
+    stream = TextStream(parse, max_text_bytes=LIMIT)
     found: list[Any] = []
     for chunk in chunks:
         stream.feed(chunk)
@@ -193,7 +193,7 @@ def test_a_newline_within_the_limit_saves_the_stream() -> None:
 
 def test_memory_is_bounded() -> None:
     """White space, and what is dropped, is not kept."""
-    stream = TextStream(parse, LIMIT)
+    stream = TextStream(parse, max_text_bytes=LIMIT)
     for chunk in [b" " * 1000, b"\n" * 1000, b"} " + b"x" * 1000, b"x" * 1000]:
         stream.feed(chunk)
         list(taken(stream))
@@ -210,7 +210,7 @@ def test_the_work_is_in_proportion_to_the_bytes(text: bytes, size: int) -> None:
         decoded.append(len(text))
         return parse(text)
 
-    stream = TextStream(counting_parse, LIMIT)
+    stream = TextStream(counting_parse, max_text_bytes=LIMIT)
     data = text * (LIMIT // len(text))
     for chunk in pieces(data, size):
         stream.feed(chunk)

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from twisted_virtlog.jsonrpc.long_steps import LONG_TEXT_BYTES, LongSteps
 from twisted_virtlog.jsonrpc.scanner import MAX_DEPTH, Broken, Buffer, Scanner
 from twisted_virtlog.values import Suspended
 
@@ -24,6 +23,9 @@ LOOKED_AT_BYTES = 1024
 
 #: The longest text that is a batch.
 MAX_BATCH_BYTES = 1024 * 1024
+
+#: Shorter texts cannot take long to parse.
+LONG_TEXT_BYTES = 128 * 1024
 
 #: From this length on, a batch is checked in slices, after it was taken out.
 SLICED_BATCH_BYTES = 64 * 1024
@@ -61,26 +63,32 @@ class Framing(ABC, Generic[T]):
     :cvar streams: whether the daemon may send descriptors, and texts that were not requested.
     :cvar needs_size: whether the size of an answer must be known before its first byte is sent.
     :ivar lost: whether nothing that follows can be understood, so that the connection is useless.
-    :ivar steps: those of decoding.
     :ivar paused: whether :meth:`next_text` returned None only to let others have the reactor.
     """
 
     streams = True
     needs_size = False
 
-    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
+    def __init__(
+        self,
+        parse: Callable[[bytes], T],
+        parse_long: Callable[[bytes], T] | None = None,
+        max_text_bytes: int = MAX_TEXT_BYTES,
+    ) -> None:
         """Begin a connection.
 
         :param parse: returns what :meth:`next_text` shall return for the bytes of one text, or
             raises NotJSON.
+        :param parse_long: does the same for texts of :data:`LONG_TEXT_BYTES` or more, which take a
+            while; None for no difference.
         :param max_text_bytes: the limit for one text.
         """
         self._parse = parse
+        self._parse_long = parse_long or parse
         self._max_text_bytes = max_text_bytes
         self._ended = False
         self.lost = False
         self.paused = False
-        self.steps = LongSteps()
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -90,7 +98,7 @@ class Framing(ABC, Generic[T]):
         """Parse a text, which may be a long one."""
         if len(text) < LONG_TEXT_BYTES:
             return self._parse(text)
-        return self.steps.timed(self._parse, text)
+        return self._parse_long(text)
 
     def end(self) -> None:
         """Take note that no more bytes will come."""
@@ -175,8 +183,13 @@ class TextStream(Framing[T]):
     after the next newline, so that a bad line costs the client nothing but that line.
     """
 
-    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
-        super().__init__(parse, max_text_bytes)
+    def __init__(
+        self,
+        parse: Callable[[bytes], T],
+        parse_long: Callable[[bytes], T] | None = None,
+        max_text_bytes: int = MAX_TEXT_BYTES,
+    ) -> None:
+        super().__init__(parse, parse_long, max_text_bytes)
         self._buffer: Buffer = b""
         self._start = 0
         self._scanner: Scanner | None = None

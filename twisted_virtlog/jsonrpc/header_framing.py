@@ -38,8 +38,13 @@ class HeaderFraming(Framing[T]):
     # The length of an answer precedes it.
     needs_size = True
 
-    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
-        super().__init__(parse, max_text_bytes)
+    def __init__(
+        self,
+        parse: Callable[[bytes], T],
+        parse_long: Callable[[bytes], T] | None = None,
+        max_text_bytes: int = MAX_TEXT_BYTES,
+    ) -> None:
+        super().__init__(parse, parse_long, max_text_bytes)
         #: What arrived, from the headers of the next text on.
         self._buffer = bytearray()
         #: Where this text begins and ends; 0 until its headers say so.

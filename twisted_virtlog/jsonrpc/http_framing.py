@@ -45,8 +45,13 @@ class HTTPFraming(Framing[T]):
 
     streams = False
 
-    def __init__(self, parse: Callable[[bytes], T], max_text_bytes: int = MAX_TEXT_BYTES) -> None:
-        super().__init__(parse, max_text_bytes)
+    def __init__(
+        self,
+        parse: Callable[[bytes], T],
+        parse_long: Callable[[bytes], T] | None = None,
+        max_text_bytes: int = MAX_TEXT_BYTES,
+    ) -> None:
+        super().__init__(parse, parse_long, max_text_bytes)
         #: What has arrived and was not interpreted yet.
         self._buffer = bytearray()
         #: The request that is being received, or whose answer is awaited.

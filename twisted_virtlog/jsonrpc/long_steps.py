@@ -9,9 +9,6 @@ from typing import TypeVar
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Shorter texts cannot take long, so that the time need not be asked.
-LONG_TEXT_BYTES = 128 * 1024
-
 #: A step that took more time of the processor than this has held up others.
 LONG_SECONDS = 0.001
 

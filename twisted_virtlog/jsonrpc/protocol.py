@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -63,6 +64,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._read_only = read_only
         #: The first bytes, until they decide the framing.
         self._undecided: bytes | None = b""
+        self._steps = LongSteps()
         self._speak(TEXTS)
         self._batch: BatchReply | None = None
         #: The rest of an answer whose beginning was sent.
@@ -103,7 +105,9 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def _speak(self, name: str) -> None:
         """Use this framing from now on."""
         self._framing_name = name
-        self._framing: Framing[Message] = framing_named(name, parse)
+        self._framing: Framing[Message] = framing_named(
+            name, parse, partial(self._steps.timed, parse)
+        )
         self._methods = _SERVED[self._read_only, self._framing.streams]
 
     def finish(self) -> None:
@@ -176,9 +180,9 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return self._continue_batch(self._batch)
         return self._handle_text()
 
-    def _rest_after(self, steps: LongSteps) -> None:
+    def _rest_after_decoding(self) -> None:
         """Let others have the reactor for a while, as decoding a text cannot be interrupted."""
-        steps.took_long = False
+        self._steps.took_long = False
         self.rest(_REST_SECONDS)
 
     def _handle_text(self) -> bool | Deferred[None]:
@@ -194,8 +198,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self.connection.send(interjection.data)
             return True
         finally:
-            if framing.steps.took_long:
-                self._rest_after(framing.steps)
+            if self._steps.took_long:
+                self._rest_after_decoding()
         if message is None:
             if framing.lost:
                 self.close()
@@ -253,10 +257,9 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
     def _continue_batch(self, batch: BatchReply) -> bool | Deferred[None]:
         """Check some of a batch, or carry out one of its entries."""
         if not batch.entries.is_checked:
-            steps = self._framing.steps
-            self._check(batch.entries, lambda entries: steps.timed(Batch.check_part, entries))
-            if steps.took_long:
-                self._rest_after(steps)
+            self._check(batch.entries, partial(self._steps.timed, Batch.check_part))
+            if self._steps.took_long:
+                self._rest_after_decoding()
             return True
         entry = batch.entries.next_entry()
         if entry is None:

@@ -16,7 +16,7 @@ TEXTS = "texts"
 HEADERS = "headers"
 HTTP = "http"
 
-_FRAMINGS: Mapping[str, Callable[[Any], Framing[Any]]] = {
+_FRAMINGS: Mapping[str, Callable[[Any, Any], Framing[Any]]] = {
     TEXTS: TextStream,
     HEADERS: HeaderFraming,
     HTTP: HTTPFraming,
@@ -26,9 +26,14 @@ _WORD = re.compile(rb"[A-Za-z][A-Za-z0-9-]*")
 _MAX_WORD_BYTES = 64
 
 
-def framing_named(name: str, parse: Callable[[bytes], T]) -> Framing[T]:
-    """Return a new framing by its name; that for texts if the name is unknown."""
-    return _FRAMINGS.get(name, TextStream)(parse)
+def framing_named(
+    name: str, parse: Callable[[bytes], T], parse_long: Callable[[bytes], T] | None = None
+) -> Framing[T]:
+    """Return a new framing by its name; that for texts if the name is unknown.
+
+    :param parse: as of :class:`Framing`, and so ``parse_long``.
+    """
+    return _FRAMINGS.get(name, TextStream)(parse, parse_long)
 
 
 def told_by(data: bytes) -> str | None:
