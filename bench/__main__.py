@@ -1,6 +1,7 @@
 """Compares this daemon with libvirt's virtlogd under the same loads, side by side.
 
-    python -m bench                        # everything; some fifteen minutes
+    python -m bench                        # everything; some forty minutes
+    python -m bench --loads abuse,lock     # what one client or guest can do to the others
     python -m bench --quick --loads a,b,e  # some loads, one short round
     python -m bench --guard                # whether the ratios that matter have fallen by half
 
@@ -83,7 +84,7 @@ def _plan(
         disk=disk,
         processor=processor,
         peers=[peer for peer in others if peer.available],
-        retries=0 if options.guard else _RETRIES,
+        retries=0 if options.guard else options.retries,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
 
@@ -138,6 +139,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="show the loads, and end")
     parser.add_argument("--quick", action="store_true", help="one round of short samples")
     parser.add_argument("--repeat", type=int, metavar="N", help="samples of each side")
+    parser.add_argument(
+        "--retries",
+        type=int,
+        default=_RETRIES,
+        metavar="N",
+        help="how often a sample is taken again that other work disturbed (default: %(default)s)",
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="that a sample should take")
     parser.add_argument(
         "--fs", type=Path, default=Path("/dev/shm"), metavar="DIR", help="where logs are written"

@@ -8,14 +8,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.rpc import CallFailed, Client
 from harness import daemon
 
-#: The configuration of both. Rotation is virtlogd's default; clients are no limit.
+#: The usual configuration of both. Rotation is virtlogd's default; clients are no limit.
 SETTINGS = ("max_size = 2097152", "max_backups = 3", "max_clients = 1024")
 
 _START_SECONDS = 30.0
@@ -87,15 +87,18 @@ class Side:
     """One of the two that are compared.
 
     :ivar name: as the table shows it.
-    :ivar running: starts one in a directory, with its logs in another, pinned to a processor.
+    :ivar running: starts one in a directory, with its logs in another, pinned to a processor, by
+        lines of a configuration.
     """
 
     name: str
-    running: Callable[[Path, Path, int], contextlib.AbstractContextManager[Target]]
+    running: Callable[[Path, Path, int, Sequence[str]], contextlib.AbstractContextManager[Target]]
 
 
 @contextlib.contextmanager
-def virtlogd(directory: Path, logs: Path, processor: int) -> Iterator[Target]:
+def virtlogd(
+    directory: Path, logs: Path, processor: int, settings: Sequence[str]
+) -> Iterator[Target]:
     """Run libvirt's virtlogd: as root in a mount namespace, otherwise as a session daemon.
 
     :raises Unavailable: it is not installed.
@@ -107,7 +110,7 @@ def virtlogd(directory: Path, logs: Path, processor: int) -> Iterator[Target]:
     run.mkdir(parents=True)
     logs.mkdir(parents=True, exist_ok=True)
     config = directory / "virtlogd.conf"
-    config.write_text("\n".join(SETTINGS) + "\n")
+    config.write_text("\n".join(settings) + "\n")
     if os.geteuid() == 0:
         command = ["unshare", "--mount", "--propagation", "private"]
         command += ["sh", "-c", _VIRTLOGD_AS_ROOT, "sh", str(run), program, str(config)]
@@ -138,7 +141,9 @@ def virtlogd(directory: Path, logs: Path, processor: int) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def twisted_virtlog(directory: Path, logs: Path, processor: int) -> Iterator[Target]:
+def twisted_virtlog(
+    directory: Path, logs: Path, processor: int, settings: Sequence[str]
+) -> Iterator[Target]:
     """Run this daemon."""
     logs.mkdir(parents=True, exist_ok=True)
     pin = f"import os; os.sched_setaffinity(0, [{processor}])"
@@ -150,7 +155,7 @@ def twisted_virtlog(directory: Path, logs: Path, processor: int) -> Iterator[Tar
         answered = time.monotonic()
 
     began = time.monotonic()
-    with daemon.running(directory, SETTINGS, pin, wait=wait) as ours:
+    with daemon.running(directory, settings, pin, wait=wait) as ours:
         yield Target(ours.process.pid, ours.libvirt_socket, ours.socket, logs, answered - began)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
-from bench.daemons import Target
+from bench.daemons import SETTINGS, Target
 from bench.load import Load as Generator
 
 #: What a run of a load gives: a value for each figure, by name.
@@ -43,18 +44,31 @@ class Figure:
     :ivar name: with its unit.
     :ivar goal: what the ratio to virtlogd should reach; None if any will do.
     :ivar of_own: the goal is one for the value itself, not for the ratio.
+    :ivar times: so many times the value of another figure, by its name, will do as well, if it is
+        more than the goal.
+    :ivar worst: the worst of all samples counts, not their median.
     """
 
     name: str
     better: Better
     goal: float | None = None
     of_own: bool = False
+    times: tuple[float, str] | None = None
+    worst: bool = False
 
     def met(self, reached: float) -> bool | None:
         """Return whether the goal is met; None if there is none."""
         if self.goal is None:
             return None
         return reached >= self.goal if self.better is Better.HIGHER else reached <= self.goal
+
+    def summed_up(self, values: Sequence[float]) -> float | None:
+        """Give one value for all samples; None if there is no sample."""
+        if not values:
+            return None
+        if self.worst:
+            return min(values) if self.better is Better.HIGHER else max(values)
+        return median(values)
 
 
 def higher(name: str, goal: float | None = None) -> Figure:
@@ -97,6 +111,8 @@ class Load:
     :ivar fresh: the daemon is started for each sample.
     :ivar on_disk: the logs are on a disk whatever was asked for.
     :ivar write_bytes: other programs can run it too: one pipe, with writes of so many bytes.
+    :ivar settings: lines of the configuration that take the place of the usual ones.
+    :ivar ours_only: it needs what virtlogd does not have.
     """
 
     key: str
@@ -107,6 +123,8 @@ class Load:
     fresh: bool = False
     on_disk: bool = False
     write_bytes: int = 0
+    settings: tuple[str, ...] = SETTINGS
+    ours_only: bool = False
 
     @property
     def letter(self) -> str:

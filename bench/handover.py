@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.daemons import OURS, VIRTLOGD, Side, Target, Unavailable
+from bench.daemons import OURS, SETTINGS, VIRTLOGD, Side, Target, Unavailable
 from bench.rounds import raise_descriptor_limit
 from bench.rpc import CallFailed, Client
 
@@ -174,9 +174,8 @@ def _run(side: Side, logs: int, rounds: int) -> Pauses | None:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         place = Path(directory)
         try:
-            with side.running(
-                place / "daemon", place / "logs", max(os.sched_getaffinity(0))
-            ) as one:
+            processor = max(os.sched_getaffinity(0))
+            with side.running(place / "daemon", place / "logs", processor, SETTINGS) as one:
                 pauses = measure(one, logs, rounds)
         except Unavailable as error:
             print(error)

@@ -3,6 +3,11 @@
  *   load write fds=3,4 size=65536 seconds=1.5       a process for each pipe writes as fast as it can
  *   load write fds=3,4 size=100 seconds=5 rate=10000    one process, so many writes a second in all
  *   load call socket=PATH frames=FILE count=1000        sends the requests of FILE, one after another
+ *   load call socket=PATH frames=FILE seconds=1 every=2000   one at most every so many microseconds
+ *
+ * With daemon=PID it tells too how much processor time that process used from a request to its
+ * answer, which other work of the machine does not change. With urgent=1 it runs before all others on its processor, where that is allowed: then what it
+ * waits for is the daemon, not its turn.
  *
  * It is C because Python's loop around write(2) would be slower than the daemon behind the pipe.
  * The result is one line of JSON. What is written are records: a number of 16 digits, then filling,
@@ -10,6 +15,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +35,7 @@
 #define DIGITS 16
 #define MOST_PIPES 1024
 #define MOST_CONNECTIONS 64
-#define MOST_IN_FLIGHT 64
+#define MOST_IN_FLIGHT 1024
 #define BUCKETS 32
 #define NS 1000000000LL
 
@@ -58,6 +64,17 @@ static double cpu_seconds(int who) {
            1e-6 * (used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
+static void be_urgent(void) {
+    struct sched_param first = {.sched_priority = 1};
+    /* (not allowed: it has to do without) */
+    sched_setscheduler(0, SCHED_FIFO, &first);
+}
+
+static void sleep_until(int64_t due) {
+    struct timespec time = {due / NS, due % NS};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
 static const char *option(int count, char **options, const char *name, const char *otherwise) {
     size_t length = strlen(name);
     for (int i = 0; i < count; i++)
@@ -70,11 +87,19 @@ static const char *option(int count, char **options, const char *name, const cha
     return otherwise;
 }
 
-/* Records */
+/* Give the processor time that a process has had; 0 is none. */
+static int64_t used_by(pid_t process) {
+    struct timespec time;
+    clockid_t clock;
+    if (!process || clock_getcpuclockid(process, &clock) || clock_gettime(clock, &time)) return 0;
+    return time.tv_sec * NS + time.tv_nsec;
+}
+
+/* Records; the shortest holds its number and a line end. */
 
 static char *make_record(size_t size) {
-    char *record = malloc(size);
-    if (!record) die("memory");
+    char *record = size > DIGITS ? malloc(size) : NULL;
+    if (!record) die("a record");
     memset(record, 'x', size);
     memset(record, '0', DIGITS);
     for (size_t end = LINE; end < size; end += LINE) record[end - 1] = '\n';
@@ -130,9 +155,8 @@ static void write_at_rate(const int *pipes, int count, size_t size, double rate,
     prctl(PR_SET_TIMERSLACK, 1);
     for (int64_t i = 0; !stopped; i++) {
         int64_t due = began + (int64_t)(i * NS / rate);
-        struct timespec time = {due / NS, due % NS};
         if (due >= until) break;
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+        sleep_until(due);
         /* A prime step, so that neighbours in time are not neighbours in the daemon's tables. */
         int which = (int)(i * 7919 % count);
         number_record(record, written[which].records);
@@ -222,7 +246,7 @@ struct request {
 
 struct connection {
     int socket, in_flight, oldest;
-    int64_t sent_at[MOST_IN_FLIGHT];
+    int64_t sent_at[MOST_IN_FLIGHT], used_at[MOST_IN_FLIGHT];
     char *buffer;
     size_t filled, capacity, searched;
 };
@@ -263,6 +287,7 @@ static int connect_to(const char *path) {
 static void send_all(int socket, const char *bytes, size_t length) {
     while (length) {
         ssize_t count = send(socket, bytes, length, MSG_NOSIGNAL);
+        if (count < 0 && errno == EINTR) continue;
         if (count < 0) die("send");
         bytes += count;
         length -= count;
@@ -281,6 +306,8 @@ static void receive_some(struct connection *from) {
     struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1,
                              .msg_control = control, .msg_controllen = sizeof control};
     ssize_t count = recvmsg(from->socket, &message, MSG_CMSG_CLOEXEC);
+    /* (told to stop: the answers to what was sent are waited for) */
+    if (count < 0 && errno == EINTR) return;
     if (count < 0) die("recvmsg");
     if (!count) {
         fprintf(stderr, "load: the daemon closed the connection\n");
@@ -319,10 +346,21 @@ struct calling {
     int request_count, pipe;
     size_t burst;
     char *record;
-    int64_t sent, most, until;
+    int64_t sent, most, until, every, due;
+    pid_t daemon; /* 0: what it uses is not asked for */
 };
 
+/* Wait for the next time to ask; one that has passed meanwhile is left out. */
+static void wait_until_due(struct calling *calling) {
+    int64_t at = now();
+    if (calling->due < at) calling->due += (at - calling->due + calling->every - 1) /
+                                           calling->every * calling->every;
+    sleep_until(calling->due);
+    calling->due += calling->every;
+}
+
 static int send_next(struct calling *calling, struct connection *to) {
+    if (calling->every) wait_until_due(calling);
     if (stopped || calling->sent >= calling->most || now() >= calling->until) return 0;
     const struct request *request = &calling->requests[calling->sent++ % calling->request_count];
     if (calling->burst) {
@@ -330,14 +368,16 @@ static int send_next(struct calling *calling, struct connection *to) {
             die("write");
         next_record(calling->record);
     }
-    to->sent_at[(to->oldest + to->in_flight++) % MOST_IN_FLIGHT] = now();
+    int slot = (to->oldest + to->in_flight++) % MOST_IN_FLIGHT;
+    to->used_at[slot] = used_by(calling->daemon);
+    to->sent_at[slot] = now();
     send_all(to->socket, request->bytes, request->length);
     return 1;
 }
 
 /* A window of requests goes out at once, when all answers to the one before are there. */
 static void send_window(struct calling *calling, struct connection *to, int window) {
-    char bytes[64 * 1024];
+    static char bytes[512 * 1024];
     size_t length = 0;
     if (calling->burst || window == 1) {
         while (to->in_flight < window && send_next(calling, to)) {}
@@ -356,6 +396,13 @@ static void send_window(struct calling *calling, struct connection *to, int wind
     send_all(to->socket, bytes, length);
 }
 
+static void print_quantiles(const char *name, int64_t *taken, size_t count) {
+    qsort(taken, count, sizeof *taken, by_size);
+    printf("\"%sp50_us\":%.3f,\"%sp99_us\":%.3f,\"%slongest_us\":%.3f", name,
+           count ? taken[count / 2] / 1e3 : 0, name, count ? taken[count * 99 / 100] / 1e3 : 0,
+           name, count ? taken[count - 1] / 1e3 : 0);
+}
+
 static int call_mode(int option_count, char **options) {
     struct connection connections[MOST_CONNECTIONS] = {0};
     int connection_count = atoi(option(option_count, options, "connections", "1"));
@@ -366,6 +413,8 @@ static int call_mode(int option_count, char **options) {
         .pipe = atoi(option(option_count, options, "pipe", "-1")),
         .burst = strtoull(option(option_count, options, "burst", "0"), NULL, 10),
         .most = atoll(option(option_count, options, "count", "1000000000")),
+        .every = atoll(option(option_count, options, "every", "0")) * 1000,
+        .daemon = atoi(option(option_count, options, "daemon", "0")),
     };
     const char *path = option(option_count, options, "socket", NULL);
     calling.requests = read_requests(option(option_count, options, "frames", NULL),
@@ -379,9 +428,10 @@ static int call_mode(int option_count, char **options) {
     for (int i = 0; i < connection_count; i++) connections[i].socket = connect_to(path);
 
     size_t capacity = 1 << 16, taken_count = 0;
-    int64_t *taken = malloc(capacity * sizeof *taken);
+    int64_t *taken = malloc(capacity * sizeof *taken), *used = malloc(capacity * sizeof *used);
     int64_t began = now(), received_bytes = 0;
     int waiting = 1;
+    calling.due = began;
     calling.until = began + (int64_t)(atof(option(option_count, options, "seconds", "3600")) * NS);
     for (int i = 0; i < connection_count; i++) send_window(&calling, &connections[i], window);
     while (waiting) {
@@ -392,9 +442,13 @@ static int call_mode(int option_count, char **options) {
             size_t at = 0, length;
             receive_some(from);
             while (at < from->filled && (length = complete_reply(from, at, &failed))) {
-                if (taken_count == capacity)
-                    taken = realloc(taken, (capacity *= 2) * sizeof *taken);
-                taken[taken_count++] = now() - from->sent_at[from->oldest];
+                if (taken_count == capacity) {
+                    capacity *= 2;
+                    taken = realloc(taken, capacity * sizeof *taken);
+                    used = realloc(used, capacity * sizeof *used);
+                }
+                taken[taken_count] = now() - from->sent_at[from->oldest];
+                used[taken_count++] = used_by(calling.daemon) - from->used_at[from->oldest];
                 from->oldest = (from->oldest + 1) % MOST_IN_FLIGHT;
                 from->in_flight--;
                 received_bytes += length;
@@ -407,13 +461,14 @@ static int call_mode(int option_count, char **options) {
         }
     }
     int64_t ended = now();
-    qsort(taken, taken_count, sizeof *taken, by_size);
     printf("{\"began\":%.9f,\"ended\":%.9f,\"cpu_s\":%.6f,\"calls\":%zu,\"failed\":%d,"
-           "\"bytes\":%lld,\"p50_us\":%.3f,\"p99_us\":%.3f,\"longest_us\":%.3f}\n",
+           "\"bytes\":%lld,",
            began / 1e9, ended / 1e9, cpu_seconds(RUSAGE_SELF), taken_count, failed,
-           (long long)received_bytes, taken_count ? taken[taken_count / 2] / 1e3 : 0,
-           taken_count ? taken[taken_count * 99 / 100] / 1e3 : 0,
-           taken_count ? taken[taken_count - 1] / 1e3 : 0);
+           (long long)received_bytes);
+    print_quantiles("", taken, taken_count);
+    printf(",");
+    print_quantiles("used_", used, taken_count);
+    printf("}\n");
     fflush(stdout);
     if (atoi(option(option_count, options, "hold", "0"))) {
         char byte;
@@ -426,6 +481,7 @@ int main(int count, char **arguments) {
     struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: it ends a write that waits */
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (atoi(option(count - 1, arguments + 1, "urgent", "0"))) be_urgent();
     if (count > 1 && !strcmp(arguments[1], "write")) return write_mode(count - 2, arguments + 2);
     if (count > 1 && !strcmp(arguments[1], "call")) return call_mode(count - 2, arguments + 2);
     fprintf(stderr, "usage: load write|call NAME=VALUE...\n");

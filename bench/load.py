@@ -1,4 +1,4 @@
-"""Compiles load.c and floor.c, runs the load beside the daemon, and reads what it measured."""
+"""Compiles the C programs, runs the load beside the daemon, and reads what it measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class Called:
     :ivar cpu: seconds of the client.
     :ivar received: bytes of answers.
     :ivar p50: seconds of a call; likewise ``p99`` and ``longest``.
+    :ivar used_p99: processor seconds that the daemon used from a request to its answer, whatever
+        for; likewise ``used_longest``. 0 if they were not asked for.
     """
 
     seconds: float
@@ -70,6 +73,8 @@ class Called:
     p50: float
     p99: float
     longest: float
+    used_p99: float
+    used_longest: float
 
 
 class Load:
@@ -83,6 +88,7 @@ class Load:
         """
         self._program = compiled("load", build)
         self.floor = compiled("floor", build)
+        self.abuse = compiled("abuse", build)
         self._frames = build / "frames"
         self._count = 0
 
@@ -104,16 +110,25 @@ class Load:
             ["write", f"size={size}", f"seconds={seconds}", f"rate={rate}", f"bytes={most_bytes}"],
             pipes,
         ) as process:
-            return _written(_result(process, seconds))
+            return _written(result_of(process, seconds))
+
+    def flooding(self, pipe: int, size: int) -> AbstractContextManager[list[Written]]:
+        """Write to a pipe at full speed inside the context; what was seen is in the list then."""
+        return self._writing([f"size={size}"], [pipe])
+
+    def printing(
+        self, pipes: Sequence[int], size: int, rate: float
+    ) -> AbstractContextManager[list[Written]]:
+        """Write so many records a second to pipes inside the context, before all others."""
+        return self._writing([f"size={size}", f"rate={rate}", "urgent=1"], pipes)
 
     @contextlib.contextmanager
-    def flooding(self, pipe: int, size: int) -> Iterator[list[Written]]:
-        """Write to a pipe at full speed inside the context; what was seen is in the list then."""
+    def _writing(self, arguments: Sequence[str], pipes: Sequence[int]) -> Iterator[list[Written]]:
         seen: list[Written] = []
-        with self._running(["write", f"size={size}"], [pipe]) as process:
+        with self._running(["write", *arguments], pipes) as process:
             yield seen
             process.terminate()
-            seen.append(_written(_result(process, 0.0)))
+            seen.append(_written(result_of(process, 0.0)))
 
     def call(
         self,
@@ -125,6 +140,9 @@ class Load:
         window: int = 1,
         lines: bool = False,
         burst: tuple[int, int] | None = None,
+        every: float = 0.0,
+        urgent: bool = False,
+        daemon: int = 0,
     ) -> Called:
         """Send requests, over and over, until a time is over or so many were sent.
 
@@ -132,6 +150,9 @@ class Load:
         :param window: requests that a client sends at once, before it waits for all answers.
         :param lines: each reply ends with a newline; otherwise it begins with its length.
         :param burst: a pipe, and so many bytes that are written to it before each request.
+        :param every: seconds from one request to the next, at least; for one that waits for each.
+        :param urgent: the client runs before all others, where that is allowed.
+        :param daemon: the process whose processor time is measured; for one request at a time.
         """
         arguments = [
             *self._calling(socket, requests),
@@ -140,13 +161,31 @@ class Load:
             f"connections={connections}",
             f"window={window}",
             f"lines={int(lines)}",
+            f"every={round(every * 1e6)}",
+            f"urgent={int(urgent)}",
+            f"daemon={daemon}",
         ]
         pipes = []
         if burst:
             pipes = [burst[0]]
             arguments += [f"pipe={burst[0]}", f"burst={burst[1]}"]
         with self._running(arguments, pipes) as process:
-            return _called(_result(process, seconds))
+            return _called(result_of(process, seconds))
+
+    @contextlib.contextmanager
+    def calling(
+        self, socket: str, requests: Iterable[bytes], window: int, lines: bool
+    ) -> Iterator[list[Called]]:
+        """Send requests without end inside the context; what was seen is in the list then.
+
+        For the parameters see :meth:`call`.
+        """
+        seen: list[Called] = []
+        arguments = [*self._calling(socket, requests), f"window={window}", f"lines={int(lines)}"]
+        with self._running(arguments, []) as process:
+            yield seen
+            process.terminate()
+            seen.append(_called(result_of(process, 0.0)))
 
     @contextlib.contextmanager
     def holding(
@@ -158,7 +197,7 @@ class Load:
         """
         arguments = [*self._calling(socket, requests), f"count={len(requests)}", "hold=1"]
         with self._running(arguments, []) as process:
-            yield _called(_result(process, 0.0)), process.kill
+            yield _called(result_of(process, 0.0)), process.kill
 
     def _calling(self, socket: str, requests: Iterable[bytes]) -> list[str]:
         self._count += 1
@@ -166,24 +205,34 @@ class Load:
         frames.write_bytes(b"".join(requests))
         return ["call", f"socket={socket}", f"frames={frames}"]
 
-    @contextlib.contextmanager
     def _running(
         self, arguments: Sequence[str], pipes: Sequence[int]
-    ) -> Iterator[subprocess.Popen[str]]:
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
         fds = [f"fds={','.join(map(str, pipes))}"] if arguments[0] == "write" else []
-        with subprocess.Popen(
-            [str(self._program), *arguments, *fds],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=pipes,
-            text=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                # It ends at once when it has ended its work; what it holds is closed with it.
-                process.kill()
+        return running(self._program, [*arguments, *fds], pipes)
+
+
+@contextlib.contextmanager
+def running(
+    program: Path, arguments: Sequence[str], pipes: Sequence[int] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a compiled program inside the context.
+
+    :param pipes: descriptors that it inherits.
+    """
+    with subprocess.Popen(
+        [str(program), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=pipes,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            # It ends at once when it has ended its work; what it holds is closed with it.
+            process.kill()
 
 
 def compiled(name: str, build: Path) -> Path:
@@ -222,8 +271,8 @@ def tail(records: int, size: int, length: int) -> bytes:
     return b"".join(record(number, size) for number in range(first, records))[-length:]
 
 
-def _result(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
-    """Wait for the line with the result.
+def result_of(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+    """Wait for the line with the result of a program that is running.
 
     :param seconds: that the work should take; it may take longer, but not for ever.
     :raises LoadFailed: there is none.
@@ -263,4 +312,6 @@ def _called(result: dict[str, Any]) -> Called:
         p50=result["p50_us"] / 1e6,
         p99=result["p99_us"] / 1e6,
         longest=result["longest_us"] / 1e6,
+        used_p99=result["used_p99_us"] / 1e6,
+        used_longest=result["used_longest_us"] / 1e6,
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from bench import calling, lifetime, writing
+from bench import abused, abuses, calling, lifetime, writing
+from bench.abused import ABUSE, DAEMON_BUSY, THEIR_LINES, USED_LONGEST, USED_P99, alone
+from bench.daemons import SETTINGS
 from bench.figures import (
     CALLS,
     CPU_PER_GIB,
@@ -16,6 +19,7 @@ from bench.figures import (
     SLOW_WRITES,
     THROUGHPUT,
     WRITER_BUSY,
+    Better,
     Figure,
     Load,
     higher,
@@ -85,6 +89,133 @@ def _opening(idle: int, goal: float | None) -> Load:
         fresh=not idle,
     )
 
+
+#: What others may feel of an abuse: a p99 of a millisecond or twice what it is without, if that is
+#: more, a longest answer of 5 ms, and 5 % of what they print.
+_BESIDE = (
+    shown(alone(P50)),
+    shown(P50),
+    shown(alone(P99)),
+    Figure(P99, Better.LOWER, 1000.0, of_own=True, times=(2.0, alone(P99))),
+    Figure(alone(LONGEST), Better.NEITHER, worst=True),
+    Figure(LONGEST, Better.LOWER, 5000.0, of_own=True, worst=True),
+    Figure(USED_P99, Better.LOWER, 1000.0, of_own=True),
+    Figure(USED_LONGEST, Better.LOWER, 5000.0, of_own=True, worst=True),
+    lower(LONGEST_WRITE),
+    Figure(THEIR_LINES, Better.HIGHER, 0.95, of_own=True),
+    shown(DAEMON_BUSY),
+)
+
+
+def _abuse(
+    name: str,
+    title: str,
+    abuse: abuses.Abuse,
+    ours_only: bool = True,
+    idle: int = 0,
+    settings: tuple[str, ...] = SETTINGS,
+    **how: Any,
+) -> Load:
+    """Give a load of the others beside an abuse; virtlogd has no JSON-RPC to be abused by."""
+    return Load(
+        f"abuse-{name}",
+        f"positions of {abused.OTHERS} logs beside {title}",
+        partial(abused.beside, abuse=abuse, **how),
+        (*_BESIDE, shown(ABUSE)),
+        idle,
+        ours_only=ours_only,
+        settings=settings,
+    )
+
+
+def _lock(name: str, title: str, filled: bool) -> Load:
+    return Load(
+        f"lock-{name}",
+        f"positions of {abused.OTHERS} logs while a guest has {title}",
+        partial(abused.beside_lock, filled=filled),
+        _BESIDE,
+    )
+
+
+_BASE64 = partial(abuses.reads, encoding="base64")
+#: As many logs as the usual limit of descriptors allows, with some left for clients.
+_MANY_LOGS = 9800
+#: A byte fills a file, and a write of 64 KiB the pipe.
+_BYTE_BY_BYTE = (*(line.replace("2097152", "1") for line in SETTINGS), "pipe_size = 65536")
+
+ABUSES = (
+    _abuse("ones", "batches of 1 MiB of `1`", abuses.stream(abuses.ones)),
+    _abuse("ones-4m", "batches of 2,000,000 `1`", abuses.stream(abuses.two_million_ones)),
+    _abuse("batch", "batches of positions", abuses.stream(abuses.position_batches)),
+    _abuse("notes", "notifications that read 4 MiB", abuses.stream(abuses.notifications)),
+    _abuse("read", "reads of 4 MiB, base64", abuses.stream(_BASE64)),
+    _abuse(
+        "read-utf8",
+        "reads of 4 MiB, utf-8",
+        abuses.stream(partial(abuses.reads, encoding="utf-8")),
+    ),
+    _abuse("list-3000", "lists of 3,000 logs", abuses.stream(abuses.lists), idle=3000),
+    _abuse(
+        "list-9800",
+        f"lists of {_MANY_LOGS:,} logs",
+        abuses.stream(abuses.lists),
+        idle=_MANY_LOGS,
+    ),
+    _abuse("discover", "descriptions of all methods", abuses.stream(abuses.discoveries)),
+    _abuse("garbage", "lines that are no JSON", abuses.stream(abuses.garbage)),
+    # The one exception: to decode it is one step, which is allowed once a second.
+    _abuse("numbers", "texts of 16 MiB of numbers", abuses.stream(abuses.numbers)),
+    _abuse("brackets", "texts of 16 MiB of brackets", abuses.stream(abuses.brackets)),
+    _abuse("scattered", "brackets, few at a time", abuses.stream(abuses.scattered)),
+    _abuse("small", "short texts on one line", abuses.stream(abuses.small_texts)),
+    _abuse("deep", "texts of 500 levels and more", abuses.stream(abuses.deep_texts)),
+    _abuse("http", "HTTP requests", abuses.stream(abuses.posts)),
+    _abuse("rpc", "positions without end", abuses.stream(abuses.rpc_positions), ours_only=False),
+    _abuse("rpc-read", "reads without end", abuses.stream(abuses.rpc_reads), ours_only=False),
+    _abuse("ping", "pings without end", abuses.stream(abuses.pings), ours_only=False),
+    _abuse(
+        "roll",
+        "a guest that begins 65,536 files with a write",
+        abuses.writing,
+        ours_only=False,
+        settings=_BYTE_BY_BYTE,
+        light=abused.BYTE_BY_BYTE,
+        logged=False,
+    ),
+    _abuse("ask", "a client that asks at once", abuses.asking(1, False), ours_only=False),
+    _abuse("ask-1000", "1,000 requests at a time", abuses.asking(1000, False), ours_only=False),
+    _abuse("ask-jsonrpc", "1,000 JSON requests at a time", abuses.asking(1000, True)),
+    _abuse(
+        "several",
+        "five abusers",
+        abuses.together(
+            abuses.stream(abuses.ones),
+            abuses.stream(_BASE64),
+            abuses.stream(abuses.garbage),
+            abuses.stream(abuses.rpc_positions),
+            abuses.writing,
+        ),
+    ),
+    _abuse(
+        "64",
+        "64 connections with lines that are no JSON",
+        abuses.stream(partial(abuses.garbage, connections=64)),
+    ),
+    _abuse(
+        "64-batch",
+        "64 connections with batches",
+        abuses.stream(partial(abuses.position_batches, connections=64)),
+    ),
+    _abuse("64-read", "64 connections with reads", abuses.stream(partial(_BASE64, connections=64))),
+    _abuse(
+        "64-rpc",
+        "64 connections with positions",
+        abuses.stream(partial(abuses.rpc_positions, connections=64)),
+        ours_only=False,
+    ),
+    _lock("empty", "locked its empty pipe", False),
+    _lock("filled", "locked its pipe with bytes in it", True),
+)
 
 LOADS = (
     Load(
@@ -223,6 +354,7 @@ LOADS = (
         (lower("MiB to disk/MiB", 1.0),),
         on_disk=True,
     ),
+    *ABUSES,
 )
 
 #: A figure of one load over that of another should stay flat: title, figure, loads, goal for ours.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -17,7 +17,9 @@ class Row:
     """A line of the table.
 
     :ivar load: key and title of the load.
-    :ivar theirs: median of virtlogd; None where it did not run. Likewise ``ours``.
+    :ivar figure: with the goal that holds where it depends on another figure.
+    :ivar theirs: of virtlogd, the median of its samples, or the worst; None where it did not run.
+        Likewise ``ours``.
     :ivar ratio: ours to theirs: the median of the rounds' ratios, since within a round both had
         the same circumstances.
     """
@@ -50,12 +52,16 @@ def rows(outcomes: Iterable[Outcome], theirs: str, ours: str) -> list[Row]:
 
 def _row(outcome: Outcome, figure: Figure, theirs: str, ours: str) -> Row:
     before, after = outcome.values(theirs, figure.name), outcome.values(ours, figure.name)
+    if figure.times is not None and figure.goal is not None:
+        times, other = figure.times
+        beside = _median(outcome.values(ours, other)) or 0.0
+        figure = replace(figure, goal=max(figure.goal, times * beside))
     return Row(
         outcome.load.key,
         outcome.load.title,
         figure,
-        _median(before),
-        _median(after),
+        figure.summed_up(before),
+        figure.summed_up(after),
         ratio(before, after) if figure.better is not Better.NEITHER else None,
     )
 
@@ -139,7 +145,7 @@ def _goal(figure: Figure) -> str:
     if figure.goal is None:
         return ""
     sign = ">=" if figure.better is Better.HIGHER else "<="
-    return f"{sign} {figure.goal:g}{'' if figure.of_own else 'x'}"
+    return f"{sign} {number(figure.goal)}{'' if figure.of_own else 'x'}"
 
 
 def _columns(cells: Sequence[Sequence[str]], left: int) -> str:

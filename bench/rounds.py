@@ -11,7 +11,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from bench.daemons import Side, Target
+from bench.daemons import VIRTLOGD, Side, Target
 from bench.figures import Figures, Load, Stand
 from bench.lifetime import idle_logs
 from bench.load import Load as Generator
@@ -96,10 +96,9 @@ class Rounds:
         self._count = 0
 
     def run(self, loads: Sequence[Load]) -> Iterator[Outcome]:
-        """Run loads, those with as many other logs on the same pair of daemons."""
+        """Run loads, those with as many other logs and the same settings on the same daemons."""
         shared = [load for load in loads if not load.fresh]
-        by_idle = sorted(shared, key=lambda load: load.idle)
-        for idle, group in groupby(by_idle, key=lambda load: load.idle):
+        for (idle, settings), group in groupby(sorted(shared, key=_needs), key=_needs):
             together = list(group)
             if not self._descriptors_suffice(idle):
                 names = ", ".join(load.key for load in together)
@@ -107,8 +106,9 @@ class Rounds:
                 continue
             with ExitStack() as stack:
                 stands = {
-                    side.name: stack.enter_context(self._standing(side, idle))
+                    side.name: stack.enter_context(self._standing(side, idle, settings))
                     for side in self._plan.sides
+                    if any(_fits(load, side) for load in together)
                 }
                 for load in together:
                     yield self._outcome(load, partial(self._put_on_standing, stands=stands))
@@ -129,7 +129,10 @@ class Rounds:
     def _put_on_standing(self, outcome: Outcome, stands: dict[str, Stand]) -> None:
         load = outcome.load
         for _ in range(self._plan.rounds):
-            for name, stand in stands.items():
+            for side in self._plan.sides:
+                if not _fits(load, side):
+                    continue
+                name, stand = side.name, stands[side.name]
                 logs = self._plan.disk if load.on_disk else self._plan.logs
                 with tempfile.TemporaryDirectory(dir=logs) as directory:
                     here = replace(stand, target=stand.target.with_logs(Path(directory)))
@@ -140,7 +143,9 @@ class Rounds:
     def _put_on_fresh(self, outcome: Outcome) -> None:
         for _ in range(self._plan.rounds):
             for side in self._plan.sides:
-                with self._standing(side, 0) as stand:
+                if not _fits(outcome.load, side):
+                    continue
+                with self._standing(side, 0, outcome.load.settings) as stand:
                     run = partial(outcome.load.run, stand)
                     self._sample(outcome, side.name, run, stand.target.cpu)
 
@@ -178,13 +183,13 @@ class Rounds:
         self._plan.tell(f"{outcome.load.key}, {name}: {numbers} (others {best.foreign:.0%})")
 
     @contextmanager
-    def _standing(self, side: Side, idle: int) -> Iterator[Stand]:
+    def _standing(self, side: Side, idle: int, settings: Sequence[str]) -> Iterator[Stand]:
         """Start a daemon with so many idle logs."""
         self._count += 1
         place = self._directory / f"{self._count}"
         with (
             tempfile.TemporaryDirectory(dir=self._plan.logs) as logs,
-            side.running(place, Path(logs), self._plan.processor) as target,
+            side.running(place, Path(logs), self._plan.processor, settings) as target,
         ):
             stand = self._stand(target)
             with idle_logs(stand, idle):
@@ -197,6 +202,14 @@ class Rounds:
     def _descriptors_suffice(idle: int) -> bool:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return 2 * idle + _SPARE_DESCRIPTORS <= limit
+
+
+def _needs(load: Load) -> tuple[int, tuple[str, ...]]:
+    return load.idle, load.settings
+
+
+def _fits(load: Load, side: Side) -> bool:
+    return side is not VIRTLOGD or not load.ours_only
 
 
 def raise_descriptor_limit() -> None:

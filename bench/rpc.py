@@ -16,7 +16,8 @@ from typing import NamedTuple, final
 _PROGRAM = 0x87539319
 _VERSION = 1
 _OPEN, _POSITION, _READ = 1, 2, 3
-_CALL, _REPLY_WITH_DESCRIPTORS = 0, 5
+_CALL, _MESSAGE, _REPLY_WITH_DESCRIPTORS = 0, 2, 5
+_KEEPALIVE_PROGRAM, _PING = 0x6B656570, 1
 _TRUNCATE = 1
 
 #: length, program, version, procedure, type, serial, status
@@ -56,6 +57,11 @@ def read_request(path: str, start: Place, most: int, serial: int = 0) -> bytes:
     """Write down a call that reads at most so many bytes from a place on."""
     arguments = struct.pack(">QQQI", start.inode, start.offset, most, 0)
     return _request(_READ, _string(os.fsencode(path)) + arguments, serial)
+
+
+def ping() -> bytes:
+    """Write down a keepalive message that asks for one back."""
+    return _HEADER.pack(_HEADER.size, _KEEPALIVE_PROGRAM, _VERSION, _PING, _MESSAGE, 0, 0)
 
 
 @final

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bench import calling, writing
+from bench import abused, abuses, calling, writing
 from bench.daemons import OURS, VIRTLOGD, Side
 from bench.figures import CPU_PER_GIB, THROUGHPUT, Load, higher, lower
 from bench.lifetime import open_and_close
 from bench.load import Load as Generator
+from bench.loads import ABUSES
 from bench.rounds import Outcome, Plan, Rounds
 
 #: Small enough for a test: the shortest time that is not nothing.
@@ -39,6 +41,8 @@ LOADS = (
     ),
     Load("h", "read", partial(calling.reading_back, size=65536, jsonrpc=True), (), idle=20),
     Load("i", "open", partial(open_and_close, logs=50), (), idle=20),
+    Load("abuse", "pings", partial(abused.beside, abuse=abuses.stream(abuses.pings)), (), idle=20),
+    Load("lock", "an empty pipe", partial(abused.beside_lock, filled=False), (), idle=20),
 )
 
 
@@ -60,6 +64,29 @@ def test_a_load_runs_against_this_daemon(generator: Generator, tmp_path: Path) -
     assert outcome.failure is None
     (speed,) = outcome.values(OURS.name, THROUGHPUT)
     assert speed > 0
+
+
+def test_a_load_for_this_daemon_alone_runs_on_no_other(
+    generator: Generator, tmp_path: Path
+) -> None:
+    """It is not even started."""
+    load = Load(
+        "abuse", "x", partial(abused.beside, abuse=abuses.asking(9, True)), (), ours_only=True
+    )
+    (outcome,) = _run(generator, tmp_path, [VIRTLOGD, OURS], [load])
+    assert outcome.failure is None
+    assert list(outcome.samples) == [OURS.name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", ABUSES, ids=lambda load: load.key)
+def test_each_abuse_is_measured(generator: Generator, tmp_path: Path, load: Load) -> None:
+    """Everything that the table shows of it."""
+    few = replace(load, idle=min(load.idle, 20))
+    (outcome,) = _run(generator, tmp_path, [OURS], [few])
+    assert outcome.failure is None
+    ((sample,),) = outcome.samples.values()
+    assert set(sample.figures) == {figure.name for figure in load.figures}
 
 
 @pytest.mark.slow

@@ -62,6 +62,27 @@ def test_a_goal_is_met_in_its_direction(figure: Figure, ours: float, met: bool |
     assert row.met is met
 
 
+@pytest.mark.parametrize(("alone", "goal"), [(10.0, 100.0), (70.0, 140.0)])
+def test_a_goal_may_follow_another_figure(alone: float, goal: float) -> None:
+    """So many times what it is without the load, if that is more than the goal."""
+    figure = Figure("x", Better.LOWER, 100.0, of_own=True, times=(2.0, "y"))
+    for value, met in ((goal, True), (goal + 1, False)):
+        (row,) = _rows(_outcome(_load("a", figure), ours=[{"x": value, "y": alone}]))
+        assert (row.figure.goal, row.met) == (goal, met)
+
+
+def test_the_worst_sample_counts_where_a_figure_says_so() -> None:
+    """In the direction of the figure; others have the median."""
+    figures = (
+        Figure("x", Better.LOWER, worst=True),
+        Figure("y", Better.HIGHER, worst=True),
+        lower("z"),
+    )
+    samples = [dict.fromkeys("xyz", value) for value in (1.0, 3.0, 4.0)]
+    rows = _rows(_outcome(_load("a", *figures), ours=samples))
+    assert [row.ours for row in rows] == [4.0, 1.0, 3.0]
+
+
 def test_a_side_that_did_not_run_leaves_a_dash() -> None:
     """With one side alone there are values, but neither ratios nor goals met."""
     (row,) = _rows(_outcome(_load("a", higher("MiB/s", 8.0)), ours=[{"MiB/s": 1234.5}]))
