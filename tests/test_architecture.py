@@ -43,12 +43,16 @@ ROOMS: dict[str, Room] = {
     "interfaces": Room("values"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
-    "loop": Room(public="client_sockets clock guest_pipes idle shares signals threads turns"),
+    "loop": Room(
+        public="client_sockets clock concern guest_pipes idle shares signals stall_watch stalls"
+        " threads turns"
+    ),
     "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors handover interfaces loop syscalls values",
-        "files.cleaner files.cleaning files.rotation handler pipes.making policy read_only",
+        "files.cleaner files.cleaning files.mounts files.rotation handler pipes.making policy"
+        " read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop values",
@@ -91,7 +95,10 @@ PURE: dict[str, tuple[str, ...]] = {
     "config.endpoint_strings": (),
     "config.grammar": (),
     "config.paths": (),
+    "loop.concern": (),
+    "loop.stalls": (),
     "logs.files.names": (),
+    "logs.files.mounts": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
     "logs.policy": (),

@@ -28,6 +28,7 @@ from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
+from twisted_virtlog.logs.files.mounts import MOUNTINFO, mount_of, parse
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
@@ -35,6 +36,8 @@ from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
+from twisted_virtlog.loop.stall_watch import StallWatch
+from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
 from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group
@@ -154,6 +157,7 @@ class VirtlogService(Service):
             self._close()
             raise
         self._cleaner.set(_rules(self._settings))
+        self._stall_watch.start()
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
@@ -177,6 +181,11 @@ class VirtlogService(Service):
     def info(self) -> DaemonStatus:
         """Return what the daemon is and how much it does."""
         return self._administration.status()
+
+    @property
+    def stalls(self) -> StallCounts:
+        """How often, and for how long, the reactor stood still since the service was started."""
+        return self._stall_watch.counts
 
     def reload(self, settings: Settings) -> None:
         """Let other settings hold from now on, for the logs that are open and for clients too.
@@ -240,6 +249,7 @@ class VirtlogService(Service):
             _log_settings(settings),
             process.keeper,
         )
+        self._stall_watch = StallWatch(reactor, _described_mount)
         self._cleaner = Cleaner(clock, in_thread, self._is_in_use)
         self._timeout = IdleTimeout(
             clock,
@@ -367,6 +377,8 @@ class VirtlogService(Service):
         self._shares.close()
         self._budget.close()
         self.clock.close()
+        # (last, as all of these may take long)
+        self._stall_watch.stop()
 
 
 def _start_of(state: DaemonState | None) -> Start:
@@ -374,6 +386,16 @@ def _start_of(state: DaemonState | None) -> Start:
     if state is not None and state.details is not None:
         return Start(state.details.started_at, state.details.started)
     return Start(datetime.now(timezone.utc), time.monotonic())
+
+
+def _described_mount(path: str) -> str | None:
+    """Describe the mount that a path lies on, without touching the path."""
+    try:
+        with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
+            mount = mount_of(parse(file.read()), path)
+    except OSError:
+        return None
+    return None if mount is None else f"{mount.point}, {mount.kind} of {mount.source}"
 
 
 def _max_clients(settings: Settings, server: str) -> int:

@@ -229,9 +229,9 @@ def test_a_mistake_in_taking_over_one_log(
     paths = [str(tmp_path / f"{number}.log") for number in range(3)]
     logs = [OpenLogState(pipe[0], path, "qemu") for pipe, path in zip(pipes, paths, strict=True)]
     reactor = FakeReactor()
-    # (never called)
-    for name in ("getThreadPool", "callFromThread"):
-        setattr(reactor, name, None)
+    # The one is never called, and what the other is given is for a reactor that runs.
+    reactor.getThreadPool = None  # type: ignore[attr-defined]
+    reactor.callFromThread = lambda call: None  # type: ignore[attr-defined]
     service = VirtlogService(
         Settings(),
         Endpoints(),

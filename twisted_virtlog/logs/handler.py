@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -40,6 +40,7 @@ from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
@@ -395,6 +396,16 @@ class LogHandler:
             self._forget(log)
         self.watch.close()
         self.source.close()
+
+    def concern(self, names: Mapping[str, object]) -> Concern:
+        """See loop.concern.Concerned."""
+        path, real_path = names.get("path"), names.get("real_path")
+        if not isinstance(path, str):
+            return Concern()
+        if not isinstance(real_path, str):
+            log = self._logs.get(path)
+            real_path = None if log is None else log.real_path
+        return Concern(path, real_path)
 
     # For open logs: open_log.Owner.
 

@@ -35,7 +35,7 @@ import math
 import os
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -50,6 +50,7 @@ from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy
+from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_capacity, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
@@ -150,6 +151,10 @@ class OpenLog:
         self._recovered_at = _NEVER
         writer.note = self._note
         self.number = pipe_number(pipe)
+
+    def concern(self, names: Mapping[str, object]) -> Concern:
+        """See loop.concern.Concerned."""
+        return Concern(self.path, self.real_path)
 
     # For the watch.
 

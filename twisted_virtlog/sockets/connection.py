@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.handover.state import ConnectionState
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.loop.concern import Client, Concern
 from twisted_virtlog.loop.shares import SHARE_SECONDS, Shares
 from twisted_virtlog.sockets.outgoing import Outgoing, close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
@@ -117,6 +118,10 @@ class Connection:
         """Let the conversation end: the daemon stops."""
         if not self._closed:
             self._tell(self.conversation.finish)
+
+    def concern(self, names: Mapping[str, object]) -> Concern:
+        """See loop.concern.Concerned."""
+        return Concern(client=Client(self.peer.pid, self.peer.uid))
 
     # IConnection.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from twisted.internet.defer import Deferred
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.loop.concern import Concern, Concerned
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import Suspended
 
@@ -140,6 +141,11 @@ class Conversation(ABC):
         """See IConversation; a subclass restores its decoder."""
         self._input_ended = state.input_ended
         self._closed = state.closed
+
+    def concern(self, names: Mapping[str, object]) -> Concern:
+        """See loop.concern.Concerned."""
+        connection = self.connection
+        return connection.concern(names) if isinstance(connection, Concerned) else Concern()
 
     def close(self) -> None:
         """Take no more requests and close once all answers are sent."""

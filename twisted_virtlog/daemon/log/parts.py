@@ -13,7 +13,7 @@ _PACKAGE = "twisted_virtlog."
 #: The name of each part, and the modules, without the package, that it consists of.
 _MODULES: dict[str, str] = {
     "daemon": "service tap daemon.process daemon.reload daemon.command.start"
-    " loop.clock loop.client_sockets loop.shares",
+    " loop.clock loop.client_sockets loop.stall_watch loop.shares",
     "configuration": "daemon.configuration",
     "handover": "handover.giving handover.suspension handover.taking",
     "clients": "sockets.connection sockets.conversation sockets.doors sockets.listener"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted_virtlog.logs.files.cleaning import Moment, Removal, Rules, ages, removals
 from twisted_virtlog.logs.files.directory import Directory
 from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.threads import InThread
 
 #: From the start to the first run. virtlogd waits for a day; a daemon that is upgraded or restarted
@@ -99,6 +100,11 @@ class Cleaner:
         self._wall.look()
         if rules.max_age_days:
             self._call = self._clock.callLater(FIRST_SECONDS, self._begin, rules)
+
+    def concern(self, names: Mapping[str, object]) -> Concern:
+        """See loop.concern.Concerned."""
+        path = names.get("path")
+        return Concern(path if isinstance(path, str) else None)
 
     def stop(self) -> None:
         """Remove nothing more; a run that waits for a thread ends when the thread is done."""
