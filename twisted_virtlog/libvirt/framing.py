@@ -12,6 +12,9 @@ HEADER_BYTES = 28
 #: libvirt 9.0.0 allows 32 MiB, not counting the length word.
 MAX_FRAME_BYTES = 32 * 1024 * 1024 + LENGTH_BYTES
 
+#: From this size on, a frame is not copied.
+_LONG_BYTES = 256 * 1024
+
 _LENGTH = struct.Struct(">I")
 
 
@@ -53,10 +56,11 @@ class FrameStream:
             self._at = 0
         held += data
 
-    def next_frame(self) -> bytes | None:
+    def next_frame(self) -> bytes | memoryview | None:
         """Take out the next frame, with its length word.
 
-        :returns: None while it is incomplete.
+        :returns: None while it is incomplete. A long one is a view, as a copy of 32 MiB takes as
+            long as a thousand calls.
         :raises FrameTooLong: its length is above the limit; raised as soon as the length is known.
         :raises FrameTooShort: its length is below 28; raised once the frame is complete, as in
             libvirt 9.0.0. The stream cannot continue after these errors.
@@ -75,10 +79,15 @@ class FrameStream:
         if length < HEADER_BYTES:
             raise FrameTooShort(f"a frame of {length} bytes; the shortest has {HEADER_BYTES}")
         end = at + length
+        if length >= _LONG_BYTES and isinstance(data, bytearray):
+            # The frame keeps the buffer; what follows it is copied, one chunk at most.
+            frame = memoryview(data)
+            self._data, self._at = bytes(frame[end:]), 0
+            return frame[at:end]
         # If exactly one frame was received, this does not copy it.
-        frame = data[at:end] if isinstance(data, bytes) else bytes(memoryview(data)[at:end])
+        frame_bytes = data[at:end] if isinstance(data, bytes) else bytes(memoryview(data)[at:end])
         self._drop(end)
-        return frame
+        return frame_bytes
 
     def take(self, count: int) -> bool:
         """Drop bytes that follow the last frame and belong to no frame.

@@ -64,7 +64,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     status: int
 
 
-def decode_header(frame: bytes) -> Header:
+def decode_header(frame: bytes | memoryview) -> Header:
     """Read the header of a frame, with any type and status.
 
     :raises ShortPayload: the frame is too short for it.
@@ -77,7 +77,7 @@ def decode_header(frame: bytes) -> Header:
     return Header(program, version, procedure, kind, serial, status)
 
 
-def decode_descriptor_count(frame: bytes) -> int:
+def decode_descriptor_count(frame: bytes | memoryview) -> int:
     """Read how many descriptors follow a frame of type CALL_WITH_FDS or REPLY_WITH_FDS.
 
     :raises ShortPayload: the payload is too short for their number.

@@ -54,7 +54,7 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
     """
 
     header: Header
-    frame: bytes
+    frame: bytes | memoryview
     payload_at: int = HEADER_BYTES
     descriptors: int = 0
 
@@ -90,7 +90,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         self._frames.feed(data)
 
     def suspended(self) -> Suspended:
-        begun = b"" if self._incomplete is None else self._incomplete.frame
+        begun = b"" if self._incomplete is None else bytes(self._incomplete.frame)
         return msgspec.structs.replace(super().suspended(), received=begun + self._frames.rest())
 
     def resume(self, state: Suspended) -> None:

@@ -64,7 +64,7 @@ class Reader:
 
     __slots__ = ("at", "data")
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    def __init__(self, data: bytes | memoryview, at: int = 0) -> None:
         self.data = data
         self.at = at
 
@@ -99,7 +99,8 @@ class Reader:
         if padded > len(data):
             raise self.short(padded - at)
         self.at = padded
-        return data[at:end]
+        # (of bytes this makes no second copy)
+        return bytes(data[at:end])
 
     def string(self, size: int) -> bytes:
         """Read a string of ``size`` bytes, and their padding.
@@ -146,7 +147,9 @@ class Number(XDRType[T]):
         """
         self.form = form
         packing = struct.Struct(">" + form)
-        self._unpack_from: Callable[[bytes, int], tuple[Any, ...]] = packing.unpack_from
+        self._unpack_from: Callable[[bytes | memoryview, int], tuple[Any, ...]] = (
+            packing.unpack_from
+        )
         self._pack = packing.pack
         self._size = packing.size
         self._name = name
