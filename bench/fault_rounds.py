@@ -11,10 +11,10 @@ import errno
 import os
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
@@ -29,7 +29,7 @@ from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.loop.guest_pipes import PipeWatch
-from twisted_virtlog.values import Domain, OnWriteError
+from twisted_virtlog.values import Domain, LogStatus, OnWriteError
 
 T = TypeVar("T")
 
@@ -359,7 +359,8 @@ class Epoch:
         for _ in range(2):
             self._clock.advance(_RETRY_SECONDS)
         if self._is_failing:
-            raise Mistake(f"{self._path}: fails still: {self._handler.logs()[0].error}")
+            (status,) = cast("Sequence[LogStatus]", self._handler.logs())
+            raise Mistake(f"{self._path}: fails still: {status.error}")
 
     def _removing(self, path: str) -> None:
         """Observe what the daemon is about to remove."""

@@ -116,7 +116,7 @@ class Logs:
         return _HERE
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Excerpt:
-        return Excerpt(b"data", _HERE, _HERE, gap=False, final=False)
+        return Excerpt((b"data",), _HERE, _HERE, gap=False, final=False)
 
     def close_log(self, path: str) -> NoReturn:
         raise NoSuchLog("none")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Generator, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -31,6 +31,17 @@ T = TypeVar("T")
 
 #: An answer, now or later. Protocols treat both alike.
 Answer: TypeAlias = "T | Deferred[T]"
+
+
+class InSlices(Protocol):
+    """Does what is long by itself, so that nobody waits for all of it; see ``loop.shares``."""
+
+    def __call__(self, slices: Generator[None, None, T]) -> Answer[T]:
+        """Return the value of a generator, at once if that takes no more than a share of time.
+
+        :param slices: yields often; whatever it knows may have changed by the time it goes on.
+        """
+
 
 # The methods of zope's interfaces have no self; mypy_zope knows this.
 
@@ -93,8 +104,12 @@ class ILogHandler(Interface):
         :raises SystemFailure: the file cannot be opened or written.
         """
 
-    def logs() -> Sequence[LogStatus]:
-        """Return all open logs, sorted by path."""
+    def logs() -> Answer[Sequence[LogStatus]]:
+        """Return all open logs, sorted by path.
+
+        Of many, each is looked at in its turn: a log that is opened or closed meanwhile may be
+        among them or not.
+        """
 
     def is_known(path: str) -> bool:
         """Return whether a path names a log that is open, or was opened or appended to before.

@@ -248,6 +248,7 @@ class VirtlogService(Service):
             Pipes(settings.pipe_size, kernel_limits(read_text)),
             _log_settings(settings),
             process.keeper,
+            turns.shares.in_slices,
         )
         self._stall_watch = StallWatch(reactor, _described_mount)
         self._cleaner = Cleaner(clock, in_thread, self._is_in_use)
@@ -281,6 +282,7 @@ class VirtlogService(Service):
             administration=administration,
             sockets=self._jsonrpc_sockets,
             reexec=self._process.reexec,
+            in_slices=self._shares.in_slices,
         )
         reading = replace(services, handler=ReadOnlyLogs(logs))
         log_programs = serving(Served(LOG_PROGRAM, logs))

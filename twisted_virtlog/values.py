@@ -59,7 +59,8 @@ class Opened(msgspec.Struct, frozen=True):
 class Excerpt(msgspec.Struct, frozen=True):
     """Bytes read from a log.
 
-    :ivar data: the bytes, exactly as the guest wrote them.
+    :ivar pieces: the bytes, exactly as the guest wrote them; many are in several pieces, as
+        megabytes take their time to be joined.
     :ivar start: where they begin.
     :ivar end: where to continue reading.
     :ivar gap: whether the position asked for was rotated away (or cut off by another program), so
@@ -68,11 +69,17 @@ class Excerpt(msgspec.Struct, frozen=True):
         another open.
     """
 
-    data: bytes
+    pieces: tuple[bytes, ...]
     start: Position
     end: Position
     gap: bool
     final: bool
+
+    @property
+    def data(self) -> bytes:
+        """All the bytes, joined anew each time if they are in several pieces."""
+        pieces = self.pieces
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class Closed(msgspec.Struct, frozen=True):

@@ -53,8 +53,8 @@ class FakeHandler:
         answer: Answer[Position] = self._answer("append", path, message, driver, domain)
         return answer
 
-    def logs(self) -> Sequence[LogStatus]:
-        answer: Sequence[LogStatus] = self._answer("logs")
+    def logs(self) -> Answer[Sequence[LogStatus]]:
+        answer: Answer[Sequence[LogStatus]] = self._answer("logs")
         return answer
 
     def is_known(self, path: str) -> bool:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from tests.fakes.administration import FakeDaemon
 from tests.fakes.connection import FakeConnection
 from tests.fakes.handler import FakeHandler
+from tests.fakes.slices import Slices
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 
@@ -23,12 +24,14 @@ class Client:
         self.handler = FakeHandler(**answers)
         self.daemon = daemon or FakeDaemon()
         self.sockets = (ServingSocket("jsonrpc", b"/run/virtlogd-jsonrpc-sock", read_only=False),)
+        self.slices = Slices()
         self.reexecs: list[tuple[str | None, int | None]] = []
         self.services = Services(
             handler=self.handler,
             administration=self.daemon.administration,
             sockets=lambda: self.sockets,
             reexec=self._reexec,
+            in_slices=self.slices,
         )
         self.conversation = JSONRPCConversation(self.services)
         self.connection = FakeConnection(self.conversation, congest_at)
@@ -47,6 +50,8 @@ class Client:
         """Send bytes, and let the daemon have all the turns it asks for."""
         self.conversation.data_received(data.encode() if isinstance(data, str) else data)
         self.connection.take_turns()
+        while self.slices.take():
+            self.connection.take_turns()
 
     def ask(self, data: bytes | str) -> list[Any]:
         """Send bytes; return what is answered to them."""

@@ -116,7 +116,7 @@ def talk(sent: bytes, cuts: Sequence[int] = (), handed_over: bool = False, **ans
 
 
 _BATCH = f"[{ask(3)}, 1, {ask(None)}, {ask(4)}]"
-_EXCERPT = Excerpt(b"\x00\xff" * 100_000, HERE, HERE, False, True)
+_EXCERPT = Excerpt((b"\x00\xff" * 100_000,), HERE, HERE, False, True)
 
 _HEADER_TEXTS = (
     framed(ask(1)),
@@ -217,7 +217,7 @@ def test_answers_have_headers_too() -> None:
 def test_a_long_answer_says_its_length_before_it_is_made() -> None:
     """And that is right."""
     for size in (0, 1, 98304, 98305, 98306, 98307, 3_000_000):
-        excerpt = Excerpt(b"x" * size, HERE, HERE, False, True)
+        excerpt = Excerpt((b"x" * size,), HERE, HERE, False, True)
         (answer,) = unframed(talk(framed(READ), read=excerpt))
         assert len(base64.b64decode(answer["result"]["data"])) == size
 
@@ -280,7 +280,7 @@ def test_descriptors_go_with_a_framed_answer() -> None:
 
 def test_a_batch_whose_answers_are_too_many_is_cut() -> None:
     """They must be sent whole, and are not gathered without end; what is refused is not done."""
-    excerpt = Excerpt(b"x" * 3_000_000, HERE, HERE, False, True)
+    excerpt = Excerpt((b"x" * 3_000_000,), HERE, HERE, False, True)
     client = Client(read=excerpt)
     client.send(framed("[" + ",".join([READ] * 50) + "]"))
     (answers,) = unframed(client.connection.output)

@@ -45,7 +45,7 @@ def result(client: Client, method: str, params: Any = msgspec.UNSET) -> Any:
 def excerpt(data: bytes, gap: bool = False) -> Excerpt:
     """Make an excerpt: bytes from the beginning of a closed log."""
     start, end = Position(7, 0, "h1.x"), Position(7, len(data), "h1.x")
-    return Excerpt(data, start, end, gap=gap, final=True)
+    return Excerpt((data,), start, end, gap=gap, final=True)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_numbers_that_not_every_reader_takes_are_digits() -> None:
     digits = {"inode": str(2**64 - 1), "offset": str(2**63 - 1), "birth": "t.y"}
     assert result(Client(position=most), "log.position", [PATH]) == digits
     assert result(Client(append=most), "log.append", [PATH, "x"]) == digits
-    client = Client(read=Excerpt(b"", most, most, gap=False, final=True))
+    client = Client(read=Excerpt((b"",), most, most, gap=False, final=True))
     for encoding in ("utf-8", "base64"):
         answer = result(client, "log.read", [PATH, digits, 1, encoding])
         assert answer["start"] == answer["end"] == digits

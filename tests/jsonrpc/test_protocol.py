@@ -143,7 +143,7 @@ def test_a_later_answer_keeps_its_place() -> None:
     assert [call[0] for call in client.handler.calls] == ["read"]
     assert not client.connection.reading
     client.handler.answers["read"] = None
-    later.callback(Excerpt(b"x", HERE, HERE, False, True))  # type: ignore[arg-type]
+    later.callback(Excerpt((b"x",), HERE, HERE, False, True))  # type: ignore[arg-type]
     assert [a["id"] for a in client.answers] == [1, 2, 3]
     assert client.connection.reading
 
@@ -279,7 +279,7 @@ def test_a_batch_waits_for_each_entry() -> None:
 
 def test_a_long_batch_leaves_in_pieces_as_the_client_reads() -> None:
     """Its answers are no burden to the daemon, and still one array."""
-    excerpt = Excerpt(b"x" * 30_000, HERE, HERE, False, True)
+    excerpt = Excerpt((b"x" * 30_000,), HERE, HERE, False, True)
     client = Client(congest_at=100_000, read=excerpt, position=HERE)
     client.send("[" + ",".join(request(n, "log.read") for n in range(20)) + "]" + request(20))
     sent = []
@@ -297,7 +297,7 @@ def test_a_long_batch_leaves_in_pieces_as_the_client_reads() -> None:
 
 READ = '{"path":"/a","encoding":"base64","max_bytes":4194304}'
 LONG = bytes(range(256)) * 4096
-EXCERPT = Excerpt(LONG, HERE, HERE, False, True)
+EXCERPT = Excerpt((LONG,), HERE, HERE, False, True)
 
 
 def told_of_long(reply: dict[str, Any]) -> bool:
@@ -493,7 +493,7 @@ requests = st.sampled_from(
 def test_no_bytes_break_a_conversation(parts: list[bytes], cut: list[int]) -> None:
     """Whatever comes, every answer is a JSON-RPC answer on a line of its own."""
     data = b"".join(parts)
-    client = Client(position=HERE, read=Excerpt(b"x", HERE, HERE, False, True), append=HERE)
+    client = Client(position=HERE, read=Excerpt((b"x",), HERE, HERE, False, True), append=HERE)
     edges = [0, *sorted(c % (len(data) + 1) for c in cut), len(data)]
     for start, stop in itertools.pairwise(edges):
         client.send(data[start:stop])

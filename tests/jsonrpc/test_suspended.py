@@ -71,7 +71,7 @@ def test_input_may_be_cut_anywhere(text: str, data: st.DataObject) -> None:
 def test_a_long_answer_that_is_under_way_is_sent_whole() -> None:
     """And only once; then the next image carries out what came behind it."""
     read = '{"jsonrpc":"2.0","id":8,"method":"log.read","params":["/a",null,1048576,"base64"]}'
-    excerpt = Excerpt(b"\0" * 1_000_000, HERE, HERE, False, True)
+    excerpt = Excerpt((b"\0" * 1_000_000,), HERE, HERE, False, True)
     client = Client(congest_at=1, read=excerpt)
     client.send(read + _ASK % 9)
     successor = go_on(client, position=HERE)

@@ -52,7 +52,7 @@ def handler_answer(reply: dict[str, Any], write_end: int) -> dict[str, Any]:
     if method == "read":
         data = payload["data"].encode()
         start = Position(1, 0)
-        return {method: Excerpt(data, start, start, gap=False, final=False)}
+        return {method: Excerpt((data,), start, start, gap=False, final=False)}
     if method == "append":
         return {method: Position(1, 0)}
     position = Position(payload["pos"]["inode"], payload["pos"]["offset"])

@@ -35,7 +35,7 @@ MAX_READ = 4 * 1024 * 1024
 
 def excerpt(data: bytes) -> Excerpt:
     """Make what the handler read."""
-    return Excerpt(data, HERE, HERE, gap=False, final=False)
+    return Excerpt((data,), HERE, HERE, gap=False, final=False)
 
 
 def brief(body: ErrorBody) -> tuple[int, int, int, str]:

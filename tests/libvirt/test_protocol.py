@@ -252,7 +252,7 @@ def test_an_answer_that_comes_later_keeps_the_order() -> None:
     client.send(frame(READ, read_arguments(b"/p"), serial=1) + ASK)
     assert client.connection.sent == []
     assert not client.connection.reading
-    later.callback(Excerpt(b"data", HERE, HERE, gap=False, final=False))
+    later.callback(Excerpt((b"data",), HERE, HERE, gap=False, final=False))
     assert serials(client) == [1, 5]
     assert client.connection.reading
 
@@ -329,7 +329,7 @@ def test_a_client_that_shuts_its_side_down_gets_its_answers() -> None:
     client.send(frame(READ, read_arguments(b"/p"), serial=1) + ASK + ASK[:9])
     client.conversation.input_ended()
     assert not client.connection.closed
-    later.callback(Excerpt(b"data", HERE, HERE, gap=False, final=False))
+    later.callback(Excerpt((b"data",), HERE, HERE, gap=False, final=False))
     assert serials(client) == [1, 5]
     assert client.connection.closed
 
@@ -407,7 +407,7 @@ MESSAGES = st.builds(
 def test_any_bytes_are_survived(chunks: list[bytes], size: int) -> None:
     """Whatever is sent gives answers or an end, never an exception."""
     busy = LogBusy("/p", "qemu", None, OPENED_AT, 7)
-    read = Excerpt(b"data", HERE, HERE, gap=False, final=False)
+    read = Excerpt((b"data",), HERE, HERE, gap=False, final=False)
     client = Client(open=busy, position=HERE, read=read, append=NoSuchLog("none"))
     data = b"".join(chunks)
     for start in range(0, len(data), size):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.fakes.reactor import FakeReactor
+from tests.fakes.slices import Slices
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.logs.files.rotation import Limits
@@ -121,6 +122,7 @@ class World:
         self.reactor = FakeReactor()
         self.clock = Clock()
         self.threads = Threads()
+        self.slices = Slices()
         pipes = Pipes(pipe_size, PipeLimits(1024 * KIB, None))
         self.watch = PipeWatch(self.reactor, rest_seconds=0)
         self.handler = LogHandler(
@@ -129,6 +131,7 @@ class World:
             self.watch,
             pipes,
             log_settings(max_size, max_backups, drops=drops, max_open_logs=max_open_logs),
+            in_slices=self.slices,
         )
         self._guests: list[Guest] = []
         self._closed = False
@@ -165,13 +168,19 @@ class World:
             results[0].raiseException()
         return results[0]
 
+    def logs(self) -> Sequence[LogStatus]:
+        """Return all open logs."""
+        logs = self.handler.logs()
+        assert not isinstance(logs, Deferred)
+        return logs
+
     def status(self, path: str | None = None) -> LogStatus:
         """Return the state of an open log."""
-        return next(log for log in self.handler.logs() if log.path == (self._named(path)))
+        return next(log for log in self.logs() if log.path == (self._named(path)))
 
     def is_open(self, path: str | None = None) -> bool:
         """Return whether a log is open."""
-        return any(log.path == (self._named(path)) for log in self.handler.logs())
+        return any(log.path == (self._named(path)) for log in self.logs())
 
     def _named(self, path: str | None) -> str:
         return self.path if path is None else path

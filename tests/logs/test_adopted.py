@@ -277,7 +277,7 @@ def test_a_log_of_virtlogd_is_opened_at_its_end(make_world: MakeWorld) -> None:
     for _, write_end in ends:
         os.close(write_end)
         world.reactor.run()
-    assert world.handler.logs() == []
+    assert world.logs() == []
     world.open()
 
 
@@ -289,7 +289,7 @@ def test_what_is_no_pipe_is_refused_and_closed(world: World) -> None:
         with pytest.raises(SystemFailure):
             world.handler.adopt(OpenLogState(descriptor, world.path, "qemu"))
     assert descriptors() == before
-    assert world.handler.logs() == []
+    assert world.logs() == []
     world.open()
 
 

@@ -34,7 +34,7 @@ def test_what_is_in_the_pipe_is_written_first(world: World) -> None:
     assert closed.position.inode == Path(world.path).stat().st_ino
     with pytest.raises(BrokenPipeError):
         guest.write(b"too late\n")
-    assert world.handler.logs() == []
+    assert world.logs() == []
     assert world.handler.counts().bytes_written == 15
     world.open()
     with pytest.raises(NoSuchLog):

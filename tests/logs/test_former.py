@@ -140,12 +140,12 @@ def test_another_spelling_gets_the_log_too(world: World) -> None:
         fail(world).end()
         successor = world.open(link)
         successor.write(b"second\n")
-        assert [log.path for log in world.handler.logs()] == [link]
+        assert [log.path for log in world.logs()] == [link]
     pass_time(world, 2)
     assert world.position().offset == world.position(link).offset == 3007
     successor.end()
     world.reactor.run()
-    assert world.handler.logs() == []
+    assert world.logs() == []
     assert world.text() == b"x" * 3000 + b"second\n"
 
 
@@ -390,7 +390,7 @@ class Story:
 
     def again(self, size: int) -> None:
         """The same guest comes again, and a helper holds its former pipe, and writes."""
-        (domain,) = (log.domain for log in self.world.handler.logs())
+        (domain,) = (log.domain for log in self.world.logs())
         helper, self.guest = self.guest, self.world.open(domain=domain)
         with suppress(BrokenPipeError):
             helper.write_without_blocking(b"!" * size)

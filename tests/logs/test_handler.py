@@ -54,12 +54,12 @@ def test_it_is_a_log_handler(world: World) -> None:
 
 def test_an_open_log_is_listed(world: World) -> None:
     """What an operator sees of a log: who writes it, where, and how much."""
-    assert world.handler.logs() == []
+    assert world.logs() == []
     guest = world.open()
     guest.write(b"12345")
     world.reactor.turn()
     other = world.open(str(world.directory / "another.log"))
-    another, status = world.handler.logs()
+    another, status = world.logs()
     assert (another.path, status.path) == (str(world.directory / "another.log"), world.path)
     assert (status.driver, status.domain) == (DRIVER, DOMAIN)
     assert (status.position, status.bytes_written) == (world.position(), 5)
@@ -67,7 +67,7 @@ def test_an_open_log_is_listed(world: World) -> None:
     assert status.opened_at.tzinfo is not None
     other.end()
     world.reactor.run()
-    assert len(world.handler.logs()) == 1
+    assert len(world.logs()) == 1
 
 
 def test_totals_outlive_their_logs(make_world: MakeWorld) -> None:
@@ -322,7 +322,7 @@ def test_a_file_that_cannot_be_opened(path: str, reason: int, world: World) -> N
             call()
         assert (caught.value.errno, caught.value.path) == (reason, path)
     assert len(os.listdir("/proc/self/fd")) == before
-    assert world.handler.logs() == []
+    assert world.logs() == []
     assert not len(world.watch)
 
 
@@ -332,7 +332,7 @@ def test_without_descriptors_a_log_is_not_opened(count: int, world: World) -> No
     with descriptors_left(count), pytest.raises(LimitReached, match="LimitNOFILE") as caught:
         world.open()
     assert caught.value.limit == "open_files"
-    assert world.handler.logs() == []
+    assert world.logs() == []
     world.open().write(b"x")
     assert world.position().offset == 1
 
@@ -369,7 +369,7 @@ def test_a_backup_that_cannot_be_removed_fails_the_truncation(make_world: MakeWo
     (world.directory / "guest.log.1").mkdir()
     with pytest.raises(SystemFailure, match=r"Unable to delete file .*guest\.log\.1"):
         world.open(truncate=True)
-    assert world.handler.logs() == []
+    assert world.logs() == []
 
 
 def test_a_path_of_some_megabytes_is_no_log(world: World) -> None:

@@ -86,7 +86,7 @@ def test_a_log_that_recovers_is_served_though_epoll_has_no_room(
         assert world.text(path).endswith(b"after, and later")
         guest.end()
     world.reactor.run()
-    assert not world.handler.logs()
+    assert not world.logs()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOMEM])
@@ -124,7 +124,7 @@ def test_a_log_that_cannot_be_watched_at_all_is_tried_again(
         patch.setattr(world.watch, "add_or_poll", refuse)
         pass_time(world, 3.1)
         assert len(asked) == 3
-        failing = [log for log in world.handler.logs() if log.state is LogState.FAILING]
+        failing = [log for log in world.logs() if log.state is LogState.FAILING]
         assert [log.path for log in failing] == [first]
         assert "Unable to watch its pipe: Operation not permitted" in str(failing[0].error)
     pass_time(world, 1.1)

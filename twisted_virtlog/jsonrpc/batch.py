@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from twisted_virtlog.jsonrpc.messages import Batch
@@ -12,6 +12,9 @@ from twisted_virtlog.jsonrpc.messages import Batch
 _PIECE_BYTES = 65536
 _PIECE_DESCRIPTORS = 64
 
+# From this size on, an array that is sent as a whole is not joined.
+_LARGE_BYTES = 256 * 1024
+
 #: If an array must be sent as a whole, entries are refused once the answers have this many bytes.
 MAX_GATHERED_BYTES = 16 * 1024 * 1024
 
@@ -19,7 +22,8 @@ MAX_GATHERED_BYTES = 16 * 1024 * 1024
 class Reply(NamedTuple):
     """Bytes to send and the descriptors to send with them, which belong to the holder.
 
-    :ivar rest: yields the pieces that follow; only a reply without descriptors has any.
+    :ivar rest: yields the pieces that follow, each of which is made or found in a small part of a
+        share of time.
     :ivar size: the bytes in ``text`` and all pieces, if there is a ``rest``.
     """
 
@@ -49,14 +53,20 @@ class BatchReply:
         self._descriptors: list[int] = []
 
     def add(self, reply: Reply) -> None:
-        """Gather the reply to an entry; NO_REPLY adds nothing."""
+        """Gather the reply to an entry, without its rest; NO_REPLY adds nothing."""
         if reply is NO_REPLY:
             return
-        pieces = (reply.text, *(reply.rest or ()))
-        self._gathered += (b"," if self.begun else b"[", *pieces)
-        self._gathered_bytes += sum(map(len, pieces))
+        self._gathered += (b"," if self.begun else b"[", reply.text)
+        self._gathered_bytes += len(reply.text)
         self._descriptors += reply.descriptors
         self.begun = True
+
+    def add_rest(self, rest: Iterator[bytes]) -> Generator[None, None, None]:
+        """Gather the rest of the reply that was added last, a piece at a time."""
+        for piece in rest:
+            self._gathered.append(piece)
+            self._gathered_bytes += len(piece)
+            yield
 
     @property
     def held_bytes(self) -> int:
@@ -84,16 +94,38 @@ class BatchReply:
         self._gathered_bytes += len(piece.text)
         self._descriptors += piece.descriptors
 
-    def take(self) -> Reply:
-        """Take out what was gathered, or NO_REPLY if that is nothing."""
+    def take(self, in_pieces: bool = False) -> Reply:
+        """Take out what was gathered, or NO_REPLY if that is nothing.
+
+        :param in_pieces: whether much of it may have a rest.
+        """
         if not self._gathered:
             return NO_REPLY
-        piece = Reply(b"".join(self._gathered), self._descriptors)
+        gathered, size, descriptors = self._gathered, self._gathered_bytes, self._descriptors
         self._gathered, self._gathered_bytes, self._descriptors = [], 0, []
-        return piece
+        if size < _LARGE_BYTES or not in_pieces:
+            return Reply(b"".join(gathered), descriptors)
+        pieces = _joined(gathered)
+        size = sum(map(len, gathered))
+        return Reply(next(pieces), descriptors, pieces, size)
 
     def take_last(self) -> Reply:
-        """Take out what was gathered and the end of the array, or NO_REPLY if there is no array."""
+        """Take out what was gathered and the end of the array, or NO_REPLY if there is no array.
+
+        It may have a rest if nothing was sent.
+        """
         if self.begun:
             self._gathered.append(b"]")
-        return self.take()
+        return self.take(in_pieces=not self.sent)
+
+
+def _joined(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield what is in parts, in pieces of about the usual size."""
+    begin = size = 0
+    for end, part in enumerate(parts, 1):
+        size += len(part)
+        if size >= _PIECE_BYTES:
+            yield b"".join(parts[begin:end])
+            begin, size = end, 0
+    if size:
+        yield b"".join(parts[begin:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from twisted_virtlog import values
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.long_result import LongResult
+from twisted_virtlog.jsonrpc.long_result import LongResult, SlicedResult
 from twisted_virtlog.jsonrpc.method import Example, Method, Services
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import (
@@ -25,9 +25,15 @@ from twisted_virtlog.jsonrpc.schema import (
     PathParams,
     Position,
 )
-from twisted_virtlog.jsonrpc.text import Encoding, decode_excerpt, printable
+from twisted_virtlog.jsonrpc.text import Encoding, decode_excerpt, escape_excerpt, printable
 
 DEFAULT_READ_BYTES = 1024 * 1024
+
+#: A longer excerpt is decoded and escaped in slices.
+_LONG_EXCERPT_BYTES = 64 * 1024
+
+#: So many logs are presented at once, or in one slice.
+_ENTRIES_AT_ONCE = 32
 
 
 class PositionParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -168,17 +174,34 @@ def _read(services: Services, params: ReadParams) -> Answer[values.Excerpt]:
     return services.handler.read(params.path, position, params.max_bytes)
 
 
-def _excerpt(excerpt: values.Excerpt, params: ReadParams) -> ReadResult | LongResult:
+def _excerpt(excerpt: values.Excerpt, params: ReadParams) -> ReadResult | LongResult | SlicedResult:
     start = Position.of(excerpt.start)
     if params.encoding == "base64":
         end = Position.of(excerpt.end)
-        empty = ReadResult("", params.encoding, start, end, excerpt.gap)
-        # The data is the first member.
-        before, quotes, after = msgspec.json.encode(empty).partition(b'""')
-        return LongResult(before + quotes[:1], excerpt.data, quotes[1:] + after)
+        before, after = _around_data(ReadResult("", params.encoding, start, end, excerpt.gap))
+        return LongResult(before, excerpt.pieces, after)
+    if sum(map(len, excerpt.pieces)) > _LONG_EXCERPT_BYTES:
+        return SlicedResult(_excerpt_in_slices(excerpt, params))
     text, text_end = decode_excerpt(excerpt, params.max_bytes)
     end = Position.of(text_end)
     return ReadResult(text, params.encoding, start, end, excerpt.gap)
+
+
+def _excerpt_in_slices(excerpt: values.Excerpt, params: ReadParams) -> Iterator[bytes]:
+    start = Position.of(excerpt.start)
+    before, _ = _around_data(ReadResult("", params.encoding, start, start, excerpt.gap))
+    yield before
+    text_end = yield from escape_excerpt(excerpt, params.max_bytes)
+    end = Position.of(text_end)
+    _, after = _around_data(ReadResult("", params.encoding, start, end, excerpt.gap))
+    yield after
+
+
+def _around_data(empty: ReadResult) -> tuple[bytes, bytes]:
+    """Return the JSON up to the opening quote of the data, and from the closing one on."""
+    # The data is the first member.
+    before, quotes, after = msgspec.json.encode(empty).partition(b'""')
+    return before + quotes[:1], quotes[1:] + after
 
 
 def _append(services: Services, params: AppendParams) -> Answer[values.Position]:
@@ -187,12 +210,25 @@ def _append(services: Services, params: AppendParams) -> Answer[values.Position]
     return services.handler.append(params.path, message, params.driver, domain)
 
 
-def _list(services: Services, _params: NoParams) -> Sequence[values.LogStatus]:
+def _list(services: Services, _params: NoParams) -> Answer[Sequence[values.LogStatus]]:
     return services.handler.logs()
 
 
-def _entries(logs: Sequence[values.LogStatus], _params: NoParams) -> Sequence[LogEntry]:
-    return [_entry(status) for status in logs]
+def _entries(
+    logs: Sequence[values.LogStatus], _params: NoParams
+) -> Sequence[LogEntry] | SlicedResult:
+    if len(logs) <= _ENTRIES_AT_ONCE:
+        return [_entry(status) for status in logs]
+    return SlicedResult(_entries_in_slices(logs))
+
+
+def _entries_in_slices(logs: Sequence[values.LogStatus]) -> Iterator[bytes]:
+    separator = b"["
+    for start in range(0, len(logs), _ENTRIES_AT_ONCE):
+        entries = [_entry(status) for status in logs[start : start + _ENTRIES_AT_ONCE]]
+        yield separator + msgspec.json.encode(entries)[1:-1]
+        separator = b","
+    yield b"]"
 
 
 def _entry(status: values.LogStatus) -> LogEntry:

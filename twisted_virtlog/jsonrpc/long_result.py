@@ -1,14 +1,18 @@
-"""Long results in base64, encoded one piece at a time, as fast as the client reads."""
+"""Results that are long by themselves: made in slices, and sent in pieces as the client reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pybase64
 
 #: The bytes of data in one piece: 128 KiB of base64. A multiple of three, so that pieces join.
 PIECE_BYTES = 96 * 1024
+
+#: About how many bytes of JSON are sent at once.
+SENT_BYTES = 128 * 1024
 
 
 class LongResult(NamedTuple):
@@ -18,28 +22,83 @@ class LongResult(NamedTuple):
     more time than encoding does; for a client that reads slowly, the daemon would have to hold it.
 
     :ivar before: the JSON up to the string's opening quote.
-    :ivar data: the bytes.
+    :ivar data: the bytes, in pieces.
     :ivar after: the JSON from the string's closing quote on.
     """
 
     before: bytes
-    data: bytes
+    data: Sequence[bytes]
     after: bytes
+
+    @property
+    def data_size(self) -> int:
+        """The number of bytes that the string stands for."""
+        return sum(map(len, self.data))
 
     @property
     def is_long(self) -> bool:
         """Whether it is worthwhile to send it in pieces."""
-        return len(self.data) > PIECE_BYTES
+        return self.data_size > PIECE_BYTES
 
     @property
     def size(self) -> int:
         """The size of the JSON in bytes."""
-        return len(self.before) + (len(self.data) + 2) // 3 * 4 + len(self.after)
+        return len(self.before) + (self.data_size + 2) // 3 * 4 + len(self.after)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the JSON in pieces, at least one."""
-        data = memoryview(self.data)
-        yield self.before + pybase64.b64encode(data[:PIECE_BYTES])
-        for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
-            yield pybase64.b64encode(data[start : start + PIECE_BYTES])
+        pieces = _thirds(self.data)
+        yield self.before + pybase64.b64encode(next(pieces, b""))
+        yield from map(pybase64.b64encode, pieces)
         yield self.after
+
+
+def _thirds(pieces: Iterable[bytes]) -> Iterator[memoryview | bytes]:
+    """Yield what is in pieces, in others that are not too long and have a multiple of 3 bytes."""
+    rest = b""
+    for piece in pieces:
+        view = memoryview(piece)
+        if rest:
+            missing = -len(rest) % 3
+            rest, view = rest + view[:missing], view[missing:]
+            if len(rest) % 3:
+                continue
+            yield rest
+        stop = len(view) - len(view) % 3
+        for start in range(0, stop, PIECE_BYTES):
+            yield view[start : min(start + PIECE_BYTES, stop)]
+        rest = bytes(view[stop:])
+    if rest:
+        yield rest
+
+
+@dataclass(frozen=True, slots=True)
+class SlicedResult:
+    """The JSON of a result that is to be made in slices, and whose size is not known before.
+
+    :ivar slices: yields it in pieces, each of which is made in a small part of a share of time.
+    """
+
+    slices: Iterator[bytes]
+
+
+def gathered(
+    before: bytes, slices: Iterator[bytes], after: bytes
+) -> Generator[None, None, Sequence[bytes]]:
+    """Join pieces to longer ones, as long as they are sent; yield after each.
+
+    :param before: what goes before the first, as ``after`` after the last.
+    :returns: the pieces, at least one.
+    """
+    found: list[bytes] = []
+    parts, size = [before], len(before)
+    for part in slices:
+        parts.append(part)
+        size += len(part)
+        if size >= SENT_BYTES:
+            found.append(b"".join(parts))
+            parts, size = [], 0
+        yield
+    parts.append(after)
+    found.append(b"".join(parts))
+    return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from twisted_virtlog.jsonrpc.framing import SLICED_BATCH_BYTES, NotJSON
-from twisted_virtlog.jsonrpc.long_result import LongResult
+from twisted_virtlog.jsonrpc.long_result import LongResult, SlicedResult, gathered
 from twisted_virtlog.jsonrpc.scanner import Broken, Scanner
 
 NULL = Raw(b"null")
@@ -303,6 +303,14 @@ def encode_long_result(request_id: Raw, result: LongResult) -> Iterator[bytes]:
     yield b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":', next(pieces)))
     yield from pieces
     yield b"}"
+
+
+def encode_sliced_result(
+    request_id: Raw, result: SlicedResult
+) -> Generator[None, None, Sequence[bytes]]:
+    """Make the answer in slices; return its pieces, at least one."""
+    before = b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"result":'))
+    return gathered(before, result.slices, b"}")
 
 
 def encode_error(request_id: Raw, error: ErrorObject) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler
+from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler, InSlices
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 
@@ -38,12 +38,14 @@ class Services:
     :ivar administration: the daemon's servers and settings.
     :ivar sockets: returns where the methods are served now.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
+    :ivar in_slices: does what is long by itself.
     """
 
     handler: ILogHandler
     administration: IAdministration
     sockets: Callable[[], tuple[ServingSocket, ...]]
     reexec: Callable[[str | None, int | None], Answer[None]]
+    in_slices: InSlices
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Method(Generic[P, V]):
     :ivar params: decodes and checks its parameters.
     :ivar result: the type of its result, for documentation.
     :ivar ask: asks the daemon; it, or its Deferred, may fail with a DaemonError.
-    :ivar present: makes the result from the daemon's answer.
+    :ivar present: makes the result from the daemon's answer; one that may be long is a LongResult
+        or a SlicedResult.
     :ivar example: one call.
     :ivar errors: codes that it may answer in addition to JSON-RPC's own.
     :ivar descriptors: returns the descriptors that go with an answer; the caller owns them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.jsonrpc.batch import MAX_GATHERED_BYTES, NO_REPLY, BatchReply, Reply
 from twisted_virtlog.jsonrpc.codes import Code, error_object
 from twisted_virtlog.jsonrpc.framing import Framing, Interjection, NotJSON
-from twisted_virtlog.jsonrpc.long_result import LongResult
+from twisted_virtlog.jsonrpc.long_result import LongResult, SlicedResult
 from twisted_virtlog.jsonrpc.long_steps import LongSteps
 from twisted_virtlog.jsonrpc.messages import (
     ABSENT,
@@ -29,6 +29,7 @@ from twisted_virtlog.jsonrpc.messages import (
     encode_error,
     encode_long_result,
     encode_result,
+    encode_sliced_result,
     long_result_size,
     parse,
 )
@@ -115,6 +116,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._send_rest()
         if self._batch is not None and not self._waiting:
             self._end_batch(self._batch)
+            self._send_rest()
         super().finish()
 
     def suspended(self) -> Suspended:
@@ -221,7 +223,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
                 self.connection.send(nothing)
         elif reply.rest is not None:
             self._rest = reply.rest
-            self.connection.send(framing.begin(reply.size) + framing.part(reply.text))
+            first = framing.begin(reply.size) + framing.part(reply.text)
+            self.connection.send(first, reply.descriptors)
             if self._closed:
                 self._send_rest()
         elif len(reply.text) < _LARGE_BYTES:
@@ -250,6 +253,9 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self.connection.send(self._framing.part(piece))
             return
         self._rest = None
+        if self._batch is not None:
+            # (the rest of one entry's answer)
+            return
         end = self._framing.last(b"")
         if end:
             self.connection.send(end)
@@ -272,7 +278,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             reply = self._carry_out(entry)
             if not isinstance(reply, Reply):
                 return reply.addCallback(self._add_to_batch, batch)
-            self._add_to_batch(reply, batch)
+            return self._add_to_batch(reply, batch) or True
         return True
 
     def _check(self, entries: Batch, check: Callable[[Batch], None]) -> None:
@@ -285,10 +291,27 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
             self.connection.send(self._framing.refusal(text))
 
-    def _add_to_batch(self, reply: Reply, batch: BatchReply) -> None:
-        """Gather a reply; while it was waited for, the client may have gone or the daemon ended."""
+    def _add_to_batch(self, reply: Reply, batch: BatchReply) -> Deferred[None] | None:
+        """Gather a reply, or begin to send a long one.
+
+        :returns: fires when a long one is gathered; None if that is done.
+        """
         batch.add(reply)
+        rest = reply.rest
+        if rest is not None and self._framing.needs_size:
+            adding = self._services.in_slices(batch.add_rest(rest))
+            if isinstance(adding, Deferred):
+                return adding.addCallback(lambda _: self._added(batch))
+        elif rest is not None:
+            self._send_piece(batch)
+            self._rest = rest
+        self._added(batch)
+        return None
+
+    def _added(self, batch: BatchReply) -> None:
+        """Go on; while a reply was waited for, the client may have gone or the daemon ended."""
         if self._closed:
+            self._send_rest()
             self._end_batch(batch)
         elif batch.is_piece_full and not self._framing.needs_size:
             self._send_piece(batch)
@@ -326,7 +349,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
 
     def present(
         self, answer: Any, request: Request, entry: Method[Any, Any], arguments: Any
-    ) -> Reply:
+    ) -> Reply | Deferred[Reply]:
         """Return the reply; close descriptors that nobody will receive."""
         descriptors = () if entry.descriptors is None else entry.descriptors(answer)
         try:
@@ -334,6 +357,12 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
                 result = entry.present(answer, arguments)
                 if isinstance(result, LongResult):
                     return _long_reply(request, result)
+                if isinstance(result, SlicedResult):
+                    made = self._services.in_slices(encode_sliced_result(request.id, result))
+                    if not isinstance(made, Deferred):
+                        return _reply_of(made)
+                    later = made.addCallback(_reply_of)
+                    return later.addErrback(self._fail_later, request, entry, arguments)
                 return Reply(encode_result(request.id, result), descriptors)
         except Exception:
             close_all(descriptors)
@@ -409,3 +438,9 @@ def _long_reply(request: Request, result: LongResult) -> Reply:
     if result.is_long:
         return Reply(next(pieces), rest=pieces, size=long_result_size(request.id, result))
     return Reply(b"".join(pieces))
+
+
+def _reply_of(pieces: Sequence[bytes]) -> Reply:
+    if len(pieces) == 1:
+        return Reply(pieces[0])
+    return Reply(pieces[0], rest=iter(pieces[1:]), size=sum(map(len, pieces)))

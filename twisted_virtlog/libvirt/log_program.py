@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 
@@ -20,9 +21,9 @@ from twisted_virtlog.libvirt.errors import (
     system_failure,
     unsupported_flags,
 )
-from twisted_virtlog.libvirt.messages import STRING, UUID, ErrorBody
+from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, STRING, UUID, ErrorBody
 from twisted_virtlog.libvirt.program import Procedure, Program
-from twisted_virtlog.libvirt.xdr import INT, UHYPER, UINT
+from twisted_virtlog.libvirt.xdr import INT, UHYPER, UINT, StringInPieces
 from twisted_virtlog.values import (
     MAX_NAME_CHARACTERS,
     MAX_READ_BYTES,
@@ -102,11 +103,20 @@ def _read(logs: ILogHandler, call: ReadArguments) -> Answer[Excerpt]:
     return logs.read(os.fsdecode(call.path), Position(call.inode, call.offset), max(wanted, 1))
 
 
-def _present_read(excerpt: Excerpt, call: ReadArguments) -> bytes:
+def _present_read(excerpt: Excerpt, call: ReadArguments) -> Sequence[bytes]:
     if call.offset > _MAX_OFFSET:
         raise Refused(_seek_failure(call, errno.EINVAL))
+    if not call.maxlen:
+        # (one byte was read all the same)
+        return ()
     # virtlogd holds it as a C string, which ends at the first NUL.
-    return excerpt.data[: call.maxlen].partition(b"\0")[0]
+    shown: list[bytes] = []
+    for piece in excerpt.pieces:
+        end = piece.find(b"\0")
+        shown.append(piece if end < 0 else piece[:end])
+        if end >= 0:
+            break
+    return shown
 
 
 def _explain_read(error: DaemonError, call: ReadArguments) -> ErrorBody:
@@ -190,7 +200,7 @@ LOG_PROGRAM: Program[ILogHandler] = Program(
             arguments=Record(
                 ReadArguments, path=STRING, inode=UHYPER, offset=UHYPER, maxlen=UHYPER, flags=UINT
             ),
-            results=STRING,
+            results=StringInPieces(MAX_STRING_BYTES),
             ask=_read,
             present=_present_read,
             explain=_explain_read,

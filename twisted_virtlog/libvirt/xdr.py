@@ -220,6 +220,25 @@ class String(XDRType[bytes]):
         parts.append(bytes(-size & 3))
 
 
+class StringInPieces(XDRType[Sequence[bytes]]):
+    """A String that is written without joining its pieces."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._whole = String(max_bytes)
+        self._max = max_bytes
+
+    def read(self, reader: Reader) -> Sequence[bytes]:
+        return (self._whole.read(reader),)
+
+    def write(self, value: Sequence[bytes], parts: list[bytes]) -> None:
+        size = sum(map(len, value))
+        if size > self._max:
+            raise NotEncodable(f"a string of {size} bytes; at most {self._max} are allowed")
+        parts.append(_UINT.pack(size))
+        parts += value
+        parts.append(bytes(-size & 3))
+
+
 class Nothing(XDRType[None]):
     """No bytes: the arguments or results of a procedure that has none."""
 

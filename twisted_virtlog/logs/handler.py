@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.errors import (
@@ -26,7 +27,7 @@ from twisted_virtlog.errors import (
 )
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
-from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.opening import link_target
@@ -42,6 +43,7 @@ from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
@@ -49,6 +51,12 @@ T = TypeVar("T")
 
 #: PATH_MAX of Linux, with the NUL at the end.
 _PATH_MAX = 4096
+
+#: So many logs are looked at before others are served, and are few enough to be looked at at once.
+_LOGS_AT_ONCE = 32
+
+#: So many logs are sorted before others are served.
+_SORTED_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +85,12 @@ class LogHandler:
         pipes: Pipes,
         settings: LogSettings,
         keeper: Keeper = NO_KEEPER,
+        in_slices: InSlices = at_once,
     ) -> None:
         """Take over ``watch``, which :meth:`close` closes.
 
         :param keeper: is told of each log that is opened and closed; begun by the caller.
+        :param in_slices: does what is long by itself; by default without stopping.
         """
         self.watch = watch
         self.keeper = keeper
@@ -88,6 +98,7 @@ class LogHandler:
         self.source = PipeSource()
         self._clock = clock
         self._in_thread = in_thread
+        self._in_slices = in_slices
         self._keep_attributes = Attributes()
         self._remove = Remover(in_thread, len(os.sched_getaffinity(0)))
         self._settings = settings
@@ -223,15 +234,28 @@ class LogHandler:
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
         try:
-            excerpt = reading.read_cached(max_bytes)
+            if reading.is_short(max_bytes):
+                excerpt: Answer[Excerpt] = reading.read_cached(max_bytes)
+            else:
+                excerpt = self._in_slices(reading.read_in_slices(max_bytes))
         except WouldBlock:
             later = self._in_thread(lambda: reading.read(max_bytes))
             return later.addBoth(_closing(reading))
         except BaseException:
             reading.close()
             raise
+        if isinstance(excerpt, Deferred):
+            excerpt.addErrback(self._read_blocking, reading, max_bytes)
+            return excerpt.addBoth(_closing(reading))
         reading.close()
         return excerpt
+
+    def _read_blocking(
+        self, failure: Failure, reading: Reading, max_bytes: int
+    ) -> Deferred[Excerpt]:
+        """Begin anew in a thread, as a part of what is wanted is not in memory."""
+        failure.trap(WouldBlock)
+        return self._in_thread(lambda: reading.read(max_bytes))
 
     def append(self, path: str, message: bytes, driver: str, domain: Domain | None) -> Position:
         log = self._find(path)
@@ -248,8 +272,46 @@ class LogHandler:
             self._count(writer.written, 0, writer.rollovers)
             writer.close()
 
-    def logs(self) -> Sequence[LogStatus]:
-        return sorted((log.status() for log in self._logs.values()), key=attrgetter("path"))
+    def logs(self) -> Answer[Sequence[LogStatus]]:
+        logs = self._logs
+        if len(logs) <= _LOGS_AT_ONCE:
+            return [logs[path].status() for path in sorted(logs)]
+        return self._in_slices(self._look_at_all())
+
+    def _look_at_all(self) -> Generator[None, None, Sequence[LogStatus]]:
+        """Look at each log that is open now and still is when its turn comes; sort by path."""
+        logs, opened = self._logs, self._opened
+        before = set(logs)
+        paths = yield from _sorted(list(logs))
+        found: dict[OpenLog, LogStatus] = {}
+        for number, path in enumerate(paths, 1):
+            log = logs.get(path)
+            if log is not None:
+                found[log] = log.status()
+            if not number % _LOGS_AT_ONCE:
+                yield
+        if self._opened == opened:
+            return list(found.values())
+        # Some were opened since, perhaps in place of one that was open before: by another guest, or
+        # truncated, and by another path that leads to the same file.
+        new = [
+            log
+            for path, log in logs.items()
+            if path not in before or log not in found or found[log].path != path
+        ]
+        files = {log.real_path for log in new}
+        by_path: dict[str, LogStatus] = {}
+        for number, (log, status) in enumerate(found.items(), 1):
+            is_listed = logs.get(status.path) is log
+            if is_listed or (log.path == status.path and log.real_path not in files):
+                by_path[status.path] = status
+            if not number % _SORTED_AT_ONCE:
+                yield
+        for log in new:
+            if logs.get(log.path) is log:
+                by_path[log.path] = log.status()
+        paths = yield from _sorted(list(by_path))
+        return [by_path[path] for path in paths]
 
     def is_known(self, path: str) -> bool:
         if path in self._logs:
@@ -476,6 +538,19 @@ class LogHandler:
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
+
+
+def _sorted(paths: list[str]) -> Generator[None, None, list[str]]:
+    """Sort paths, in steps of which none takes long."""
+    runs = []
+    for start in range(0, len(paths), _SORTED_AT_ONCE):
+        runs.append(sorted(paths[start : start + _SORTED_AT_ONCE]))
+        yield
+    while len(runs) > 1:
+        # (to sort two sorted runs is to merge them)
+        runs.append(sorted(runs.pop(0) + runs.pop(0)))
+        yield
+    return runs[0] if runs else []
 
 
 def _real_path(path: str) -> str:

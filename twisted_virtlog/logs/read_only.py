@@ -47,8 +47,8 @@ class ReadOnlyLogs:
         answer: Answer[Excerpt] = self._handler.read(path, position, max_bytes)
         return answer
 
-    def logs(self) -> Sequence[LogStatus]:
-        found: Sequence[LogStatus] = self._handler.logs()
+    def logs(self) -> Answer[Sequence[LogStatus]]:
+        found: Answer[Sequence[LogStatus]] = self._handler.logs()
         return found
 
     def counts(self) -> Counts:

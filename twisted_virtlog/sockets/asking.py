@@ -40,8 +40,8 @@ class AskingConversation(Conversation, Generic[Q, E, R]):
         return later.addErrback(self._fail_later, request, entry, arguments)
 
     @abstractmethod
-    def present(self, answer: Any, request: Q, entry: E, arguments: Any) -> R:
-        """Make the reply of what the daemon answered."""
+    def present(self, answer: Any, request: Q, entry: E, arguments: Any) -> R | Deferred[R]:
+        """Make the reply of what the daemon answered; a Deferred of a long one does not fail."""
 
     @abstractmethod
     def fail(

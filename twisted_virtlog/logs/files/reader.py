@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.files import identity
@@ -15,7 +15,13 @@ from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.rotation import Limits, check_backups, is_full
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.syscalls import is_in_memory
-from twisted_virtlog.values import Excerpt, Position, is_in_other_file, is_outdated
+from twisted_virtlog.values import (
+    Excerpt,
+    Position,
+    birth_without_cut,
+    is_in_other_file,
+    is_outdated,
+)
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
@@ -24,9 +30,13 @@ class WouldBlock(Exception):
     """What is to be read is not in memory."""
 
 
-# The bytes of a short read come here first, as making a buffer costs as much as reading. It is for
-# the reactor's thread alone.
-_short = memoryview(bytearray(64 * 1024))
+#: The most that is read at once. Copying that takes a small part of a share of time, and needs no
+#: fresh memory; as a multiple of three it becomes base64 without a rest.
+PIECE_BYTES = 96 * 1024
+
+# The bytes come here first, as making a buffer costs as much as reading. It is for the reactor's
+# thread alone.
+_buffer = memoryview(bytearray(PIECE_BYTES))
 
 
 class _File:
@@ -73,6 +83,14 @@ class _File:
             self._birth = own if self._lineage is None else self._lineage.full(own)
         return self._birth
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether another program was seen to cut it since its birth was asked for."""
+        lineage, birth = self._lineage, self._birth
+        if lineage is None or not birth or not lineage.cuts:
+            return False
+        return lineage.full(birth_without_cut(birth)) != birth
+
     def has_gap_after(self) -> bool:
         """Return whether it is known that what followed this file is missing."""
         with contextlib.suppress(OSError):
@@ -114,12 +132,19 @@ class Reading:
         self._first, offset, self._gap = _begin(self._files, position, writer)
         self._start = self._files[self._first].at(offset)
 
+    def is_short(self, max_bytes: int) -> bool:
+        """Return whether a read is done before anybody notices: no slices are needed."""
+        if max_bytes <= PIECE_BYTES:
+            return True
+        sizes = [file.size for file in self._files[self._first :]]
+        return all(sizes) and sum(sizes) - self._start.offset <= PIECE_BYTES
+
     def read(self, max_bytes: int) -> Excerpt:
         """Read; may wait for the disk.
 
         :raises SystemFailure: a file cannot be read.
         """
-        return self._read(max_bytes, 0, _short[:0])
+        return self._read(max_bytes, 0)
 
     def read_cached(self, max_bytes: int) -> Excerpt:
         """Read without waiting for the disk; preadv2(2) with RWF_NOWAIT.
@@ -127,14 +152,45 @@ class Reading:
         :raises WouldBlock: a part is not in the page cache, or the file system cannot tell.
         :raises SystemFailure: a file cannot be read.
         """
-        return self._read(max_bytes, os.RWF_NOWAIT, _short)
+        return self._read(max_bytes, os.RWF_NOWAIT)
+
+    def read_in_slices(self, max_bytes: int) -> Generator[None, None, Excerpt]:
+        """Read as :meth:`read_cached`, a piece at a time.
+
+        It ends early where another program was seen to cut a file meanwhile: what comes then was
+        written later. The next read says that there is a gap. Closed before its end, it closes the
+        files.
+        """
+        try:
+            return (yield from self._read_in_slices(max_bytes))
+        except GeneratorExit:
+            self.close()
+            raise
+
+    def _read_in_slices(self, max_bytes: int) -> Generator[None, None, Excerpt]:
+        parts: list[bytes] = []
+        end = self._files[self._first]
+        offset = self._start.offset
+        while max_bytes and not end.is_cut:
+            data = _read_at(end, offset, max_bytes, os.RWF_NOWAIT)
+            if data:
+                parts.append(data)
+                offset += len(data)
+                max_bytes -= len(data)
+                yield
+                continue
+            following = self._following(end)
+            if following is None:
+                break
+            end, offset = following, 0
+        return Excerpt(tuple(parts), self._start, end.at(offset), self._gap, self._final)
 
     def close(self) -> None:
         """Close the files."""
         for file in self._files:
             os.close(file.descriptor)
 
-    def _read(self, max_bytes: int, flags: int, short: memoryview) -> Excerpt:
+    def _read(self, max_bytes: int, flags: int) -> Excerpt:
         parts: list[bytes] = []
         left = max_bytes
         offset = self._start.offset
@@ -145,13 +201,20 @@ class Reading:
                     # The next read begins there, and says so.
                     break
                 end, offset = file, 0
-            while left and (data := _read_at(file, offset, left, flags, short)):
+            while left and (data := _read_at(file, offset, left, flags)):
                 parts.append(data)
                 offset += len(data)
                 left -= len(data)
             if not left:
                 break
-        return Excerpt(b"".join(parts), self._start, end.at(offset), self._gap, self._final)
+        return Excerpt(tuple(parts), self._start, end.at(offset), self._gap, self._final)
+
+    def _following(self, file: _File) -> _File | None:
+        """Return the next file, if a read goes on in it."""
+        number = self._files.index(file) + 1
+        following = self._files[number] if number < len(self._files) else None
+        # The next read begins there, and says so.
+        return None if following is None or following.parted else following
 
 
 def _open_files(
@@ -257,15 +320,16 @@ def _begin(
     return 0, position.offset, False
 
 
-def _read_at(file: _File, offset: int, count: int, flags: int, short: memoryview) -> bytes:
-    # Not more than the file held at the beginning needs a buffer, but for files without a size.
-    room = min(count, file.size - offset) if file.size else count
+def _read_at(file: _File, offset: int, count: int, flags: int) -> bytes:
+    """Read a piece; without flags in any thread."""
+    # Not more than the file held at the beginning, but for files without a size.
+    room = min(count, file.size - offset, PIECE_BYTES) if file.size else min(count, PIECE_BYTES)
     if room <= 0:
         return b""
     try:
-        if not flags or (room > len(short) and is_in_memory(file.descriptor)):
+        if not flags:
             return os.pread(file.descriptor, room, offset)
-        buffer = short[:room] if room <= len(short) else memoryview(bytearray(room))
+        buffer = _buffer[:room]
         try:
             got = os.preadv(file.descriptor, [buffer], offset, flags)
         except OSError as error:
