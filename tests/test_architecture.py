@@ -44,8 +44,9 @@ ROOMS: dict[str, Room] = {
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(
-        public="client_sockets clock concern guest_pipes idle shares signals slices stall_watch"
-        " stalls threads turns"
+        "syscalls",
+        "client_sockets clock concern guest_pipes idle shares signals slices stall_watch"
+        " stalls threads turns",
     ),
     "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.

@@ -225,6 +225,10 @@ class VirtlogService(Service):
         """Return how many requests are in progress, whose answers come later."""
         return self._suspension.waiting()
 
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes of ended logs that could not be closed yet."""
+        return self._suspension.unclosed()
+
     def suspended(self) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients."""
         return self._suspension.suspended()

@@ -1,6 +1,11 @@
 """System calls of Linux that Python's os module lacks, for files and pipes; any thread may call.
 
 A call that fills in memory has a buffer for each thread: to make one costs as much as the call.
+
+Whoever holds a pipe's write end can keep the pipe locked: splice(2) from a socket in which nothing
+comes holds the lock while it waits. FIONREAD, splice, tee, read, F_GETPIPE_SZ, F_SETPIPE_SZ, an
+open by way of /proc and the last close then wait too, on an empty pipe as well, and no signal ends
+that. poll(2), fstat(2) and epoll(7) do not ask for the lock.
 """
 
 from __future__ import annotations
@@ -130,8 +135,24 @@ def tee(source: int, target: int, count: int) -> int:
     return copied
 
 
+def pipe_events(pipe: int) -> int:
+    """Return what poll(2) says of a pipe's read end; never waits, whoever has locked the pipe.
+
+    :returns: POLLIN if bytes are in it, POLLHUP if no write end is open, or both, or neither.
+    """
+    look = select.poll()
+    look.register(pipe, select.POLLIN)
+    found = look.poll(0)
+    return found[0][1] if found else 0
+
+
 def bytes_waiting(pipe: int) -> int:
-    """Return how many bytes are in a pipe; FIONREAD of pipe(7)."""
+    """Return how many bytes are in a pipe; FIONREAD of pipe(7).
+
+    An empty pipe is not asked, so that it cannot let anybody wait.
+    """
+    if not pipe_events(pipe) & select.POLLIN:
+        return 0
     count = _answer.count
     fcntl.ioctl(pipe, termios.FIONREAD, count)
     return count[0]
@@ -143,12 +164,12 @@ def pipe_number(pipe: int) -> int:
 
 
 def pipe_capacity(pipe: int) -> int:
-    """Return how many bytes fit into a pipe."""
+    """Return how many bytes fit into a pipe that nobody else holds yet: it waits for the lock."""
     return fcntl.fcntl(pipe, F_GETPIPE_SZ)
 
 
 def set_pipe_capacity(pipe: int, size: int) -> int:
-    """Make a pipe larger or smaller.
+    """Make a pipe larger or smaller that nobody else holds yet: this waits for the lock.
 
     :returns: its capacity in bytes, which the kernel rounds up to a power of two.
     :raises PermissionError: the user's pipes would be too large together (pipe-user-pages-soft).
@@ -165,7 +186,8 @@ def is_pipe_full(pipe: int) -> bool:
     Only a write end knows; it is opened for this one question, and closed before anybody could miss
     the pipe's end.
 
-    Opening it waits for the pipe's lock, as FIONREAD and splice(2) do.
+    Opening it waits for the pipe's lock, as FIONREAD and splice(2) do: not to be asked of a pipe in
+    which no bytes are, and which is not full therefore.
 
     :param pipe: a descriptor of the read end.
     :raises OSError: there is no /proc, or no descriptor is left.

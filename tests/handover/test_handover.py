@@ -52,6 +52,7 @@ class FakeService:
     def __init__(self, pipe: int) -> None:
         self.told: list[str] = []
         self.requests = 0
+        self.closing: list[int] = []
         self.server = ServerState(max_clients=1)
         self.path = "/a.log"
         self.former: OpenLogState | None = None
@@ -65,6 +66,9 @@ class FakeService:
 
     def waiting(self) -> int:
         return self.requests
+
+    def unclosed(self) -> list[int]:
+        return self.closing
 
     def suspended(self) -> DaemonState:
         now = datetime.now(timezone.utc)

@@ -6,8 +6,10 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from tests.logs.fakes import World, descriptors
 
@@ -43,3 +45,13 @@ def make_world(tmp_path: Path, _nothing_leaks: None) -> Iterator[MakeWorld]:
 def world(make_world: MakeWorld) -> World:
     """Make a log handler without rotation."""
     return make_world()
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[], str]]:
+    """Collect what the daemon logs."""
+    events: list[LogEvent] = []
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
+    yield lambda: "\n".join(formatEvent(event) for event in events)
+    globalLogPublisher.removeObserver(observer)

@@ -199,6 +199,10 @@ class World:
         """Put the files of a log together, oldest first."""
         return b"".join(self.files(path).values())
 
+    def close_pipes(self) -> None:
+        """Wait until pipes are closed that were given back while guests had them."""
+        assert not self.handler.pipes.finish(30)
+
     def close(self) -> None:
         """Stop the daemon, once, and all guests."""
         if not self._closed:

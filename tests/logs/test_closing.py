@@ -32,6 +32,7 @@ def test_what_is_in_the_pipe_is_written_first(world: World) -> None:
     assert closed.position is not None
     assert (closed.position.offset, world.text()) == (15, b"the last words\n")
     assert closed.position.inode == Path(world.path).stat().st_ino
+    world.close_pipes()
     with pytest.raises(BrokenPipeError):
         guest.write(b"too late\n")
     assert world.logs() == []

@@ -9,10 +9,8 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, Guest, World
@@ -35,16 +33,6 @@ def files_end_at(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.fixture
-def logged() -> Iterator[Callable[[], str]]:
-    """Collect what the daemon logs."""
-    events: list[LogEvent] = []
-    observer = cast(ILogObserver, events.append)
-    globalLogPublisher.addObserver(observer)
-    yield lambda: "\n".join(formatEvent(event) for event in events)
-    globalLogPublisher.removeObserver(observer)
 
 
 def fail(world: World, data: bytes = b"x" * 3000) -> Guest:

@@ -216,6 +216,7 @@ def test_the_same_guest_gets_its_log_again(world: World) -> None:
     guest = world.open(domain=Domain(DOMAIN.uuid.upper(), "renamed"))
     assert guest.position.offset == 7
     assert world.text() == b"before\n"
+    world.close_pipes()
     with pytest.raises(BrokenPipeError):
         helper.write(b"after\n")
     guest.write(b"again\n")
@@ -257,6 +258,7 @@ def test_what_a_helper_writes_later_is_not_written(world: World) -> None:
             assert not_written(other.position).pending_bytes == 2006
     pass_time(world, 2)
     assert world.text() == b"x" * 3000 + b"again\n"
+    world.close_pipes()
     with pytest.raises(BrokenPipeError):
         helper.write(b"refused\n")
 
@@ -268,6 +270,7 @@ def test_the_same_guest_may_truncate_its_log(world: World) -> None:
     guest = world.open(truncate=True)
     guest.write(b"again\n")
     assert (world.position().offset, world.text()) == (6, b"again\n")
+    world.close_pipes()
     with pytest.raises(BrokenPipeError):
         helper.write(b"after\n")
 

@@ -178,7 +178,7 @@ def test_a_mistake_in_watching_does_not_end_the_watch(
     guest = world.open()
     guest.write(b"line")
     with monkeypatch.context() as patch:
-        patch.setattr(world.watch, "_serve_ready", lambda: 1 / 0)
+        patch.setattr(world.watch, "_serve_ready", lambda _: 1 / 0)
         world.reactor.turn()
     world.reactor.turn()
     assert world.text() == b"line"

@@ -180,8 +180,10 @@ def test_a_log_that_may_not_be_restored_is_given_up(
     state = msgspec.structs.replace(log, pipe=os.dup(log.pipe))
     kept.handler.close()
     kept._closed = True
+    world = make_world(100, 33)
     with pytest.raises(UnsupportedBackups):
-        make_world(100, 33).handler.restore(state)
+        world.handler.restore(state)
+    world.close_pipes()
     with pytest.raises(BrokenPipeError):
         guest.write(b"x")
 

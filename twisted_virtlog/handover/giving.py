@@ -35,6 +35,9 @@ from twisted_virtlog.loop.threads import InThread
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.002
 
+#: How long pipes that guests still hold have to be closed; what is not locked takes no time.
+_CLOSE_SECONDS = 1.0
+
 
 class Suspendable(Protocol):
     """The daemon, as far as a hand-over needs it; see Suspension."""
@@ -47,6 +50,9 @@ class Suspendable(Protocol):
 
     def waiting(self) -> int:
         """Return how many requests are in progress."""
+
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes that are still being closed."""
 
     def suspended(self) -> DaemonState:
         """Return what the next image needs."""
@@ -119,14 +125,17 @@ class HandOver:
         self._under_way = True
         try:
             self._logger.info("handing over to {program}", program=image.program)
+            await self._close_pipes()
             state = self._daemon.suspended()
             tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
                 await self._stand_still(asking, tried.is_virtlogd)
                 with signals.blocked():
+                    await self._close_pipes()
                     await self._obey_signals()
                     # The state may have changed, to one that the image cannot read.
                     _check(self._daemon.suspended(), tried)
+                    self._check_pipes()
                     answer.callback(None)
                     self._execute(image, tried)
             finally:
@@ -141,6 +150,26 @@ class HandOver:
             raise
         finally:
             self._under_way = False
+
+    async def _close_pipes(self) -> None:
+        """Wait until no pipe is being closed: execve(2) waits for all threads, whatever they do."""
+        deadline = self._clock.seconds() + _CLOSE_SECONDS
+        while self._daemon.unclosed() and self._clock.seconds() <= deadline:
+            await self._pause()
+        self._check_pipes()
+
+    def _check_pipes(self) -> None:
+        unclosed = self._daemon.unclosed()
+        if unclosed:
+            pipes = " ".join(f"pipe:[{number}]" for number in unclosed)
+            raise HandOverFailed(
+                f"{pipes} cannot be closed, as processes that hold the write ends keep them locked"
+            )
+
+    async def _pause(self) -> None:
+        pause: Deferred[None] = Deferred()
+        self._clock.callLater(_POLL_SECONDS, pause.callback, None)
+        await pause
 
     async def _stand_still(self, asking: int, to_virtlogd: bool) -> None:
         """Hold the daemon once only requests for a hand-over are in progress."""
@@ -157,9 +186,7 @@ class HandOver:
             if to_virtlogd:
                 # virtlogd cannot take over a request that is half received; it may soon be whole.
                 self._daemon.release()
-            pause: Deferred[None] = Deferred()
-            self._clock.callLater(_POLL_SECONDS, pause.callback, None)
-            await pause
+            await self._pause()
 
     async def _obey_signals(self) -> None:
         """Do what signals asked for before they were blocked; it would be forgotten."""

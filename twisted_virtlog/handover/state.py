@@ -206,6 +206,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
         :func:`former_path`.
     :ivar files: None if there is nothing to be known.
     :ivar stranded: see Writer.
+    :ivar capacity: bytes that the pipe holds; 0 if nobody knows.
     """
 
     opened_at: datetime
@@ -223,6 +224,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     log: str | None = None
     files: FilesState | None = None
     stranded: Stranded | None = None
+    capacity: int = 0
 
 
 class OpenLogState(Struct, frozen=True):

@@ -47,6 +47,9 @@ class Logs(Protocol):
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the next image needs of those that are open."""
 
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes that are still being closed."""
+
     def totals(self) -> Totals:
         """Return the totals of those that are closed."""
 
@@ -125,6 +128,10 @@ class Suspension:
     def waiting(self) -> int:
         """Return how many requests are in progress, whose answers come later."""
         return self._clients.waiting()
+
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes that are still being closed."""
+        return self._logs.unclosed()
 
     def suspended(self) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients."""

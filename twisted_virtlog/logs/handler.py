@@ -37,7 +37,7 @@ from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
@@ -48,6 +48,9 @@ from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
 T = TypeVar("T")
+
+#: How long to wait at the end for pipes to be closed that guests still hold.
+_CLOSE_SECONDS = 0.5
 
 #: PATH_MAX of Linux, with the NUL at the end.
 _PATH_MAX = 4096
@@ -162,14 +165,15 @@ class LogHandler:
                 f"{most} logs are open, as many as max_open_logs allows", "max_open_logs", path
             )
         with contextlib.ExitStack() as undo:
-            read_end, write_end = self._make_pipe(path)
-            undo.callback(os.close, write_end)
+            read_end, write_end, capacity = self._make_pipe(path)
+            # (the write end is closed first, and then the other end is closed at once)
             undo.callback(self.pipes.close, read_end)
+            undo.callback(os.close, write_end)
             file = path if truncate else link_target(path)
             policy = self._settings.policy_of(file, driver, domain)
             writer = self._make_writer(file, policy, truncate)
             undo.callback(writer.close)
-            log = OpenLog(self, read_end, writer, policy, path, real_path, driver, domain)
+            log = OpenLog(self, read_end, writer, policy, path, real_path, driver, domain, capacity)
             opened = Opened(writer.position(), write_end)
             try:
                 log.start()
@@ -195,13 +199,13 @@ class LogHandler:
                 raise _limit_or(failure) from failure
         position = log.writer.position()
         with contextlib.ExitStack() as undo:
-            read_end, write_end = self._make_pipe(path)
-            undo.callback(os.close, write_end)
+            read_end, write_end, capacity = self._make_pipe(path)
             undo.callback(self.pipes.close, read_end)
+            undo.callback(os.close, write_end)
             before = (log.writer.written, log.lost, log.writer.rollovers)
             former = (log.path, log.real_path)
             try:
-                log.follow(read_end, path, real_path, driver, domain)
+                log.follow(read_end, path, real_path, driver, domain, capacity)
             except OSError as error:
                 raise _failure(path, error) from error
             undo.pop_all()
@@ -359,6 +363,10 @@ class LogHandler:
             found += [*log.suspended_former(), log.suspended()]
         return tuple(found)
 
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes of ended logs that could not be closed yet."""
+        return self.pipes.unclosed()
+
     def totals(self) -> Totals:
         """Return what was counted for logs that are closed."""
         return Totals(self._opened, self._written, self._lost, self._rollovers)
@@ -381,7 +389,7 @@ class LogHandler:
         real_path = _real_path(path) if details is None else details.real_path
         try:
             os.set_blocking(pipe, False)
-            self.pipes.adopt(pipe)
+            capacity = self.pipes.adopt(pipe, details.capacity if details else 0)
             steps_left = details.steps_left if details else 0
             policy = self._settings.policy_of(file, state.driver, state.domain)
             writer = Writer(
@@ -391,7 +399,9 @@ class LogHandler:
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
             )
-            log = OpenLog(self, pipe, writer, policy, path, real_path, state.driver, state.domain)
+            log = OpenLog(
+                self, pipe, writer, policy, path, real_path, state.driver, state.domain, capacity
+            )
             log.resume(details, self._adopt_former(former, log.opened_at))
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -409,7 +419,7 @@ class LogHandler:
         for state in states:
             try:
                 found.append(resumed(state, len(found), opened_at))
-                self.pipes.adopt(state.pipe)
+                self.pipes.adopt(state.pipe, 0)
             except OSError as error:
                 with contextlib.suppress(OSError):
                     self.pipes.close(state.pipe)
@@ -456,6 +466,13 @@ class LogHandler:
             except Exception:  # noqa: BLE001 (the other logs are still to be written)
                 self._logger.failure("{path}: the log could not be closed", path=log.path)
             self._forget(log)
+        unclosed = self.pipes.finish(_CLOSE_SECONDS)
+        if unclosed:
+            self._logger.warn(
+                "{pipes} cannot be closed, as processes that hold the write ends keep them"
+                " locked: this process does not end before they do",
+                pipes=" ".join(f"pipe:[{number}]" for number in unclosed),
+            )
         self.watch.close()
         self.source.close()
 
@@ -521,7 +538,7 @@ class LogHandler:
             raise NoSuchLog(f"No open log file {path}", path)
         return log
 
-    def _make_pipe(self, path: str) -> tuple[int, int]:
+    def _make_pipe(self, path: str) -> NewPipe:
         try:
             return self.pipes.make()
         except OSError as error:

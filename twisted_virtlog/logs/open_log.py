@@ -52,11 +52,15 @@ from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
-from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_capacity, pipe_number
+from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_events, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
 
 #: How often a log that is closed by force is drained while somebody goes on writing to its pipe.
 _LAST_LOOKS = 8
+
+#: How long its answer waits, so that what is written after it is refused. It takes less time than
+#: this to close a pipe that nobody has locked.
+_CLOSE_SECONDS = 0.002
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -95,6 +99,7 @@ class OpenLog:
     :ivar policy: see :meth:`set_policy`.
     :ivar outage: set while the file cannot be written.
     :ivar number: the pipe's inode number.
+    :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
     """
 
     # There may be ten thousand.
@@ -104,6 +109,7 @@ class OpenLog:
         "_owner",
         "_pipe",
         "_recovered_at",
+        "capacity",
         "domain",
         "driver",
         "lost",
@@ -128,10 +134,12 @@ class OpenLog:
         real_path: str,
         driver: str,
         domain: Domain | None,
+        capacity: int,
     ) -> None:
         """Take over the read end of a pipe, which does not block, and a writer.
 
         :param policy: by whose limits the writer was made.
+        :param capacity: of the pipe, in bytes.
         """
         self.path = path
         self.real_path = real_path
@@ -151,6 +159,7 @@ class OpenLog:
         self._recovered_at = _NEVER
         writer.note = self._note
         self.number = pipe_number(pipe)
+        self.capacity = capacity
 
     def concern(self, names: Mapping[str, object]) -> Concern:
         """See loop.concern.Concerned."""
@@ -164,11 +173,6 @@ class OpenLog:
         :raises OSError: the kernel refuses; see :meth:`PipeWatch.add`.
         """
         self._owner.watch.add(self._pipe, self)
-
-    @property
-    def capacity(self) -> int:
-        """Bytes that the pipe holds."""
-        return pipe_capacity(self._pipe)
 
     def pipe_ready(self) -> int:
         """Write what the pipe holds, as far as this turn allows, or end; see Watched.
@@ -269,13 +273,20 @@ class OpenLog:
         )
 
     def follow(
-        self, pipe: int, path: str, real_path: str, driver: str, domain: Domain | None
+        self,
+        pipe: int,
+        path: str,
+        real_path: str,
+        driver: str,
+        domain: Domain | None,
+        capacity: int,
     ) -> None:
         """Go on with another guest's pipe; what the present one holds goes into the file first.
 
         What is written to the present pipe from now on is lost, and refused once all is written.
 
         :param pipe: its read end, which does not block.
+        :param capacity: of the pipe, in bytes.
         :raises OSError: it cannot be watched; nothing has changed.
         """
         owner = self._owner
@@ -289,7 +300,7 @@ class OpenLog:
         if left:
             self._former = [*self._former, former]
             self._order += 1
-        self._pipe, self.number = pipe, pipe_number(pipe)
+        self._pipe, self.number, self.capacity = pipe, pipe_number(pipe), capacity
         self.path, self.real_path = path, real_path
         self.driver, self.domain = sys.intern(driver), domain
         self.opened_at = datetime.now(timezone.utc)
@@ -378,6 +389,7 @@ class OpenLog:
                 order=self._order,
                 files=self.writer.known_files,
                 stranded=self.writer.stranded,
+                capacity=self.capacity,
             ),
         )
 
@@ -437,6 +449,7 @@ class OpenLog:
             position = self.writer.position()
         self._release()
         self._owner.log_ended(self)
+        self._owner.pipes.finish(_CLOSE_SECONDS)
         return Closed(position, dropped)
 
     def _flush(self, keeps: Callable[[int], bool] = lambda _: False) -> int:
@@ -513,14 +526,16 @@ class OpenLog:
         return full
 
     def _is_full(self, waiting: int, outage: Outage) -> bool:
-        if waiting * _PAGE_BYTES < pipe_capacity(self._pipe):
-            # There are more pages than bytes.
+        if not waiting or waiting == outage.had_room:
             return False
         try:
-            return is_pipe_full(self._pipe)
+            full = is_pipe_full(self._pipe)
         except OSError:
-            # Nobody knows. Better to lose the output of a silent guest than to block one.
-            return outage.stands_still(waiting)
+            # Nobody knows, unless there are more pages than bytes. Better to lose the output of a
+            # silent guest than to block one.
+            return waiting * _PAGE_BYTES >= self.capacity and outage.stands_still(waiting)
+        outage.had_room = -1 if full else waiting
+        return full
 
     def _recover(self, outage: Outage) -> SystemFailure | None:
         try:
@@ -541,7 +556,7 @@ class OpenLog:
         """Drop the output of guests that are gone, as if nobody had followed them."""
         former, self._former = self._former, ()
         for one in former:
-            self._discard(outage, one.pipe, one.left)
+            self._discard(outage, one.pipe, min(one.left, bytes_waiting(one.pipe)))
             self._let_go(one)
 
     def _discard(self, outage: Outage, pipe: int, count: int) -> None:
@@ -580,7 +595,8 @@ class OpenLog:
         while self._former:
             former, *others = self._former
             written = self.writer.written
-            failure = self._write(former.pipe, former.left)
+            # (fewer if somebody else has read some: an empty pipe is left alone, see syscalls)
+            failure = self._write(former.pipe, min(former.left, bytes_waiting(former.pipe)))
             moved = self.writer.written - written
             former.left -= moved
             if failure is not None:
@@ -633,13 +649,8 @@ class OpenLog:
 
     def _ended(self, waiting: bool = False) -> bool:
         """Return whether all write ends are closed and, unless ``waiting``, the pipe is empty."""
-        hang_up = select.poll()
-        hang_up.register(self._pipe, select.POLLIN)
-        events = hang_up.poll(0)
-        if not events:
-            return False
-        event = events[0][1]
-        return bool(event & select.POLLHUP) and (waiting or not event & select.POLLIN)
+        events = pipe_events(self._pipe)
+        return bool(events & select.POLLHUP) and (waiting or not events & select.POLLIN)
 
     def _end(self) -> None:
         self._flush()

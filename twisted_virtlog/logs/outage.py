@@ -35,6 +35,8 @@ class Outage:
         not wait once more.
     :ivar lost: bytes dropped.
     :ivar seen: bytes that were in the pipe when :meth:`stands_still` was asked last.
+    :ivar had_room: bytes that were in the pipe when it was found to have room; with as many it
+        still has, until some are taken out. -1 if that is not known.
     """
 
     failure: SystemFailure
@@ -44,6 +46,7 @@ class Outage:
     lost: int = 0
     repeated: bool = False
     seen: int = -1
+    had_room: int = -1
 
     def due(self, now: float) -> bool:
         """Return whether the file may be tried again."""
@@ -54,6 +57,8 @@ class Outage:
         self.failure = failure
         self.tried_at = now
         self.retried = True
+        # (a retry may have written some)
+        self.had_room = -1
 
     @property
     def is_lasting(self) -> bool:

@@ -11,6 +11,10 @@ it to the reactor's set and removing it again would make the kernel walk through
 
 Each write to a pipe in such a set runs through all of the sets, which doubles what a line costs its
 writer. So a busy pipe is taken out of them: it is looked at after each rest anyhow.
+
+A guest can lock its pipe, and then whoever looks for bytes in it waits, see
+:mod:`~twisted_virtlog.syscalls`. So no pipe is served that is not known to have some: the kernel
+has just said so, and nobody has drained it since, or it is asked by poll(2).
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.timerfd import TimerFD
+from twisted_virtlog.syscalls import pipe_events
 
 #: The longest rest in seconds.
 REST_SECONDS = 0.008
@@ -73,11 +78,12 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
 
 
 class Watched(Protocol):
-    """A pipe's reader."""
+    """A pipe's reader.
 
-    @property
-    def capacity(self) -> int:
-        """Bytes that the pipe holds."""
+    :ivar capacity: bytes that the pipe holds, as far as is known.
+    """
+
+    capacity: int
 
     def pipe_ready(self) -> int:
         """Move up to :data:`PIECE_BYTES`, or end if there are none and no write end is open.
@@ -190,8 +196,11 @@ class PipeWatch:
     @guarded("watching the logs' pipes failed")
     def doRead(self) -> None:
         """Serve the pipes that are ready, and rest if they had little."""
+        # How many of the first may be empty now, as nobody has asked, or that was some time ago.
+        doubtful = len(self._ready)
         if not self._ready:
             self._ready.extend(self._busy)
+            doubtful = len(self._ready)
             self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))
             if not self._ready:
                 self._watch_again()
@@ -201,7 +210,7 @@ class PipeWatch:
         self._looked_at = now
         if elapsed > _SILENCE_SECONDS:
             self._next_rest = _FIRST_REST_SECONDS
-        fullest = self._serve_ready()
+        fullest = self._serve_ready(doubtful)
         rest = min(self._rest_seconds, self._next_rest)
         if fullest:
             rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
@@ -211,9 +220,10 @@ class PipeWatch:
         else:
             self._rest(rest)
 
-    def _serve_ready(self) -> float:
+    def _serve_ready(self, doubtful: int) -> float:
         """Serve the pipes that are ready, as far as this turn goes.
 
+        :param doubtful: how many of them, from the first on, are to be asked before.
         :returns: how full the fullest was, from 0 to 1; infinite if one has more than was taken.
         """
         ready, readers, busy = self._ready, self._readers, self._busy
@@ -224,10 +234,12 @@ class PipeWatch:
         while left > 0 and (ready or full):
             pipe, before = (ready.popleft(), 0) if ready else full.popleft()
             reader = readers.get(pipe)
+            asks = doubtful > 0 or before > 0
+            doubtful -= 1
             if reader is None:
                 continue
             try:
-                moved = reader.pipe_ready()
+                moved = 0 if asks and not pipe_events(pipe) else reader.pipe_ready()
             except Exception:  # noqa: BLE001 (no other pipe may suffer)
                 self._logger.failure("a log's pipe could not be served")
                 reader.pipe_failed()
@@ -249,6 +261,8 @@ class PipeWatch:
                 fullest = max(fullest, total / reader.capacity)
             if moved >= _MUCH_BYTES:
                 self._between()
+                # (clients may have had any of them drained)
+                doubtful = len(ready)
         return math.inf if full else fullest
 
     def _calm(self, pipe: int) -> None:

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.logs.fakes import KIB
-from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes, kernel_limits, read_text
+from twisted_virtlog.logs.pipes import making
+from twisted_virtlog.logs.pipes.making import (
+    NewPipe,
+    PipeLimits,
+    Pipes,
+    kernel_limits,
+    read_text,
+)
 from twisted_virtlog.syscalls import pipe_capacity
 
 ANY = PipeLimits(1024 * KIB, None)
@@ -76,7 +83,7 @@ def test_the_real_kernel_tells_its_limits() -> None:
 def test_the_read_end_does_not_block_and_the_write_end_does(made: list[int]) -> None:
     """A guest waits when its pipe is full; the daemon never does. No child inherits either."""
     pipes = Pipes(64 * KIB, ANY)
-    read_end, write_end = pipes.make()
+    read_end, write_end, _ = pipes.make()
     made.append(write_end)
     assert not os.get_blocking(read_end)
     assert os.get_blocking(write_end)
@@ -100,35 +107,40 @@ def test_a_pipe_is_as_large_as_wished_and_allowed(
 ) -> None:
     """Sizes are rounded up to a power of two, and kept within the kernel's largest."""
     pipes = Pipes(wished, PipeLimits(largest, None))
-    read_end, write_end = pipes.make()
+    read_end, write_end, _ = pipes.make()
     made.append(write_end)
     assert pipe_capacity(read_end) == capacity
     pipes.close(read_end)
 
 
-def test_earlier_pipes_really_shrink(made: list[int]) -> None:
-    """With a limit for all, the first pipe gives half of it to the second."""
-    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 512 * KIB))
-    first, first_write_end = pipes.make()
-    assert pipe_capacity(first) == 512 * KIB
-    second, second_write_end = pipes.make()
-    made.extend([first_write_end, second_write_end])
-    assert (pipe_capacity(first), pipe_capacity(second)) == (256 * KIB, 256 * KIB)
-    pipes.close(first)
-    pipes.close(second)
+def test_a_pipe_that_was_given_away_keeps_its_size(
+    made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its guest could let whoever changes the size, or asks for it, wait for ever."""
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 8 * 1024 * KIB))
+    ends = [pipes.make()]
+    given = {ends[0].read_end}
+    for name in ("set_pipe_capacity", "pipe_capacity"):
+        call = getattr(making, name)
 
+        def checked(pipe: int, *size: int, call: Callable[..., int] = call) -> int:
+            assert pipe not in given
+            return call(pipe, *size)
 
-def test_a_pipe_in_use_is_not_cut(made: list[int]) -> None:
-    """A pipe that holds more than its new share stays as it is, and keeps its bytes."""
-    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 512 * KIB))
-    first, first_write_end = pipes.make()
-    os.write(first_write_end, b"x" * (400 * KIB))
-    second, second_write_end = pipes.make()
-    made.extend([first_write_end, second_write_end])
-    assert pipe_capacity(first) == 512 * KIB
-    assert os.read(first, 512 * KIB) == b"x" * (400 * KIB)
-    pipes.close(first)
-    pipes.close(second)
+        monkeypatch.setattr(making, name, checked)
+    for _ in range(100):
+        ends.append(pipes.make())
+        given.add(ends[-1].read_end)
+    taken_over, write_end = os.pipe()
+    given.add(taken_over)
+    pipes.adopt(taken_over, 0)
+    ends.append(NewPipe(taken_over, write_end, 64 * KIB))
+    monkeypatch.undo()
+    for pipe in ends:
+        assert pipe_capacity(pipe.read_end) == pipe.capacity
+        os.close(pipe.write_end)
+        pipes.close(pipe.read_end)
+    assert (ends[0].capacity, ends[-2].capacity) == (512 * KIB, 8 * KIB)
 
 
 def test_a_pipe_that_could_not_grow_is_counted_as_it_is(
@@ -139,13 +151,35 @@ def test_a_pipe_that_could_not_grow_is_counted_as_it_is(
     def refused(pipe: int, size: int) -> int:
         raise PermissionError(pipe, size)
 
-    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 1024 * KIB))
-    monkeypatch.setattr("twisted_virtlog.logs.pipes.making.set_pipe_capacity", refused)
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 9 * 1024 * KIB))
+    monkeypatch.setattr(making, "set_pipe_capacity", refused)
     ends = [pipes.make()]
     monkeypatch.undo()
     ends.extend(pipes.make() for _ in range(2))
-    made.extend(write_end for _, write_end in ends)
-    sizes = [pipe_capacity(read_end) for read_end, _ in ends]
-    for read_end, _ in ends:
-        pipes.close(read_end)
-    assert sizes == [64 * KIB, 512 * KIB, 256 * KIB]
+    made.extend(pipe.write_end for pipe in ends)
+    assert [pipe_capacity(pipe.read_end) for pipe in ends] == [pipe.capacity for pipe in ends]
+    for pipe in ends:
+        pipes.close(pipe.read_end)
+    assert [pipe.capacity for pipe in ends] == [64 * KIB, 512 * KIB, 256 * KIB]
+    assert not pipes.finish(10)
+
+
+@pytest.mark.parametrize(("capacity", "taken"), [(1 << 20, 1 << 20), (0, 64 * KIB)])
+def test_a_pipe_that_is_taken_over_is_counted_as_its_state_says(capacity: int, taken: int) -> None:
+    """And as a usual one, where nobody says."""
+    pipes = Pipes(512 * KIB, PipeLimits(1024 * KIB, 9 * 1024 * KIB))
+    read_end, write_end = os.pipe()
+    assert pipes.adopt(read_end, capacity) == taken
+    after = pipes.make()
+    assert after.capacity == (512 * KIB if capacity == 0 else 256 * KIB)
+    for descriptor in (write_end, after.write_end):
+        os.close(descriptor)
+    for pipe in (read_end, after.read_end):
+        pipes.close(pipe)
+
+
+def test_what_is_no_pipe_is_not_taken_over() -> None:
+    """Whatever a state says of it."""
+    pipes = Pipes(64 * KIB, ANY)
+    with open(os.devnull, "rb") as file, pytest.raises(OSError, match="not a pipe"):
+        pipes.adopt(file.fileno(), 0)

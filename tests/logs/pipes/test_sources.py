@@ -81,7 +81,7 @@ def test_copied_bytes_stay_in_the_pipe_until_they_are_written(world: World) -> N
     with pytest.raises(NotWritten) as caught:
         world.position("/dev/full")
     assert (caught.value.errno, caught.value.pending_bytes) == (errno.ENOSPC, 8)
-    assert bytes_waiting(guest.write_end) == 8
+    assert bytes_waiting(world.handler.source.pipe) == 8
 
 
 @pytest.mark.parametrize("taken", [1, 7, 4096])

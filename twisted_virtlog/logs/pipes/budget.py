@@ -1,9 +1,10 @@
-"""Decides how large each pipe may be, where the kernel limits what a user's pipes hold together.
+"""Decides how large each new pipe may be, where the kernel limits a user's pipes together.
 
 Without CAP_SYS_RESOURCE and CAP_SYS_ADMIN all pipes of a user share a soft limit in pages
-(/proc/sys/fs/pipe-user-pages-soft, pipe(7)); beyond it new ones shrink to two pages. A daemon
-that made its first pipes large would starve those of later guests, so each gets a fair share and
-large ones give back when more logs are opened.
+(/proc/sys/fs/pipe-user-pages-soft, pipe(7)); beyond it new ones shrink to two pages. A pipe that
+was given away keeps its size, as its guest could make any change of it wait for ever. So no pipe
+takes more than a part of what is left, and half of all is kept for pipes of the usual size: early
+guests get large ones, and late ones do not starve.
 """
 
 from __future__ import annotations
@@ -15,19 +16,13 @@ from typing import Generic, TypeVar
 #: What the kernel gives a new pipe when the limit is reached; a share is never chosen smaller.
 SMALLEST_SHARE_BYTES = 8192
 
+#: What a pipe holds unless asked otherwise; see pipe(7).
+USUAL_PIPE_BYTES = 65536
+
+#: A pipe takes at most one part in so many of what is left.
+_PARTS = 8
+
 K = TypeVar("K", bound=Hashable)
-
-
-@dataclass(frozen=True, slots=True)
-class Grant(Generic[K]):
-    """An answer of the budget.
-
-    :ivar size: what the new pipe should hold, in bytes.
-    :ivar shrink: pipes to make smaller first, each with its new size.
-    """
-
-    size: int
-    shrink: tuple[tuple[K, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -41,44 +36,26 @@ class PipeBudget(Generic[K]):
     pipe_size: int
     total: int | None = None
     _sizes: dict[K, int] = field(default_factory=dict)
-    # The pipes that could give something back, oldest first, so that opening stays cheap with many.
-    _large: dict[K, int] = field(default_factory=dict)
     _used: int = 0
 
-    def fair_share(self, pipes: int) -> int:
-        """Return the size that each of N pipes may have: a power of two within the total."""
-        share = self.pipe_size
+    def share(self) -> int:
+        """Return the size in bytes that one more pipe may have: a power of two."""
+        size = self.pipe_size
         if self.total is not None:
-            while share > SMALLEST_SHARE_BYTES and share * pipes > self.total:
-                share //= 2
-        return share
+            left = self.total - self._used
+            left_for_large = left - self.total // 2
+            while size > SMALLEST_SHARE_BYTES and size * _PARTS > (
+                left_for_large if size > USUAL_PIPE_BYTES else left
+            ):
+                size //= 2
+        return size
 
-    def add(self, pipe: K) -> Grant[K]:
-        """Find room for one more pipe; report to :meth:`resize` what was done."""
-        share = self.fair_share(len(self._sizes) + 1)
-        shrink: list[tuple[K, int]] = []
+    def add(self, pipe: K, size: int) -> None:
+        """Count a pipe with what it really holds; the kernel may refuse to make it larger."""
         if self.total is not None:
-            missing = self._used + share - self.total
-            for other, size in self._large.items():
-                if missing <= 0:
-                    break
-                if size > share:
-                    shrink.append((other, share))
-                    missing -= size - share
-        self.resize(pipe, share)
-        return Grant(share, tuple(shrink))
-
-    def resize(self, pipe: K, size: int) -> None:
-        """Record what a pipe really holds; the kernel may refuse to make it larger or smaller."""
-        if self.total is None:
-            return
-        self.remove(pipe)
-        self._sizes[pipe] = size
-        self._used += size
-        if size > SMALLEST_SHARE_BYTES:
-            self._large[pipe] = size
+            self._sizes[pipe] = size
+            self._used += size
 
     def remove(self, pipe: K) -> None:
         """Forget a pipe that was closed."""
         self._used -= self._sizes.pop(pipe, 0)
-        self._large.pop(pipe, None)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from twisted_virtlog.logs.pipes.budget import PipeBudget
+from twisted_virtlog.logs.pipes.budget import USUAL_PIPE_BYTES, PipeBudget
+from twisted_virtlog.logs.pipes.closing import PipeCloser
 from twisted_virtlog.syscalls import pipe_capacity, set_pipe_capacity
 
 _CAP_SYS_ADMIN = 1 << 21
 _CAP_SYS_RESOURCE = 1 << 24
-
-#: What a new pipe holds unless asked otherwise; see pipe(7).
-_DEFAULT_PIPE_BYTES = 65536
 
 #: The daemon's share of the user's soft limit; the rest is left to the user's other pipes.
 _SHARE_OF_LIMIT = 0.75
@@ -45,7 +45,7 @@ def kernel_limits(read: Callable[[str], str]) -> PipeLimits:
         largest = int(read("/proc/sys/fs/pipe-max-size"))
     except (OSError, ValueError, StopIteration):
         # No /proc: assume what every process has.
-        return PipeLimits(_DEFAULT_PIPE_BYTES, None)
+        return PipeLimits(USUAL_PIPE_BYTES, None)
     unlimited = not soft or capabilities & (_CAP_SYS_ADMIN | _CAP_SYS_RESOURCE)
     return PipeLimits(largest, None if unlimited else int(soft * _SHARE_OF_LIMIT))
 
@@ -56,44 +56,85 @@ def read_text(path: str) -> str:
         return file.read()
 
 
+class NewPipe(NamedTuple):
+    """A pipe that nobody else has yet.
+
+    :ivar read_end: does not block; to be given back to :meth:`Pipes.close`.
+    :ivar write_end: blocks; the caller's. Both are close-on-exec.
+    :ivar capacity: the bytes that it holds.
+    """
+
+    read_end: int
+    write_end: int
+    capacity: int
+
+
 class Pipes:
-    """The read ends of all guests' pipes and what each may hold."""
+    """The read ends of all guests' pipes and what each holds.
+
+    A pipe is made as large as it may be before its write end is given away. From then on its guest
+    can make whoever asks for its size wait for ever, so the size is remembered, and never changed.
+    """
 
     def __init__(self, pipe_size: int, limits: PipeLimits) -> None:
         """:param pipe_size: what a pipe should hold, in bytes, where the kernel allows it."""
         self._largest = limits.largest
         self._budget: PipeBudget[int] = PipeBudget(self._possible(pipe_size), limits.together)
+        self._closer = PipeCloser()
 
     def set_size(self, pipe_size: int) -> None:
         """Make pipes of another size from now on; existing ones keep theirs."""
         self._budget.pipe_size = self._possible(pipe_size)
 
-    def make(self) -> tuple[int, int]:
-        """Make a pipe.
+    def make(self) -> NewPipe:
+        """Make a pipe, as large as its share allows.
 
-        :returns: the read end, which does not block, and the write end, which does; both
-            close-on-exec. The read end is given back to :meth:`close`, the write end is the
-            caller's.
         :raises OSError: no descriptors are left.
         """
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_end, False)
-        self.adopt(read_end)
-        return read_end, write_end
+        size = self._budget.share()
+        try:
+            # (one object for all logs, where they are as large as wished)
+            capacity = size if set_pipe_capacity(read_end, size) == size else 0
+        except OSError:
+            # The user's other pipes use up the limit.
+            capacity = 0
+        capacity = capacity or pipe_capacity(read_end)
+        self._budget.add(read_end, capacity)
+        return NewPipe(read_end, write_end, capacity)
 
-    def adopt(self, read_end: int) -> None:
-        """Make a pipe as large as its share allows."""
-        grant = self._budget.add(read_end)
-        for pipe, size in (*grant.shrink, (read_end, grant.size)):
-            # Refused when it holds more than that, or the user's other pipes use up the limit.
-            with contextlib.suppress(OSError):
-                set_pipe_capacity(pipe, size)
-            self._budget.resize(pipe, pipe_capacity(pipe))
+    def adopt(self, read_end: int, capacity: int) -> int:
+        """Count a pipe that was given away, by another process perhaps; it keeps its size.
+
+        :param capacity: the bytes that it holds; 0 if nobody knows.
+        :returns: what it is taken to hold.
+        :raises OSError: it is not a pipe.
+        """
+        if not stat.S_ISFIFO(os.fstat(read_end).st_mode):
+            raise OSError(errno.EBADF, "it is not a pipe")
+        capacity = capacity or USUAL_PIPE_BYTES
+        self._budget.add(read_end, capacity)
+        return capacity
 
     def close(self, read_end: int) -> None:
-        """Close a read end."""
+        """Close a read end, now or in a thread; see :class:`PipeCloser`.
+
+        :raises OSError: the descriptor is not open.
+        """
         self._budget.remove(read_end)
-        os.close(read_end)
+        self._closer.close(read_end)
+
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes that are not closed yet."""
+        return self._closer.unclosed()
+
+    def finish(self, seconds: float) -> Sequence[int]:
+        """Wait until all that were given back are closed, or some time has passed.
+
+        :returns: the inode numbers of pipes that are not closed yet.
+        """
+        return self._closer.finish(seconds)
 
     def _possible(self, size: int) -> int:
         """Return the power of two that the kernel makes of a size."""

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import termios
 from typing import Protocol
 
@@ -57,8 +58,13 @@ class PipeSource:
         self._sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def waiting(self) -> int:
-        """Return how many bytes are in the pipe."""
+        """Return how many bytes are in the pipe; an empty one is not asked, see syscalls."""
         # (as syscalls.bytes_waiting, which has to ask for its thread's memory, as each position)
+        look = select.poll()
+        look.register(self.pipe, select.POLLIN)
+        found = look.poll(0)
+        if not found or not found[0][1] & select.POLLIN:
+            return 0
         count = self._count
         fcntl.ioctl(self.pipe, termios.FIONREAD, count)
         return count[0]

@@ -1,0 +1,104 @@
+"""Closes the read ends of guests' pipes, also those that a guest has locked.
+
+The last close of a pipe waits for its lock, which a process that holds the write end can keep, see
+:mod:`~twisted_virtlog.syscalls`. So only a pipe without write ends, as nearly all are that end, is
+closed at once. Each other one is left to a thread, which may be lost: no signal ends that wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from twisted_virtlog.loop.threads import DeafThread
+from twisted_virtlog.syscalls import pipe_events
+
+#: The most threads, and so the most that can be lost. With that many, pipes stay open until one of
+#: them comes back; the log is closed all the same, and its guest's writes wait when it is full.
+MOST_THREADS = 32
+
+#: How long a thread waits for the next pipe.
+_IDLE_SECONDS = 1.0
+
+
+class PipeCloser:
+    """Closes pipes; what it was given belongs to it."""
+
+    def __init__(self) -> None:
+        """Start no thread before there is a pipe that needs one."""
+        self._changed = threading.Condition()
+        # The inode numbers of pipes that are not closed yet, by a number of the closing, as a
+        # descriptor's may be another's before its thread goes on.
+        self._unclosed: dict[int, int] = {}
+        self._waiting: deque[tuple[int, int]] = deque()
+        self._next = 0
+        self._idle = 0
+        self._threads = 0
+
+    def close(self, read_end: int) -> None:
+        """Close a read end, which nothing may use or watch any more; never waits.
+
+        :raises OSError: the descriptor is not open.
+        """
+        events = pipe_events(read_end)
+        if events & (select.POLLHUP | select.POLLNVAL) and not events & select.POLLIN:
+            # Nobody is left who could lock it. (In one that is not empty, the lock could be held by
+            # a process that opened a read end for itself.)
+            os.close(read_end)
+            return
+        status = os.fstat(read_end)
+        if not stat.S_ISFIFO(status.st_mode):
+            # (what was taken over may be anything)
+            os.close(read_end)
+            return
+        with self._changed:
+            self._unclosed[self._next] = status.st_ino
+            self._waiting.append((self._next, read_end))
+            self._next += 1
+            starts = len(self._waiting) > self._idle and self._threads < MOST_THREADS
+            self._threads += starts
+            self._idle += starts
+            self._changed.notify_all()
+        if starts:
+            try:
+                DeafThread(target=self._work, name="pipes to close", daemon=True).start()
+            except RuntimeError:
+                # (no thread can be had; the next one closes this pipe too)
+                with self._changed:
+                    self._threads -= 1
+                    self._idle -= 1
+
+    def unclosed(self) -> Sequence[int]:
+        """Return the inode numbers of pipes that are not closed yet."""
+        with self._changed:
+            return tuple(self._unclosed.values())
+
+    def finish(self, seconds: float) -> Sequence[int]:
+        """Wait until all is closed, or some time has passed; return as :meth:`unclosed`."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unclosed, deadline - time.monotonic())
+            return tuple(self._unclosed.values())
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
+                    self._idle -= 1
+                    self._threads -= 1
+                    return
+                self._idle -= 1
+                closing, read_end = self._waiting.popleft()
+            # (here it may stay)
+            with contextlib.suppress(OSError):
+                os.close(read_end)
+            with self._changed:
+                del self._unclosed[closing]
+                self._idle += 1
+                self._changed.notify_all()
