@@ -22,11 +22,10 @@ from twisted_virtlog.errors import (
     NoOwnLog,
     NoSuchClient,
     NoSuchServer,
-    OutputError,
     SystemFailure,
 )
 from twisted_virtlog.interfaces import IAdministration
-from twisted_virtlog.values import Priority
+from twisted_virtlog.values import Destination, Output, Priority
 
 
 @pytest.fixture
@@ -182,6 +181,7 @@ def test_what_is_logged_changes(daemon: FakeDaemon, tmp_path: Path) -> None:
     logger.warn("third")
     daemon.administration.set_logging(None, None, "")
     assert logging(daemon) == (3, "", "3:stderr")
+    assert daemon.own_log.flush(60)
     assert [line.split(" : ")[-1] for line in log.read_text().splitlines()] == ["first", "third"]
 
 
@@ -210,6 +210,7 @@ def test_all_is_changed_or_nothing(daemon: FakeDaemon, tmp_path: Path) -> None:
             daemon.administration.set_logging(Priority.DEBUG, filters, outputs)
         assert str(caught.value) == message
         assert logging(daemon) == before
+    assert daemon.own_log.flush(60)
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
@@ -225,15 +226,17 @@ def test_a_long_text_is_refused(daemon: FakeDaemon, name: str) -> None:
 
 
 def test_a_default_output_that_cannot_be_made_is_an_error(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The system's reason is told."""
+    file = tmp_path / "file"
+    file.touch()
 
-    def no_directory(_: Priority) -> None:
-        raise OutputError("cannot make /x", 13)
+    def below_a_file(level: Priority) -> list[Output]:
+        return [Output(level, Destination.FILE, f"{file}/below/own.log")]
 
-    monkeypatch.setattr(daemon.own_log, "_default_outputs", no_directory)
-    with pytest.raises(SystemFailure, match="Permission denied"):
+    monkeypatch.setattr(daemon.own_log, "_default_outputs", below_a_file)
+    with pytest.raises(SystemFailure, match=f"cannot make {file}/below: Not a directory"):
         daemon.administration.set_logging(None, None, "")
 
 

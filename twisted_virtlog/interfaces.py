@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -127,6 +127,9 @@ class IOwnLog(Interface):
     def logging() -> Logging:
         """Return what is in force."""
 
+    def files() -> Collection[str]:
+        """Return the paths of the files that it writes, without symbolic links."""
+
     def change(
         level: Priority | None = None,
         filters: Sequence[Filter] | None = None,
@@ -136,7 +139,8 @@ class IOwnLog(Interface):
 
         :param level: None to leave it as it is; the same holds for the others.
         :param outputs: empty for the default, at the level. They are opened again even if they are
-            the same, so that a file that was moved away is released.
+            the same, so that a file that was moved away is released. A file that neither opens nor
+            fails within a second counts as open, and is opened later.
         :raises OutputError: an output cannot be opened.
         """
 

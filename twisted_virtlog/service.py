@@ -44,7 +44,7 @@ from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import DaemonStatus, Destination, OnWriteError, Start
+from twisted_virtlog.values import DaemonStatus, OnWriteError, Start
 
 _LIBVIRT = "virtlogd"
 _ADMIN = "admin"
@@ -363,11 +363,9 @@ class VirtlogService(Service):
 
     def _is_in_use(self, path: str) -> bool:
         """Return whether a file is that of an open log, or of the daemon's own."""
-        real = os.path.realpath(path)
         own = self._process.own_log
-        return self.handler.is_open(path) or any(
-            one.destination is Destination.FILE and os.path.realpath(one.argument) == real
-            for one in (own.logging().outputs if own else ())
+        return self.handler.is_open(path) or (
+            own is not None and os.path.realpath(path) in own.files()
         )
 
     def _end(self, reason: str) -> None:

@@ -13,6 +13,14 @@ from harness.daemon import Daemon, running
 StartDaemon = Callable[..., Daemon]
 
 
+def wait_for_message(daemon: Daemon, text: str) -> None:
+    """Wait until the daemon's standard error has a text, which is written soon."""
+    log = Path(daemon.socket).parent / "daemon.log"
+    with daemon.client() as client:
+        while text not in log.read_text():
+            client.info()
+
+
 @pytest.fixture
 def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
     """Start daemons, each in a directory of its own; they are stopped at the end."""

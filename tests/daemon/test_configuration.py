@@ -60,6 +60,7 @@ def test_warnings_of_a_second_reading_are_in_the_own_log(file: Path, tmp_path: P
     own = tmp_path / "own.log"
     file.write_text(f'log_outputs = "1:file:{own}"\nmax_sizes = 1')
     configuration.reread()
+    assert configuration.own_log.flush(_PATIENCE)
     assert own.read_text().endswith(f"{file}:2: max_sizes: no such key; it has no effect\n")
     configuration.own_log.close()
 
@@ -89,6 +90,7 @@ def test_a_mistake_changes_nothing(
     assert configuration.own_log.logging().level == 3
     assert configuration.own_log.logging().filters == ()
     Logger(observer=configuration.own_log).warn("still here")
+    assert configuration.own_log.flush(_PATIENCE)
     assert "still here" in own.read_text()
     configuration.own_log.close()
 
@@ -101,6 +103,7 @@ def test_the_own_log_s_file_is_opened_anew(file: Path, tmp_path: Path) -> None:
     own.rename(tmp_path / "own.log.1")
     configuration.reread()
     Logger(observer=configuration.own_log).warn("after it")
+    assert configuration.own_log.flush(_PATIENCE)
     assert "after it" in own.read_text()
     assert (tmp_path / "own.log.1").read_text() == ""
     configuration.own_log.close()
@@ -122,9 +125,13 @@ def test_a_filter_alone_shows_what_it_lets_through(
     file.write_text('log_filters = "2:logs.cleaner"\nlog_outputs = "3:stderr"')
     configuration.reread()
     cleaner.info("not shown")
+    assert configuration.own_log.flush(_PATIENCE)
     lines = [line.rpartition(" : ")[2] for line in capfd.readouterr().err.splitlines()]
     assert lines == ["removed one", "removed another"]
 
+
+#: How long a test waits for the own log, in seconds.
+_PATIENCE = 60.0
 
 _MISTAKES = """\
 max_size = 2M
@@ -184,6 +191,7 @@ def test_a_daemon_that_must_serve_serves_whatever_the_file_says(
     configuration = Configuration(Source(str(file), True, environment), last_good=LastGood(good))
     assert configuration.problem is not None
     assert str(file) in configuration.problem
+    assert configuration.own_log.flush(_PATIENCE)
     assert configuration.problem in capfd.readouterr().err
     settings = replace(configuration.settings, log_outputs="")
     if good is not None:
@@ -205,4 +213,5 @@ def test_a_daemon_that_must_serve_logs_to_standard_error_if_nowhere_else(
     file.write_text('max_size = 5\nlog_outputs = "1:file:/no/dir/x"')
     configuration = Configuration(Source(str(file), True, {}), last_good=LastGood(None))
     assert configuration.settings.max_size == 5
+    assert configuration.own_log.flush(_PATIENCE)
     assert "failed to open /no/dir/x" in capfd.readouterr().err

@@ -39,6 +39,11 @@ def _fail(daemon: Daemon, log: Path) -> tuple[int, tuple[int, int]]:
     return write_end, before
 
 
+def _of(part: str, daemon: Daemon) -> list[str]:
+    """Return the messages of one part of the daemon."""
+    return [one for one in _own_log(daemon) if one.startswith(f"{part} : ")]
+
+
 def _until(condition: Callable[[], object], daemon: Daemon) -> None:
     with daemon.client() as client:
         while not condition():
@@ -72,15 +77,16 @@ def test_a_limit_that_is_reached_is_said_once(start_daemon: StartDaemon, tmp_pat
             with pytest.raises(RemoteError, match="max_open_logs"):
                 client.open(str(tmp_path / "two\n.log"))
     os.close(write_end)
-    logs = [one for one in _own_log(daemon) if one.startswith("logs : ")]
+    # (who waits for that is a client too, and is told of last)
+    _until(lambda: _of("logs", daemon) and _own_log(daemon)[-1].startswith("clients"), daemon)
+    logs = _of("logs", daemon)
     assert logs == [
         (
             rf"logs : {tmp_path}/two\n.log: not opened: 1 logs are open,"
             " as many as max_open_logs allows"
         )
     ]
-    clients = {one for one in _own_log(daemon) if one.startswith("clients : ")}
-    assert clients == {
+    assert set(_of("clients", daemon)) == {
         "clients : jsonrpc: 1 clients are connected; no more are accepted until one leaves"
     }
 
@@ -100,6 +106,7 @@ def test_a_peer_that_is_turned_away_is_said(daemon: Daemon) -> None:
             client.connect(daemon.libvirt_socket)
             os._exit(client.recv(1) != b"")
     assert os.waitpid(child, 0)[1] == 0
+    _until(lambda: _own_log(daemon), daemon)
     assert _own_log(daemon) == [
         f"clients : operation forbidden: Disallowing client {child} with uid 65534 on virtlogd"
     ]
@@ -114,5 +121,6 @@ def test_what_a_client_names_is_escaped(start_daemon: StartDaemon, tmp_path: Pat
     with daemon.client() as client, pytest.raises(RemoteError):
         client.position(str(directory / "x.log"))
     os.close(write_end)
+    _until(lambda: _own_log(daemon), daemon)
     (failed, *_) = _own_log(daemon)
     assert r"/a\n2026-01-01 00:00:00.000+0000: 1: error : logs : forged\x1b[2J/x.log" in failed

@@ -44,10 +44,12 @@ VIRTLOGD = "#!/bin/sh\necho 'virtlogd (libvirt) 9.0.0'\n"
 class FakeService:
     """A daemon that can stand still.
 
+    :ivar hanging: what speaks against an exec.
     :ivar told: what it was told.
     """
 
     stopping = False
+    hanging = ""
 
     def __init__(self, pipe: int) -> None:
         self.told: list[str] = []
@@ -78,6 +80,10 @@ class FakeService:
             (*([self.former] if self.former else []), OpenLogState(self._pipe, self.path, "qemu")),
             Details(1, now, 1.0),
         )
+
+    def let_go(self) -> None:
+        if self.hanging:
+            raise HandOverFailed(self.hanging)
 
     def prepare_for_virtlogd(self) -> None:
         self.told.append("prepare for virtlogd")
@@ -309,6 +315,30 @@ def test_only_one_at_a_time(world: World) -> None:
         world.service.requests = 0
         world.clock.advance(0.01)
     assert first == [None]
+
+
+@pytest.mark.parametrize("when", ["before", "while it waits"])
+def test_what_hangs_prevents_it(world: World, when: str) -> None:
+    """A child would not start, and the exec not begin, before it answers; nothing has changed."""
+
+    def hang() -> None:
+        world.service.hanging = "the own log hangs"
+
+    tried = world.directory / "tried"
+    image = world.image(f"#!/bin/sh\ntouch {tried}\n")
+    if when == "before":
+        hang()
+    else:
+        world.asked = hang
+    with capturedLogs():
+        assert reason(world.begin(image)) == "the own log hangs"
+    assert tried.exists() == (when != "before")
+    assert world.executed == []
+    world.service.hanging = ""
+    world.asked = lambda: None
+    with capturedLogs():
+        assert world.begin(image) == [None]
+    assert len(world.executed) == 1
 
 
 @pytest.mark.parametrize("when", ["before", "in the try", "while it waits", "by a signal"])

@@ -15,7 +15,7 @@ from harness.strict_xdr import decode, decode_known_header, encode
 from tests.fakes.administration import FakeDaemon
 from tests.libvirt.fakes import AdminClient
 from twisted_virtlog.config.logging import parse_filters, parse_outputs
-from twisted_virtlog.daemon.log.outputs import Sink
+from twisted_virtlog.daemon.log.sink import Sink
 from twisted_virtlog.errors import OutputError
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.compound import Arm
@@ -186,7 +186,7 @@ class NoSink(Sink):
         """See Sink."""
 
 
-def open_no_output(output: Output) -> Sink:
+def open_no_output(output: Output, *_: object) -> Sink:
     """Open an output that goes nowhere; the directory nodir does not exist."""
     if "/nodir/" in output.argument:
         raise OutputError(f"failed to open {output.argument}", errno.ENOENT)

@@ -193,19 +193,9 @@ class Configuration:
         return any(output.destination is Destination.STDERR for output in outputs)
 
     def _default_outputs(self, level: Priority) -> Sequence[Output]:
-        """Return where messages go when the configuration does not say it.
-
-        :raises OutputError: the directory of a file cannot be made.
-        """
+        """Return where messages go when the configuration does not say it."""
         # Not sys.stdin, which is None when the process was started without one.
-        output = default_output(level, os.isatty(_STDIN), self._background_file)
-        if output.destination is Destination.FILE:
-            directory = os.path.dirname(output.argument)
-            try:
-                os.makedirs(directory, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"cannot make {directory}", error.errno or 0) from error
-        return [output]
+        return [default_output(level, os.isatty(_STDIN), self._background_file)]
 
     def _warn(self, warnings: Sequence[str]) -> None:
         logger = Logger(observer=self.own_log)

@@ -18,7 +18,7 @@ from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.log.observer import Once
 from twisted_virtlog.daemon.reload import Reload
 from twisted_virtlog.daemon.twistd import Twistd
-from twisted_virtlog.errors import ListenError, OutputError
+from twisted_virtlog.errors import HandOverFailed, ListenError, OutputError
 from twisted_virtlog.handover.giving import HandOver
 from twisted_virtlog.handover.state import DaemonState, Details, LoggingState
 from twisted_virtlog.handover.successor import Successor
@@ -33,6 +33,9 @@ from twisted_virtlog.service import (
 from twisted_virtlog.systemd.inherited import take
 from twisted_virtlog.systemd.invocation import Invocation
 from twisted_virtlog.systemd.supervision import Supervisor, supervision
+
+#: How long a hand-over waits for the own log.
+_LET_GO_SECONDS = 1.0
 
 #: The service manager's sockets, as Twisted's endpoints name them.
 _SYSTEMD = "systemd:"
@@ -160,6 +163,15 @@ class DaemonService(Service):
         self._supervision.stopping()
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         return self._virtlog.stopService().addCallback(lambda _: self._supervision.close())
+
+    def let_go(self) -> None:
+        """Have the own log's files written and closed: a disk that hangs would hold up an exec.
+
+        :raises HandOverFailed: one hangs.
+        """
+        hanging = self._configuration.own_log.let_go(_LET_GO_SECONDS)
+        if hanging:
+            raise HandOverFailed(f"the daemon's own log hangs: no answer from {', '.join(hanging)}")
 
     def prepare_for_virtlogd(self) -> None:
         """Keep the service manager from expecting of libvirt's virtlogd what it does not do."""

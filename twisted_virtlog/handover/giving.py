@@ -66,6 +66,12 @@ class Process(Protocol):
 
     stopping: bool
 
+    def let_go(self) -> None:
+        """Close what could hold up a child's start or the exec; may block for a second.
+
+        :raises HandOverFailed: something does not answer.
+        """
+
     def prepare_for_virtlogd(self) -> None:
         """Keep others from expecting of libvirt's virtlogd what it does not do."""
 
@@ -126,6 +132,7 @@ class HandOver:
         try:
             self._logger.info("handing over to {program}", program=image.program)
             await self._close_pipes()
+            await self._in_thread(self._process.let_go)
             state = self._daemon.suspended()
             tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
@@ -135,6 +142,8 @@ class HandOver:
                     await self._obey_signals()
                     # The state may have changed, to one that the image cannot read.
                     _check(self._daemon.suspended(), tried)
+                    # (what was logged since has opened it again)
+                    self._process.let_go()
                     self._check_pipes()
                     answer.callback(None)
                     self._execute(image, tried)

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent, LogLevel
 
+from twisted_virtlog.daemon.log import observer
+from twisted_virtlog.daemon.log.output_thread import flush
+
 MakeEvent = Callable[..., LogEvent]
+
+#: How long a test waits for a thread, which has to be done long before.
+PATIENCE = 60.0
+
+
+def write_all() -> None:
+    """Wait until all that was logged is written."""
+    assert flush(PATIENCE) == []
 
 
 @pytest.fixture
@@ -29,6 +40,13 @@ def event() -> MakeEvent:
         }
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a disk that is busy with other tests have the time that it takes to open a file."""
+    for name in ("OPEN_SECONDS", "START_SECONDS"):
+        monkeypatch.setattr(observer, name, PATIENCE)
 
 
 class Receiver:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +12,10 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface.verify import verifyObject
 
-from tests.daemon.log.conftest import MakeEvent
+from tests.daemon.log.conftest import PATIENCE, MakeEvent, write_all
 from twisted_virtlog.config.logging import parse_filters, parse_outputs
 from twisted_virtlog.daemon.log.observer import Once, OwnLog
+from twisted_virtlog.daemon.log.output_thread import thread_of
 from twisted_virtlog.errors import OutputError
 from twisted_virtlog.interfaces import IOwnLog
 from twisted_virtlog.values import Output, Priority
@@ -121,6 +123,7 @@ def test_nothing_stays_open_when_a_later_output_fails(tmp_path: Path) -> None:
     outputs = parse_outputs(f"1:file:{tmp_path}/log 1:journald 1:file:{tmp_path}/missing/log")
     with pytest.raises(OutputError, match=f"failed to open {tmp_path}/missing/log"):
         OwnLog(no_default, outputs=outputs)
+    write_all()
     assert _open_descriptors() == before
 
 
@@ -131,7 +134,9 @@ def test_outputs_can_be_exchanged_while_it_runs(event: MakeEvent, tmp_path: Path
     own_log(event("one"))
     outputs = parse_outputs(f"4:file:{tmp_path}/new")
     own_log.change(outputs=outputs)
+    write_all()
     assert own_log.logging().outputs == tuple(outputs)
+    assert own_log.files() == (f"{tmp_path.resolve()}/new",)
     assert len(_open_descriptors()) == before + 1
     own_log(event("two", level=LogLevel.error))
     own_log(event("too slight for the new one"))
@@ -146,6 +151,7 @@ def test_a_file_that_was_moved_away_is_made_again(event: MakeEvent, tmp_path: Pa
     file = tmp_path / "log"
     own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{file}"))
     own_log(event("one"))
+    write_all()
     file.rename(tmp_path / "log.1")
     own_log(event("two"))
     own_log.change(outputs=own_log.logging().outputs)
@@ -165,6 +171,7 @@ def test_outputs_that_fail_leave_the_present_ones(event: MakeEvent, tmp_path: Pa
     new = parse_outputs(f"1:file:{tmp_path}/new 1:file:{tmp_path}/missing/log")
     with pytest.raises(OutputError, match=f"failed to open {tmp_path}/missing/log"):
         own_log.change(Priority.DEBUG, [], new)
+    write_all()
     assert (own_log.logging(), _open_descriptors()) == before
     own_log(event("one"))
     own_log.close()
@@ -196,3 +203,55 @@ def test_after_closing_it_takes_messages_and_drops_them(event: MakeEvent, tmp_pa
     own_log(event())
     assert _open_descriptors() == before
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_default_outputs_have_their_directories_made(event: MakeEvent, tmp_path: Path) -> None:
+    """Those that somebody names do not: the name may be a mistake."""
+    path = tmp_path / "new" / "log"
+    own_log = OwnLog(lambda _: parse_outputs(f"1:file:{path}"))
+    own_log(event("one"))
+    own_log.close()
+    assert path.read_text().endswith(" : one\n")
+
+
+def test_files_are_let_go_for_an_exec_and_opened_again(event: MakeEvent, tmp_path: Path) -> None:
+    """All that came before is written, and no descriptor is left that the exec would close."""
+    before = _open_descriptors()
+    path = tmp_path / "log"
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:stderr 1:file:{path}"))
+    own_log(event("one"))
+    assert own_log.let_go(PATIENCE) == []
+    assert path.read_text().endswith(" : one\n")
+    assert _open_descriptors() == before
+    own_log(event("two"))
+    assert own_log.flush(PATIENCE)
+    assert path.read_text().endswith(" : two\n")
+    own_log.close()
+
+
+@pytest.mark.parametrize(("what", "named"), [("file", True), ("pipe", False)])
+def test_a_disk_that_hangs_is_named_before_an_exec(
+    event: MakeEvent, tmp_path: Path, what: str, named: bool
+) -> None:
+    """The exec would wait for it, as it would not for who reads a pipe."""
+    path = tmp_path / what
+    reader = None
+    if what == "pipe":
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    own_log = OwnLog(no_default, outputs=parse_outputs(f"1:file:{path}"))
+    own_log(event("one"))
+    write_all()
+    answers = threading.Event()
+    thread_of(str(path)).do(lambda: answers.wait(PATIENCE))
+    own_log(event("two"))
+    assert not own_log.flush(0.1)
+    assert own_log.let_go(0.1) == ([str(path)] if named else [])
+    # Also if it is an output no more.
+    own_log.change(outputs=parse_outputs("1:stderr"))
+    assert own_log.let_go(0.1) == ([str(path)] if named else [])
+    answers.set()
+    assert own_log.let_go(PATIENCE) == []
+    own_log.close()
+    if reader is not None:
+        os.close(reader)

@@ -1,9 +1,9 @@
-"""Standard error, files, syslog and the journal: what arrives there, and what happens when not."""
+"""Syslog and the journal: what arrives there, and what happens when not; and which are opened."""
 
 from __future__ import annotations
 
 import os
-import re
+import time
 from pathlib import Path
 
 import pytest
@@ -13,17 +13,13 @@ from twisted.python.failure import Failure
 from tests.daemon.log.conftest import MakeEvent, Receiver, journal_fields
 from twisted_virtlog.daemon.log import outputs
 from twisted_virtlog.daemon.log.outputs import (
-    FileSink,
     JournalSink,
     SyslogSink,
     default_output,
     open_output,
 )
-from twisted_virtlog.errors import OutputError
 from twisted_virtlog.escaping import visible
 from twisted_virtlog.values import Destination, Output, Priority
-
-_LINE = re.compile(r"2023-11-14 22:13:20\.500\+0000: (\d+): warning : [\w.]+ : (.*)\n", re.DOTALL)
 
 _TEXTS = ["plain", "two\nlines\n", "ünïcode", "lone \udcff surrogate", "nul \0 byte", ""]
 
@@ -33,136 +29,6 @@ def _failure() -> Failure:
         raise ValueError("the reason")
     except ValueError:
         return Failure()
-
-
-# Files and standard error.
-
-
-@pytest.mark.parametrize("text", _TEXTS)
-def test_a_line_arrives_at_once(event: MakeEvent, text: str) -> None:
-    """Nothing is kept back in a buffer; any text can be written."""
-    read_end, write_end = os.pipe()
-    sink = FileSink(write_end, owned=True)
-    sink.write(event(text))
-    line = os.read(read_end, 65536)
-    match = _LINE.fullmatch(line.decode())
-    assert match
-    assert int(match[1]) == os.getpid()
-    assert match[2] == visible(text)
-    sink.close()
-    assert os.read(read_end, 1) == b""
-    os.close(read_end)
-
-
-def test_a_traceback_arrives_whole(event: MakeEvent) -> None:
-    """The reason stands on the lines below the message."""
-    read_end, write_end = os.pipe()
-    FileSink(write_end, owned=False).write(event(log_failure=_failure()))
-    text = os.read(read_end, 65536).decode()
-    assert " : hello\n    Traceback" in text
-    assert text.rstrip().endswith("ValueError: the reason")
-    os.close(read_end)
-    os.close(write_end)
-
-
-def test_standard_error_is_written_and_stays_open(
-    event: MakeEvent, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """It belongs to the process, not to the log."""
-    sink = open_output(Output(Priority.DEBUG, Destination.STDERR))
-    sink.write(event("one"))
-    sink.close()
-    os.write(2, b"still there\n")
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    lines = captured.err.splitlines()
-    assert lines[0].endswith(": one")
-    assert lines[1] == "still there"
-
-
-def test_a_file_is_made_for_its_owner_alone(event: MakeEvent, tmp_path: Path) -> None:
-    """Whatever the umask allows; what it held before stays."""
-    path = tmp_path / "virtlogd.log"
-    old = os.umask(0)
-    try:
-        for text in ("one", "two"):
-            sink = open_output(Output(Priority.DEBUG, Destination.FILE, str(path)))
-            sink.write(event(text))
-            sink.close()
-    finally:
-        os.umask(old)
-    assert path.stat().st_mode & 0o7777 == 0o600
-    assert [line[-3:] for line in path.read_text().splitlines()] == ["one", "two"]
-
-
-def test_two_writers_of_a_file_do_not_overwrite_each_other(
-    event: MakeEvent, tmp_path: Path
-) -> None:
-    """A file that another process writes too is appended to."""
-    path = tmp_path / "virtlogd.log"
-    sink = open_output(Output(Priority.DEBUG, Destination.FILE, str(path)))
-    sink.write(event("one"))
-    with path.open("a") as other:
-        other.write("other\n")
-    sink.write(event("two"))
-    sink.close()
-    assert [line.split()[-1] for line in path.read_text().splitlines()] == ["one", "other", "two"]
-
-
-def test_a_file_is_not_passed_on_to_children(tmp_path: Path) -> None:
-    """Close-on-exec."""
-    path = tmp_path / "virtlogd.log"
-    sink = open_output(Output(Priority.DEBUG, Destination.FILE, str(path)))
-    assert isinstance(sink, FileSink)
-    assert not os.get_inheritable(sink._descriptor)
-    sink.close()
-
-
-def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    """In libvirt's words."""
-    path = tmp_path / "missing" / "virtlogd.log"
-    with pytest.raises(OutputError) as caught:
-        open_output(Output(Priority.DEBUG, Destination.FILE, str(path)))
-    assert str(caught.value) == f"failed to open {path}: No such file or directory"
-
-
-def test_a_full_disk_does_not_hurt_the_daemon(event: MakeEvent) -> None:
-    """The message is lost, and nothing else happens."""
-    sink = open_output(Output(Priority.DEBUG, Destination.FILE, "/dev/full"))
-    sink.write(event())
-    sink.close()
-
-
-def test_a_pipe_that_nobody_empties_is_not_waited_for(event: MakeEvent) -> None:
-    """Messages that do not fit are counted, and the number stands behind the next that does."""
-    read_end, write_end = os.pipe()
-    sink = FileSink(write_end, owned=True)
-    for _ in range(1000):
-        sink.write(event("x" * 1000))
-    fitted = os.read(read_end, 1 << 20).count(b"\n")
-    sink.write(event("again"))
-    missed = 1000 - fitted
-    assert missed > 0
-    told = f": again ({missed} messages before this one could not be written)\n"
-    assert os.read(read_end, 1 << 20).endswith(told.encode())
-    sink.close()
-    os.close(read_end)
-
-
-def test_a_fifo_that_nobody_reads_is_told(tmp_path: Path) -> None:
-    """Opening it would wait for a reader."""
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(OutputError, match="No such device or address"):
-        open_output(Output(Priority.ERROR, Destination.FILE, str(tmp_path / "fifo")))
-
-
-def test_a_gone_reader_of_standard_error_does_not_hurt_the_daemon(event: MakeEvent) -> None:
-    """EPIPE is not raised."""
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    sink = FileSink(write_end, owned=True)
-    sink.write(event())
-    sink.close()
 
 
 # Syslog.
@@ -290,7 +156,7 @@ def test_outputs_are_opened_as_configured(
         Output(Priority.DEBUG, Destination.SYSLOG, "my-name"),
         Output(Priority.DEBUG, Destination.JOURNALD),
     ):
-        sink = open_output(output)
+        sink = open_output(output, time.monotonic())
         sink.write(event())
         sink.close()
     syslog, journal = receiver.received()

@@ -1,29 +1,29 @@
 """The places where the daemon's own messages go: standard error, a file, syslog, journald.
 
-Writing never raises, and never waits for another process: a message that syslog or the journal does
-not take at once is counted, and the number is added to the next one that it takes.
+Writing never raises, and never waits for a disk or for another process: a message that syslog or
+the journal does not take at once, or that a file does not take while its queue is full, is counted,
+and the number is added to the next one that it takes.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
-import threading
-from abc import ABC, abstractmethod
-from contextlib import suppress
+import time
+from abc import abstractmethod
 
 from twisted.logger import LogEvent
 
-from twisted_virtlog.daemon.log.lines import line_of, message_of, part_of, priority_of
+from twisted_virtlog.daemon.log.file_sink import FileSink
+from twisted_virtlog.daemon.log.lines import message_of, part_of, priority_of
+from twisted_virtlog.daemon.log.sink import Sink
 from twisted_virtlog.errors import OutputError
 from twisted_virtlog.values import Destination, Output, Priority
 
 SYSLOG_SOCKET = "/dev/log"
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
-_STDERR = 2
 _SYSLOG_DAEMON = 3 << 3
 _SYSLOG_SEVERITY = {
     Priority.DEBUG: 7,
@@ -32,56 +32,6 @@ _SYSLOG_SEVERITY = {
     Priority.ERROR: 3,
 }
 _IDENTIFIER = "virtlogd"
-
-
-class Sink(ABC):
-    """An opened output."""
-
-    @abstractmethod
-    def write(self, event: LogEvent) -> None:
-        """Write an event; raise nothing."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close what was opened."""
-
-
-class FileSink(Sink):
-    """Lines in libvirt's form, to a descriptor, which may be a pipe that nobody reads."""
-
-    def __init__(self, descriptor: int, owned: bool) -> None:
-        """:param owned: close the descriptor in the end."""
-        self._descriptor = descriptor
-        self._owned = owned
-        self._missed = 0
-        # Others write to standard error as well, so it must not be made non-blocking here.
-        self._room = select.poll()
-        self._room.register(descriptor, select.POLLOUT)
-
-    def write(self, event: LogEvent) -> None:
-        line = line_of(event, threading.get_native_id()).encode("utf-8", "backslashreplace")
-        if self._missed:
-            told = f" ({self._missed} messages before this one could not be written)\n"
-            line = line.rstrip(b"\n") + told.encode()
-        if self._write(line):
-            self._missed = 0
-        else:
-            self._missed += 1
-
-    def _write(self, line: bytes) -> bool:
-        # There is nowhere left to report it.
-        with suppress(OSError):
-            # A pipe that is ready takes this much without waiting (pipe(7)).
-            for start in range(0, len(line), select.PIPE_BUF):
-                if not self._room.poll(0):
-                    return False
-                os.write(self._descriptor, line[start : start + select.PIPE_BUF])
-            return True
-        return False
-
-    def close(self) -> None:
-        if self._owned:
-            os.close(self._descriptor)
 
 
 class DatagramSink(Sink):
@@ -143,28 +93,37 @@ class JournalSink(DatagramSink):
         )
 
 
-def open_output(output: Output) -> Sink:
+def open_output(output: Output, deadline: float, make_directory: bool = False) -> Sink:
     """Open an output.
 
+    A file that is not open in time counts as open: what is logged waits for it, and what does not
+    fit is counted.
+
+    :param deadline: by time.monotonic.
+    :param make_directory: make the directory of a file, too, if there is none.
     :raises OutputError: it cannot be opened.
     """
     try:
-        return _opened(output)
+        return _opened(output, deadline, make_directory)
     except OSError as error:
         what = output.argument or output.destination.value
         raise OutputError(f"failed to open {what}", error.errno or 0) from error
 
 
-def _opened(output: Output) -> Sink:
+def _opened(output: Output, deadline: float, make_directory: bool) -> Sink:
     if output.destination is Destination.STDERR:
-        return FileSink(_STDERR, owned=False)
+        return FileSink()
     if output.destination is Destination.SYSLOG:
         return SyslogSink(output.argument, SYSLOG_SOCKET)
     if output.destination is Destination.JOURNALD:
         return JournalSink(JOURNAL_SOCKET)
-    # O_NONBLOCK: opening a FIFO that nobody reads fails, and does not wait.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
-    return FileSink(os.open(output.argument, flags, 0o600), owned=True)
+    sink = FileSink(output.argument, make_directory)
+    try:
+        sink.check(max(0.0, deadline - time.monotonic()))
+    except OutputError:
+        sink.close()
+        raise
+    return sink
 
 
 def default_output(
