@@ -176,16 +176,20 @@ class _Others:
 
 
 def _figures(before: _Phase, during: _Phase) -> Figures:
-    return {
+    figures = {
         alone(P50): before.p50 * 1e6,
         P50: during.p50 * 1e6,
         alone(P99): before.p99 * 1e6,
         P99: during.p99 * 1e6,
         alone(LONGEST): before.longest * 1e6,
         LONGEST: during.longest * 1e6,
-        USED_P99: during.used_p99 * 1e6,
-        USED_LONGEST: during.used_longest * 1e6,
         LONGEST_WRITE: during.longest_write * 1e3,
         THEIR_LINES: during.lines / before.lines,
         DAEMON_BUSY: during.busy,
     }
+    if during.used_longest:
+        figures |= {
+            USED_P99: during.used_p99 * 1e6,
+            USED_LONGEST: during.used_longest * 1e6,
+        }
+    return figures

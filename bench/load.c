@@ -14,7 +14,9 @@
  * in lines of 100 bytes, so that whoever reads them back can tell which are missing.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -26,6 +28,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,6 +39,7 @@
 #define MOST_PIPES 1024
 #define MOST_CONNECTIONS 64
 #define MOST_IN_FLIGHT 1024
+#define MOST_THREADS 64
 #define BUCKETS 32
 #define NS 1000000000LL
 
@@ -87,12 +91,34 @@ static const char *option(int count, char **options, const char *name, const cha
     return otherwise;
 }
 
-/* Give the processor time that a process has had; 0 is none. */
-static int64_t used_by(pid_t process) {
-    struct timespec time;
-    clockid_t clock;
-    if (!process || clock_getcpuclockid(process, &clock) || clock_gettime(clock, &time)) return 0;
-    return time.tv_sec * NS + time.tv_nsec;
+/* Processor time of another process. The kernel counts it from tick to tick, which are milliseconds,
+ * except for whoever watches performance. */
+
+static int watched[MOST_THREADS], watched_count;
+
+/* Watch the threads that a process has; it stays at none if that is not allowed. */
+static void watch_process(const char *pid) {
+    struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof event,
+                                    .config = PERF_COUNT_SW_TASK_CLOCK,
+                                    /* (needs no privilege then, and counts the same) */
+                                    .exclude_kernel = 1, .exclude_hv = 1};
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%s/task", pid);
+    DIR *threads = opendir(path);
+    if (!threads) die(path);
+    for (struct dirent *thread; (thread = readdir(threads)) && watched_count < MOST_THREADS;) {
+        if (thread->d_name[0] == '.') continue;
+        int fd = syscall(SYS_perf_event_open, &event, atoi(thread->d_name), -1, -1, 0);
+        if (fd >= 0) watched[watched_count++] = fd;
+    }
+    closedir(threads);
+}
+
+static int64_t used_by_watched(void) {
+    int64_t all = 0, one;
+    for (int i = 0; i < watched_count; i++)
+        if (read(watched[i], &one, sizeof one) == sizeof one) all += one;
+    return all;
 }
 
 /* Records; the shortest holds its number and a line end. */
@@ -347,7 +373,6 @@ struct calling {
     size_t burst;
     char *record;
     int64_t sent, most, until, every, due;
-    pid_t daemon; /* 0: what it uses is not asked for */
 };
 
 /* Wait for the next time to ask; one that has passed meanwhile is left out. */
@@ -369,7 +394,7 @@ static int send_next(struct calling *calling, struct connection *to) {
         next_record(calling->record);
     }
     int slot = (to->oldest + to->in_flight++) % MOST_IN_FLIGHT;
-    to->used_at[slot] = used_by(calling->daemon);
+    to->used_at[slot] = used_by_watched();
     to->sent_at[slot] = now();
     send_all(to->socket, request->bytes, request->length);
     return 1;
@@ -414,7 +439,6 @@ static int call_mode(int option_count, char **options) {
         .burst = strtoull(option(option_count, options, "burst", "0"), NULL, 10),
         .most = atoll(option(option_count, options, "count", "1000000000")),
         .every = atoll(option(option_count, options, "every", "0")) * 1000,
-        .daemon = atoi(option(option_count, options, "daemon", "0")),
     };
     const char *path = option(option_count, options, "socket", NULL);
     calling.requests = read_requests(option(option_count, options, "frames", NULL),
@@ -426,6 +450,8 @@ static int call_mode(int option_count, char **options) {
         return 2;
     }
     for (int i = 0; i < connection_count; i++) connections[i].socket = connect_to(path);
+    const char *daemon = option(option_count, options, "daemon", "");
+    if (daemon[0]) watch_process(daemon);
 
     size_t capacity = 1 << 16, taken_count = 0;
     int64_t *taken = malloc(capacity * sizeof *taken), *used = malloc(capacity * sizeof *used);
@@ -448,7 +474,7 @@ static int call_mode(int option_count, char **options) {
                     used = realloc(used, capacity * sizeof *used);
                 }
                 taken[taken_count] = now() - from->sent_at[from->oldest];
-                used[taken_count++] = used_by(calling.daemon) - from->used_at[from->oldest];
+                used[taken_count++] = used_by_watched() - from->used_at[from->oldest];
                 from->oldest = (from->oldest + 1) % MOST_IN_FLIGHT;
                 from->in_flight--;
                 received_bytes += length;
@@ -467,7 +493,7 @@ static int call_mode(int option_count, char **options) {
            (long long)received_bytes);
     print_quantiles("", taken, taken_count);
     printf(",");
-    print_quantiles("used_", used, taken_count);
+    print_quantiles("used_", used, watched_count ? taken_count : 0);
     printf("}\n");
     fflush(stdout);
     if (atoi(option(option_count, options, "hold", "0"))) {

@@ -63,7 +63,7 @@ class Called:
     :ivar received: bytes of answers.
     :ivar p50: seconds of a call; likewise ``p99`` and ``longest``.
     :ivar used_p99: processor seconds that the daemon used from a request to its answer, whatever
-        for; likewise ``used_longest``. 0 if they were not asked for.
+        for; likewise ``used_longest``. 0 if they were not asked for, or the kernel does not tell.
     """
 
     seconds: float
@@ -163,7 +163,7 @@ class Load:
             f"lines={int(lines)}",
             f"every={round(every * 1e6)}",
             f"urgent={int(urgent)}",
-            f"daemon={daemon}",
+            f"daemon={daemon or ''}",
         ]
         pipes = []
         if burst:

@@ -100,7 +100,9 @@ def test_a_client_asks_no_more_often_than_it_should(generator: Load, tmp_path: P
         request = bytes([0, 0, 0, 4])
         called = generator.call(str(path), [request], seconds=0.05, every=0.01, daemon=os.getpid())
         assert 1 <= called.calls <= 6
-        assert 0 < called.used_p99 <= called.used_longest
+        assert 0 <= called.used_p99 <= called.used_longest
+        # (the kernel may keep it from others)
+        assert called.used_p99 or os.geteuid()
         assert generator.call(str(path), [request], count=3).used_longest == 0.0
 
 
