@@ -15,6 +15,7 @@ from bench.abuser import burning, locking
 from bench.abuses import Abuse, Scene, locked_reads
 from bench.figures import LONGEST, LONGEST_WRITE, MIB, P50, P99, Figures, Stand
 from bench.load import LINE_BYTES, tail
+from bench.noise import urgent
 from bench.rpc import position_request
 from bench.writing import Wrong, files, opened
 
@@ -136,19 +137,20 @@ class _Others:
         """Print, and ask for their positions in turn."""
         stand, size = self._stand, self._light.size
         used = stand.target.cpu()
-        with stand.generator.printing(self._pipes, size, self._light.rate) as seen:
-            called = stand.generator.call(
-                stand.target.socket,
-                [position_request(path) for path in self._paths],
-                seconds=stand.seconds,
-                every=_EVERY_SECONDS,
-                urgent=True,
-                daemon=stand.target.pid,
-            )
-        with stand.target.client() as client:
-            client.positions(self._paths)
-        (written,) = seen
-        lasted = time.monotonic() - written.began
+        with urgent():
+            with stand.generator.printing(self._pipes, size, self._light.rate) as seen:
+                called = stand.generator.call(
+                    stand.target.socket,
+                    [position_request(path) for path in self._paths],
+                    seconds=stand.seconds,
+                    every=_EVERY_SECONDS,
+                    daemon=stand.target.pid,
+                )
+            # All that was printed has landed.
+            with stand.target.client() as client:
+                client.positions(self._paths)
+            (written,) = seen
+            lasted = time.monotonic() - written.began
         for number, count in enumerate(written.records):
             self._written[number] += tail(count, size, count * size)
         return _Phase(

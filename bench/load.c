@@ -6,18 +6,12 @@
  *   load call socket=PATH frames=FILE seconds=1 every=2000   one at most every so many microseconds
  *
  * With daemon=PID it tells too how much processor time that process used from a request to its
- * answer, which other work of the machine does not change. With urgent=1 it runs before all others on its processor, where that is allowed: then what it
- * waits for is the daemon, not its turn.
- *
- * It is C because Python's loop around write(2) would be slower than the daemon behind the pipe.
- * The result is one line of JSON. What is written are records: a number of 16 digits, then filling,
- * in lines of 100 bytes, so that whoever reads them back can tell which are missing.
+ * answer, which other work of the machine does not change.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <linux/perf_event.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,12 +60,6 @@ static double cpu_seconds(int who) {
     getrusage(who, &used);
     return used.ru_utime.tv_sec + used.ru_stime.tv_sec +
            1e-6 * (used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
-
-static void be_urgent(void) {
-    struct sched_param first = {.sched_priority = 1};
-    /* (not allowed: it has to do without) */
-    sched_setscheduler(0, SCHED_FIFO, &first);
 }
 
 static void sleep_until(int64_t due) {
@@ -507,7 +495,6 @@ int main(int count, char **arguments) {
     struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: it ends a write that waits */
     sigaction(SIGTERM, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (atoi(option(count - 1, arguments + 1, "urgent", "0"))) be_urgent();
     if (count > 1 && !strcmp(arguments[1], "write")) return write_mode(count - 2, arguments + 2);
     if (count > 1 && !strcmp(arguments[1], "call")) return call_mode(count - 2, arguments + 2);
     fprintf(stderr, "usage: load write|call NAME=VALUE...\n");

@@ -119,8 +119,8 @@ class Load:
     def printing(
         self, pipes: Sequence[int], size: int, rate: float
     ) -> AbstractContextManager[list[Written]]:
-        """Write so many records a second to pipes inside the context, before all others."""
-        return self._writing([f"size={size}", f"rate={rate}", "urgent=1"], pipes)
+        """Write so many records a second to pipes inside the context."""
+        return self._writing([f"size={size}", f"rate={rate}"], pipes)
 
     @contextlib.contextmanager
     def _writing(self, arguments: Sequence[str], pipes: Sequence[int]) -> Iterator[list[Written]]:
@@ -141,7 +141,6 @@ class Load:
         lines: bool = False,
         burst: tuple[int, int] | None = None,
         every: float = 0.0,
-        urgent: bool = False,
         daemon: int = 0,
     ) -> Called:
         """Send requests, over and over, until a time is over or so many were sent.
@@ -151,7 +150,6 @@ class Load:
         :param lines: each reply ends with a newline; otherwise it begins with its length.
         :param burst: a pipe, and so many bytes that are written to it before each request.
         :param every: seconds from one request to the next, at least; for one that waits for each.
-        :param urgent: the client runs before all others, where that is allowed.
         :param daemon: the process whose processor time is measured; for one request at a time.
         """
         arguments = [
@@ -162,7 +160,6 @@ class Load:
             f"window={window}",
             f"lines={int(lines)}",
             f"every={round(every * 1e6)}",
-            f"urgent={int(urgent)}",
             f"daemon={daemon or ''}",
         ]
         pipes = []

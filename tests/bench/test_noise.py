@@ -37,3 +37,20 @@ def test_a_process_of_no_session_is_measured_all_the_same(session):
 def test_a_kernel_without_sessions_is_measured_all_the_same(session):
     with noise.preferred():
         assert not session.exists()
+
+
+def test_whoever_measures_is_first_and_then_as_before(monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *how: asked.append(how[1]))
+    with noise.urgent():
+        assert asked == [os.SCHED_FIFO]
+    assert asked == [os.SCHED_FIFO, os.sched_getscheduler(0)]
+
+
+def test_whoever_may_not_be_first_does_without(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with noise.urgent():
+        pass
