@@ -16,8 +16,10 @@ from typing import Any
 
 from twisted.logger import LogEvent, globalLogPublisher
 
+from twisted_virtlog.loop import stall_watch
 from twisted_virtlog.loop.concern import Client, Concern
 from twisted_virtlog.loop.stall_watch import StallWatch
+from twisted_virtlog.loop.stalls import Judge, Look, Stall
 
 
 class Log:
@@ -157,28 +159,55 @@ def idle(watched: Watched) -> None:
     assert len(asked) <= 3, asked
 
 
+def other_loop(watched: Watched) -> None:
+    """It waits in a function that is not known, and is woken up to turn."""
+    watched.run(lambda: watched.reactor.callLater(1, watched.over))
+    assert watched.told == [], watched.told
+
+
 def stopped(watched: Watched) -> None:
-    """The process is stopped, in the middle of a call and while it waits; a child lets it go on."""
+    """The process is stopped in the middle of a call; a child lets it go on."""
     import time
 
+    parent = os.getpid()
+    asked, looked = threading.Event(), threading.Event()
+    call, judge_of = watched.reactor.callFromThread, Judge.judge
+
+    def ask(*more: object) -> None:
+        call(*more)
+        asked.set()
+
+    def look(judge: Judge, look: Look) -> Stall | None:
+        found = judge_of(judge, look)
+        looked.set()
+        return found
+
+    def is_stopped() -> bool:
+        with open(f"/proc/{parent}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+
     def stop() -> None:
-        parent = os.getpid()
+        watched.reactor.callFromThread = ask
         if not os.fork():
-            while True:
-                with open(f"/proc/{parent}/stat") as file:
-                    if file.read().rpartition(")")[2].split()[0] == "T":
-                        break
+            while not is_stopped():
+                pass
             time.sleep(1)
             os.kill(parent, signal.SIGCONT)
             os._exit(0)
+        # From here on each moment counts until it turns.
+        asked.wait()
+        Judge.judge = look  # type: ignore[method-assign]
         os.kill(parent, signal.SIGSTOP)
+        looked.wait()
+        watched.reactor.callLater(0.2, end)
+
+    def end() -> None:
         os.wait()
+        watched.reactor.callFromThread = call
+        Judge.judge = judge_of  # type: ignore[method-assign]
+        watched.over()
 
-    def twice() -> None:
-        stop()
-        watched.reactor.callLater(0.2, watched.over)
-
-    watched.run(twice)
+    watched.run(stop)
     assert watched.told == [], watched.told
 
 
@@ -201,7 +230,17 @@ def never_run(watched: Watched) -> None:
 
 WAYS = {
     way.__name__: way
-    for way in (once, others_select, computes, turns, idle, stopped, runs_no_more, never_run)
+    for way in (
+        once,
+        others_select,
+        computes,
+        turns,
+        idle,
+        other_loop,
+        stopped,
+        runs_no_more,
+        never_run,
+    )
 }
 
 
@@ -209,5 +248,7 @@ if __name__ == "__main__":
     importlib.import_module(f"twisted.internet.{sys.argv[1]}").install()
     from twisted.internet import reactor
 
+    if sys.argv[2] == "other_loop":
+        stall_watch._WAITING_METHODS = ()
     WAYS[sys.argv[2]](Watched(reactor))
     sys.stdout.write("as it should be\n")

@@ -73,9 +73,10 @@ def _concern(frame: FrameType) -> Concern:
         # The objects are in use in another thread, and may be half made.
         with suppress(Exception):
             names = frame.f_locals
-            owner = names["self"]
-            if isinstance(owner, Concerned):
-                told = owner.concern(names)
+            owner: Concerned = names["self"]
+            # (asked of its class, as an object may make up attributes)
+            if hasattr(type(owner), "concern"):
+                told: object = owner.concern(names)
                 if isinstance(told, Concern):
                     return told
     return Concern()

@@ -33,7 +33,11 @@ _NANOSECOND = 1e-9
 
 
 class StallWatch:
-    """Watches a reactor from its next turn on, until :meth:`stop`."""
+    """Watches a reactor from its next turn on, until :meth:`stop`.
+
+    Where a reactor waits is known of Twisted's that are written in Python, and of asyncio's loop.
+    Another one is asked for a sign at each look, and is watched as well.
+    """
 
     _logger = Logger()
 
