@@ -45,15 +45,15 @@ ROOMS: dict[str, Room] = {
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(
         "syscalls",
-        "client_sockets clock concern guest_pipes idle shares signals slices stall_watch"
+        "client_sockets clock concern guard guest_pipes idle shares signals slices stall_watch"
         " stalls threads turns",
     ),
     "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors handover interfaces loop syscalls values",
-        "files.cleaner files.cleaning files.mounts files.rotation handler pipes.making policy"
-        " read_only",
+        "files.cleaner files.cleaning files.mounts files.rotation handler lanes.lanes"
+        " pipes.making policy read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop values",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno as errno_module
 import os
 from datetime import datetime
 
@@ -75,6 +76,17 @@ class SystemFailure(LogError):
         super().__init__(f"{action}: {os.strerror(errno)}", path)
         self.action = action
         self.errno = errno
+
+
+class NoAnswer(SystemFailure):
+    """A file system does not answer (ETIMEDOUT).
+
+    :ivar mount: where it is mounted.
+    """
+
+    def __init__(self, action: str, path: str, mount: str) -> None:
+        super().__init__(action, errno_module.ETIMEDOUT, path)
+        self.mount = mount
 
 
 class OutputError(SystemFailure):

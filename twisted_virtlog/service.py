@@ -31,6 +31,7 @@ from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.mounts import MOUNTINFO, mount_of, parse
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
+from twisted_virtlog.logs.lanes.lanes import Lanes
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
@@ -225,9 +226,9 @@ class VirtlogService(Service):
         """Return how many requests are in progress, whose answers come later."""
         return self._suspension.waiting()
 
-    def unclosed(self) -> Sequence[int]:
-        """Return the inode numbers of pipes of ended logs that could not be closed yet."""
-        return self._suspension.unclosed()
+    def hung(self) -> Sequence[str]:
+        """Return why threads do not end, in words; execve(2) would wait for them."""
+        return self._suspension.hung()
 
     def suspended(self) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients."""
@@ -253,6 +254,7 @@ class VirtlogService(Service):
             _log_settings(settings),
             process.keeper,
             turns.shares.in_slices,
+            Lanes(reactor, clock),
         )
         self._stall_watch = StallWatch(reactor, _described_mount)
         self._cleaner = Cleaner(clock, in_thread, self._is_in_use)

@@ -54,7 +54,7 @@ class FakeService:
     def __init__(self, pipe: int) -> None:
         self.told: list[str] = []
         self.requests = 0
-        self.closing: list[int] = []
+        self.closing: list[str] = []
         self.server = ServerState(max_clients=1)
         self.path = "/a.log"
         self.former: OpenLogState | None = None
@@ -69,7 +69,7 @@ class FakeService:
     def waiting(self) -> int:
         return self.requests
 
-    def unclosed(self) -> list[int]:
+    def hung(self) -> list[str]:
         return self.closing
 
     def suspended(self) -> DaemonState:

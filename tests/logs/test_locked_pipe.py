@@ -68,7 +68,7 @@ def test_it_is_followed_by_the_same_guest(world: World) -> None:
         guest.write(b"the next")
         world.position()
         assert world.text() == b"the next"
-        assert world.handler.unclosed()
+        assert world.handler.pipes.unclosed()
     world.close_pipes()
     with pytest.raises(BrokenPipeError):
         former.write(b"too late")
@@ -91,7 +91,7 @@ def test_it_is_closed_by_force(world: World) -> None:
     number = world.status().pipe
     with locked(guest.write_end):
         assert world.handler.close_log(world.path).dropped == 0
-        assert world.handler.unclosed() == (number,)
+        assert world.handler.pipes.unclosed() == (number,)
         world.open(domain=STRANGER)
         world.position()
     world.close_pipes()

@@ -35,8 +35,8 @@ from twisted_virtlog.loop.threads import InThread
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.002
 
-#: How long pipes that guests still hold have to be closed; what is not locked takes no time.
-_CLOSE_SECONDS = 1.0
+#: How long threads have to do what they are at; what nothing holds up takes no time.
+_THREADS_SECONDS = 1.0
 
 
 class Suspendable(Protocol):
@@ -51,8 +51,8 @@ class Suspendable(Protocol):
     def waiting(self) -> int:
         """Return how many requests are in progress."""
 
-    def unclosed(self) -> Sequence[int]:
-        """Return the inode numbers of pipes that are still being closed."""
+    def hung(self) -> Sequence[str]:
+        """Return why threads do not end, in words."""
 
     def suspended(self) -> DaemonState:
         """Return what the next image needs."""
@@ -131,20 +131,20 @@ class HandOver:
         self._under_way = True
         try:
             self._logger.info("handing over to {program}", program=image.program)
-            await self._close_pipes()
+            await self._wait_for_threads()
             await self._in_thread(self._process.let_go)
             state = self._daemon.suspended()
             tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
                 await self._stand_still(asking, tried.is_virtlogd)
                 with signals.blocked():
-                    await self._close_pipes()
+                    await self._wait_for_threads()
                     await self._obey_signals()
                     # The state may have changed, to one that the image cannot read.
                     _check(self._daemon.suspended(), tried)
                     # (what was logged since has opened it again)
                     self._process.let_go()
-                    self._check_pipes()
+                    self._check_threads()
                     answer.callback(None)
                     self._execute(image, tried)
             finally:
@@ -160,20 +160,17 @@ class HandOver:
         finally:
             self._under_way = False
 
-    async def _close_pipes(self) -> None:
-        """Wait until no pipe is being closed: execve(2) waits for all threads, whatever they do."""
-        deadline = self._clock.seconds() + _CLOSE_SECONDS
-        while self._daemon.unclosed() and self._clock.seconds() <= deadline:
+    async def _wait_for_threads(self) -> None:
+        """Wait until no thread hangs: execve(2) waits for all of them, whatever they do."""
+        deadline = self._clock.seconds() + _THREADS_SECONDS
+        while self._daemon.hung() and self._clock.seconds() <= deadline:
             await self._pause()
-        self._check_pipes()
+        self._check_threads()
 
-    def _check_pipes(self) -> None:
-        unclosed = self._daemon.unclosed()
-        if unclosed:
-            pipes = " ".join(f"pipe:[{number}]" for number in unclosed)
-            raise HandOverFailed(
-                f"{pipes} cannot be closed, as processes that hold the write ends keep them locked"
-            )
+    def _check_threads(self) -> None:
+        hung = self._daemon.hung()
+        if hung:
+            raise HandOverFailed("; ".join(hung))
 
     async def _pause(self) -> None:
         pause: Deferred[None] = Deferred()

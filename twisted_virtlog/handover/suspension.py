@@ -47,8 +47,8 @@ class Logs(Protocol):
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the next image needs of those that are open."""
 
-    def unclosed(self) -> Sequence[int]:
-        """Return the inode numbers of pipes that are still being closed."""
+    def hung(self) -> Sequence[str]:
+        """Return why threads do not end, in words."""
 
     def totals(self) -> Totals:
         """Return the totals of those that are closed."""
@@ -129,9 +129,9 @@ class Suspension:
         """Return how many requests are in progress, whose answers come later."""
         return self._clients.waiting()
 
-    def unclosed(self) -> Sequence[int]:
-        """Return the inode numbers of pipes that are still being closed."""
-        return self._logs.unclosed()
+    def hung(self) -> Sequence[str]:
+        """Return why threads do not end, in words."""
+        return self._logs.hung()
 
     def suspended(self) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients."""

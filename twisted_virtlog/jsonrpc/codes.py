@@ -92,6 +92,9 @@ def _code_and_data(error: errors.DaemonError) -> tuple[Code, dict[str, Any]]:
         case errors.NotWritten():
             code = Code.NOT_WRITTEN
             data = {**_system_data(error.errno), "pending_bytes": error.pending_bytes}
+        case errors.NoAnswer():
+            code = Code.SYSTEM_ERROR
+            data = {**_system_data(error.errno), "mount": printable(error.mount)}
         case errors.SystemFailure():
             code, data = Code.SYSTEM_ERROR, _system_data(error.errno)
         case errors.UnsupportedBackups():

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -36,6 +37,7 @@ from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.known import KnownLogs
+from twisted_virtlog.logs.lanes.lanes import Lanes
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
@@ -60,6 +62,10 @@ _LOGS_AT_ONCE = 32
 
 #: So many logs are sorted before others are served.
 _SORTED_AT_ONCE = 1024
+
+
+#: A thread that has been in one call for so long does not end soon.
+_HUNG_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,13 @@ class LogHandler:
         settings: LogSettings,
         keeper: Keeper = NO_KEEPER,
         in_slices: InSlices = at_once,
+        lanes: Lanes | None = None,
     ) -> None:
-        """Take over ``watch``, which :meth:`close` closes.
+        """Take over ``watch`` and ``lanes``, which :meth:`close` closes.
 
         :param keeper: is told of each log that is opened and closed; begun by the caller.
         :param in_slices: does what is long by itself; by default without stopping.
+        :param lanes: do what waits for a disk; by default the pool's threads do.
         """
         self.watch = watch
         self.keeper = keeper
@@ -102,6 +110,7 @@ class LogHandler:
         self._clock = clock
         self._in_thread = in_thread
         self._in_slices = in_slices
+        self._lanes = lanes
         self._keep_attributes = Attributes()
         self._remove = Remover(in_thread, len(os.sched_getaffinity(0)))
         self._settings = settings
@@ -243,23 +252,33 @@ class LogHandler:
             else:
                 excerpt = self._in_slices(reading.read_in_slices(max_bytes))
         except WouldBlock:
-            later = self._in_thread(lambda: reading.read(max_bytes))
-            return later.addBoth(_closing(reading))
+            return self._read_blocking(reading, file, max_bytes)
         except BaseException:
             reading.close()
             raise
         if isinstance(excerpt, Deferred):
-            excerpt.addErrback(self._read_blocking, reading, max_bytes)
-            return excerpt.addBoth(_closing(reading))
+            return excerpt.addCallbacks(
+                _closing(reading), lambda failure: self._read_on(failure, reading, file, max_bytes)
+            )
         reading.close()
         return excerpt
 
-    def _read_blocking(
-        self, failure: Failure, reading: Reading, max_bytes: int
-    ) -> Deferred[Excerpt]:
-        """Begin anew in a thread, as a part of what is wanted is not in memory."""
-        failure.trap(WouldBlock)
-        return self._in_thread(lambda: reading.read(max_bytes))
+    def _read_on(
+        self, failure: Failure, reading: Reading, file: str, max_bytes: int
+    ) -> Failure | Deferred[Excerpt]:
+        """Begin anew in a thread, if a part of what is wanted is not in memory."""
+        if failure.check(WouldBlock) is None:
+            reading.close()
+            return failure
+        return self._read_blocking(reading, file, max_bytes)
+
+    def _read_blocking(self, reading: Reading, file: str, max_bytes: int) -> Deferred[Excerpt]:
+        """Read in a thread, which also closes the files: that may wait as well."""
+        call = partial(reading.read_and_close, max_bytes)
+        if self._lanes is None:
+            return self._in_thread(call)
+        action = f"Unable to read from file {file}"
+        return self._lanes.call(reading.device, file, action, call, release=reading.close)
 
     def append(self, path: str, message: bytes, driver: str, domain: Domain | None) -> Position:
         log = self._find(path)
@@ -363,9 +382,17 @@ class LogHandler:
             found += [*log.suspended_former(), log.suspended()]
         return tuple(found)
 
-    def unclosed(self) -> Sequence[int]:
-        """Return the inode numbers of pipes of ended logs that could not be closed yet."""
-        return self.pipes.unclosed()
+    def hung(self) -> Sequence[str]:
+        """Return why threads do not end, in words: pipes that stay locked, and file systems."""
+        found: list[str] = []
+        unclosed = self.pipes.unclosed()
+        if unclosed:
+            pipes = " ".join(f"pipe:[{number}]" for number in unclosed)
+            found.append(
+                f"{pipes} cannot be closed, as processes that hold the write ends keep them locked"
+            )
+        lanes = () if self._lanes is None else self._lanes.busy_for(_HUNG_SECONDS)
+        return [*found, *(f"the file system at {name} does not answer" for name in lanes)]
 
     def totals(self) -> Totals:
         """Return what was counted for logs that are closed."""
@@ -474,6 +501,8 @@ class LogHandler:
                 pipes=" ".join(f"pipe:[{number}]" for number in unclosed),
             )
         self.watch.close()
+        if self._lanes is not None:
+            self._lanes.close()
         self.source.close()
 
     def concern(self, names: Mapping[str, object]) -> Concern:

@@ -20,7 +20,8 @@ _MODULES: dict[str, str] = {
     " sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol",
-    "logs": "logs.failing logs.files.attributes logs.handler logs.open_log loop.guest_pipes",
+    "logs": "logs.failing logs.files.attributes logs.handler logs.lanes.lane"
+    " logs.open_log loop.guest_pipes",
     "logs.cleaner": "logs.files.cleaner",
     "systemd": "systemd.inherited systemd.notify systemd.store",
 }

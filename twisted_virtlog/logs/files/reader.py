@@ -46,7 +46,17 @@ class _File:
     :ivar parted: bytes are missing between the file before it and this one.
     """
 
-    __slots__ = ("_birth", "_lineage", "current", "descriptor", "inode", "parted", "path", "size")
+    __slots__ = (
+        "_birth",
+        "_lineage",
+        "current",
+        "descriptor",
+        "device",
+        "inode",
+        "parted",
+        "path",
+        "size",
+    )
 
     def __init__(
         self,
@@ -64,6 +74,7 @@ class _File:
         self.path = path
         self.descriptor = descriptor
         self.inode = status.st_ino
+        self.device = status.st_dev
         self.size = status.st_size
         self.current = current
         self._birth: str | None = None
@@ -132,6 +143,11 @@ class Reading:
         self._first, offset, self._gap = _begin(self._files, position, writer)
         self._start = self._files[self._first].at(offset)
 
+    @property
+    def device(self) -> int:
+        """The number of the file system that its files are on (``st_dev``)."""
+        return self._files[self._first].device
+
     def is_short(self, max_bytes: int) -> bool:
         """Return whether a read is done before anybody notices: no slices are needed."""
         if max_bytes <= PIECE_BYTES:
@@ -184,6 +200,13 @@ class Reading:
                 break
             end, offset = following, 0
         return Excerpt(tuple(parts), self._start, end.at(offset), self._gap, self._final)
+
+    def read_and_close(self, max_bytes: int) -> Excerpt:
+        """Read as :meth:`read`, and close the files whatever happens."""
+        try:
+            return self.read(max_bytes)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the files."""
