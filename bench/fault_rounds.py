@@ -24,6 +24,7 @@ from zope.interface import implementer
 from bench.broken_disk import BrokenDisk
 from bench.ledger import Ledger, Mistake, Totals
 from twisted_virtlog.errors import LogBusy, NotWritten, SystemFailure
+from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
@@ -78,6 +79,12 @@ class _NoReactor:
 def _at_once(call: Callable[[], T]) -> Deferred[T]:
     """Run a call that may block without a thread."""
     return execute(call)
+
+
+def _now(answer: Answer[T]) -> T:
+    """Return what is there at once, as nothing is done in slices here."""
+    assert not isinstance(answer, Deferred)
+    return answer
 
 
 @dataclass
@@ -203,7 +210,7 @@ class Epoch:
     def position(self) -> bool:
         """A caller asks for a position: all that was written must be in the files, or lost."""
         try:
-            position = self._handler.position(self._path)
+            position = _now(self._handler.position(self._path))
         except NotWritten:
             return True
         self._ledger.observe()
@@ -330,7 +337,7 @@ class Epoch:
     # Parts of these.
 
     def _open(self, truncate: bool = False) -> int:
-        pipe = self._handler.open(self._path, "stress", _DOMAIN, truncate).write_end
+        pipe = _now(self._handler.open(self._path, "stress", _DOMAIN, truncate)).write_end
         os.set_blocking(pipe, False)
         return pipe
 

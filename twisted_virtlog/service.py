@@ -170,7 +170,9 @@ class VirtlogService(Service):
         self._reception.stop_listening()
         self.handler.refuse_opens()
         self._cleaner.stop()
-        return self._reception.finish().addCallback(lambda _: self._close())
+        answered = self._reception.finish()
+        written = answered.addCallback(lambda _: self.handler.finish())
+        return written.addCallback(lambda _: self._close())
 
     # What an application may ask for while the service runs.
 

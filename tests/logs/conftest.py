@@ -12,8 +12,15 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
 from tests.logs.fakes import World, descriptors
+from twisted_virtlog.logs.files.writer import Writer
 
 MakeWorld = Callable[..., World]
+
+
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write stops because its time is up, but where a test says so."""
+    monkeypatch.setattr(Writer, "seconds", lambda: 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -124,7 +124,8 @@ class World:
         self.threads = Threads()
         self.slices = Slices()
         pipes = Pipes(pipe_size, PipeLimits(1024 * KIB, None))
-        self.watch = PipeWatch(self.reactor, rest_seconds=0)
+        # (a turn ends by its bytes alone)
+        self.watch = PipeWatch(self.reactor, rest_seconds=0, seconds=lambda: 0.0)
         self.handler = LogHandler(
             self.clock,
             self.threads,

@@ -178,7 +178,7 @@ def test_a_mistake_in_watching_does_not_end_the_watch(
     guest = world.open()
     guest.write(b"line")
     with monkeypatch.context() as patch:
-        patch.setattr(world.watch, "_serve_ready", lambda _: 1 / 0)
+        patch.setattr(world.watch, "_serve_ready", lambda *_: 1 / 0)
         world.reactor.turn()
     world.reactor.turn()
     assert world.text() == b"line"
@@ -243,7 +243,10 @@ def test_a_mistake_in_taking_over_one_log(
     assert [log.path for log in service.handler.logs()] == paths[1:]
     for _, write_end in pipes:
         os.write(write_end, b"line")
-    service.stopService()
+    stopped: list[object] = []
+    service.stopService().addCallback(stopped.append)
+    while not stopped:
+        reactor.turn()
     assert [Path(path).read_bytes() for path in paths[1:]] == [b"line"] * 2
     for _, write_end in pipes:
         os.close(write_end)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
 from twisted_virtlog.syscalls import set_pipe_capacity
 
 
@@ -48,7 +49,8 @@ class Room:
 
     def __init__(self, rest_seconds: float, between: Callable[[], object] = lambda: None) -> None:
         self.reactor = FakeReactor()
-        self.watch = PipeWatch(self.reactor, rest_seconds, between)
+        self.now = 1000.0
+        self.watch = PipeWatch(self.reactor, rest_seconds, between, seconds=lambda: self.now)
         self.readers: list[Reader] = []
 
     def reader(self) -> Reader:
@@ -409,3 +411,44 @@ def test_a_pipe_that_is_removed_is_not_asked(room: Room) -> None:
         room.watch.remove(reader.read_end)
         room.watch.remove(reader.read_end)
     assert len(room.watch) == 0
+
+
+def test_a_turn_ends_when_its_time_is_up(room: Room) -> None:
+    """However few bytes that is; the others come first in the next turn, and nobody rests."""
+    order = []
+    for number in range(5):
+        reader = room.reader()
+        os.write(reader.write_end, b"x")
+
+        def ready(number: int = number, reader: Reader = reader) -> int:
+            order.append(number)
+            room.now += TOGETHER_SECONDS / 2
+            return Reader.pipe_ready(reader)
+
+        reader.pipe_ready = ready  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert len(order) == 2
+    assert room.is_ready()
+    room.reactor.turn()
+    room.reactor.turn()
+    assert sorted(order) == [0, 1, 2, 3, 4]
+
+
+def test_clients_are_seen_to_after_each_share_of_time() -> None:
+    """Also when that was for a few bytes of many pipes."""
+    calls = []
+    room = Room(LONG, lambda: calls.append(len(order)))
+    order = []
+    for _ in range(5):
+        reader = room.reader()
+        os.write(reader.write_end, b"x")
+
+        def ready(reader: Reader = reader) -> int:
+            order.append(reader)
+            room.now += SHARE_SECONDS * 0.6
+            return Reader.pipe_ready(reader)
+
+        reader.pipe_ready = ready  # type: ignore[method-assign]
+    room.reactor.turn()
+    assert calls == [2, 4]
+    room.close()

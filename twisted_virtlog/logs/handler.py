@@ -36,9 +36,10 @@ from twisted_virtlog.logs.files.reader import Reading, WouldBlock
 from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
+from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import KnownLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
-from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy, PolicyOf
@@ -117,6 +118,8 @@ class LogHandler:
         # By path as the caller spelled it and, where that differs, by the real path.
         self._logs: dict[str, OpenLog] = {}
         self._real: dict[str, OpenLog] = {}
+        # By the real path, while something that takes long is done with a log.
+        self._orders: dict[str, InOrder] = {}
         self._failing = FailingLogs(clock)
         self._stopping = False
         self._at_limit = False
@@ -131,32 +134,83 @@ class LogHandler:
 
     # ILogHandler.
 
-    def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
+    def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Answer[Opened]:
         try:
             opened = self._open(path, driver, domain, truncate)
         except LimitReached as error:
-            # Once, until there is room again: clients may try as often as they like.
-            if not self._at_limit:
-                self._at_limit = True
-                self._logger.warn("{path}: not opened: {error}", path=path, error=error)
+            self._reached(error, path)
             raise
+        if isinstance(opened, Deferred):
+            return opened.addCallbacks(self._opened_later, self._not_opened, errbackArgs=(path,))
         self._at_limit = False
         return opened
 
-    def _open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Opened:
+    def _opened_later(self, opened: Opened) -> Opened:
+        self._at_limit = False
+        return opened
+
+    def _not_opened(self, failure: Failure, path: str) -> Failure:
+        if isinstance(failure.value, LimitReached):
+            self._reached(failure.value, path)
+        return failure
+
+    def _reached(self, error: LimitReached, path: str) -> None:
+        # Once, until there is room again: clients may try as often as they like.
+        if not self._at_limit:
+            self._at_limit = True
+            self._logger.warn("{path}: not opened: {error}", path=path, error=error)
+
+    def _open(
+        self, path: str, driver: str, domain: Domain | None, truncate: bool
+    ) -> Answer[Opened]:
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
         # A truncating open removes a link, so the log is not the one that the link leads to.
         real_path = _own_path(path) if truncate and os.path.islink(path) else _real_path(path)
         holder = self._find(path, real_path)
-        # The last guest may be gone already, and nobody has looked at its pipe since.
-        if holder is not None and holder.end_if_hung_up():
-            holder = None
-        if holder is not None and not holder.may_be_followed(path, driver, domain):
-            raise _busy(path, holder)
-        if holder is not None and not truncate:
-            return self._follow(holder, path, real_path, driver, domain)
-        return self._open_new(path, real_path, driver, domain, truncate, holder)
+        if holder is None and real_path not in self._orders:
+            return self._open_new(path, real_path, driver, domain, truncate)
+        if holder is not None and holder.order is None:
+            # (at once, however much is in the pipe)
+            self._check_free(holder, path, driver, domain)
+
+        def open_in_turn(order: InOrder) -> Slices[Opened]:
+            return self._open_in_turn(order, path, real_path, driver, domain, truncate)
+
+        return self._in_turn(holder, real_path, open_in_turn)
+
+    def _open_in_turn(
+        self,
+        order: InOrder,
+        path: str,
+        real_path: str,
+        driver: str,
+        domain: Domain | None,
+        truncate: bool,
+    ) -> Slices[Opened]:
+        """Open a log that was open, or was just used, when that was asked for."""
+        if self._stopping:
+            raise ShuttingDown("the daemon is stopping and opens no more logs", path)
+        holder = self._find(path, real_path)
+        if holder is not None:
+            order.occupy(holder)
+            # The last guest may be gone already, and nobody has looked at its pipe since.
+            if (yield from holder.end_if_hung_up()):
+                holder = None
+        if holder is not None:
+            self._check_free(holder, path, driver, domain)
+            if not truncate:
+                return (yield from self._follow(holder, path, real_path, driver, domain))
+        opened = self._open_new(path, real_path, driver, domain, truncate, holder)
+        order.occupy(self._logs[path])
+        return opened
+
+    def _check_free(self, holder: OpenLog, path: str, driver: str, domain: Domain | None) -> None:
+        """Raise LogBusy if another guest may not have a log."""
+        if not holder.may_be_followed(path, driver, domain):
+            raise LogBusy(
+                path, holder.driver, holder.domain, holder.opened_at, holder.number, holder.former
+            )
 
     def _open_new(
         self,
@@ -165,7 +219,7 @@ class LogHandler:
         driver: str,
         domain: Domain | None,
         truncate: bool,
-        holder: OpenLog | None,
+        holder: OpenLog | None = None,
     ) -> Opened:
         """Open a log that is not open, or truncate it under its holder."""
         most = 0 if holder else self._settings.max_open_logs
@@ -199,7 +253,7 @@ class LogHandler:
 
     def _follow(
         self, log: OpenLog, path: str, real_path: str, driver: str, domain: Domain | None
-    ) -> Opened:
+    ) -> Slices[Opened]:
         """Give a guest a log whose former guest left output that is not written yet."""
         if not log.writer.is_open:
             try:
@@ -218,27 +272,66 @@ class LogHandler:
             except OSError as error:
                 raise _failure(path, error) from error
             undo.pop_all()
-        log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
         self._count(*before)
         self._unlist(log, *former)
         self._remember(log)
         self._opened += 1
+        try:
+            yield from log.write_former()
+        except BaseException:
+            # (nobody hears of it, as the daemon ends)
+            os.close(write_end)
+            raise
+        log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
         with contextlib.suppress(SystemFailure):
             position = log.writer.position()
         return Opened(position, write_end)
 
-    def close_log(self, path: str) -> Closed:
-        return self._open_log(path).end_by_force()
+    def close_log(self, path: str) -> Answer[Closed]:
+        log = self._open_log(path)
 
-    def position(self, path: str) -> Position:
-        return self._open_log(path).position()
+        def close(order: InOrder) -> Slices[Closed]:
+            return (yield from self._occupied(path, order).end_by_force())
+
+        return self._in_turn(log, log.real_path, close)
+
+    def position(self, path: str) -> Answer[Position]:
+        log = self._open_log(path)
+        position = log.position()
+        if position is not None:
+            return position
+        mark = log.mark()
+
+        def ask(order: InOrder) -> Slices[Position]:
+            return (yield from self._occupied(path, order).position_in_slices(mark))
+
+        return self._in_turn(log, log.real_path, ask)
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
         log = self._find(path)
         if log is not None:
             # What cannot be written cannot be read; the rest can.
             with contextlib.suppress(NotWritten):
-                log.drain()
+                if not log.drain():
+                    return self._drain_and_read(log, path, position, max_bytes)
+        return self._read(path, position, max_bytes)
+
+    def _drain_and_read(
+        self, log: OpenLog, path: str, position: Position | None, max_bytes: int
+    ) -> Answer[Excerpt]:
+        mark = log.mark()
+
+        def drain(order: InOrder) -> Slices[None]:
+            with contextlib.suppress(NotWritten, NoSuchLog):
+                yield from self._occupied(path, order).drain_in_slices(mark)
+
+        drained = self._in_turn(log, log.real_path, drain)
+        if isinstance(drained, Deferred):
+            return drained.addCallback(lambda _: self._read(path, position, max_bytes))
+        return self._read(path, position, max_bytes)
+
+    def _read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
+        log = self._find(path)
         file = link_target(path) if log is None else log.writer.path
         writer = None if log is None else log.writer
         policy = self._settings.policy_of(file, None, None) if log is None else log.policy
@@ -280,14 +373,34 @@ class LogHandler:
         action = f"Unable to read from file {file}"
         return self._lanes.call(reading.device, file, action, call, release=reading.close)
 
-    def append(self, path: str, message: bytes, driver: str, domain: Domain | None) -> Position:
+    def append(
+        self, path: str, message: bytes, driver: str, domain: Domain | None
+    ) -> Answer[Position]:
         log = self._find(path)
         if log is not None:
-            return log.append(message)
+            position = log.append(message)
+            if position is not None:
+                return position
+        mark = NOTHING if log is None else log.mark()
+        real_path = _real_path(path) if log is None else log.real_path
+
+        def append(order: InOrder) -> Slices[Position]:
+            log = self._find(path)
+            if log is None:
+                return (yield from self._append_to_file(path, message, driver, domain))
+            order.occupy(log)
+            return (yield from log.append_in_slices(message, mark))
+
+        return self._in_turn(log, real_path, append)
+
+    def _append_to_file(
+        self, path: str, message: bytes, driver: str, domain: Domain | None
+    ) -> Slices[Position]:
+        """Append to a log that is not open."""
         file = link_target(path)
         writer = self._make_writer(file, self._settings.policy_of(file, driver, domain))
         try:
-            writer.append(message)
+            yield from writer.append_in_slices(message)
             position = writer.position()
             self.known.add(_real_path(path))
             return position
@@ -336,6 +449,35 @@ class LogHandler:
         paths = yield from _sorted(list(by_path))
         return [by_path[path] for path in paths]
 
+    # What takes long.
+
+    def _in_turn(
+        self, log: OpenLog | None, real_path: str, work: Callable[[InOrder], Slices[T]]
+    ) -> Answer[T]:
+        """Do something that may take long, after what is done with the same log.
+
+        :param log: None if it is not open.
+        """
+        order = (log and log.order) or self._orders.get(real_path)
+        if order is None:
+
+            def end() -> None:
+                del self._orders[real_path]
+
+            order = self._orders[real_path] = InOrder(self._in_slices, end)
+        if log is not None:
+            order.occupy(log)
+        return order.do(work(order))
+
+    def _occupied(self, path: str, order: InOrder) -> OpenLog:
+        """Return the log for which something has its turn; it may be another than at the call.
+
+        :raises NoSuchLog: it is open no more.
+        """
+        log = self._open_log(path)
+        order.occupy(log)
+        return log
+
     def is_known(self, path: str) -> bool:
         if path in self._logs:
             return True
@@ -379,6 +521,7 @@ class LogHandler:
         """Return what the daemon's next image needs to go on with the open logs."""
         found: list[OpenLogState] = []
         for log in self._logs.values():
+            log.finish_chunk()
             found += [*log.suspended_former(), log.suspended()]
         return tuple(found)
 
@@ -459,8 +602,9 @@ class LogHandler:
 
     def write_former(self) -> None:
         """Write what the former guests of logs that were taken over left in their pipes."""
-        for log in self._logs.values():
-            log.write_former()
+        for log in list(self._logs.values()):
+            if log.former:
+                self.log_in_order(log, log.write_former())
 
     def restore(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
         """Go on with a log of a daemon that was killed, perhaps in the middle of a rollover.
@@ -483,16 +627,54 @@ class LogHandler:
         """Open no more logs: the daemon is stopping."""
         self._stopping = True
 
+    def finish(self) -> Deferred[None]:
+        """Write what is in the pipes, and close all logs, while others are served.
+
+        Pipes that the keeper keeps are left to :meth:`close`, which comes next.
+
+        :returns: fires when all is written.
+        """
+        self.refuse_opens()
+        return Deferred.fromCoroutine(self._finish_all())
+
+    async def _finish_all(self) -> None:
+        begun = self._in_slices(self._finish())
+        for later in await begun if isinstance(begun, Deferred) else begun:
+            await later
+
+    def _finish(self) -> Slices[list[Deferred[None]]]:
+        """Begin to finish all logs; return what fires when one is finished."""
+        found: list[Answer[None]] = []
+        kept: set[InOrder | None] = set()
+        for log in list(self._logs.values()):
+            if self.keeper.keeps(log.number):
+                kept.add(log.order)
+            elif self._logs.get(log.path) is log:
+                work = _if_open(self._finish_log(log))
+                found.append(self._in_turn(log, log.real_path, _whatever(work)))
+            yield
+        orders = list(self._orders.values())
+        found += [order.do(_nothing()) for order in orders if order not in kept]
+        return [later for later in found if isinstance(later, Deferred)]
+
+    def _finish_log(self, log: OpenLog) -> Slices[None]:
+        if self._logs.get(log.path) is log:
+            yield from log.finish()
+            self._close_log(log)
+
+    def _close_log(self, log: OpenLog) -> None:
+        try:
+            log.close()
+        except Exception:  # noqa: BLE001 (the other logs are still to be written)
+            self._logger.failure("{path}: the log could not be closed", path=log.path)
+        self._forget(log)
+
     def close(self) -> None:
         """Write what is in the pipes, and close all logs and the handler's own descriptors."""
         self.refuse_opens()
         self._failing.close()
         for log in list(self._logs.values()):
-            try:
-                log.close()
-            except Exception:  # noqa: BLE001 (the other logs are still to be written)
-                self._logger.failure("{path}: the log could not be closed", path=log.path)
-            self._forget(log)
+            self._close_log(log)
         unclosed = self.pipes.finish(_CLOSE_SECONDS)
         if unclosed:
             self._logger.warn(
@@ -530,6 +712,9 @@ class LogHandler:
         for number in log.numbers():
             self.keeper.closed(number)
         self._forget(log)
+
+    def log_in_order(self, log: OpenLog, work: Slices[None]) -> None:
+        self._in_turn(log, log.real_path, _whatever(_if_open(work)))
 
     def _forget(self, log: OpenLog) -> None:
         self._failing.discard(log)
@@ -599,6 +784,22 @@ def _sorted(paths: list[str]) -> Generator[None, None, list[str]]:
     return runs[0] if runs else []
 
 
+def _whatever(work: Slices[T]) -> Callable[[InOrder], Slices[T]]:
+    """Return what gives some work, whatever order it is done in."""
+    return lambda _: work
+
+
+def _nothing() -> Slices[None]:
+    """Do nothing, after what is under way."""
+    yield
+
+
+def _if_open(work: Slices[None]) -> Slices[None]:
+    """Do something that nobody waits for."""
+    with contextlib.suppress(NoSuchLog):
+        yield from work
+
+
 def _real_path(path: str) -> str:
     """Resolve all symbolic links; return the same object if there are none."""
     # No file has a longer path, and the time to resolve one grows with the square of its length.
@@ -611,12 +812,6 @@ def _own_path(path: str) -> str:
     directory, name = os.path.split(path)
     own = os.path.join(_real_path(directory or "."), name)
     return path if own == path else own
-
-
-def _busy(path: str, holder: OpenLog) -> LogBusy:
-    return LogBusy(
-        path, holder.driver, holder.domain, holder.opened_at, holder.number, holder.former
-    )
 
 
 def _failure(path: str, error: OSError) -> SystemFailure:

@@ -25,6 +25,11 @@ What moves it from one to another:
 Another guest may take the log over when its own is gone (``follow``): the state stays, the pipe is
 exchanged, and what waits in the former pipe becomes a FormerPipe, which is written before it.
 Bytes so stay in order: a retry writes the former pipes first, and an open log has none.
+
+What takes more than a share of time is done in slices (methods that end in ``in_slices``), and
+meanwhile the log is *occupied*: ``order`` is set, and does one thing after the other. The pipe is
+not watched then, so that whoever has his turn is the only one who takes bytes out of it. Between
+two slices the log may fail, and nothing else happens to it but that the daemon ends at once.
 """
 
 from __future__ import annotations
@@ -37,21 +42,23 @@ import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from twisted.logger import Logger
 
-from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.errors import NoSuchLog, NotWritten, SystemFailure
 from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
+from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_events, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
 
@@ -66,6 +73,16 @@ _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # One object for all logs.
 _NEVER = -math.inf
+
+
+T = TypeVar("T")
+
+#: What was in a pipe at a time: the pipe's number, and how many bytes will have been taken out of
+#: it when all of that is written.
+Mark: TypeAlias = "tuple[int, int]"
+
+#: No pipe has this number.
+NOTHING: Mark = (0, 0)
 
 
 class Owner(Protocol):
@@ -88,6 +105,9 @@ class Owner(Protocol):
     def log_ended(self, log: OpenLog) -> None:
         """Forget a log that has ended."""
 
+    def log_in_order(self, log: OpenLog, work: Slices[None]) -> None:
+        """Do something long with a log, which is occupied until it is done."""
+
 
 class OpenLog:
     """A log from its open until its guest has closed the last write end.
@@ -97,6 +117,7 @@ class OpenLog:
     :ivar path: as the caller spelled it.
     :ivar real_path: the path without symbolic links, as it was when the log was opened.
     :ivar policy: see :meth:`set_policy`.
+    :ivar order: does one thing after the other; set while the log is occupied.
     :ivar outage: set while the file cannot be written.
     :ivar number: the pipe's inode number.
     :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
@@ -109,12 +130,14 @@ class OpenLog:
         "_owner",
         "_pipe",
         "_recovered_at",
+        "_taken",
         "capacity",
         "domain",
         "driver",
         "lost",
         "number",
         "opened_at",
+        "order",
         "outage",
         "path",
         "policy",
@@ -150,6 +173,7 @@ class OpenLog:
         self.domain = domain
         self.opened_at = datetime.now(timezone.utc)
         self.outage: Outage | None = None
+        self.order: InOrder | None = None
         self.lost = 0
         # Pipes of earlier guests, oldest first; only while the file fails. One object for all logs.
         self._former: Sequence[FormerPipe] = ()
@@ -157,6 +181,8 @@ class OpenLog:
         self._owner = owner
         self._pipe = pipe
         self._recovered_at = _NEVER
+        # Bytes that were taken out of this pipe while the log was occupied.
+        self._taken = 0
         writer.note = self._note
         self.number = pipe_number(pipe)
         self.capacity = capacity
@@ -189,6 +215,8 @@ class OpenLog:
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             self._fail(self._failure_of(error))
             return 0
+        if self.writer.unfinished:
+            return PIECE_BYTES
         if not moved and self._ended():
             self._end()
         return moved
@@ -199,45 +227,106 @@ class OpenLog:
 
     # For callers.
 
-    def drain(self) -> None:
+    def drain(self) -> bool:
         """Write all that is in the pipe now; never blocks, and never chases a busy writer.
 
+        :returns: whether that is done. If it takes more than a share of time, or the log is
+            occupied, the rest is to be written by :meth:`drain_in_slices`.
         :raises NotWritten: the file cannot be written now.
         """
+        if self.order is not None:
+            return False
         outage = self.outage
         if outage is None:
             source = self._owner.source
             source.pipe = self._pipe
             waiting = source.waiting()
             if not waiting:
-                return
-            failure = self._write(self._pipe, waiting)
+                return True
+            if waiting > PIECE_BYTES:
+                return False
+            try:
+                return self.writer.write(source, waiting) == waiting
+            except Exception as error:  # noqa: BLE001 (see _failure_of)
+                failure = self._failure_of(error)
+            raise self._failed(failure) from failure
+        raise self._not_written(outage.failure) from outage.failure
+
+    def mark(self) -> Mark:
+        """Return what is in the pipe now, for :meth:`drain_in_slices`."""
+        return self.number, self._taken + bytes_waiting(self._pipe)
+
+    def drain_in_slices(self, mark: Mark) -> Slices[None]:
+        """Write all that was in the pipe at a time, while the log is occupied.
+
+        :raises NotWritten: the file cannot be written now.
+        """
+        outage = self.outage
+        if outage is None:
+            number, taken = mark
+            # (what was in the pipe of a guest whom another followed was written then)
+            count = max(0, taken - self._taken) if number == self.number else 0
+            failure = yield from self._try(count)
             if failure is None:
                 return
-            self._fail(failure)
-        else:
-            failure = outage.failure
-        raise self._not_written(failure) from failure
+            raise self._failed(failure) from failure
+        raise self._not_written(outage.failure) from outage.failure
 
-    def position(self) -> Position:
+    def occupy(self, order: InOrder) -> None:
+        """Watch the pipe no more: from now on one thing is done after the other."""
+        self.order = order
+        self._owner.watch.remove(self._pipe)
+
+    def free(self) -> None:
+        """Go on as usual."""
+        self.order = None
+        if self.outage is None and self._pipe >= 0:
+            try:
+                self._owner.watch.add_or_poll(self._pipe, self)
+            except OSError as error:
+                self._fail(
+                    SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
+                )
+
+    def position(self) -> Position | None:
         """Drain, then return the end of the current file.
 
+        :returns: None if :meth:`drain` is not done.
         :raises NotWritten: see :meth:`drain`; or the file cannot be asked.
         """
-        self.drain()
+        if not self.drain():
+            return None
         try:
             return self.writer.position()
         except SystemFailure as failure:
-            self._fail(failure)
-            raise self._not_written(failure) from failure
+            raise self._failed(failure) from failure
 
-    def end_if_hung_up(self) -> bool:
-        """End the log at once if all write ends are closed and all is written.
+    def position_in_slices(self, mark: Mark) -> Slices[Position]:
+        """Drain, then return the end of the current file.
+
+        :raises NotWritten: likewise.
+        """
+        yield from self.drain_in_slices(mark)
+        return self._end_of_file()
+
+    def _end_of_file(self) -> Position:
+        try:
+            return self.writer.position()
+        except SystemFailure as failure:
+            raise self._failed(failure) from failure
+
+    def _failed(self, failure: SystemFailure) -> NotWritten:
+        """Let the log fail, and return what callers are told."""
+        self._fail(failure)
+        return self._not_written(failure)
+
+    def end_if_hung_up(self) -> Slices[bool]:
+        """End the log if all write ends are closed and all is written; the log is occupied.
 
         :returns: whether it has ended.
         """
         with contextlib.suppress(NotWritten):
-            self.drain()
+            yield from self.drain_in_slices(self.mark())
             if self._ended():
                 self._end()
                 return True
@@ -283,7 +372,8 @@ class OpenLog:
     ) -> None:
         """Go on with another guest's pipe; what the present one holds goes into the file first.
 
-        What is written to the present pipe from now on is lost, and refused once all is written.
+        What is written to the present pipe from now on is lost, and refused once all is written:
+        :meth:`write_former` comes next, while the log is still occupied.
 
         :param pipe: its read end, which does not block.
         :param capacity: of the pipe, in bytes.
@@ -292,8 +382,9 @@ class OpenLog:
         owner = self._owner
         left = bytes_waiting(self._pipe)
         if self.outage is None:
+            # (only to find out, as the log is occupied)
             owner.watch.add(pipe, self)
-            owner.watch.remove(self._pipe)
+            owner.watch.remove(pipe)
         former = FormerPipe(
             self._pipe, self.number, self._order, left, self.driver, self.domain, self.opened_at
         )
@@ -311,7 +402,6 @@ class OpenLog:
             owner.keeper.outage(self._suspended_former(former))
         else:
             self._let_go(former)
-        self.write_former()
 
     def set_policy(self, policy: Policy) -> None:
         """Keep the log by another policy from now on."""
@@ -323,19 +413,33 @@ class OpenLog:
         self._release()
         self._owner.log_ended(self)
 
-    def append(self, message: bytes) -> Position:
+    def append(self, message: bytes) -> Position | None:
         """Drain, then write a message.
 
+        :returns: None if that may take more than a share of time, and is to be done by
+            :meth:`append_in_slices`.
         :raises NotWritten: see :meth:`drain`; or the message does not fit.
         """
-        self.drain()
+        if not self.writer.is_short(message) or not self.drain():
+            return None
+        return at_once(self._append(message))
+
+    def append_in_slices(self, message: bytes, mark: Mark) -> Slices[Position]:
+        """Drain, then write a message, while the log is occupied.
+
+        :raises NotWritten: likewise.
+        """
+        yield from self.drain_in_slices(mark)
+        return (yield from self._append(message))
+
+    def _append(self, message: bytes) -> Slices[Position]:
         try:
-            self.writer.append(message)
+            yield from self._while_open(self.writer.append_in_slices(message))
         except SystemFailure as failure:
             if not self.writer.is_open:
                 self._fail(failure)
             raise NotWritten(failure.action, failure.errno, self.path, 0) from failure
-        return self.position()
+        return self._end_of_file()
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""
@@ -420,10 +524,26 @@ class OpenLog:
         except SystemFailure as failure:
             self._fail(failure)
 
-    def write_former(self) -> None:
-        """Write what former guests left, once their pipes were taken over and are kept."""
+    def write_former(self) -> Slices[None]:
+        """Write what former guests left, once their pipes are kept; the log is occupied."""
         if self._former and self.outage is None:
-            failure = self._try(0)
+            failure = yield from self._try(0)
+            if failure is not None:
+                self._fail(failure)
+
+    def finish(self) -> Slices[None]:
+        """Write what is left, before :meth:`close`; the log is occupied."""
+        for _ in range(_LAST_LOOKS):
+            with contextlib.suppress(NotWritten):
+                yield from self.drain_in_slices(self.mark())
+            if self.outage is not None or not bytes_waiting(self._pipe):
+                break
+
+    def finish_chunk(self) -> None:
+        """Write to the end of a chunk (see Writer), as the daemon's next image begins with one."""
+        rest = self.writer.rest_of_chunk
+        if rest and self.outage is None and self.order is None:
+            failure = at_once(self._write(self._pipe, rest))
             if failure is not None:
                 self._fail(failure)
 
@@ -431,18 +551,18 @@ class OpenLog:
         """Write what is left as far as the file takes it, and close all descriptors.
 
         What cannot be written stays in the pipe if the keeper keeps that, and is lost otherwise.
+        What would take long stays there too.
         """
         self._flush(self._owner.keeper.keeps)
         self._release()
 
-    def end_by_force(self) -> Closed:
-        """Write what is left as far as the file takes it, and end, whoever holds a write end."""
+    def end_by_force(self) -> Slices[Closed]:
+        """Write what is left as far as the file takes it, and end, whoever holds a write end.
+
+        The log is occupied.
+        """
         self._logger.info("{path}: closed at a client's request", path=self.path)
-        for _ in range(_LAST_LOOKS):
-            with contextlib.suppress(NotWritten):
-                self.drain()
-            if self.outage is not None or not bytes_waiting(self._pipe):
-                break
+        yield from self.finish()
         dropped = self._flush()
         position = None
         with contextlib.suppress(SystemFailure):
@@ -458,12 +578,15 @@ class OpenLog:
         :param keeps: whether a pipe stays, with what is left in it.
         :returns: bytes that could not be written and are lost.
         """
-        outage = self.outage
-        if outage is None:
-            self._try(bytes_waiting(self._pipe))
+        outage, kept = self.outage, keeps(self.number)
+        left = bytes_waiting(self._pipe)
+        rest = self._try(left) if outage is None else self._recover(outage)
+        if kept:
+            # What takes more than one step may stay there.
+            next(rest, None)
+            rest.close()
         else:
-            self._recover(outage)
-        kept = keeps(self.number)
+            at_once(rest)
         left = sum(one.left for one in self._former if not keeps(one.number))
         left += 0 if kept else bytes_waiting(self._pipe) + self._stranded
         self.lost += left
@@ -493,16 +616,15 @@ class OpenLog:
     def check(self) -> bool:
         """Try the file again if it is due, or keep the guest from being blocked."""
         outage = self.outage
-        if outage is None:
+        if outage is None or self.order is not None:
             return False
         now = self._owner.seconds()
         if outage.due(now):
             # Whatever happens now, the next attempt is in a second.
             outage.failed_again(outage.failure, now)
-            failure = self._recover(outage) or self._recovered()
-            if failure is None:
+            self._owner.log_in_order(self, self._retry(outage))
+            if self.outage is not outage or self.order is not None:
                 return False
-            outage.failure = failure
         if not (self.policy.on_write_error is OnWriteError.DROP and outage.is_lasting):
             return False
         if outage.retried:
@@ -537,7 +659,14 @@ class OpenLog:
         outage.had_room = -1 if full else waiting
         return full
 
-    def _recover(self, outage: Outage) -> SystemFailure | None:
+    def _retry(self, outage: Outage) -> Slices[None]:
+        failure = yield from self._recover(outage)
+        if failure is None:
+            self._recovered()
+        else:
+            outage.failure = failure
+
+    def _recover(self, outage: Outage) -> Slices[SystemFailure | None]:
         try:
             self.writer.renew(outage.failure.errno)
             # Even if nothing waits: a file that cannot be opened has not recovered.
@@ -550,7 +679,7 @@ class OpenLog:
                 self._note()
         except SystemFailure as failure:
             return failure
-        return self._try(bytes_waiting(self._pipe))
+        return (yield from self._try(bytes_waiting(self._pipe)))
 
     def _drop_former(self, outage: Outage) -> None:
         """Drop the output of guests that are gone, as if nobody had followed them."""
@@ -568,17 +697,12 @@ class OpenLog:
         self.lost += dropped
         self._note()
 
-    def _recovered(self) -> SystemFailure | None:
-        try:
-            self._owner.watch.add_or_poll(self._pipe, self)
-        except OSError as error:
-            return SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
+    def _recovered(self) -> None:
         self.outage = None
         self._recovered_at = self._owner.seconds()
         self._owner.log_recovered(self)
         # (a warning, so that whoever read of the beginning reads of the end)
         self._logger.warn("{path}: the file is written again", path=self.path)
-        return None
 
     def _not_written(self, failure: SystemFailure) -> NotWritten:
         waiting = sum(one.left for one in self._former) + bytes_waiting(self._pipe)
@@ -590,13 +714,15 @@ class OpenLog:
         stranded = self.writer.stranded
         return len(stranded.data) if stranded else 0
 
-    def _try(self, count: int) -> SystemFailure | None:
+    def _try(self, count: int) -> Slices[SystemFailure | None]:
         """Write what former guests left and ``count`` bytes of the pipe; return any failure."""
         while self._former:
             former, *others = self._former
             written = self.writer.written
             # (fewer if somebody else has read some: an empty pipe is left alone, see syscalls)
-            failure = self._write(former.pipe, min(former.left, bytes_waiting(former.pipe)))
+            failure = yield from self._write(
+                former.pipe, min(former.left, bytes_waiting(former.pipe))
+            )
             moved = self.writer.written - written
             former.left -= moved
             if failure is not None:
@@ -605,25 +731,49 @@ class OpenLog:
                 return failure
             self._former = others
             self._let_go(former)
-        return self._write(self._pipe, count)
+        return (yield from self._write(self._pipe, count))
 
     def _let_go(self, former: FormerPipe) -> None:
         self._owner.pipes.close(former.pipe)
         self._owner.keeper.closed(former.number)
 
-    def _write(self, pipe: int, count: int) -> SystemFailure | None:
+    def _write(self, pipe: int, count: int) -> Slices[SystemFailure | None]:
         """Write ``count`` of the bytes that wait in a pipe; return any failure."""
+        return (yield from self._while_open(self._write_all(pipe, count)))
+
+    def _while_open(self, slices: Slices[T]) -> Slices[T]:
+        """Go on until the log is closed, as only the end of the daemon does meanwhile.
+
+        :raises NoSuchLog: it was closed.
+        """
+        while True:
+            try:
+                next(slices)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            yield
+            if self._pipe < 0:
+                slices.close()
+                raise NoSuchLog(f"No open log file {self.path}", self.path)
+
+    def _write_all(self, pipe: int, count: int) -> Slices[SystemFailure | None]:
         source, writer = self._owner.source, self.writer
-        source.pipe = pipe
-        try:
-            while count or writer.stranded is not None:
-                moved = writer.write(source, count)
-                if not moved:
-                    # Somebody else has read the rest.
-                    break
-                count -= moved
-        except Exception as error:  # noqa: BLE001 (see _failure_of)
-            return self._failure_of(error)
+        while count or writer.stranded is not None or writer.unfinished:
+            source.pipe = pipe
+            try:
+                moved = writer.write(source, min(count, PIECE_BYTES))
+            except Exception as error:  # noqa: BLE001 (see _failure_of)
+                return self._failure_of(error)
+            if pipe == self._pipe:
+                self._taken += moved
+            count -= moved
+            if not moved and not writer.unfinished:
+                # Somebody else has read the rest.
+                break
+            yield
+            # (or does so between two slices: an empty pipe is left alone, see syscalls)
+            count = min(count, bytes_waiting(pipe)) if count else 0
         return None
 
     def _failure_of(self, error: Exception) -> SystemFailure:

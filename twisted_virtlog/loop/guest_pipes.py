@@ -34,6 +34,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.loop.guard import guarded
+from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
 from twisted_virtlog.loop.timerfd import TimerFD
 from twisted_virtlog.syscalls import pipe_events
 
@@ -58,7 +59,8 @@ _FILL_BEFORE_WAKING = 0.25
 #: multiple of rotation.PIPE_CHUNK_BYTES, so that the next piece begins at a chunk.
 PIECE_BYTES = 64 * 1024
 
-#: About how many bytes one turn of the reactor moves from all pipes together.
+#: About how many bytes one turn of the reactor moves from all pipes together. However few they are,
+#: it takes no longer than TOGETHER_SECONDS.
 _TURN_BYTES = 512 * 1024
 
 #: After this many bytes from one pipe, it is time to serve clients.
@@ -88,9 +90,11 @@ class Watched(Protocol):
     def pipe_ready(self) -> int:
         """Move up to :data:`PIECE_BYTES`, or end if there are none and no write end is open.
 
-        Readiness may be stale, or that of another pipe that had this number before.
+        It takes about a share of time, also when a piece would take longer. Readiness may be stale,
+        or that of another pipe that had this number before.
 
-        :returns: bytes that were moved; a whole piece, or more, says that more may wait.
+        :returns: bytes that were moved; a whole piece, or more, says that more may wait. It is said
+            of a piece that was ended by its time, too.
         """
 
     def pipe_failed(self) -> None:
@@ -108,11 +112,14 @@ class PipeWatch:
         reactor: IReactorFDSet,
         rest_seconds: float = REST_SECONDS,
         between: Callable[[], object] = lambda: None,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Register with the reactor; :meth:`close` unregisters.
 
         :param rest_seconds: the longest rest; 0 never rests.
-        :param between: called in a long turn after each pipe that had much, to serve clients.
+        :param between: called in a long turn after each pipe that had much, and after each share of
+            time, to serve clients.
+        :param seconds: a clock that never steps.
         """
         self._between = between
         self._reactor = reactor
@@ -121,7 +128,8 @@ class PipeWatch:
         self._ready: deque[int] = deque()
         # Those that are in no epoll set; in the order in which they became busy.
         self._busy: dict[int, None] = {}
-        self._looked_at = time.monotonic()
+        self._seconds = seconds
+        self._looked_at = seconds()
         self._resting = False
         self._timed = False
         self._next_rest = _FIRST_REST_SECONDS
@@ -205,12 +213,12 @@ class PipeWatch:
             if not self._ready:
                 self._watch_again()
                 return
-        now = time.monotonic()
+        now = self._seconds()
         elapsed = now - self._looked_at
         self._looked_at = now
         if elapsed > _SILENCE_SECONDS:
             self._next_rest = _FIRST_REST_SECONDS
-        fullest = self._serve_ready(doubtful)
+        fullest = self._serve_ready(now, doubtful)
         rest = min(self._rest_seconds, self._next_rest)
         if fullest:
             rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
@@ -220,18 +228,19 @@ class PipeWatch:
         else:
             self._rest(rest)
 
-    def _serve_ready(self, doubtful: int) -> float:
+    def _serve_ready(self, now: float, doubtful: int) -> float:
         """Serve the pipes that are ready, as far as this turn goes.
 
         :param doubtful: how many of them, from the first on, are to be asked before.
         :returns: how full the fullest was, from 0 to 1; infinite if one has more than was taken.
         """
-        ready, readers, busy = self._ready, self._readers, self._busy
+        ready, readers, busy, seconds = self._ready, self._readers, self._busy, self._seconds
         left = _TURN_BYTES
+        turn_ends, share_ends = now + TOGETHER_SECONDS, now + SHARE_SECONDS
         fullest = 0.0
         # Those with more than they gave, and how much that was; they come again after the others.
         full: deque[tuple[int, int]] = deque()
-        while left > 0 and (ready or full):
+        while left > 0 and now < turn_ends and (ready or full):
             pipe, before = (ready.popleft(), 0) if ready else full.popleft()
             reader = readers.get(pipe)
             asks = doubtful > 0 or before > 0
@@ -249,18 +258,18 @@ class PipeWatch:
             if total < _LITTLE_BYTES:
                 if pipe in busy:
                     self._calm(pipe)
-                continue
-            if pipe not in readers:
-                continue
-            if total >= _BUSY_BYTES and pipe not in busy:
-                busy[pipe] = None
-                self._pipes.unregister(pipe)
-            if moved >= PIECE_BYTES:
-                full.append((pipe, total))
-            else:
-                fullest = max(fullest, total / reader.capacity)
-            if moved >= _MUCH_BYTES:
+            elif pipe in readers:
+                if total >= _BUSY_BYTES and pipe not in busy:
+                    busy[pipe] = None
+                    self._pipes.unregister(pipe)
+                if moved >= PIECE_BYTES:
+                    full.append((pipe, total))
+                else:
+                    fullest = max(fullest, total / reader.capacity)
+            now = seconds()
+            if moved >= _MUCH_BYTES or now >= share_ends:
                 self._between()
+                share_ends = seconds() + SHARE_SECONDS
                 # (clients may have had any of them drained)
                 doubtful = len(ready)
         return math.inf if full else fullest

@@ -25,6 +25,12 @@ A step that fails stays the first of ``_steps``, and the next write begins with 
 file is in use the former one stays open, for its attributes, unless descriptors are short. A kill
 between making the new file and setting its attributes leaves it with the daemon's defaults.
 
+Replacing files takes time: a guest that fills 65,536 of them with one write would keep everybody
+waiting for seconds. So a write stops when it has taken a share of time, also in the middle of a
+rollover, and in the middle of a chunk (rotation.PIPE_CHUNK_BYTES), where the next write goes on:
+the files come out as if it had not stopped. A kill there forgets how far into the chunk it was, and
+the file may end at another byte of it.
+
 Before names move, the places are marked where two files no longer adjoin afterwards (lineage.py),
 so that a kill cannot leave them unmarked. While a name is missing, ``hole`` tells readers which.
 
@@ -32,6 +38,7 @@ What is true between two calls:
 
 - ``_file`` is open and ``_steps`` is empty: the usual state; bytes go to the file's end.
 - ``_steps`` is not empty: a rollover is to be finished first, whether a file is open or not.
+- ``unfinished`` is set: the latest write stopped as its time was up; the next one goes on there.
 - ``_file`` is -1: the file is to be opened by its path first, as the log was taken over, or its
   descriptor was given up. ``_left`` says how it was left, so that a cut since then is noticed.
 - ``stranded`` is set: the bytes in it come first. They were counted, and noted by the keeper before
@@ -44,10 +51,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import stat
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import ClassVar, TypeVar
 
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
@@ -86,9 +95,16 @@ from twisted_virtlog.logs.files.rotation import (
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
+from twisted_virtlog.loop.shares import SHARE_SECONDS
+from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.values import Position
 
 T = TypeVar("T")
+
+_NEVER = math.inf
+
+#: A message that is no longer is written before anybody notices.
+SHORT_BYTES = 64 * 1024
 
 
 class Writer:
@@ -103,6 +119,8 @@ class Writer:
     :ivar lineage: where bytes are missing among the log's files.
     :ivar stranded: bytes that are counted as written and are not in the file, because another
         program cut it; the next write begins with them. Nearly always None.
+    :ivar unfinished: the latest write stopped as its time was up, and not for want of bytes; the
+        next one, of the same source, goes on in the middle.
     :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
         of ``stranded``, before the file is touched.
     """
@@ -114,6 +132,7 @@ class Writer:
         "_file",
         "_given_up",
         "_inode",
+        "_into_chunk",
         "_keep_attributes",
         "_left",
         "_made",
@@ -122,14 +141,19 @@ class Writer:
         "_rotates",
         "_steps",
         "_tail",
+        "_waiting",
         "limits",
         "lineage",
         "note",
         "path",
         "rollovers",
         "stranded",
+        "unfinished",
         "written",
     )
+
+    #: A clock that never steps, in seconds.
+    seconds: ClassVar[Callable[[], float]] = time.monotonic
 
     def __init__(
         self,
@@ -157,6 +181,11 @@ class Writer:
         self.rollovers = 0
         self.lineage = Lineage()
         self.stranded: Stranded | None = None
+        self.unfinished = False
+        # How many bytes that waited when an unfinished write began are left, and how many of their
+        # chunk were written.
+        self._waiting = 0
+        self._into_chunk = 0
         self.note: Callable[[], object] = _nobody
         self._tail: Tail | None = None
         self._remove = remove
@@ -280,15 +309,15 @@ class Writer:
             raise self._failure(f"Unable to stat file {self.path}", error) from error
 
     def write(self, source: Source, most: int, chunk: int = PIPE_CHUNK_BYTES) -> int:
-        """Write what waits in a source, rolling over as the limits say.
+        """Write what waits in a source, rolling over as the limits say, for a share of time.
 
         :param most: how many bytes at most; a multiple of a chunk, or all that wait.
         :param chunk: see :func:`rotation.next_step`.
         :returns: how many were written. Some may still wait, as a write may be a short one; 0 says
-            that none do.
+            that none do, unless it is :attr:`unfinished`.
         :raises SystemFailure: see the class.
         """
-        if not self._steps and self.stranded is None:
+        if not self._steps and self.stranded is None and not self.unfinished:
             # The short way, as nearly always: what waits surely fits into the file. The rules below
             # would come to the same, but this is what each line costs, so it is written out here,
             # and asks for as little as possible. They meet an error again, and report it.
@@ -313,24 +342,29 @@ class Writer:
             except OSError:
                 pass
         count = source.waiting()
-        if not count and self.stranded is None:
+        if not count and self.stranded is None and not self.unfinished:
             return 0
         count = min(count, most)
-        self._write_by_rules(source, count, chunk)
-        return count
+        if self._waiting:
+            count = min(count, self._waiting)
+        return self._write_by_rules(source, count, chunk)
 
-    def _write_by_rules(self, source: Source, count: int, chunk: int) -> None:
+    def _write_by_rules(self, source: Source, count: int, chunk: int) -> int:
         """Write bytes of a source step by step.
 
         :param count: how many bytes, all of which wait in the source.
         :param chunk: see :func:`rotation.next_step`.
+        :returns: how many were written; all, unless the time was up before.
         :raises SystemFailure: see the class.
         """
-        size = self.ready()
-        max_size = self.limits.max_size if self._rotates else 0
+        ends = Writer.seconds() + SHARE_SECONDS
+        # (after a failure the next write begins with a chunk)
+        into, self._into_chunk, self._waiting, self.unfinished = self._into_chunk, 0, 0, False
         moved = 0
-        while moved < count:
-            step = next_step(size, count - moved, moved % chunk, chunk, max_size)
+        size = self.ready() if not self._steps else self._rolled_over(ends)
+        while moved < count and size >= 0:
+            max_size = self.limits.max_size if self._rotates else 0
+            step = next_step(size, count - moved, (into + moved) % chunk, chunk, max_size)
             full = False
             if isinstance(step, Move):
                 length = step.count
@@ -339,30 +373,62 @@ class Writer:
                 full = b"\n" in seen
                 length = line_end(seen) or len(seen)
             else:
-                self._roll_over()
-                size = self.ready()
+                size = self._rolled_over(ends)
                 continue
             # A look is never moved in part: at most 80 bytes, and they end the file.
             done = self._move(source, size, length)
             moved += done
             size = self._settled(size, done)
-            if full and done == length:
-                self._roll_over()
-                size = self.ready()
+            if done < length:
+                if Writer.seconds() >= ends:
+                    break
+            elif full:
+                # (if nothing more waits, nobody would go on with it)
+                size = self._rolled_over(ends if moved < count else _NEVER)
+        if moved < count:
+            self._into_chunk, self._waiting = (into + moved) % chunk, count - moved
+            self.unfinished = True
+        return moved
+
+    def _rolled_over(self, ends: float) -> int:
+        """Begin a new file, or go on with doing so.
+
+        :param ends: when the write is to stop, in :attr:`seconds`.
+        :returns: the new file's size; -1 if the time is up.
+        :raises SystemFailure: see the class.
+        """
+        self._roll_over(ends)
+        return self.ready() if Writer.seconds() < ends else -1
+
+    def is_short(self, message: bytes) -> bool:
+        """Return whether a message can be appended at once, as it fills one file at most."""
+        max_size = self.limits.max_size
+        return len(message) <= SHORT_BYTES and (not max_size or len(message) <= max_size)
 
     def append(self, message: bytes) -> None:
         """Write a message, one chunk for rotation; nothing of it stays when it does not fit.
 
         :raises SystemFailure: see the class.
         """
+        at_once(self.append_in_slices(message))
+
+    def append_in_slices(self, message: bytes) -> Generator[None, None, None]:
+        """Append a message; between two slices, nothing else may be written.
+
+        :raises SystemFailure: see the class.
+        """
         if not message:
             return
+        self.unfinished, self._waiting, self._into_chunk = False, 0, 0
         begin, written = self.ready(), self.written
         rollovers = self.rollovers
         try:
             source, left = MessageSource(message), len(message)
-            while left:
+            while left or self.unfinished:
+                # (a long message is moved in parts)
+                self._into_chunk = len(message) - left
                 left -= self.write(source, left, chunk=len(message))
+                yield
         except SystemFailure:
             # What a rollover has moved away cannot be taken back.
             if self.rollovers == rollovers and not self._steps:
@@ -372,6 +438,14 @@ class Writer:
                 self._cut(begin)
                 self.written = written
             raise
+        finally:
+            self._into_chunk = 0
+
+    @property
+    def rest_of_chunk(self) -> int:
+        """How many bytes are left of a chunk that an unfinished write of a pipe has begun."""
+        into = self._into_chunk
+        return min(PIPE_CHUNK_BYTES - into, self._waiting) if into else 0
 
     def ends_line(self) -> bool:
         """Return whether the next byte begins a line, as far as the file can be read."""
@@ -550,8 +624,11 @@ class Writer:
         self._end = offset + done
         return done
 
-    def _roll_over(self) -> None:
-        """Begin a new file, or go on with doing so."""
+    def _roll_over(self, ends: float = _NEVER) -> None:
+        """Begin a new file, or go on with doing so.
+
+        :param ends: stop after the step in which this time passes; see :attr:`seconds`.
+        """
         if not self._steps:
             self._begin_to_roll_over()
         while self._steps:
@@ -564,6 +641,8 @@ class Writer:
             elif isinstance(step, Create):
                 self._begin()
             self._steps = self._steps[1:]
+            if self._steps and Writer.seconds() >= ends:
+                return
         self.rollovers += 1
 
     def _begin_to_roll_over(self) -> None:

@@ -21,6 +21,10 @@ from twisted_virtlog.syscalls import tee
 _COPY_BYTES = 65536
 
 
+#: The most of a message that one call writes.
+_MESSAGE_BYTES = 256 * 1024
+
+
 class Source(Protocol):
     """Bytes that wait to be written."""
 
@@ -125,7 +129,7 @@ class MessageSource:
         return bytes(self._left[:count])
 
     def move(self, file: int, offset: int, count: int) -> int:
-        """Write from the beginning of what is left."""
-        written = os.pwrite(file, self._left[:count], offset)
+        """Write from the beginning of what is left; a long message in parts."""
+        written = os.pwrite(file, self._left[: min(count, _MESSAGE_BYTES)], offset)
         self._left = self._left[written:]
         return written
