@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,10 @@ def main(disk: Path, elsewhere: Path) -> None:
     """
     own_log = disk / "own.log"
     settings = ["log_level = 2", f'log_outputs = "1:file:{own_log}"']
-    with running(elsewhere / "daemon", settings, patch=_SMALL_QUEUE) as daemon:
+    with (
+        ExitStack() as later,
+        running(elsewhere / "daemon", settings, patch=_SMALL_QUEUE) as daemon,
+    ):
         with daemon.client() as client, frozen(disk):
             for number in range(_FULL):
                 log_something(client, elsewhere / f"{number}.log")
@@ -42,6 +45,14 @@ def main(disk: Path, elsewhere: Path) -> None:
             client.set_logging(outputs=["1:stderr"])
             log_something(client, elsewhere / "stderr.log")
             until(daemon, elsewhere / "daemon" / "daemon.log", "stderr.log: closed")
+            # A new file cannot be made, whether the daemon runs or is started.
+            client.set_logging(outputs=[f"1:file:{disk}/new.log"])
+            log_something(client, elsewhere / "new.log")
+            # (a process whose thread waits for the disk ends when that answers)
+            late = [settings[0], f'log_outputs = "1:file:{disk}/late.log"']
+            second = later.enter_context(running(elsewhere / "late", late))
+            with second.client() as other:
+                log_something(other, elsewhere / "late.log")
             client.set_logging(outputs=[f"1:file:{own_log}"])
             assert len(os.listdir(f"/proc/{daemon.process.pid}/task")) < 20
         with daemon.client() as client:
@@ -50,6 +61,8 @@ def main(disk: Path, elsewhere: Path) -> None:
             assert client.reexec()
             log_something(client, elsewhere / "next.log")
             until(daemon, own_log, "next.log: closed")
+        for name in ("new", "late"):
+            until(second, disk / f"{name}.log", f"{name}.log: closed")
     text = own_log.read_text()
     written = [text.find(f"/{number}.log: closed") for number in range(_FULL)]
     fitted = [at for at in written if at >= 0]

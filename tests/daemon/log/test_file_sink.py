@@ -503,6 +503,8 @@ def test_a_child_does_not_write_what_its_parent_logged(
     """And has a thread of its own: a daemon that goes to the background logs before and after."""
     path = tmp_path / "log"
     sink = open_sink(path)
+    # (it is late, so that a fork that does not wait is seen)
+    thread_of(str(path)).do(lambda: threading.Event().wait(0.2))
     sink.write(event("before"))
     child = os.fork()
     if not child:
