@@ -15,6 +15,7 @@ from twisted.python.components import Componentized
 
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
+from twisted_virtlog.daemon.garbage import Garbage
 from twisted_virtlog.daemon.log.observer import Once
 from twisted_virtlog.daemon.reload import Reload
 from twisted_virtlog.daemon.twistd import Twistd
@@ -144,6 +145,8 @@ class DaemonService(Service):
         self._reactor.callWhenRunning(self._obey_signals)
         self._reactor.callWhenRunning(self._supervision.ready)
         self._supervision.look_after(self._virtlog.bind_again)
+        self._garbage = Garbage(self._virtlog.clock)
+        self._reactor.callWhenRunning(self._garbage.begin)
         self._hand_over = HandOver(
             self._virtlog,
             self,
@@ -162,6 +165,7 @@ class DaemonService(Service):
         self.stopping = True
         self._supervision.stopping()
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+        self._garbage.end()
         return self._virtlog.stopService().addCallback(lambda _: self._supervision.close())
 
     def let_go(self) -> None:
