@@ -232,9 +232,12 @@ class VirtlogService(Service):
         """Return why threads do not end, in words; execve(2) would wait for them."""
         return self._suspension.hung()
 
-    def suspended(self) -> DaemonState:
-        """Return what the next image needs to go on with all logs, sockets and clients."""
-        return self._suspension.suspended()
+    def suspended(self, conversations: bool = True) -> DaemonState:
+        """Return what the next image needs to go on with all logs, sockets and clients.
+
+        :param conversations: see :meth:`Suspension.suspended`.
+        """
+        return self._suspension.suspended(conversations)
 
     # Its parts.
 

@@ -100,7 +100,7 @@ class LogState(enum.Enum):
     FAILING = "failing"
 
 
-class LogStatus(msgspec.Struct, frozen=True):
+class LogStatus(msgspec.Struct, frozen=True, gc=False):
     """What operators see of an open log.
 
     :ivar position: the end of the current file, without what is still in the pipe.

@@ -130,6 +130,54 @@ def test_answers_that_nobody_read_yet_go_over(daemon: Daemon, tmp_path: Path) ->
     assert {answer["result"]["data"] for answer in answers} == {"z" * 60_000}
 
 
+@pytest.mark.parametrize("framing", ["plain", "headers", "http"])
+def test_long_answers_that_are_half_sent_go_over(
+    framing: str, daemon: Daemon, tmp_path: Path
+) -> None:
+    """Clients that do not read cannot refuse it, and get the same bytes as without."""
+    log = tmp_path / "long.log"
+    log.write_bytes(os.urandom(1 << 20) * 4)
+    with daemon.client() as client:
+        names = [f"{number:04}-{'x' * 200}.log" for number in range(1000)]
+        ends = [client.open(str(tmp_path / name)).write_end for name in names]
+        reads = [("log.read", [str(log), None, 1 << 22, coding]) for coding in ("base64", "utf-8")]
+        requests = [
+            _framed(framing, json.dumps({"jsonrpc": "2.0", "id": 1, "method": name, "params": how}))
+            for name, how in [*reads, ("log.list", [])]
+        ]
+        without = [_asked(daemon, request, lambda _: None) for request in requests]
+
+        def reexec(_: socket.socket) -> None:
+            assert client.reexec()
+
+        assert [_asked(daemon, request, reexec) for request in requests] == without
+        for end in ends:
+            os.close(end)
+
+
+def _framed(framing: str, text: str) -> bytes:
+    if framing == "plain":
+        return text.encode()
+    length = f"Content-Length: {len(text)}\r\n"
+    if framing == "headers":
+        return f"{length}\r\n{text}".encode()
+    head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    return f"{head}{length}\r\n{text}".encode()
+
+
+def _asked(daemon: Daemon, request: bytes, then: Callable[[socket.socket], None]) -> bytes:
+    """Ask, read ten bytes, do something, and read the rest; return all of it."""
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.settimeout(_SECONDS)
+        slow.connect(daemon.socket)
+        slow.sendall(request)
+        answer = slow.recv(10, socket.MSG_WAITALL)
+        then(slow)
+        slow.shutdown(socket.SHUT_WR)
+        with slow.makefile("rb") as rest:
+            return answer + rest.read()
+
+
 def test_a_failing_log_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """It fails on, its bytes wait, and it recovers in the next image."""
     daemon = start_daemon()

@@ -72,7 +72,7 @@ class FakeService:
     def hung(self) -> list[str]:
         return self.closing
 
-    def suspended(self) -> DaemonState:
+    def suspended(self, conversations: bool = True) -> DaemonState:
         now = datetime.now(timezone.utc)
         return DaemonState(
             os.getpid(),
@@ -500,7 +500,7 @@ def test_what_virtlogd_cannot_have_prevents_it(world: World, missing: str) -> No
         world.service.path = "/tmp/\udcff.log"
     else:
         state = world.service.suspended()
-        world.service.suspended = lambda: DaemonState(  # type: ignore[method-assign]
+        world.service.suspended = lambda **_: DaemonState(  # type: ignore[method-assign]
             state.pid, {}, state.logs, state.details
         )
     with capturedLogs():

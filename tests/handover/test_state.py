@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -32,6 +33,7 @@ from twisted_virtlog.handover.state import (
     Totals,
     decode,
     encode,
+    encoded,
     needed_version,
 )
 from twisted_virtlog.values import Domain, Queued, Suspended
@@ -283,6 +285,33 @@ def test_older_forms_of_virtlogd_s_document(form: str) -> None:
     state = decode(json.dumps(raw).encode())
     assert set(state.servers) == ({"virtlogd", "admin"} if form == "array" else {"virtlogd"})
     assert state.servers["virtlogd"].sockets == [SocketState(4, bound=True)]
+
+
+@pytest.mark.parametrize("path", ["/a.log", "/\udcff.log"])
+def test_long_answers_that_nobody_has_read(path: str) -> None:
+    """Documents are put together and taken apart otherwise, and none differs for that."""
+    data = bytes(range(256)) * 1024
+    lengths = (12 * 1024, 12 * 1024 + 1, 200_000, len(data))
+    queued = tuple(Queued(data[:length]) for length in lengths)
+    connection = ConnectionState(Suspended(received=data), queued * 4)
+    client = ClientState(1, 2, SocketState(30), connection)
+    server = ServerState(5, clients=(client,))
+    logs = tuple(msgspec.structs.replace(log, path=path) for log in BUSY.logs)
+    state = msgspec.structs.replace(BUSY, servers={"jsonrpc": server}, logs=logs)
+    text = encode(state)
+    assert len(text) > 2 << 20
+    assert max(map(len, encoded(state))) < 300_000
+    found = decode(text)
+    assert found.servers == state.servers
+    assert found.logs == state.logs
+    # As releases before read it.
+    raw = json.loads(text.decode("utf-8", "surrogateescape"))
+    clients = raw["twisted_virtlog"]["servers"]["jsonrpc"]["clients"]
+    waiting = clients[0]["twisted_virtlog"]["queued"]
+    assert [base64.b64decode(one["data"]) for one in waiting[:4]] == [one.data for one in queued]
+    raw["twisted_virtlog"]["version"] = VERSION + 1
+    with pytest.raises(StateError, match="newer release"):
+        decode(json.dumps(raw).encode("utf-8", "surrogateescape"))
 
 
 def test_a_newer_document_is_refused() -> None:

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import HandOverFailed
-from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, encode
+from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, encoded
 from twisted_virtlog.handover.successor import (
     VARIABLE,
     Image,
@@ -54,8 +54,11 @@ class Suspendable(Protocol):
     def hung(self) -> Sequence[str]:
         """Return why threads do not end, in words."""
 
-    def suspended(self) -> DaemonState:
-        """Return what the next image needs."""
+    def suspended(self, conversations: bool = True) -> DaemonState:
+        """Return what the next image needs.
+
+        :param conversations: with what clients sent and have not read.
+        """
 
 
 class Process(Protocol):
@@ -133,7 +136,7 @@ class HandOver:
             self._logger.info("handing over to {program}", program=image.program)
             await self._wait_for_threads()
             await self._in_thread(self._process.let_go)
-            state = self._daemon.suspended()
+            state = self._daemon.suspended(conversations=False)
             tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
                 await self._stand_still(asking, tried.is_virtlogd)
@@ -141,7 +144,7 @@ class HandOver:
                     await self._wait_for_threads()
                     await self._obey_signals()
                     # The state may have changed, to one that the image cannot read.
-                    _check(self._daemon.suspended(), tried)
+                    _check(self._daemon.suspended(conversations=False), tried)
                     # (what was logged since has opened it again)
                     self._process.let_go()
                     self._check_threads()
@@ -215,16 +218,16 @@ class HandOver:
         to_virtlogd = tried.is_virtlogd
         if to_virtlogd:
             state = state.for_virtlogd()
-        text = encode(state, tried.version)
+        document_text = encoded(state, tried.version)
         with ExitStack() as undo:
             environment = dict(os.environ)
             if to_virtlogd:
                 undo.callback(self._process.stay)
                 self._process.prepare_for_virtlogd()
                 undo.callback(_remove, self._state_file)
-                _write(self._state_file, text)
+                _write(self._state_file, b"".join(document_text))
             else:
-                document = undo.enter_context(document_of(text))
+                document = undo.enter_context(document_of(document_text))
                 environment[VARIABLE] = str(document)
             undo.enter_context(_inherited(state.descriptors()))
             if image.pid_file is not None:

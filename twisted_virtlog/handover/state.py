@@ -7,9 +7,12 @@ two can take over from the other. What virtlogd does not know is in members name
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from mmap import mmap
 from typing import Any
 
 import msgspec
@@ -42,6 +45,14 @@ _INT_MAX = 0x7FFFFFFF
 
 #: Stands for the UUID where no domain was named.
 NO_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+# Longer bytes, such as those of an answer that a client has not read, are put into a document piece
+# by piece, each of at most so many bytes (a multiple of three); and a document that is longer is
+# decoded without making text of all of it.
+_LONG_BYTES = 12 * 1024
+_PIECE_BYTES = 192 * 1024
+_LONG_DOCUMENT_BYTES = 1024 * 1024
 
 
 class StateError(Exception):
@@ -435,7 +446,14 @@ class _Document(Struct):
 
 
 def encode(state: DaemonState, version: int | None = None) -> bytes:
-    """Return the document; bytes of paths that are not UTF-8 stay as they are, as in virtlogd's.
+    """Return the document; see :func:`encoded`."""
+    return b"".join(encoded(state, version))
+
+
+def encoded(state: DaemonState, version: int | None = None) -> Iterator[bytes]:
+    """Return the document in pieces, as answers that clients have not read may be hundreds of MiB.
+
+    Bytes of paths that are not UTF-8 stay as they are, as in virtlogd's.
 
     :param version: its version; None for the lowest possible.
     :raises StateError: it cannot have that version.
@@ -447,8 +465,29 @@ def encode(state: DaemonState, version: int | None = None) -> bytes:
     if details is not None:
         details = msgspec.structs.replace(details, servers=ours, version=version)
     document = _Document(str(state.pid), _Daemon(theirs), _Handler(state.logs), details)
-    text = json.dumps(msgspec.to_builtins(document), ensure_ascii=False)
-    return text.encode("utf-8", "surrogateescape")
+    # It stands where long bytes are to be.
+    mark = secrets.token_hex(16)
+    long: list[bytes] = []
+
+    def text_of(data: bytes) -> str:
+        if len(data) <= _LONG_BYTES:
+            return base64.b64encode(data).decode()
+        long.append(data)
+        return mark
+
+    built = msgspec.to_builtins(document, builtin_types=(bytes,))
+    text = json.dumps(built, ensure_ascii=False, default=text_of)
+    return _with_long(text.split(mark), long)
+
+
+def _with_long(parts: list[str], long: list[bytes]) -> Iterator[bytes]:
+    """Yield a document's parts, and between them what is long."""
+    yield parts[0].encode("utf-8", "surrogateescape")
+    for data, part in zip(long, parts[1:], strict=True):
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE_BYTES):
+            yield base64.b64encode(view[start : start + _PIECE_BYTES])
+        yield part.encode("utf-8", "surrogateescape")
 
 
 def check_version(state: DaemonState, version: int | None) -> int:
@@ -471,15 +510,17 @@ def check_version(state: DaemonState, version: int | None) -> int:
 _MISTAKES = (ValueError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError)
 
 
-def decode(text: bytes) -> DaemonState:
+def decode(text: bytes | mmap) -> DaemonState:
     """Read a document of this version, of an older one, or of virtlogd.
 
     :raises StateError: it is not one.
     """
     try:
-        raw = json.loads(text.decode("utf-8", "surrogateescape"))
-        _check_version(raw)
-        document = msgspec.convert(_normalised(raw), _Document)
+        document = _decode_long(text)
+        if document is None:
+            raw = json.loads(bytes(text).decode("utf-8", "surrogateescape"))
+            _check_version(raw)
+            document = msgspec.convert(_normalised(raw), _Document)
         pid = int(document.magic)
     except _MISTAKES as error:
         raise StateError(f"the hand-over document cannot be read: {error}") from error
@@ -492,6 +533,22 @@ def decode(text: bytes) -> DaemonState:
                 f"the hand-over document cannot be read: {descriptor} is not a descriptor"
             )
     return state
+
+
+def _decode_long(text: bytes | mmap) -> _Document | None:
+    """Decode a long document as it is, as text and objects would take several times its memory.
+
+    :returns: None if that needs more care: it is short, has paths that are not UTF-8, is of a form
+        that virtlogd no longer writes, or has a mistake.
+    """
+    if len(text) <= _LONG_DOCUMENT_BYTES:
+        return None
+    try:
+        document = msgspec.json.decode(text, type=_Document)
+    except _MISTAKES:
+        return None
+    is_newer = document.details is not None and document.details.version > VERSION
+    return None if is_newer else document
 
 
 def _check_version(raw: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from twisted_virtlog.handover.state import (
     StateError,
     beyond_version_1,
     check_version,
-    encode,
+    encoded,
 )
 
 #: Names the descriptor from which the next image reads the state, by its number.
@@ -101,7 +101,7 @@ def try_image(image: Image, state: DaemonState, version: int | None = None) -> T
     if image.kind is Kind.VIRTLOGD:
         raise HandOverFailed(f"{image.program} is not libvirt's virtlogd; see {image.program} -V")
     version = version_of(state, version)
-    with document_of(encode(state, version)) as document:
+    with document_of(encoded(state, version)) as document:
         environment = {**os.environ, VARIABLE: str(document)}
         tried = _run(image, image.trial, environment, (document,))
     if tried.returncode:
@@ -134,13 +134,17 @@ def directory_of(image: Image) -> str:
 
 
 @contextmanager
-def document_of(text: bytes) -> Iterator[int]:
-    """Yield a descriptor from which the state can be read, and which stays open across an exec."""
+def document_of(pieces: Iterable[bytes]) -> Iterator[int]:
+    """Yield a descriptor from which the state can be read, and which stays open across an exec.
+
+    :param pieces: of the state's document.
+    """
     document = os.memfd_create("hand-over", 0)
     try:
-        left = memoryview(text)
-        while left:
-            left = left[os.write(document, left) :]
+        for piece in pieces:
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(document, left) :]
         yield document
     finally:
         os.close(document)

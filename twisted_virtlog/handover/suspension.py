@@ -69,8 +69,11 @@ class Clients(Protocol):
     def waiting(self) -> int:
         """Return how many requests are in progress."""
 
-    def suspended(self) -> dict[str, ServerState]:
-        """Return what the next image needs of each server."""
+    def suspended(self, conversations: bool = True) -> dict[str, ServerState]:
+        """Return what the next image needs of each server.
+
+        :param conversations: with what clients sent and have not read.
+        """
 
 
 class Timeout(Protocol):
@@ -133,11 +136,15 @@ class Suspension:
         """Return why threads do not end, in words."""
         return self._logs.hung()
 
-    def suspended(self) -> DaemonState:
-        """Return what the next image needs to go on with all logs, sockets and clients."""
+    def suspended(self, conversations: bool = True) -> DaemonState:
+        """Return what the next image needs to go on with all logs, sockets and clients.
+
+        :param conversations: with what clients sent and have not read, which may be much; False to
+            find out whether an image can take over.
+        """
         threads = self._threads()
         # (clients first: they may send then, and find that somebody is gone)
-        servers = self._clients.suspended()
+        servers = self._clients.suspended(conversations)
         details = Details(
             VERSION,
             self._start.at,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 from contextlib import suppress
+from mmap import ACCESS_READ, mmap
 
 from twisted.logger import Logger
 
@@ -28,11 +29,12 @@ def handed_over(environment: MutableMapping[str, str]) -> DaemonState | None:
         return None
     try:
         with open(int(text), "rb") as file:
-            file.seek(0)
-            document = file.read()
+            # (not copied, as it may have much that clients have not read)
+            document = mmap(file.fileno(), 0, access=ACCESS_READ)
     except (OSError, ValueError) as error:
         raise StateError(f"{VARIABLE}={text}: {error}") from error
-    return decode(document)
+    with document:
+        return decode(document)
 
 
 def from_virtlogd(state_file: str, pid: int) -> DaemonState | None:

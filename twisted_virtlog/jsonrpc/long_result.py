@@ -12,7 +12,7 @@ import pybase64
 PIECE_BYTES = 96 * 1024
 
 #: About how many bytes of JSON are sent at once.
-SENT_BYTES = 128 * 1024
+SENT_BYTES = 64 * 1024
 
 
 class LongResult(NamedTuple):

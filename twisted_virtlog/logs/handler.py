@@ -417,7 +417,6 @@ class LogHandler:
     def _look_at_all(self) -> Generator[None, None, Sequence[LogStatus]]:
         """Look at each log that is open now and still is when its turn comes; sort by path."""
         logs, opened = self._logs, self._opened
-        before = set(logs)
         paths = yield from _sorted(list(logs))
         found: dict[OpenLog, LogStatus] = {}
         for number, path in enumerate(paths, 1):
@@ -430,6 +429,7 @@ class LogHandler:
             return list(found.values())
         # Some were opened since, perhaps in place of one that was open before: by another guest, or
         # truncated, and by another path that leads to the same file.
+        before = set(paths)
         new = [
             log
             for path, log in logs.items()

@@ -46,7 +46,7 @@ class Outgoing:
 
     def suspended(self) -> tuple[Queued, ...]:
         """Return what the daemon's next image needs to go on with the queue."""
-        return tuple(Queued(bytes(data), descriptors) for data, descriptors in self._messages)
+        return tuple(Queued(_bytes(data), descriptors) for data, descriptors in self._messages)
 
     def add(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         """Queue a message and take its descriptors over.
@@ -108,6 +108,12 @@ class Outgoing:
                 break
             sent -= len(view)
             self._messages.popleft()
+
+
+def _bytes(data: memoryview) -> bytes:
+    """Return the bytes of a view, without a copy if they are all of an object."""
+    whole = data.obj
+    return whole if isinstance(whole, bytes) and len(whole) == len(data) else bytes(data)
 
 
 def close_all(descriptors: Sequence[int]) -> None:

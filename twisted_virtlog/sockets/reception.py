@@ -142,9 +142,12 @@ class Reception:
         """Return how many requests are in progress, whose answers come later."""
         return sum(connection.conversation.waiting for connection in self._connections())
 
-    def suspended(self) -> dict[str, ServerState]:
-        """Return what the next image needs of each server."""
-        return {server.name: self._suspended(server) for server in self.servers}
+    def suspended(self, conversations: bool = True) -> dict[str, ServerState]:
+        """Return what the next image needs of each server.
+
+        :param conversations: with what clients sent and have not read.
+        """
+        return {server.name: self._suspended(server, conversations) for server in self.servers}
 
     def resume(self, state: DaemonState, doors: Sequence[Door]) -> None:
         """Go on with the former image's sockets and clients, as far as possible.
@@ -174,9 +177,10 @@ class Reception:
         self.servers.append(server)
         server.resume(self._events, former)
 
-    def _suspended(self, server: Server) -> ServerState:
+    def _suspended(self, server: Server, conversations: bool) -> ServerState:
         sockets = tuple(one.suspended() for one in self._listeners if one.server is server)
-        return msgspec.structs.replace(server.suspended(), services=(ServiceState(sockets),))
+        state = server.suspended(conversations)
+        return msgspec.structs.replace(state, services=(ServiceState(sockets),))
 
     def _connections(self) -> list[Connection]:
         return [client.connection for server in self.servers for client in server.clients.values()]

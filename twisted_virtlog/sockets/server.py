@@ -206,11 +206,15 @@ class Server:
         self.clients[number] = Client(number, connected_at, peer, connection)
         return connection
 
-    def suspended(self) -> ServerState:
-        """Return what the daemon's next image needs to go on, without the listening sockets."""
+    def suspended(self, conversations: bool = True) -> ServerState:
+        """Return what the daemon's next image needs to go on, without the listening sockets.
+
+        :param conversations: with what clients sent and have not read.
+        """
         # (a conversation may send then, and find out that its client is gone)
         connections = {
-            number: client.connection.suspended() for number, client in list(self.clients.items())
+            number: client.connection.suspended() if conversations else ConnectionState()
+            for number, client in list(self.clients.items())
         }
         clients = [
             ClientState(
