@@ -16,7 +16,7 @@ from bench.abuses import Abuse, Scene, locked_reads
 from bench.figures import LONGEST, LONGEST_WRITE, MIB, P50, P99, Figures, Stand
 from bench.load import LINE_BYTES, tail
 from bench.noise import urgent
-from bench.rpc import position_request
+from bench.rpc import Client, position_request
 from bench.writing import Wrong, files, opened
 
 #: The logs of others, and what is written to all of them together: a line a tenth of a second.
@@ -27,6 +27,8 @@ _LINES_A_SECOND = 640.0
 _EVERY_SECONDS = 0.002
 #: Until the abuse has found its pace.
 _SETTLING_SECONDS = 0.2
+#: A write of 64 KiB that begins as many files takes a while.
+_LANDING_SECONDS = 300.0
 #: Of a log, with the backups.
 _MOST_FILES = 4
 #: What the abuser's own log has for it to read.
@@ -117,7 +119,7 @@ def beside_lock(stand: Stand, filled: bool) -> Figures:
 
 def _until_landed(scene: Scene) -> None:
     """Wait until the abuser's pipe is empty, so that it disturbs nobody any more."""
-    with scene.stand.target.client() as client:
+    with Client(scene.libvirt, _LANDING_SECONDS) as client:
         client.position(scene.path)
 
 
@@ -146,9 +148,10 @@ class _Others:
                     every=_EVERY_SECONDS,
                     daemon=stand.target.pid,
                 )
-            # All that was printed has landed.
+            # All that was printed has landed. (One after another: many at once are an abuse.)
             with stand.target.client() as client:
-                client.positions(self._paths)
+                for path in self._paths:
+                    client.position(path)
             (written,) = seen
             lasted = time.monotonic() - written.began
         for number, count in enumerate(written.records):
