@@ -25,7 +25,7 @@ _STOP_SECONDS = 20.0
 _TWISTD = "import sys; from twisted.scripts.twistd import run; {patch}; sys.exit(run())"
 
 #: The daemon with its promise taken away.
-NO_DRAIN = "from twisted_virtlog.logs.open_log import OpenLog; OpenLog.drain = lambda self: None"
+NO_DRAIN = "from twisted_virtlog.logs.open_log import OpenLog; OpenLog.drain = lambda self: True"
 
 
 @dataclass(frozen=True)
