@@ -23,9 +23,9 @@ _LOCK_SECONDS = 45
 
 _WAIT_SECONDS = 30.0
 
-_LOCK = f"""
+_LOCK = """
 import os, signal, socket, sys
-signal.alarm({_LOCK_SECONDS})
+signal.alarm(int(sys.argv[2]))
 mine, other = socket.socketpair()
 os.set_blocking(int(sys.argv[1]), True)
 os.splice(mine.fileno(), int(sys.argv[1]), 1)
@@ -33,15 +33,16 @@ os.splice(mine.fileno(), int(sys.argv[1]), 1)
 
 
 @contextlib.contextmanager
-def locked(write_end: int) -> Iterator[subprocess.Popen[bytes]]:
+def locked(write_end: int, seconds: int = _LOCK_SECONDS) -> Iterator[subprocess.Popen[bytes]]:
     """Have a pipe locked by a process that holds its write end.
 
+    :param seconds: for how long at most.
     :raises AssertionError: the lock was given up before the end, as somebody waited for it.
     """
     # It has the lock when a thread that asks for it again and again waits: in state D.
     ended = threading.Event()
     asking = threading.Thread(target=_ask, args=(write_end, ended))
-    command = [sys.executable, "-S", "-c", _LOCK, str(write_end)]
+    command = [sys.executable, "-S", "-c", _LOCK, str(write_end), str(seconds)]
     guest = subprocess.Popen(command, pass_fds=[write_end])
     try:
         asking.start()

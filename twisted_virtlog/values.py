@@ -110,6 +110,8 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     :ivar error: why the file cannot be written, if ``state`` is FAILING.
     :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written.
     :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end.
+    :ivar pending: bytes that could not be written when they were counted last, and wait; None while
+        that is not known.
     """
 
     path: str
@@ -123,6 +125,7 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     error: str | None
     lost_bytes: int
     pipe: int
+    pending: int | None = 0
 
 
 class OnWriteError(enum.Enum):

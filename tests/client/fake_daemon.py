@@ -170,6 +170,7 @@ LOG: dict[str, Any] = {
     "rollovers": 0,
     "state": "open",
     "pipe": 4321,
+    "pending": 0,
     "of a newer daemon": {},
 }
 

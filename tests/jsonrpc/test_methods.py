@@ -207,12 +207,18 @@ STATUS_JSON = {
     "rollovers": 2,
     "state": "open",
     "pipe": 9,
+    "pending": 0,
 }
 
 
 def test_list_tells_all_of_a_log() -> None:
     """Just the documented members; the error only where there is one."""
-    failing = {"state": LogState.FAILING, "error": "No space left on device", "lost_bytes": 9}
+    failing = {
+        "state": LogState.FAILING,
+        "error": "No space left on device",
+        "lost_bytes": 9,
+        "pending": 5,
+    }
     client = Client(logs=[status(), status(path="/z", domain=None, **failing)])
     assert result(client, "log.list") == [
         STATUS_JSON,
@@ -222,6 +228,7 @@ def test_list_tells_all_of_a_log() -> None:
             "domain": None,
             "state": "failing",
             "error": "No space left on device",
+            "pending": 5,
         },
     ]
 

@@ -512,3 +512,33 @@ def test_a_removed_backup_directory_entry_is_not_needed(make_world: MakeWorld) -
     guest.write(b"y")
     world.position()
     assert world.files() == {"": b"y"}
+
+
+def test_the_list_says_how_many_bytes_waited_when_they_were_counted_last(
+    make_world: MakeWorld,
+) -> None:
+    """It does not ask the pipe, which its guest may have locked."""
+    world = make_world(drops=False)
+    with files_end_at(1000):
+        guest = fail(world)
+        assert world.status().pending is None
+        assert not_written(world.position).pending_bytes == 2000
+        guest.write(b"x" * 10)
+        assert world.status().pending == 2000
+        pass_time(world, 1.1)
+        assert world.status().pending == 2010
+    pass_time(world, 1.1)
+    assert world.status().pending == 0
+
+
+def test_what_is_dropped_does_not_wait(make_world: MakeWorld) -> None:
+    """What came after it does."""
+    world = make_world(drops=True)
+    with files_end_at(1000):
+        guest = fail(world)
+        fill(guest)
+        pass_time(world, 1.5)
+        assert world.status().pending == 0
+        guest.write(b"x" * 10)
+        pass_time(world, 0.1)
+        assert world.status().pending == 10

@@ -51,6 +51,8 @@ class LogInfo(msgspec.Struct, frozen=True):
         others.
     :ivar pipe: the pipe's inode number, N where ``/proc/PID/fd`` shows ``pipe:[N]``; None if the
         daemon does not say.
+    :ivar pending: bytes that could not be written when they were counted last; None if none were
+        counted yet, or an older daemon does not say.
     """
 
     path: str
@@ -63,6 +65,7 @@ class LogInfo(msgspec.Struct, frozen=True):
     state: str
     error: str | None = None
     pipe: int | None = None
+    pending: int | None = None
 
 
 class DaemonInfo(msgspec.Struct, frozen=True):

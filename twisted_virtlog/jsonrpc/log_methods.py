@@ -132,6 +132,10 @@ class LogEntry(Struct, frozen=True, gc=False):
         int | None,
         Meta(description="N where /proc/PID/fd shows pipe:[N] for a process that holds it"),
     ]
+    pending: Annotated[
+        int | None,
+        Meta(description="bytes that could not be written, as counted last; null before that"),
+    ]
     error: Annotated[str, Meta(description="the reason; only when failing")] | UnsetType = UNSET
 
 
@@ -247,6 +251,7 @@ def _entry(status: values.LogStatus) -> LogEntry:
         rollovers=status.rollovers,
         state="failing" if status.state is values.LogState.FAILING else "open",
         pipe=status.pipe,
+        pending=status.pending,
         error=_reason(status),
     )
 
@@ -380,6 +385,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
                     rollovers=0,
                     state="open",
                     pipe=48151,
+                    pending=0,
                 )
             ],
         ),

@@ -461,6 +461,8 @@ class OpenLog:
             error=str(outage.failure) if outage else None,
             lost_bytes=self.lost,
             pipe=self.number,
+            # (of an open log, all that is counted is written)
+            pending=outage.pending if outage else 0,
         )
 
     def suspended_former(self) -> list[OpenLogState]:
@@ -642,6 +644,7 @@ class OpenLog:
         doomed = outage.to_drop(waiting, full, ended)
         if doomed:
             self._discard(outage, self._pipe, doomed)
+        outage.pending = self._waiting(waiting - doomed)
         if ended and outage.retried:
             self._end()
             return False
@@ -665,6 +668,7 @@ class OpenLog:
             self._recovered()
         else:
             outage.failure = failure
+            outage.pending = self._waiting(bytes_waiting(self._pipe))
 
     def _recover(self, outage: Outage) -> Slices[SystemFailure | None]:
         try:
@@ -705,8 +709,17 @@ class OpenLog:
         self._logger.warn("{path}: the file is written again", path=self.path)
 
     def _not_written(self, failure: SystemFailure) -> NotWritten:
-        waiting = sum(one.left for one in self._former) + bytes_waiting(self._pipe)
-        return NotWritten(failure.action, failure.errno, self.path, waiting + self._stranded)
+        waiting = self._waiting(bytes_waiting(self._pipe))
+        if self.outage is not None:
+            self.outage.pending = waiting
+        return NotWritten(failure.action, failure.errno, self.path, waiting)
+
+    def _waiting(self, in_pipe: int) -> int:
+        """Return how many bytes wait in all.
+
+        :param in_pipe: how many of them are in the present pipe.
+        """
+        return sum(one.left for one in self._former) + in_pipe + self._stranded
 
     @property
     def _stranded(self) -> int:

@@ -37,6 +37,7 @@ class Outage:
     :ivar seen: bytes that were in the pipe when :meth:`stands_still` was asked last.
     :ivar had_room: bytes that were in the pipe when it was found to have room; with as many it
         still has, until some are taken out. -1 if that is not known.
+    :ivar pending: bytes that waited when they were counted last; None before that.
     """
 
     failure: SystemFailure
@@ -47,6 +48,7 @@ class Outage:
     repeated: bool = False
     seen: int = -1
     had_room: int = -1
+    pending: int | None = None
 
     def due(self, now: float) -> bool:
         """Return whether the file may be tried again."""
