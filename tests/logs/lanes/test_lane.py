@@ -254,10 +254,13 @@ def test_a_thousand_lanes_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) 
         gc.collect()
         return len(os.listdir("/proc/self/fd"))
 
-    before = descriptors(), threading.active_count()
+    before, others = descriptors(), set(threading.enumerate())
     for _ in range(50):
         room = Room(monkeypatch)
         assert room.result(room.lane.call(lambda: 1)) == 1
         room.close()
         del room
-    assert (descriptors(), threading.active_count()) == before
+    # They were told to end, for which nobody waits.
+    for thread in set(threading.enumerate()) - others:
+        thread.join()
+    assert descriptors() == before

@@ -310,24 +310,26 @@ class LaneAnswers:
         """Register with the reactor; :meth:`close` unregisters."""
         self._reactor = reactor
         self._done: deque[_Task[Any]] = deque()
-        self._event = _Event(os.EFD_NONBLOCK)
-        self._closed = False
+        # None once closed.
+        self._event: _Event | None = _Event(os.EFD_NONBLOCK)
         reactor.addReader(self)
 
     def add(self, task: _Task[Any]) -> None:
         """See Answers."""
         self._done.append(task)
-        self._event.set()
+        event = self._event
+        if event is not None:
+            event.set()
 
     def close(self) -> None:
         """Tell nothing any more."""
         self._reactor.removeReader(self)
-        self._closed = True
+        self._event = None
         self._done.clear()
 
     def fileno(self) -> int:
         """Return the descriptor; -1 once closed."""
-        return -1 if self._closed else self._event.descriptor
+        return -1 if self._event is None else self._event.descriptor
 
     def logPrefix(self) -> str:
         return "lanes"
@@ -338,7 +340,7 @@ class LaneAnswers:
     @guarded("telling what a lane has done failed")
     def doRead(self) -> None:
         """Tell those who wait."""
-        if self._closed:
+        if self._event is None:
             return
         with contextlib.suppress(BlockingIOError):
             self._event.take()
