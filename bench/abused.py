@@ -59,7 +59,7 @@ class Light:
 
 LIGHT = Light()
 #: What is little where each byte begins a new file.
-BYTE_BY_BYTE = Light(20, 64.0)
+BYTE_BY_BYTE = Light(1, 320.0)
 
 
 @dataclass(frozen=True)

@@ -109,25 +109,30 @@ static int64_t used_by_watched(void) {
     return all;
 }
 
-/* Records; the shortest holds its number and a line end. */
+/* Records; one that is shorter than its number has none. */
+
+static size_t record_size;
 
 static char *make_record(size_t size) {
-    char *record = size > DIGITS ? malloc(size) : NULL;
-    if (!record) die("a record");
+    char *record = malloc(size);
+    record_size = size;
+    if (!record) die("memory");
     memset(record, 'x', size);
-    memset(record, '0', DIGITS);
+    if (size > DIGITS) memset(record, '0', DIGITS);
     for (size_t end = LINE; end < size; end += LINE) record[end - 1] = '\n';
     record[size - 1] = '\n';
     return record;
 }
 
 static void number_record(char *record, int64_t number) {
+    if (record_size <= DIGITS) return;
     for (int digit = DIGITS - 1; digit >= 0; digit--, number /= 10)
         record[digit] = '0' + number % 10;
 }
 
 static void next_record(char *record) {
     int digit = DIGITS - 1;
+    if (record_size <= DIGITS) return;
     while (record[digit] == '9') record[digit--] = '0';
     record[digit]++;
 }

@@ -254,9 +254,10 @@ def compiled(name: str, build: Path) -> Path:
 
 
 def record(number: int, size: int) -> bytes:
-    """Give a record as load.c writes it."""
+    """Give a record as load.c writes it; one that is shorter than its number has none."""
     text = bytearray(b"x" * size)
-    text[:_DIGITS] = b"%0*d" % (_DIGITS, number)
+    if size > _DIGITS:
+        text[:_DIGITS] = b"%0*d" % (_DIGITS, number)
     text[LINE_BYTES - 1 :: LINE_BYTES] = b"\n" * len(text[LINE_BYTES - 1 :: LINE_BYTES])
     text[-1:] = b"\n"
     return bytes(text)

@@ -37,7 +37,7 @@ def _written(generator: Load, pipes: int, size: int, **how: float) -> tuple[list
     return [into[0] for into in found], list(written.records)
 
 
-@pytest.mark.parametrize("size", [100, 200, 65536])
+@pytest.mark.parametrize("size", [1, 100, 200, 65536])
 @pytest.mark.parametrize("pipes", [1, 3])
 def test_records_come_out_as_said(generator: Load, pipes: int, size: int) -> None:
     """Numbered from 0 on in each pipe, up to the limit in bytes."""
@@ -47,13 +47,14 @@ def test_records_come_out_as_said(generator: Load, pipes: int, size: int) -> Non
     assert found == [expected] * pipes
 
 
-def test_a_rate_is_kept_over_all_pipes(generator: Load) -> None:
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_rate_is_kept_over_all_pipes(generator: Load, size: int) -> None:
     """So many records in all in the time, about as many to each pipe."""
-    found, records = _written(generator, 7, 100, seconds=0.05, rate=2000.0)
+    found, records = _written(generator, 7, size, seconds=0.05, rate=2000.0)
     assert sum(records) == 100
     assert max(records) - min(records) <= 1
     for data, count in zip(found, records, strict=True):
-        assert data == b"".join(record(number, 100) for number in range(count))
+        assert data == b"".join(record(number, size) for number in range(count))
 
 
 def test_a_flood_ends_when_it_is_told(generator: Load) -> None:
