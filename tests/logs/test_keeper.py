@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,6 +41,9 @@ class Notes:
 
     def keeps(self, pipe: int) -> bool:
         return True
+
+    def settled(self) -> Callable[[], object]:
+        return lambda: self.told.append(("settled", 0))
 
     def last(self, what: str) -> OpenLogState:
         """Return the last log that it was told this of."""
@@ -81,6 +84,21 @@ def test_a_log_is_let_go_when_all_is_written(kept: World, notes: Notes) -> None:
     kept.reactor.run()
     assert notes.told[-1] == ("closed", pipe)
     assert kept.text() == b"last"
+
+
+@pytest.mark.parametrize("how", ["close", "truncate", "follow"])
+def test_a_pipe_that_a_guest_has_is_closed_after_the_keeper_has_let_go_of_it(
+    kept: World, notes: Notes, how: str
+) -> None:
+    """Whoever closes it last waits, if the guest has locked it: not the service manager."""
+    kept.open()
+    pipe = kept.status().pipe
+    if how == "close":
+        kept.handler.close_log(kept.path)
+    else:
+        kept.open(truncate=how == "truncate")
+    kept.close_pipes()
+    assert notes.told.index(("closed", pipe)) < notes.told.index(("settled", 0))
 
 
 def test_when_the_daemon_stops_nothing_is_let_go(kept: World, notes: Notes) -> None:

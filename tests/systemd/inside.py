@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from harness.daemon import CHECKOUT
@@ -20,6 +20,7 @@ from tests import documented
 from tests.daemon.command.command import AS_NOBODY, install
 from tests.documented import Row, row
 from tests.documents import blocks, commands, compare, program
+from tests.locked_pipe import locked
 from tests.stack import guest as boot_sector
 from tests.stack.machine import RUN, SETTINGS
 from tests.systemd.writers import Guest
@@ -52,6 +53,7 @@ AN_ORDINARY_USER = [one if one != "--clear-groups" else "--groups=4" for one in 
 MOST_EXPOSED = 17
 
 _SECONDS = 30.0
+_LOCK_SECONDS = 180
 _LOOK_SECONDS = 0.01
 
 
@@ -261,6 +263,29 @@ def restart() -> None:
     lost = guest("lost.log")
     command("systemctl", "stop", SERVICE)
     wait_for(lambda: isinstance(lost.failure, BrokenPipeError))
+
+
+def locked_pipe() -> None:
+    """Guests lock their empty pipes: systemd, which has these too, and the daemon go on."""
+    installed()
+    paths = [str(LOGS / f"{number}.log") for number in range(4)]
+    with client() as connected:
+        write_ends = [connected.open(path).write_end for path in paths]
+    with ExitStack() as stack:
+        for write_end in write_ends:
+            stack.enter_context(locked(write_end, _LOCK_SECONDS))
+        command("systemctl", "restart", SERVICE)
+        kill()
+        for left, path in reversed(list(enumerate(paths))[1:]):
+            with client() as connected:
+                assert connected.position(path).offset == 0
+                connected.close_log(path)
+            # The daemon closes it last, in a thread: otherwise systemd would wait here.
+            wait_for(lambda left=left: stored() == 2 + left)  # type: ignore[misc]
+        assert show("ActiveState") == "active"
+        with client() as connected:
+            connected.open(str(LOGS / "other.log"))
+            assert len(connected.list()) == 2
 
 
 def _stays_ended() -> None:

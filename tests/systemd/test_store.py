@@ -588,3 +588,25 @@ def test_the_environment_is_that_of_the_start(monkeypatch: pytest.MonkeyPatch) -
     found = started_environment()
     assert "TWISTED_VIRTLOG_TEST" not in found
     assert found["PATH"]
+
+
+def test_it_is_known_when_the_manager_has_let_go_of_a_pipe(manager: ServiceManager) -> None:
+    """Also while messages wait, as the question stands behind them."""
+    process = Process(manager.address).begin()
+    for number in range(20):
+        process.open(f"/{number}.log")
+        process.store.closed(os.fstat(process.opened[f"/{number}.log"].pipe).st_ino)
+    wait = process.store.settled()
+    while process.notifier.busy:
+        process.notifier.doWrite()
+    wait()
+    assert manager.pipes() == []
+    process.die()
+
+
+def test_a_manager_that_is_gone_has_let_go(manager: ServiceManager) -> None:
+    """Nobody waits for it."""
+    process = Process(manager.address).begin()
+    process.notifier.close()
+    process.store.settled()()
+    process.die()

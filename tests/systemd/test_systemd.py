@@ -32,6 +32,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.attributes.__name__,
         inside.narrowed.__name__,
         inside.restart.__name__,
+        inside.locked_pipe.__name__,
         inside.ended.__name__,
         inside.names.__name__,
         inside.wrong_file.__name__,

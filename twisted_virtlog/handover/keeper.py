@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted_virtlog.handover.state import OpenLogState
@@ -41,6 +41,12 @@ class Keeper(Protocol):
     def keeps(self, pipe: int) -> bool:
         """Return whether a pipe outlives the process."""
 
+    def settled(self) -> Callable[[], object]:
+        """Return what a thread calls to wait, for some seconds at most, until it is done.
+
+        That is, until the keeper has let go of all the pipes that were closed until now.
+        """
+
 
 class NoKeeper:
     """Keeps nothing: logs end with the process."""
@@ -64,6 +70,14 @@ class NoKeeper:
     def keeps(self, pipe: int) -> bool:
         """Return False."""
         return False
+
+    def settled(self) -> Callable[[], object]:
+        """Return what does not wait."""
+        return _nothing
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 NO_KEEPER = NoKeeper()

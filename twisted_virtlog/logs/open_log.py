@@ -410,8 +410,7 @@ class OpenLog:
 
     def give_up(self) -> None:
         """End without writing what is left: the log was truncated after all of it."""
-        self._release()
-        self._owner.log_ended(self)
+        self._let_all_go()
 
     def append(self, message: bytes) -> Position | None:
         """Drain, then write a message.
@@ -569,8 +568,7 @@ class OpenLog:
         position = None
         with contextlib.suppress(SystemFailure):
             position = self.writer.position()
-        self._release()
-        self._owner.log_ended(self)
+        self._let_all_go()
         self._owner.pipes.finish(_CLOSE_SECONDS)
         return Closed(position, dropped)
 
@@ -601,11 +599,17 @@ class OpenLog:
             )
         return left
 
-    def _release(self) -> None:
+    def _let_all_go(self) -> None:
+        # (the keeper first, so that a pipe that its guest has locked is closed last here)
+        self._owner.log_ended(self)
+        self._release(self._owner.keeper.settled)
+
+    def _release(self, settled: Callable[[], Callable[[], object]] | None = None) -> None:
+        pipes = self._owner.pipes
         for former in self._former:
-            self._owner.pipes.close(former.pipe)
+            pipes.close(former.pipe, settled)
         self._owner.watch.remove(self._pipe)
-        self._owner.pipes.close(self._pipe)
+        pipes.close(self._pipe, settled)
         self._pipe = -1
         self.writer.close()
 
@@ -747,8 +751,9 @@ class OpenLog:
         return (yield from self._write(self._pipe, count))
 
     def _let_go(self, former: FormerPipe) -> None:
-        self._owner.pipes.close(former.pipe)
-        self._owner.keeper.closed(former.number)
+        owner = self._owner
+        owner.keeper.closed(former.number)
+        owner.pipes.close(former.pipe, owner.keeper.settled)
 
     def _write(self, pipe: int, count: int) -> Slices[SystemFailure | None]:
         """Write ``count`` of the bytes that wait in a pipe; return any failure."""
@@ -817,5 +822,4 @@ class OpenLog:
 
     def _end(self) -> None:
         self._flush()
-        self._release()
-        self._owner.log_ended(self)
+        self._let_all_go()

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from twisted.logger import Logger
 
@@ -24,6 +26,7 @@ from twisted_virtlog.systemd.notify import Notifier
 
 _STORE = "FDSTORE=1"
 _REMOVE = "FDSTOREREMOVE=1"
+_BARRIER = "BARRIER=1"
 _NAME = "FDNAME="
 
 #: Without this, systemd closes a pipe when its guest ends, with what is still in it.
@@ -31,6 +34,9 @@ _NO_POLL = "FDPOLL=0"
 
 #: Those of the journal: two while it is replaced.
 _JOURNAL_DESCRIPTORS = 2
+
+#: How long to wait for the manager, in milliseconds; it answers sooner unless it is busy.
+_PATIENCE_MS = 10_000
 
 #: That of the configuration's text.
 _CONFIGURATION_DESCRIPTORS = 1
@@ -149,6 +155,16 @@ class DescriptorStore(Keeper):
             # Not begun: all that was restored is in the store still.
             return True
         return self._journal is not None and pipe_name(pipe) in self._room
+
+    def settled(self) -> Callable[[], object]:
+        try:
+            read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            return _nothing
+        # Closed when all before it is obeyed (sd_notify_barrier(3)), or there is nobody to tell.
+        self._tell(_BARRIER, descriptor=write_end)
+        os.close(write_end)
+        return partial(_wait_for_end, read_end)
 
     def keep_configuration(self, text: bytes) -> None:
         """Store the text of the configuration that holds, in place of the former one."""
@@ -281,6 +297,18 @@ class DescriptorStore(Keeper):
         if self._journal is not None:
             os.close(self._journal)
             self._journal = None
+
+
+def _wait_for_end(read_end: int) -> None:
+    """Wait until a pipe's write end is closed, and close the other end."""
+    look = select.poll()
+    look.register(read_end, 0)
+    look.poll(_PATIENCE_MS)
+    os.close(read_end)
+
+
+def _nothing() -> None:
+    """Do nothing, where it cannot be known."""
 
 
 def _left_journal(former: Stored | Kept | None) -> tuple[str | None, int | None]:

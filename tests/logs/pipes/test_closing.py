@@ -62,6 +62,23 @@ def test_a_locked_pipe_holds_up_no_other() -> None:
     os.close(write_end)
 
 
+def test_a_keeper_lets_go_first() -> None:
+    """Of a pipe that a guest has; for one that nobody has, nobody waits."""
+    closer = PipeCloser()
+    read_end, write_end = os.pipe()
+    let_go = threading.Event()
+    closer.close(read_end, lambda: let_go.wait)
+    assert len(closer.finish(0.01)) == 1
+    os.write(write_end, b"not closed yet")
+    let_go.set()
+    assert closer.finish(10) == ()
+    os.close(write_end)
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    closer.close(read_end, lambda: pytest.fail("nobody is to be waited for"))
+    assert closer.unclosed() == ()
+
+
 def test_no_more_threads_are_lost_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipes beyond that stay open, and are closed when one of them comes back."""
     monkeypatch.setattr(closing, "MOST_THREADS", 1)

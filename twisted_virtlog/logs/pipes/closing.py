@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted_virtlog.loop.threads import DeafThread
 from twisted_virtlog.syscalls import pipe_events
@@ -36,14 +36,18 @@ class PipeCloser:
         # The inode numbers of pipes that are not closed yet, by a number of the closing, as a
         # descriptor's may be another's before its thread goes on.
         self._unclosed: dict[int, int] = {}
-        self._waiting: deque[tuple[int, int]] = deque()
+        self._waiting: deque[tuple[int, int, Callable[[], object] | None]] = deque()
         self._next = 0
         self._idle = 0
         self._threads = 0
 
-    def close(self, read_end: int) -> None:
+    def close(
+        self, read_end: int, settled: Callable[[], Callable[[], object]] | None = None
+    ) -> None:
         """Close a read end, which nothing may use or watch any more; never waits.
 
+        :param settled: see :meth:`Keeper.settled`. A thread waits for that first: where a keeper
+            has the pipe too, the one that closes it last waits for the lock, and should be ours.
         :raises OSError: the descriptor is not open.
         """
         events = pipe_events(read_end)
@@ -57,9 +61,10 @@ class PipeCloser:
             # (what was taken over may be anything)
             os.close(read_end)
             return
+        wait = settled() if settled is not None else None
         with self._changed:
             self._unclosed[self._next] = status.st_ino
-            self._waiting.append((self._next, read_end))
+            self._waiting.append((self._next, read_end, wait))
             self._next += 1
             starts = len(self._waiting) > self._idle and self._threads < MOST_THREADS
             self._threads += starts
@@ -94,7 +99,9 @@ class PipeCloser:
                     self._threads -= 1
                     return
                 self._idle -= 1
-                closing, read_end = self._waiting.popleft()
+                closing, read_end, wait = self._waiting.popleft()
+            if wait is not None:
+                wait()
             # (here it may stay)
             with contextlib.suppress(OSError):
                 os.close(read_end)

@@ -117,13 +117,12 @@ class Pipes:
         self._budget.add(read_end, capacity)
         return capacity
 
-    def close(self, read_end: int) -> None:
-        """Close a read end, now or in a thread; see :class:`PipeCloser`.
-
-        :raises OSError: the descriptor is not open.
-        """
+    def close(
+        self, read_end: int, settled: Callable[[], Callable[[], object]] | None = None
+    ) -> None:
+        """Close a read end, now or in a thread; see :meth:`PipeCloser.close`."""
         self._budget.remove(read_end)
-        self._closer.close(read_end)
+        self._closer.close(read_end, settled)
 
     def unclosed(self) -> Sequence[int]:
         """Return the inode numbers of pipes that are not closed yet."""
