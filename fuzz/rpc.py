@@ -34,6 +34,7 @@ with atheris.instrument_imports(include=["twisted_virtlog"]):
     from twisted_virtlog.libvirt.program import Served, serving
     from twisted_virtlog.libvirt.protocol import LibvirtConversation
     from twisted_virtlog.libvirt.xdr import XDRError, XDRType
+    from twisted_virtlog.loop.slices import at_once
     from twisted_virtlog.sockets.connection import Connection
     from twisted_virtlog.sockets.peer_credentials import PeerCredentials
     from twisted_virtlog.sockets.server import Client, Server
@@ -168,7 +169,7 @@ def administration() -> Administration:
 
 def converse(served: Served[Any], data: bytes, size: int) -> bytes:
     """Send bytes in pieces of a size; return the answers."""
-    conversation = LibvirtConversation(serving(served))
+    conversation = LibvirtConversation(serving(served), at_once)
     connection = Output()
     conversation.connection_made(connection)
     for start in range(0, len(data), size):

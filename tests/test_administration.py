@@ -57,7 +57,7 @@ def test_servers_and_clients_are_told(daemon: FakeDaemon) -> None:
     """By name; each client with its user, group, process and time."""
     administration = daemon.administration
     assert administration.servers() == ["admin", "virtlogd"]
-    assert administration.clients("admin") == []
+    assert list(administration.clients("admin")) == []
     first, second = administration.clients("virtlogd")
     assert (first.id, first.pid, first.uid, first.user) == (2, 2168, 0, "root")
     assert first.connected_at == datetime.fromtimestamp(CONNECTED_AT, timezone.utc)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
@@ -98,7 +98,7 @@ class Administration:
     def clients(self, server: str) -> Sequence[ClientInfo]:
         # There are few users among them, and looking one up may take a while.
         names = _Names(functools.cache(_user_name), functools.cache(_group_name))
-        return [_info(client, names) for client in self._server(server).clients.values()]
+        return _Clients(list(self._server(server).clients.values()), names)
 
     def client(self, server: str, number: int) -> ClientInfo:
         return _info(self._client(server, number), _Names(_user_name, _group_name))
@@ -211,6 +211,28 @@ class Administration:
 class _Names(NamedTuple):
     user: Callable[[int], str | None]
     group: Callable[[int], str | None]
+
+
+class _Clients(Sequence[ClientInfo]):
+    """Clients that were there at one moment, each told of when it is asked for."""
+
+    def __init__(self, clients: Sequence[Client], names: _Names) -> None:
+        self._clients = clients
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    @overload
+    def __getitem__(self, index: int) -> ClientInfo: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ClientInfo]: ...
+
+    def __getitem__(self, index: int | slice) -> ClientInfo | Sequence[ClientInfo]:
+        if isinstance(index, slice):
+            return [_info(client, self._names) for client in self._clients[index]]
+        return _info(self._clients[index], self._names)
 
 
 def _info(client: Client, names: _Names) -> ClientInfo:

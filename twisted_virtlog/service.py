@@ -288,12 +288,13 @@ class VirtlogService(Service):
     def _doors(self) -> list[Door]:
         """Join each protocol's server with what it serves, and with where its clients come in."""
         logs, administration = self.handler, self._administration
+        in_slices = self._shares.in_slices
         services = Services(
             handler=logs,
             administration=administration,
             sockets=self._jsonrpc_sockets,
             reexec=self._process.reexec,
-            in_slices=self._shares.in_slices,
+            in_slices=in_slices,
         )
         reading = replace(services, handler=ReadOnlyLogs(logs))
         log_programs = serving(Served(LOG_PROGRAM, logs))
@@ -301,8 +302,15 @@ class VirtlogService(Service):
         endpoints = self._endpoints
         own = {os.geteuid()}
         return [
-            self._door(_LIBVIRT, endpoints.libvirt, own, lambda: LibvirtConversation(log_programs)),
-            self._door(_ADMIN, endpoints.admin, own, lambda: LibvirtConversation(admin_programs)),
+            self._door(
+                _LIBVIRT,
+                endpoints.libvirt,
+                own,
+                lambda: LibvirtConversation(log_programs, in_slices),
+            ),
+            self._door(
+                _ADMIN, endpoints.admin, own, lambda: LibvirtConversation(admin_programs, in_slices)
+            ),
             self._door(
                 _JSONRPC, endpoints.jsonrpc, {0, *own}, lambda: JSONRPCConversation(services)
             ),

@@ -186,7 +186,7 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     clients: int
 
 
-class ClientInfo(msgspec.Struct, frozen=True):
+class ClientInfo(msgspec.Struct, frozen=True, gc=False):
     """A connected client of a server.
 
     :ivar id: counts from 1 for each server and is never used again.

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.fakes.administration import FakeDaemon
 from tests.jsonrpc.fakes import Client
 from tests.jsonrpc.test_suspended import go_on
+from twisted_virtlog.jsonrpc.admin_methods import ServerEntry
 from twisted_virtlog.jsonrpc.text import decode_excerpt
 from twisted_virtlog.values import Domain, Excerpt, LogState, LogStatus, Position
 
@@ -208,6 +210,29 @@ def test_a_daemon_that_stops_answers_first(long: str, framing: str, in_batch: bo
     (answer,) = texts(framing, client.connection.output)
     check(long, answer[0] if in_batch else answer)
     assert client.connection.closed
+
+
+@pytest.mark.parametrize("counts", [(0, 33), (33, 0), (100, 1), (20, 20)])
+def test_many_clients_are_told_of_in_slices(counts: tuple[int, int]) -> None:
+    """As few are, by server; whoever leaves meanwhile is still among them."""
+    daemon = FakeDaemon()
+    for number, count in enumerate(counts):
+        daemon.connect(*range(2, count + 2), server=number)
+    client = Client(daemon=daemon)
+    client.slices.later = True
+    client.conversation.data_received(b'{"jsonrpc":"2.0","id":1,"method":"daemon.clients"}\n')
+    assert client.connection.output == b""
+    for server in daemon.servers:
+        server.clients.clear()
+    client.slices.take_all()
+    (answer,) = client.answers
+    found = msgspec.convert(answer["result"], list[ServerEntry])
+    assert {entry.server: [one.id for one in entry.clients] for entry in found} == {
+        server.name: list(range(2, count + 2))
+        for server, count in zip(daemon.servers, counts, strict=True)
+    }
+    assert [entry.server for entry in found] == ["admin", "virtlogd"]
+    assert {one.pid for entry in found for one in entry.clients} == {2168}
 
 
 def test_a_failure_in_a_slice_is_an_answer(expected_failures: list[str]) -> None:

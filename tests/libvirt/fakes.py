@@ -9,6 +9,7 @@ from harness.strict_xdr import decode, decode_known_header
 from tests.fakes.administration import FakeDaemon
 from tests.fakes.connection import FakeConnection
 from tests.fakes.handler import FakeHandler
+from tests.fakes.slices import Slices
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
@@ -71,7 +72,8 @@ class AnyClient:
     """One conversation over a fake connection, as its client sees it."""
 
     def __init__(self, served: Served[Any], congest_at: int | None = None) -> None:
-        self.conversation = LibvirtConversation(serving(served))
+        self.slices = Slices()
+        self.conversation = LibvirtConversation(serving(served), self.slices)
         self.connection = FakeConnection(self.conversation, congest_at)
         self.conversation.connection_made(self.connection)
         self._program = served.program.number
@@ -87,8 +89,9 @@ class AnyClient:
         return [(decode_known_header(data), data[HEADER_BYTES:]) for data in frames]
 
     def send(self, data: bytes) -> None:
-        """Send bytes."""
+        """Send bytes, and let the daemon have all the turns it asks for."""
         self.conversation.data_received(data)
+        self.slices.take_all()
 
     def call(self, procedure: int, payload: bytes = b"", **words: int) -> tuple[Header, bytes]:
         """Send a call; return its one answer."""

@@ -68,6 +68,26 @@ def test_clients_are_told_and_counted() -> None:
     assert (counted.clients, counted.ret) == ((), 2)
 
 
+def test_many_clients_are_told_of_in_slices() -> None:
+    """The answer is the same; whoever leaves meanwhile is still in it."""
+    daemon = FakeDaemon()
+    daemon.connect(*range(1, 101))
+    client = AdminClient(daemon)
+    at_once = client.call(8, SERVER + uint(1) + NO_FLAGS)
+    client.slices.later = True
+    assert client.call(8, SERVER + uint(1) + NO_FLAGS) == at_once
+    client.conversation.data_received(
+        frame(8, SERVER + uint(1) + NO_FLAGS, program=ADMIN_PROGRAM.number)
+    )
+    assert client.conversation.waiting
+    daemon.servers[0].clients.clear()
+    client.slices.take_all()
+    assert client.frames[-1] == at_once
+    listed = decode(ADMIN_PROGRAM.procedures[8].results, at_once[1])
+    assert ([one.id for one in listed.clients], listed.ret) == ([*range(1, 101)], 100)
+    assert results(client, 8, SERVER + uint(0) + NO_FLAGS).ret == 0
+
+
 def test_too_many_clients_are_an_error() -> None:
     """An answer has room for 16384, as libvirt's client has."""
     daemon = FakeDaemon()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 from msgspec import Meta, Struct
 
 from twisted_virtlog import values
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.method import Example, Method, Services, as_it_is, true
+from twisted_virtlog.jsonrpc.long_result import SlicedResult
+from twisted_virtlog.jsonrpc.method import Example, Method, Services, true
 from twisted_virtlog.jsonrpc.params import InvalidParams, ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
 from twisted_virtlog.jsonrpc.text import printable
@@ -88,7 +91,7 @@ class LoggingParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     ] = None
 
 
-class ClientEntry(Struct, frozen=True):
+class ClientEntry(Struct, frozen=True, gc=False):
     """A connected client, with what the kernel reported when it connected."""
 
     id: ClientNumber
@@ -165,21 +168,58 @@ _NAMES: dict[Priority, Level] = {
 PRIORITIES = {name: priority for priority, name in _NAMES.items()}
 
 
+#: So many clients are presented at once, or in one slice.
+_ENTRIES_AT_ONCE = 32
+
 #: The servers through which a limit can be set.
 _DOORS_OF_LIMITS = frozenset({"admin", "jsonrpc"})
 
 
-def _clients(services: Services, params: ClientsParams) -> list[ServerEntry]:
+class _Server(NamedTuple):
+    name: str
+    max_clients: int
+    clients: Sequence[values.ClientInfo]
+
+    def entry(self, clients: Sequence[ClientEntry]) -> ServerEntry:
+        return ServerEntry(self.name, self.max_clients, list(clients))
+
+
+def _clients(services: Services, params: ClientsParams) -> Sequence[_Server]:
     administration = services.administration
     names = administration.servers() if params.server is None else [params.server]
     return [
-        ServerEntry(
-            server=name,
-            max_clients=administration.limits(name).max_clients,
-            clients=[ClientEntry.of(client) for client in administration.clients(name)],
-        )
+        _Server(name, administration.limits(name).max_clients, administration.clients(name))
         for name in names
     ]
+
+
+def _servers(
+    servers: Sequence[_Server], _params: ClientsParams
+) -> Sequence[ServerEntry] | SlicedResult:
+    if sum(len(server.clients) for server in servers) > _ENTRIES_AT_ONCE:
+        return SlicedResult(_servers_in_slices(servers))
+    return [server.entry(_entries(server.clients)) for server in servers]
+
+
+def _entries(clients: Sequence[values.ClientInfo]) -> Sequence[ClientEntry]:
+    return [ClientEntry.of(client) for client in clients]
+
+
+def _servers_in_slices(servers: Sequence[_Server]) -> Iterator[bytes]:
+    between_servers = b"["
+    for server in servers:
+        # The clients are the last member.
+        before, brackets, after = msgspec.json.encode(server.entry(())).rpartition(b"[]")
+        separator = between_servers + before + brackets[:1]
+        for start in range(0, len(server.clients), _ENTRIES_AT_ONCE):
+            entries = _entries(server.clients[start : start + _ENTRIES_AT_ONCE])
+            yield separator + msgspec.json.encode(entries)[1:-1]
+            separator = b","
+        if not server.clients:
+            yield separator
+        yield brackets[1:] + after
+        between_servers = b","
+    yield b"]"
 
 
 def _disconnect(services: Services, params: DisconnectParams) -> None:
@@ -229,7 +269,7 @@ ADMIN_METHODS: tuple[Method[Any, Any], ...] = (
         params=ParamsDecoder(ClientsParams),
         result=list[ServerEntry],
         ask=_clients,
-        present=as_it_is,
+        present=_servers,
         example=Example(
             "who is connected to JSON-RPC",
             ClientsParams("jsonrpc"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 from twisted_virtlog.config.logging import format_filters, format_outputs
@@ -20,12 +20,16 @@ from twisted_virtlog.libvirt.errors import (
 )
 from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, ErrorBody
 from twisted_virtlog.libvirt.typed_params import ValueType, check_names, typed, unsigned_values
+from twisted_virtlog.libvirt.xdr import UINT
 from twisted_virtlog.values import ClientInfo, ClientLimits, Logging, ThreadPoolStatus
 
 #: The version of libvirt whose behaviour this is: 9.0.0.
 LIB_VERSION = 9_000_000
 
 _INT_MAX = 2**31 - 1
+
+#: So many clients are listed at once, or in one slice.
+_CLIENTS_AT_ONCE = 32
 
 #: A flag of CONNECT_DAEMON_SHUTDOWN.
 _PRESERVE = 1
@@ -122,6 +126,31 @@ def present_clients(found: Sequence[ClientInfo], call: t.ListClients) -> t.Clien
         raise Refused(failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.ADMIN, detail))
     listed = found if call.need_results else ()
     return t.Clients(tuple(client_name(client, call.srv) for client in listed), count)
+
+
+def clients_in_slices(
+    found: Sequence[ClientInfo], call: t.ListClients
+) -> Generator[None, None, list[bytes]] | None:
+    """Write the clients, if they are to be listed and are many."""
+    if not call.need_results or not _CLIENTS_AT_ONCE < len(found) <= t.MAX_LISTED:
+        return None
+    return _write_clients(found, call.srv)
+
+
+def _write_clients(
+    found: Sequence[ClientInfo], server: t.ServerName
+) -> Generator[None, None, list[bytes]]:
+    written: list[bytes] = []
+    parts: list[bytes] = []
+    UINT.write(len(found), parts)
+    for start in range(0, len(found), _CLIENTS_AT_ONCE):
+        for client in found[start : start + _CLIENTS_AT_ONCE]:
+            t.CLIENT.write(client_name(client, server), parts)
+        written.append(b"".join(parts))
+        parts = []
+        yield
+    UINT.write(len(found), written)
+    return written
 
 
 def look_up_client(administration: IAdministration, call: t.LookUpClient) -> ClientInfo:

@@ -89,6 +89,7 @@ ADMIN_PROGRAM: Program[IAdministration] = Program(
             calls.list_clients,
             calls.present_clients,
             calls.explain,
+            slices=calls.clients_in_slices,
         ),
         Procedure(
             9,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -31,6 +31,8 @@ class Procedure(Generic[S, A, V]):
     :ivar descriptors: returns the descriptors that go with an answer, which is then of type
         REPLY_WITH_FDS; the caller owns them.
     :ivar closes: whether the connection is closed once the answer is sent.
+    :ivar slices: returns what makes the results' bytes, in parts, of an answer that is long; None
+        if this one is not.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Procedure(Generic[S, A, V]):
     explain: Callable[[DaemonError, A], ErrorBody]
     descriptors: Callable[[V], Sequence[int]] | None = None
     closes: bool = False
+    slices: Callable[[V, A], Generator[None, None, list[bytes]] | None] | None = None
 
 
 class Program(Generic[S]):

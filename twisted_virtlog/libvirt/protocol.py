@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import DaemonError
+from twisted_virtlog.interfaces import InSlices
 from twisted_virtlog.libvirt.errors import Refused, rpc_failure, unforeseen
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.messages import (
@@ -66,13 +67,15 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
     not receive ancillary data, so the kernel drops the descriptors. No procedure takes any.
 
     :param programs: what the socket serves.
+    :param in_slices: does what is long by itself.
     """
 
     _log = Logger()
 
-    def __init__(self, programs: ServedPrograms) -> None:
+    def __init__(self, programs: ServedPrograms, in_slices: InSlices) -> None:
         super().__init__()
         self._programs = programs
+        self._in_slices = in_slices
         self._frames = FrameStream()
         # A message whose bytes for descriptors have not all arrived.
         self._incomplete: _Message | None = None
@@ -152,8 +155,12 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
 
     def present(
         self, answer: Any, request: Header, entry: Procedure[Any, Any, Any], arguments: Any
-    ) -> None:
-        """Send the results."""
+    ) -> Deferred[None] | None:
+        """Send the results; later, if they are long."""
+        if entry.slices is not None:
+            slices = entry.slices(answer, arguments)
+            if slices is not None:
+                return self._present_long(slices, request, entry, arguments)
         kind = _REPLY
         descriptors: Sequence[int] = ()
         parts: list[bytes] = []
@@ -172,6 +179,24 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
             self.connection.send(b"\0", (descriptor,))
         if entry.closes:
             self.close()
+        return None
+
+    def _present_long(
+        self,
+        slices: Generator[None, None, list[bytes]],
+        request: Header,
+        entry: Procedure[Any, Any, Any],
+        arguments: Any,
+    ) -> Deferred[None] | None:
+        def send(parts: list[bytes]) -> None:
+            for piece in encode_reply(request, _REPLY, _OK, parts):
+                self.connection.send(piece)
+
+        made = self._in_slices(slices)
+        if not isinstance(made, Deferred):
+            send(made)
+            return None
+        return made.addCallback(send).addErrback(self._fail_later, request, entry, arguments)
 
     def fail(
         self,
