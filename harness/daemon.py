@@ -25,7 +25,10 @@ _STOP_SECONDS = 20.0
 _TWISTD = "import sys; from twisted.scripts.twistd import run; {patch}; sys.exit(run())"
 
 #: The daemon with its promise taken away.
-NO_DRAIN = "from twisted_virtlog.logs.open_log import OpenLog; OpenLog.drain = lambda self: True"
+NO_DRAIN = (
+    "from twisted_virtlog.logs.open_log import OpenLog;"
+    " OpenLog.position = lambda self: self.writer.position()"
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,52 @@ def test_sigterm_writes_what_is_in_the_pipes(start_daemon: StartDaemon, tmp_path
         assert daemon.process.wait(30) == 0
     assert log.read_bytes() == b"line of the guest\n" * 10_000
     assert not Path(daemon.socket).exists()
+    os.close(opened.write_end)
+
+
+#: Each of these bytes makes a file, which takes a daemon a second or more.
+FLOOD = b"x" * 7990 + b"0123456789"
+
+
+def test_a_guest_that_forces_thousands_of_rollovers_holds_up_nobody(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    """Positions in another log are answered before its one write is in files."""
+    daemon = start_daemon("max_size = 1", "max_backups = 1")
+    paths = [str(tmp_path / "flood.log"), str(tmp_path / "quiet.log")]
+    answered = 0
+    with daemon.client() as flooded, daemon.client() as client:
+        guests = [client.open(path) for path in paths]
+        os.write(guests[0].write_end, FLOOD)
+        os.write(guests[1].write_end, b"1")
+        position = threading.Thread(target=lambda: flooded.position(paths[0]))
+        position.start()
+        while position.is_alive():
+            assert client.position(paths[1]).offset == 1
+            bytes_written = {log.path: log.bytes for log in client.list()}
+            answered += bytes_written[paths[0]] < len(FLOOD)
+        position.join()
+        assert answered > 10
+        assert {log.path: log.bytes for log in client.list()}[paths[0]] == len(FLOOD)
+        for guest in guests:
+            os.close(guest.write_end)
+
+
+def test_sigterm_is_obeyed_in_the_middle_of_thousands_of_rollovers(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    """The sockets are closed while it writes, and it ends when the last byte is in a file."""
+    daemon = start_daemon("max_size = 1", "max_backups = 9")
+    log = tmp_path / "guest.log"
+    with daemon.client() as client:
+        opened = client.open(str(log))
+        os.write(opened.write_end, FLOOD)
+        daemon.process.send_signal(signal.SIGTERM)
+        while Path(daemon.socket).exists():
+            pass
+        assert _files(log) != FLOOD[-10:]
+        assert daemon.process.wait(60) == 0
+    assert _files(log) == FLOOD[-10:]
     os.close(opened.write_end)
 
 

@@ -241,6 +241,7 @@ def test_a_log_is_closed_after_what_was_asked_before(slow: World) -> None:
     assert isinstance(position[0], Position)
     assert closed == [Closed(position[0], 0)]
     assert [failed(one) for one in late] == [NoSuchLog, NoSuchLog]
+    slow.close_pipes()
     with pytest.raises(BrokenPipeError):
         guest.write(b"!")
     assert not slow.is_open()
@@ -292,6 +293,7 @@ def test_a_guest_that_comes_back_comes_after_its_former_output(slow: World) -> N
     guest.write(b"new")
     slow.reactor.run()
     assert slow.whole() == b"new"
+    slow.close_pipes()
     with pytest.raises(BrokenPipeError):
         former.write(b"!")
     guest.end()
@@ -360,6 +362,7 @@ def test_a_daemon_that_stops_writes_what_is_left_while_others_are_served(slow: W
     assert slow.whole() == b"ast"
     assert slow.whole(other) == OUTPUT[-3:]
     assert slow.whole(str(slow.directory / "third.log")) == b"age"
+    slow.close_pipes()
     with pytest.raises(BrokenPipeError):
         guest.write(b"!")
     assert slow.handler.logs() == []

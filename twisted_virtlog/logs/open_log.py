@@ -241,16 +241,17 @@ class OpenLog:
             source = self._owner.source
             source.pipe = self._pipe
             waiting = source.waiting()
-            if not waiting:
-                return True
-            if waiting > PIECE_BYTES:
-                return False
-            try:
-                return self.writer.write(source, waiting) == waiting
-            except Exception as error:  # noqa: BLE001 (see _failure_of)
-                failure = self._failure_of(error)
-            raise self._failed(failure) from failure
+            return not waiting or self._drain(waiting)
         raise self._not_written(outage.failure) from outage.failure
+
+    def _drain(self, waiting: int) -> bool:
+        if waiting > PIECE_BYTES:
+            return False
+        try:
+            return self.writer.write(self._owner.source, waiting) == waiting
+        except Exception as error:  # noqa: BLE001 (see _failure_of)
+            failure = self._failure_of(error)
+        raise self._failed(failure) from failure
 
     def mark(self) -> Mark:
         """Return what is in the pipe now, for :meth:`drain_in_slices`."""
@@ -294,7 +295,14 @@ class OpenLog:
         :returns: None if :meth:`drain` is not done.
         :raises NotWritten: see :meth:`drain`; or the file cannot be asked.
         """
-        if not self.drain():
+        if self.order is None and self.outage is None:
+            # (drain without a call, as often nothing waits)
+            source = self._owner.source
+            source.pipe = self._pipe
+            waiting = source.waiting()
+            if waiting and not self._drain(waiting):
+                return None
+        elif not self.drain():
             return None
         try:
             return self.writer.position()
@@ -421,7 +429,11 @@ class OpenLog:
         """
         if not self.writer.is_short(message) or not self.drain():
             return None
-        return at_once(self._append(message))
+        try:
+            self.writer.append(message)
+        except SystemFailure as failure:
+            raise self._not_appended(failure) from failure
+        return self._end_of_file()
 
     def append_in_slices(self, message: bytes, mark: Mark) -> Slices[Position]:
         """Drain, then write a message, while the log is occupied.
@@ -429,16 +441,16 @@ class OpenLog:
         :raises NotWritten: likewise.
         """
         yield from self.drain_in_slices(mark)
-        return (yield from self._append(message))
-
-    def _append(self, message: bytes) -> Slices[Position]:
         try:
             yield from self._while_open(self.writer.append_in_slices(message))
         except SystemFailure as failure:
-            if not self.writer.is_open:
-                self._fail(failure)
-            raise NotWritten(failure.action, failure.errno, self.path, 0) from failure
+            raise self._not_appended(failure) from failure
         return self._end_of_file()
+
+    def _not_appended(self, failure: SystemFailure) -> NotWritten:
+        if not self.writer.is_open:
+            self._fail(failure)
+        return NotWritten(failure.action, failure.errno, self.path, 0)
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""

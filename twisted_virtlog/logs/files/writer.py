@@ -96,7 +96,6 @@ from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
 from twisted_virtlog.loop.shares import SHARE_SECONDS
-from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.values import Position
 
 T = TypeVar("T")
@@ -410,36 +409,56 @@ class Writer:
 
         :raises SystemFailure: see the class.
         """
-        at_once(self.append_in_slices(message))
+        if message:
+            source, before = MessageSource(message), self._before_message()
+            try:
+                while self._append_part(source, len(message)):
+                    pass
+            except SystemFailure:
+                self._undo_message(*before)
+                raise
 
     def append_in_slices(self, message: bytes) -> Generator[None, None, None]:
         """Append a message; between two slices, nothing else may be written.
 
         :raises SystemFailure: see the class.
         """
-        if not message:
-            return
+        if message:
+            source, before = MessageSource(message), self._before_message()
+            try:
+                while self._append_part(source, len(message)):
+                    yield
+            except SystemFailure:
+                self._undo_message(*before)
+                raise
+
+    def _before_message(self) -> tuple[int, int, int]:
+        """Make ready for a message; return what it takes to undo it."""
         self.unfinished, self._waiting, self._into_chunk = False, 0, 0
-        begin, written = self.ready(), self.written
-        rollovers = self.rollovers
+        return self.ready(), self.written, self.rollovers
+
+    def _append_part(self, source: MessageSource, length: int) -> bool:
+        """Write a part of a message; return whether more is left."""
+        # (a long message is moved in parts)
+        self._into_chunk = length - source.waiting()
         try:
-            source, left = MessageSource(message), len(message)
-            while left or self.unfinished:
-                # (a long message is moved in parts)
-                self._into_chunk = len(message) - left
-                left -= self.write(source, left, chunk=len(message))
-                yield
+            self.write(source, source.waiting(), chunk=length)
         except SystemFailure:
-            # What a rollover has moved away cannot be taken back.
-            if self.rollovers == rollovers and not self._steps:
-                if self.stranded is not None:
-                    begin = min(begin, self.stranded.offset)
-                    self._strand(None)
-                self._cut(begin)
-                self.written = written
-            raise
-        finally:
             self._into_chunk = 0
+            raise
+        if source.waiting():
+            return True
+        self._into_chunk = 0
+        return False
+
+    def _undo_message(self, begin: int, written: int, rollovers: int) -> None:
+        # What a rollover has moved away cannot be taken back.
+        if self.rollovers == rollovers and not self._steps:
+            if self.stranded is not None:
+                begin = min(begin, self.stranded.offset)
+                self._strand(None)
+            self._cut(begin)
+            self.written = written
 
     @property
     def rest_of_chunk(self) -> int:
