@@ -630,8 +630,6 @@ class LogHandler:
     def finish(self) -> Deferred[None]:
         """Write what is in the pipes, and close all logs, while others are served.
 
-        Pipes that the keeper keeps are left to :meth:`close`, which comes next.
-
         :returns: fires when all is written.
         """
         self.refuse_opens()
@@ -645,16 +643,13 @@ class LogHandler:
     def _finish(self) -> Slices[list[Deferred[None]]]:
         """Begin to finish all logs; return what fires when one is finished."""
         found: list[Answer[None]] = []
-        kept: set[InOrder | None] = set()
         for log in list(self._logs.values()):
-            if self.keeper.keeps(log.number):
-                kept.add(log.order)
-            elif self._logs.get(log.path) is log:
+            if self._logs.get(log.path) is log:
                 work = _if_open(self._finish_log(log))
                 found.append(self._in_turn(log, log.real_path, _whatever(work)))
             yield
-        orders = list(self._orders.values())
-        found += [order.do(_nothing()) for order in orders if order not in kept]
+        # (messages are appended to logs that are not open, too)
+        found += [order.do(_nothing()) for order in list(self._orders.values())]
         return [later for later in found if isinstance(later, Deferred)]
 
     def _finish_log(self, log: OpenLog) -> Slices[None]:

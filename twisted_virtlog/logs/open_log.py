@@ -545,8 +545,15 @@ class OpenLog:
                 self._fail(failure)
 
     def finish(self) -> Slices[None]:
-        """Write what is left, before :meth:`close`; the log is occupied."""
-        for _ in range(_LAST_LOOKS):
+        """Write what is left, before :meth:`close`; the log is occupied.
+
+        Of a pipe that the keeper keeps, what comes meanwhile stays there.
+        """
+        kept = self._owner.keeper.keeps(self.number)
+        yield from self._write_last(1 if kept else _LAST_LOOKS)
+
+    def _write_last(self, looks: int) -> Slices[None]:
+        for _ in range(looks):
             with contextlib.suppress(NotWritten):
                 yield from self.drain_in_slices(self.mark())
             if self.outage is not None or not bytes_waiting(self._pipe):
@@ -575,7 +582,7 @@ class OpenLog:
         The log is occupied.
         """
         self._logger.info("{path}: closed at a client's request", path=self.path)
-        yield from self.finish()
+        yield from self._write_last(_LAST_LOOKS)
         dropped = self._flush()
         position = None
         with contextlib.suppress(SystemFailure):

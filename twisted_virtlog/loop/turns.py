@@ -7,8 +7,9 @@ guests have one descriptor on it each, and what either leaves to the other is ag
   waits or a guest's pipe fills fast (:mod:`~twisted_virtlog.loop.client_sockets`).
 - A client who has used up a share of time, and a request that is long by itself, go on after those
   who were quiet (:mod:`~twisted_virtlog.loop.shares`).
-- Guests whose pipes are full take turns by pieces, half a mebibyte together, and after each pipe
-  that had much the clients who wait are answered (:mod:`~twisted_virtlog.loop.guest_pipes`).
+- Guests whose pipes are full take turns by pieces of bytes or of time, half a mebibyte or two
+  milliseconds together. After each pipe that had much, and after each share of time, the clients
+  who wait are answered (:mod:`~twisted_virtlog.loop.guest_pipes`).
 
 So no answer waits for longer than a piece or a share takes, and no guest for longer than the
 clients' turn.
