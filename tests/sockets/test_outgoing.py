@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ from tests.sockets.fakes import (
     receive_as_libvirt,
     receive_exactly,
 )
-from twisted_virtlog.sockets.outgoing import Outgoing
+from twisted_virtlog.sockets.outgoing import AT_ONCE_BYTES, Outgoing
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -203,6 +203,43 @@ def test_more_descriptors_than_the_kernel_takes_with_one_message(pair: Pair) -> 
         found += inodes_of(received)
     assert data == text
     assert found == inodes
+    assert outgoing.size == 0
+
+
+class Takes:
+    """A socket whose client reads as fast as is written.
+
+    :ivar took: the number of bytes of each call.
+    """
+
+    def __init__(self) -> None:
+        self.took: list[int] = []
+
+    def send(self, data: memoryview) -> int:
+        self.took.append(len(data))
+        return len(data)
+
+    def sendmsg(self, views: Sequence[memoryview]) -> int:
+        self.took.append(sum(map(len, views)))
+        return self.took[-1]
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000, 3_000_000])
+def test_no_client_keeps_the_reactor_by_reading_fast(size: int) -> None:
+    """So much is sent at once, in however many messages it waits."""
+    outgoing, sock = Outgoing(), Takes()
+    for _ in range(3_000_000 // size):
+        outgoing.add(bytes(size))
+    calls = 0
+    while True:
+        before = sum(sock.took)
+        all_sent = outgoing.send(cast(socket.socket, sock))
+        assert sum(sock.took) - before <= AT_ONCE_BYTES
+        calls += 1
+        if all_sent:
+            break
+    assert sum(sock.took) == 3_000_000
+    assert calls == -(-3_000_000 // AT_ONCE_BYTES)
     assert outgoing.size == 0
 
 

@@ -20,7 +20,7 @@ from twisted_virtlog.handover.state import ConnectionState
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.loop.concern import Client, Concern
 from twisted_virtlog.loop.shares import SHARE_SECONDS, Shares
-from twisted_virtlog.sockets.outgoing import Outgoing, close_all
+from twisted_virtlog.sockets.outgoing import AT_ONCE_BYTES, Outgoing, close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.request_budget import SMALL_BYTES, RequestBudget
 
@@ -130,14 +130,16 @@ class Connection:
             close_all(descriptors)
             return
         if not (descriptors or self._outgoing or self._gathering):
+            size = len(data)
             try:
-                sent = self._socket.send(data)
+                some = data if size <= AT_ONCE_BYTES else memoryview(data)[:AT_ONCE_BYTES]
+                sent = self._socket.send(some)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self.abort()
                 return
-            if sent == len(data):
+            if sent == size:
                 return
             # (what may be megabytes is not copied)
             data = memoryview(data)[sent:]

@@ -14,6 +14,10 @@ from twisted_virtlog.values import Queued
 #: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253
 
+#: So many bytes are sent before others have the reactor. A client that reads on another processor
+#: makes room as fast as it is filled, so that nothing else would end it.
+AT_ONCE_BYTES = 256 * 1024
+
 #: The most plain messages that are sent by one call, which takes up to 1024 (IOV_MAX).
 _TOGETHER = 256
 
@@ -61,17 +65,18 @@ class Outgoing:
         self._messages.append((view, tuple(descriptors)))
 
     def send(self, sock: socket.socket) -> bool:
-        """Send as much as the socket takes, and close the descriptors that were sent.
+        """Send as much as the socket takes at once, and close the descriptors that were sent.
 
-        :returns: whether everything was sent.
+        :returns: whether everything was sent; else the socket may take more already.
         :raises OSError: the client is gone.
         """
+        left = AT_ONCE_BYTES
         try:
-            while self._messages:
-                self._send_first(sock)
+            while self._messages and left > 0:
+                left -= self._send_first(sock, left)
         except BlockingIOError:
             return False
-        return True
+        return not self._messages
 
     def close(self) -> None:
         """Drop everything that waits, and close its descriptors."""
@@ -80,34 +85,42 @@ class Outgoing:
         self._messages.clear()
         self.size = 0
 
-    def _send_first(self, sock: socket.socket) -> None:
+    def _send_first(self, sock: socket.socket, most: int) -> int:
+        """Send of what is first, and what can go with it; return how many bytes were taken."""
         data, descriptors = self._messages[0]
         if not descriptors and len(self._messages) > 1:
-            self._send_together(sock)
-            return
+            return self._send_together(sock, most)
         if descriptors:
-            sent = socket.send_fds(sock, [data], descriptors)
+            sent = socket.send_fds(sock, [data[:most]], descriptors)
             close_all(descriptors)
         else:
-            sent = sock.send(data)
+            sent = sock.send(data[:most])
         self.size -= sent
         if sent == len(data):
             self._messages.popleft()
         else:
             self._messages[0] = (data[sent:], ())
+        return sent
 
-    def _send_together(self, sock: socket.socket) -> None:
+    def _send_together(self, sock: socket.socket, most: int) -> int:
         """Send the plain messages at the head, up to a number, without a copy of them."""
         plain = takewhile(lambda message: not message[1], islice(self._messages, _TOGETHER))
-        views = [view for view, _ in plain]
-        sent = sock.sendmsg(views)
+        views: list[memoryview] = []
+        for view, _ in plain:
+            views.append(view[:most])
+            most -= len(view)
+            if most <= 0:
+                break
+        sent = taken = sock.sendmsg(views)
         self.size -= sent
-        for view in views:
+        while sent:
+            view, _ = self._messages[0]
             if sent < len(view):
                 self._messages[0] = (view[sent:], ())
                 break
             sent -= len(view)
             self._messages.popleft()
+        return taken
 
 
 def _bytes(data: memoryview) -> bytes:
