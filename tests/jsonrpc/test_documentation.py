@@ -11,6 +11,7 @@ import pytest
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.methods import METHODS
 from twisted_virtlog.jsonrpc.openrpc import openrpc_document
+from twisted_virtlog.loop.slices import at_once
 
 DOCUMENT = (Path(__file__).parents[2] / "doc" / "jsonrpc.md").read_text()
 
@@ -21,7 +22,7 @@ SECTIONS = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##)", DOCUMENT, re.DOTALL | re
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_is_told_with_its_parameters_and_errors(name: str) -> None:
     """In a section of its own."""
-    text = msgspec.json.encode(openrpc_document([METHODS[name]], "title", "1"))
+    text = msgspec.json.encode(at_once(openrpc_document([METHODS[name]], "title", "1")))
     (method,) = msgspec.json.decode(text)["methods"]
     section = SECTIONS[name]
     rows = re.findall(r"^\| (.+?) \|", section, re.MULTILINE)

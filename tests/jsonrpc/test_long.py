@@ -14,6 +14,7 @@ from tests.fakes.administration import FakeDaemon
 from tests.jsonrpc.fakes import Client
 from tests.jsonrpc.test_suspended import go_on
 from twisted_virtlog.jsonrpc.admin_methods import ServerEntry
+from twisted_virtlog.jsonrpc.method import ServingSocket
 from twisted_virtlog.jsonrpc.text import decode_excerpt
 from twisted_virtlog.values import Domain, Excerpt, LogState, LogStatus, Position
 
@@ -233,6 +234,24 @@ def test_many_clients_are_told_of_in_slices(counts: tuple[int, int]) -> None:
     }
     assert [entry.server for entry in found] == ["admin", "virtlogd"]
     assert {one.pid for entry in found for one in entry.clients} == {2168}
+
+
+def test_the_document_is_made_in_slices_once() -> None:
+    """Then it is there, until the daemon is served at other sockets."""
+    client = Client()
+    client.slices.later = True
+    discover = b'{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}\n'
+    for address in (b"/run/one", b"/run/two"):
+        client.sockets = (ServingSocket("jsonrpc", address, read_only=False),)
+        client.conversation.data_received(discover * 2)
+        assert client.conversation.waiting
+        assert client.slices.take_all() > 20
+        assert not client.conversation.waiting
+    documents = [answer["result"] for answer in client.answers]
+    assert documents[0] == documents[1]
+    assert documents[2] == documents[3]
+    urls = [document["servers"][0]["url"] for document in documents[::2]]
+    assert urls == ["unix:/run/one", "unix:/run/two"]
 
 
 def test_a_failure_in_a_slice_is_an_answer(expected_failures: list[str]) -> None:

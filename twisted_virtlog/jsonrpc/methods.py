@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from twisted_virtlog import __version__
+from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
 from twisted_virtlog.jsonrpc.daemon_methods import DAEMON_METHODS, TITLE
 from twisted_virtlog.jsonrpc.log_methods import LOG_METHODS
@@ -17,15 +17,22 @@ from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, OPENRPC_VERSION, op
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import NoParams
 
-
-@functools.lru_cache(maxsize=1)  # (the sockets hardly ever change)
-def _document(sockets: tuple[ServingSocket, ...]) -> msgspec.Raw:
-    document = openrpc_document(METHODS.values(), TITLE, __version__, sockets)
-    return msgspec.Raw(msgspec.json.encode(document))
+#: The document that was made last; the sockets hardly ever change.
+_latest: dict[tuple[ServingSocket, ...], msgspec.Raw] = {}
 
 
-def _discover(services: Services, _params: NoParams) -> msgspec.Raw:
-    return _document(services.sockets())
+def _make_document(sockets: tuple[ServingSocket, ...]) -> Generator[None, None, msgspec.Raw]:
+    document = yield from openrpc_document(METHODS.values(), TITLE, __version__, sockets)
+    made = msgspec.Raw(msgspec.json.encode(document))
+    _latest.clear()
+    _latest[sockets] = made
+    return made
+
+
+def _discover(services: Services, _params: NoParams) -> Answer[msgspec.Raw]:
+    sockets = services.sockets()
+    made = _latest.get(sockets)
+    return services.in_slices(_make_document(sockets)) if made is None else made
 
 
 _TABLE: tuple[Method[Any, Any], ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -41,8 +41,8 @@ def openrpc_document(
     title: str,
     version: str,
     sockets: Iterable[ServingSocket] = (),
-) -> dict[str, Any]:
-    """Describe methods, with the schemas by which their parameters are checked.
+) -> Generator[None, None, dict[str, Any]]:
+    """Describe methods, with the schemas by which their parameters are checked; in slices.
 
     :param sockets: where the methods are served.
     :returns: a document of the types that JSON has.
@@ -50,8 +50,13 @@ def openrpc_document(
     methods = list(methods)
     params_types = [method.params.type for method in methods]
     types = [*params_types, *(method.result for method in methods)]
-    schemas, components = msgspec.json.schema_components(types, ref_template=_SCHEMAS + "{name}")
-    schemas, components = _of_ecma(schemas), _of_ecma(components)
+    schemas: list[dict[str, Any]] = []
+    components: dict[str, Any] = {}
+    for type_ in types:
+        found = msgspec.json.schema_components([type_], ref_template=_SCHEMAS + "{name}")
+        schemas += _of_ecma(found[0])
+        components |= _of_ecma(found[1])
+        yield
     results = schemas[len(methods) :]
     # The parameters are written out with their method, so their Structs are left out below.
     params = [components[type_.__name__] for type_ in params_types]

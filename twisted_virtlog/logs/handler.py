@@ -486,13 +486,20 @@ class LogHandler:
 
     def counts(self) -> Counts:
         logs = self._logs.values()
+        written, lost, rollovers = self._written, self._lost, self._rollovers
+        # (one loop, which takes half a millisecond with ten thousand logs)
+        for log in logs:
+            writer = log.writer
+            written += writer.written
+            lost += log.lost
+            rollovers += writer.rollovers
         return Counts(
             open_logs=len(logs),
             failing_logs=len(self._failing),
             opened_logs=self._opened,
-            bytes_written=self._written + sum(log.writer.written for log in logs),
-            bytes_lost=self._lost + sum(log.lost for log in logs),
-            rollovers=self._rollovers + sum(log.writer.rollovers for log in logs),
+            bytes_written=written,
+            bytes_lost=lost,
+            rollovers=rollovers,
             known_logs=len(self.known),
         )
 

@@ -152,8 +152,12 @@ class Reading:
         """Return whether a read is done before anybody notices: no slices are needed."""
         if max_bytes <= PIECE_BYTES:
             return True
-        sizes = [file.size for file in self._files[self._first :]]
-        return all(sizes) and sum(sizes) - self._start.offset <= PIECE_BYTES
+        left = PIECE_BYTES + self._start.offset
+        for file in self._files:
+            left -= file.size
+            if left < 0 or not file.size:
+                return False
+        return True
 
     def read(self, max_bytes: int) -> Excerpt:
         """Read; may wait for the disk.
@@ -345,8 +349,11 @@ def _begin(
 
 def _read_at(file: _File, offset: int, count: int, flags: int) -> bytes:
     """Read a piece; without flags in any thread."""
+    room = count if count < PIECE_BYTES else PIECE_BYTES
     # Not more than the file held at the beginning, but for files without a size.
-    room = min(count, file.size - offset, PIECE_BYTES) if file.size else min(count, PIECE_BYTES)
+    size = file.size
+    if size and room > size - offset:
+        room = size - offset
     if room <= 0:
         return b""
     try:
