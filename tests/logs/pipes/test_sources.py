@@ -159,3 +159,19 @@ def test_a_message_moves_in_any_parts(tmp_path: Path) -> None:
     assert message.move(file, 4, 100) == 6
     os.close(file)
     assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+def test_each_pipe_is_asked_however_many_there_are() -> None:
+    """Also by a number that another pipe had before."""
+    source = PipeSource()
+    for count in (3, 0, 5):
+        ends = [os.pipe() for _ in range(300)]
+        for _, write_end in ends:
+            os.write(write_end, b"x" * count)
+        for read_end, write_end in ends:
+            source.pipe = read_end
+            assert source.waiting() == count
+            os.close(write_end)
+            assert source.waiting() == count
+            os.close(read_end)
+    source.close()
