@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -591,16 +592,19 @@ def test_the_environment_is_that_of_the_start(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_it_is_known_when_the_manager_has_let_go_of_a_pipe(manager: ServiceManager) -> None:
-    """Also while messages wait, as the question stands behind them."""
+    """A thread that waits for that waits as long as the manager does nothing."""
     process = Process(manager.address).begin()
-    for number in range(20):
-        process.open(f"/{number}.log")
-        process.store.closed(os.fstat(process.opened[f"/{number}.log"].pipe).st_ino)
-    wait = process.store.settled()
-    while process.notifier.busy:
-        process.notifier.doWrite()
-    wait()
-    assert manager.pipes() == []
+    opened = process.open("/a")
+    manager.settle()
+    with manager._changed:
+        process.store.closed(os.fstat(opened.pipe).st_ino)
+        waiting = threading.Thread(target=process.store.settled())
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+        assert manager.store[-1].name == name_of(opened)
+    waiting.join()
+    assert name_of(opened) not in manager.names
     process.die()
 
 

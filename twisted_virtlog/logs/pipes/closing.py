@@ -32,7 +32,10 @@ class PipeCloser:
 
     def __init__(self) -> None:
         """Start no thread before there is a pipe that needs one."""
-        self._changed = threading.Condition()
+        # Two conditions of one lock: for threads that wait for a pipe, and for who waits for them.
+        self._lock = threading.Lock()
+        self._given = threading.Condition(self._lock)
+        self._closed = threading.Condition(self._lock)
         # The inode numbers of pipes that are not closed yet, by a number of the closing, as a
         # descriptor's may be another's before its thread goes on.
         self._unclosed: dict[int, int] = {}
@@ -62,39 +65,39 @@ class PipeCloser:
             os.close(read_end)
             return
         wait = settled() if settled is not None else None
-        with self._changed:
+        with self._lock:
             self._unclosed[self._next] = status.st_ino
             self._waiting.append((self._next, read_end, wait))
             self._next += 1
             starts = len(self._waiting) > self._idle and self._threads < MOST_THREADS
             self._threads += starts
             self._idle += starts
-            self._changed.notify_all()
+            self._given.notify()
         if starts:
             try:
                 DeafThread(target=self._work, name="pipes to close", daemon=True).start()
             except RuntimeError:
                 # (no thread can be had; the next one closes this pipe too)
-                with self._changed:
+                with self._lock:
                     self._threads -= 1
                     self._idle -= 1
 
     def unclosed(self) -> Sequence[int]:
         """Return the inode numbers of pipes that are not closed yet."""
-        with self._changed:
+        with self._lock:
             return tuple(self._unclosed.values())
 
     def finish(self, seconds: float) -> Sequence[int]:
         """Wait until all is closed, or some time has passed; return as :meth:`unclosed`."""
         deadline = time.monotonic() + seconds
-        with self._changed:
-            self._changed.wait_for(lambda: not self._unclosed, deadline - time.monotonic())
+        with self._lock:
+            self._closed.wait_for(lambda: not self._unclosed, deadline - time.monotonic())
             return tuple(self._unclosed.values())
 
     def _work(self) -> None:
         while True:
-            with self._changed:
-                if not self._changed.wait_for(lambda: self._waiting, _IDLE_SECONDS):
+            with self._lock:
+                if not self._given.wait_for(lambda: self._waiting, _IDLE_SECONDS):
                     self._idle -= 1
                     self._threads -= 1
                     return
@@ -105,7 +108,8 @@ class PipeCloser:
             # (here it may stay)
             with contextlib.suppress(OSError):
                 os.close(read_end)
-            with self._changed:
+            with self._lock:
                 del self._unclosed[closing]
                 self._idle += 1
-                self._changed.notify_all()
+                if not self._unclosed:
+                    self._closed.notify_all()
