@@ -11,7 +11,7 @@ import errno
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
@@ -26,6 +26,7 @@ from bench.ledger import Ledger, Mistake, Totals
 from twisted_virtlog.errors import LogBusy, NotWritten, SystemFailure
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.logs.policy import Policy, one_for_all
@@ -47,6 +48,8 @@ _MAX_SIZES = (0, 300, 1024, 1500, 5000, 20_000)
 _RETRY_SECONDS = 1.01
 _LARGEST_PIPE = 1 << 20
 _OFTEN = 0.7
+#: How often the time of a write is up when it looks.
+_TIME_IS_UP = 0.25
 _DEAD = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.EROFS)
 
 
@@ -378,6 +381,24 @@ class Epoch:
         self._ledger.removing(path, self._rotation)
 
 
+@contextlib.contextmanager
+def _times_that_are_up(chance: random.Random) -> Iterator[None]:
+    """Let writes stop in the middle, as if their time were up; the next one goes on there."""
+    now = 0.0
+
+    def seconds() -> float:
+        nonlocal now
+        now += chance.random() < _TIME_IS_UP
+        return now
+
+    before = Writer.seconds
+    Writer.seconds = seconds
+    try:
+        yield
+    finally:
+        Writer.seconds = before
+
+
 def run(directory: Path, rounds: int, seed: str, loses: bool = False) -> Outcome:
     """Make a number of rounds with one log after the other.
 
@@ -386,7 +407,7 @@ def run(directory: Path, rounds: int, seed: str, loses: bool = False) -> Outcome
     """
     outcome = Outcome()
     disk = BrokenDisk(loses)
-    with disk.installed():
+    with disk.installed(), _times_that_are_up(random.Random(f"{seed}, time")):
         for number in range(-(-rounds // EPOCH_ROUNDS)):
             name = f"{seed}-{number}"
             epoch = Epoch(directory, random.Random(name), disk)
