@@ -633,3 +633,93 @@ def test_without_shares_nobody_waits(end: End, recorder: Recorder) -> None:
     assert end.connection.share_seconds == math.inf
     end.connection.go_on_later()
     assert recorder.told == ["made", "go on"]
+
+
+class Slow(Recorder):
+    """A conversation whose requests take long.
+
+    :ivar seconds: how long each takes.
+    """
+
+    seconds = 2 * SHARE_SECONDS
+
+    def __init__(self, now: list[float]) -> None:
+        super().__init__()
+        self._now = now
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._now[0] += self.seconds
+
+
+def test_who_took_more_than_a_share_is_read_from_after_those_who_did_not(
+    ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a request of his was short again."""
+    now = [100.0]
+    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
+    shares, slow = Shares(reactor), Slow(now)
+    end = ends(slow, shares)
+    end.client.send(b"1")
+    end.connection.doRead()
+    assert slow.received == b"1"
+    end.client.send(b"2")
+    end.connection.doRead()
+    end.connection.doRead()
+    assert slow.received == b"1"
+    slow.seconds = 0.0
+    shares.doRead()
+    assert slow.received == b"12"
+    end.client.send(b"3")
+    end.connection.doRead()
+    assert slow.received == b"123"
+    shares.close()
+
+
+def test_who_was_paused_before_his_turn_is_not_read_from(
+    ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor who has left."""
+    now = [100.0]
+    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
+    shares = Shares(reactor)
+    for leave in (False, True):
+        slow = Slow(now)
+        end = ends(slow, shares)
+        end.client.send(b"1")
+        end.connection.doRead()
+        end.client.send(b"2")
+        end.connection.doRead()
+        if leave:
+            end.connection.abort()
+        else:
+            end.connection.pause_reading()
+        shares.doRead()
+        assert slow.received == b"1"
+    shares.close()
+
+
+def test_much_is_sent_on_in_turn_and_little_at_once(ends: Any, reactor: FakeReactor) -> None:
+    """A client that reads slowly has its answer all the same."""
+    shares, recorder = Shares(reactor), Recorder()
+    end = ends(recorder, shares)
+    answer = bytes(range(256)) * 8000
+    end.connection.send(answer)
+    before = end.connection._outgoing.size
+    assert before > 1_000_000
+    receive_exactly(end.client, 100_000)
+    end.connection.doWrite()
+    end.connection.doWrite()
+    assert end.connection._outgoing.size == before
+    shares.doRead()
+    assert end.connection._outgoing.size < before
+    received = b""
+    end.client.setblocking(False)
+    while len(received) < len(answer) - 100_000:
+        reactor.turn()
+        with suppress(BlockingIOError):
+            received += end.client.recv(1 << 20)
+    assert received == answer[100_000:]
+    reactor.run()
+    assert not reactor.writers
+    shares.close()

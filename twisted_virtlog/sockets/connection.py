@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import ParamSpec
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
@@ -30,6 +31,9 @@ _READ_BYTES = 65536
 
 #: A client that leaves this many bytes of its answers unread is not served until it reads.
 CONGESTED_BYTES = 256 * 1024
+
+#: So much of an answer is sent on as soon as there is room.
+_LITTLE_BYTES = 64 * 1024
 
 #: Answers that are gathered are sent once they come to this many bytes.
 _GATHERED_BYTES = 32 * 1024
@@ -84,6 +88,10 @@ class Connection:
         self._closing = False
         self._closed = False
         self._gathering = False
+        # Its last read took more than a share of time. What it is to do in its turn.
+        self._is_greedy = False
+        self._is_to_read = False
+        self._is_to_write = False
         sock.setblocking(False)
 
     def start(self) -> None:
@@ -235,7 +243,27 @@ class Connection:
         return "connection"
 
     def doRead(self) -> None:
-        """Take what the client sent."""
+        """Take what the client sent; in its turn, if the last time took more than a share."""
+        if self._shares is None:
+            self._read()
+        elif not self._is_greedy:
+            self._read_and_watch()
+        elif not self._is_to_read:
+            self._is_to_read = True
+            self._shares.later(self._read_in_turn)
+
+    def _read_in_turn(self) -> None:
+        self._is_to_read = False
+        # (it may be closed or paused since)
+        if self._reading:
+            self._read_and_watch()
+
+    def _read_and_watch(self) -> None:
+        began = monotonic()
+        self._read()
+        self._is_greedy = monotonic() - began > SHARE_SECONDS
+
+    def _read(self) -> None:
         try:
             data = self._socket.recv(_READ_BYTES)
         except BlockingIOError:
@@ -252,7 +280,19 @@ class Connection:
             self._tell(self.conversation.input_ended)
 
     def doWrite(self) -> None:
-        """Send on what waits."""
+        """Send on what waits; in its turn, if it is much."""
+        if self._shares is None or self._outgoing.size <= _LITTLE_BYTES:
+            self._write()
+        elif not self._is_to_write:
+            self._is_to_write = True
+            self._shares.later(self._write_in_turn)
+
+    def _write_in_turn(self) -> None:
+        self._is_to_write = False
+        if self._writing:
+            self._write()
+
+    def _write(self) -> None:
         self._send_queued()
         if self.congested and self._outgoing.size < CONGESTED_BYTES // 2:
             self.congested = False
