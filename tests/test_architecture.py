@@ -52,7 +52,7 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors handover interfaces loop syscalls values",
-        "files.cleaner files.cleaning files.mounts files.rotation handler lanes.lanes"
+        "files.cleaner files.cleaning files.rotation handler lanes.lanes lanes.mounts"
         " pipes.making policy read_only",
     ),
     "sockets": Room(
@@ -99,9 +99,9 @@ PURE: dict[str, tuple[str, ...]] = {
     "loop.concern": (),
     "loop.stalls": (),
     "logs.files.names": (),
-    "logs.files.mounts": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
+    "logs.lanes.mounts": (),
     "logs.policy": (),
     "logs.pipes.budget": (),
     "logs.outage": (),

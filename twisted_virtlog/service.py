@@ -28,10 +28,10 @@ from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
-from twisted_virtlog.logs.files.mounts import MOUNTINFO, mount_of, parse
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.lanes.lanes import Lanes
+from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.read_only import ReadOnlyLogs
@@ -411,7 +411,7 @@ def _described_mount(path: str) -> str | None:
     """Describe the mount that a path lies on, without touching the path."""
     try:
         with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
-            mount = mount_of(parse(file.read()), path)
+            mount = Mounts(file.read()).of(path)
     except OSError:
         return None
     return None if mount is None else f"{mount.point}, {mount.kind} of {mount.source}"

@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import NoAnswer
-from twisted_virtlog.logs.files.mounts import MOUNTINFO, mount_of, parse
 from twisted_virtlog.logs.lanes.lane import Lane, LaneAnswers, Silent
+from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
 from twisted_virtlog.loop.clock import Clock
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def _name(path: str) -> str:
     """Return the mount point of a path, for people; the path itself where that is not known."""
     try:
         with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
-            mount = mount_of(parse(file.read()), path)
+            mount = Mounts(file.read()).of(path)
     except OSError:
         mount = None
     return path if mount is None else mount.point

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.logs.files.mounts import MOUNTINFO, Mount, mount_of, parse
+from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
 
 #: As of a machine with a server's directories, a mount in a mount, and names with odd characters.
 TEXT = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -36,29 +36,31 @@ TEXT = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
     ],
 )
 def test_the_longest_prefix_is_the_mount(path: str, point: str) -> None:
-    mount = mount_of(parse(TEXT), path)
+    mount = Mounts(TEXT).of(path)
     assert mount is not None
     assert mount.point == point
 
 
 def test_type_and_source_are_told() -> None:
-    assert mount_of(parse(TEXT), "/srv/a.log") == Mount(30, 22, "/srv", "nfs4", "files:/export/a b")
+    assert Mounts(TEXT).of("/srv/a.log") == Mount(
+        30, 22, "0:50", "/srv", "nfs4", "files:/export/a b"
+    )
     # (a line without optional fields)
-    assert mount_of(parse(TEXT), "/srv/fuse/a.log") == Mount(
-        31, 30, "/srv/fuse", "fuse.sshfs", "me@host:"
+    assert Mounts(TEXT).of("/srv/fuse/a.log") == Mount(
+        31, 30, "0:51", "/srv/fuse", "fuse.sshfs", "me@host:"
     )
 
 
 def test_a_relative_path_has_none() -> None:
     """The directory that it begins in is not told."""
-    assert mount_of(parse(TEXT), "srv/a.log") is None
-    assert mount_of(parse(TEXT), "") is None
+    assert Mounts(TEXT).of("srv/a.log") is None
+    assert Mounts(TEXT).of("") is None
 
 
 def test_what_is_mounted_over_another_is_the_mount() -> None:
     """At the same place, as the kernel lists both."""
     text = TEXT + "40 30 0:60 / /srv rw - cifs //other/share rw\n"
-    mount = mount_of(parse(text), "/srv/a.log")
+    mount = Mounts(text).of("/srv/a.log")
     assert mount is not None
     assert mount.kind == "cifs"
 
@@ -66,33 +68,38 @@ def test_what_is_mounted_over_another_is_the_mount() -> None:
 def test_what_a_mount_above_hides_is_not_the_mount() -> None:
     """The mount at the longer path is still listed, but no path leads there."""
     text = TEXT + "40 30 0:60 / /srv rw - cifs //other/share rw\n"
-    mount = mount_of(parse(text), "/srv/fuse/a.log")
+    mount = Mounts(text).of("/srv/fuse/a.log")
     assert mount is not None
     assert mount.kind == "cifs"
 
 
 def test_the_root_of_all_and_the_root_of_a_container_are_found() -> None:
-    """The one is mounted on itself and has the disk over it; what the other is on is not listed."""
-    first = "1 1 0:2 / / rw - rootfs rootfs rw\n" + TEXT
-    mount = mount_of(parse(first), "/etc")
-    assert mount is not None
-    assert mount.kind == "ext4"
+    """The one is mounted on itself; what the other is on is not listed."""
+    first = "1 1 0:2 / / rw - rootfs rootfs rw\n2 1 0:81 / /dev rw - tmpfs tmpfs rw"
     container = "700 650 0:80 / / rw - overlay overlay rw\n701 700 0:81 / /dev rw - tmpfs tmpfs rw"
-    found = [mount_of(parse(container), path) for path in ("/etc", "/dev/log")]
-    assert [one and one.kind for one in found] == ["overlay", "tmpfs"]
+    for text, kind in ((first, "rootfs"), (container, "overlay")):
+        found = [Mounts(text).of(path) for path in ("/", "/etc", "/dev/log")]
+        assert [one and one.kind for one in found] == [kind, kind, "tmpfs"]
+
+
+def test_what_is_mounted_over_the_root_hides_nothing() -> None:
+    """Paths begin in the root directory that processes have had before, below that mount."""
+    mounts = Mounts(TEXT + "40 22 0:60 / / rw - tmpfs over rw\n")
+    found = [mounts.of(path) for path in ("/etc", "/srv/a.log")]
+    assert [one and one.kind for one in found] == ["ext4", "nfs4"]
 
 
 def test_a_root_that_is_no_mount_has_none() -> None:
     """As after chroot(2) into a directory."""
     text = "50 22 0:70 / /inner rw - tmpfs tmpfs rw"
-    assert mount_of(parse(text), "/etc") is None
-    assert mount_of(parse(text), "/inner/a.log") is not None
+    assert Mounts(text).of("/etc") is None
+    assert Mounts(text).of("/inner/a.log") is not None
 
 
 @given(st.text())
 def test_any_text_is_taken(text: str) -> None:
     """What is no line of mountinfo is left out."""
-    mount_of(parse(text), text)
+    Mounts(text).of(text)
 
 
 _names = st.lists(st.sampled_from("ab"), max_size=4).map(lambda parts: "/" + "/".join(parts))
@@ -101,16 +108,16 @@ _names = st.lists(st.sampled_from("ab"), max_size=4).map(lambda parts: "/" + "/"
 @given(st.sets(_names), _names)
 def test_without_hidden_ones_it_is_the_longest_prefix(points: set[str], path: str) -> None:
     """However they lie in one another, and in whatever order they are listed."""
-    mounts: list[Mount] = []
-    for point in sorted({"/", *points}, key=len):
-        below = mount_of(mounts, point)
+    lines: list[str] = []
+    for number, point in enumerate(sorted({"/", *points}, key=len), 1):
+        below = Mounts("\n".join(lines)).of(point)
         parent = below.number if below else 0
-        mounts.append(Mount(len(mounts) + 1, parent, point, "ext4", "-"))
+        lines.append(f"{number} {parent} 8:1 / {point} rw - ext4 - rw")
     expected = max(
-        (one.point for one in mounts if f"{path}/".startswith(one.point.rstrip("/") + "/")),
+        (point for point in {"/", *points} if f"{path}/".startswith(point.rstrip("/") + "/")),
         key=len,
     )
-    found = mount_of(list(reversed(mounts)), path)
+    found = Mounts("\n".join(reversed(lines))).of(path)
     assert found is not None
     assert found.point == expected
 
@@ -118,8 +125,8 @@ def test_without_hidden_ones_it_is_the_longest_prefix(points: set[str], path: st
 def test_the_kernels_own_text_is_understood() -> None:
     """Each of its lines."""
     text = Path(MOUNTINFO).read_text(errors="surrogateescape")
-    mounts = parse(text)
-    assert len(mounts) == text.count("\n")
-    mount = mount_of(mounts, MOUNTINFO)
+    mounts = Mounts(text)
+    assert len(mounts.all) == text.count("\n")
+    mount = mounts.of(MOUNTINFO)
     assert mount is not None
     assert mount.kind == "proc"
