@@ -33,6 +33,16 @@ CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
     (errors.LogBusy("/a", "qemu", GUEST, SINCE, 77), 1001, {**BUSY_DATA, "domain": GUEST_JSON}),
     (errors.NoSuchLog("not open: /a", "/a"), 1002, {"path": "/a"}),
     (errors.SystemFailure("write", errno.ENOSPC, "/a"), 1003, FULL_DATA),
+    (
+        errors.NoAnswer("read", "/a", "/srv"),
+        1003,
+        {
+            "errno": "ETIMEDOUT",
+            "strerror": os.strerror(errno.ETIMEDOUT),
+            "mount": "/srv",
+            "path": "/a",
+        },
+    ),
     (errors.OutputError("failed to open /a", errno.ENOSPC), 1003, NO_PATH_DATA),
     (
         errors.SystemFailure("x", 4711),

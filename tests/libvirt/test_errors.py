@@ -34,6 +34,10 @@ LOG_ERRORS = [
         (38, 0, errno.EISDIR, "Unable to delete file /p: Is a directory"),
     ),
     (
+        errors.NoAnswer("Unable to read from file /p", "/p", "/srv"),
+        (38, 0, errno.ETIMEDOUT, "Unable to read from file /p: Connection timed out"),
+    ),
+    (
         errors.NotWritten("Unable to write to file /p", errno.ENOSPC, "/p", 5),
         (38, 63, errno.ENOSPC, "Unable to write to file /p: No space left on device"),
     ),

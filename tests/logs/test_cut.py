@@ -413,9 +413,10 @@ done
 LINE_BYTES = 128
 
 # In a process of its own, too: a thread would keep the interpreter between two calls of a write.
+# (half a GiB at most: on a busy machine the rounds take long, and memory is not endless)
 FLOOD = f"""
-import itertools, os
-for first in itertools.count(0, 30):
+import os
+for first in range(0, 2**29 // {LINE_BYTES}, 30):
     os.write(1, b"".join(b"%0{LINE_BYTES - 1}d\\n" % n for n in range(first, first + 30)))
 """
 
