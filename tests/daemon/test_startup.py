@@ -144,7 +144,7 @@ def test_a_mistake_in_the_file_ends_no_image_that_has_logs(
     config.write_text("max_size = x")
     pid = os.getpid() + (not own)
     state = DaemonState(pid, {}, (OpenLogState(7, "/a.log", "qemu"),))
-    with document_of(encode(state)) as document:
+    with document_of([encode(state)]) as document:
         variables = {VARIABLE: str(os.dup(document))}
         former = Former(environment, variables, None)
     assert variables == {}

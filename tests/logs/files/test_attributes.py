@@ -14,7 +14,6 @@ import pytest
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World
-from tests.logs.test_failing import logged  # noqa: F401 (a fixture)
 from tests.logs.test_no_descriptors import _descriptors_left
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.rotation import Limits
@@ -129,7 +128,7 @@ def test_where_nothing_was_changed_nothing_is_set(
 def test_what_may_not_be_set_is_said_once(
     rotating: World,
     monkeypatch: pytest.MonkeyPatch,
-    logged: Callable[[], str],  # noqa: F811
+    logged: Callable[[], str],
 ) -> None:
     """The log goes on; the permissions of a group are not given to another one."""
 
