@@ -676,6 +676,24 @@ def test_who_took_more_than_a_share_is_read_from_after_those_who_did_not(
     shares.close()
 
 
+def test_it_is_known_at_once_who_has_left(
+    ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of those who took much."""
+    now = [100.0]
+    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
+    shares, slow = Shares(reactor), Slow(now)
+    end = ends(slow, shares)
+    end.client.send(b"1")
+    end.connection.doRead()
+    # (readiness may be stale)
+    end.connection.doRead()
+    end.client.shutdown(socket.SHUT_WR)
+    end.connection.doRead()
+    assert slow.told == ["made", "ended"]
+    shares.close()
+
+
 def test_who_was_paused_before_his_turn_is_not_read_from(
     ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,11 +246,20 @@ class Connection:
         """Take what the client sent; in its turn, if the last time took more than a share."""
         if self._shares is None:
             self._read()
-        elif not self._is_greedy:
+        elif not self._is_greedy or self._has_left():
             self._read_and_watch()
         elif not self._is_to_read:
             self._is_to_read = True
             self._shares.later(self._read_in_turn)
+
+    def _has_left(self) -> bool:
+        """Return whether the client sends nothing more: others need not wait to know that."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _read_in_turn(self) -> None:
         self._is_to_read = False
