@@ -263,4 +263,4 @@ def test_a_thousand_lanes_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) 
     # They were told to end, for which nobody waits.
     for thread in set(threading.enumerate()) - others:
         thread.join()
-    assert descriptors() == before
+    assert descriptors() <= before

@@ -156,8 +156,11 @@ class Lane:
         self._since = 0.0
         self._is_silent = False
         self._look: IDelayedCall | None = None
-        self._wake = _Event(0)
-        self._thread = DeafThread(target=self._run, name=f"lane {name}", daemon=True)
+        # None once closed; the thread has it, too.
+        self._wake: _Event | None = _Event(0)
+        self._thread = DeafThread(
+            target=self._run, args=(self._wake,), name=f"lane {name}", daemon=True
+        )
         self._thread.start()
 
     def call(
@@ -213,6 +216,7 @@ class Lane:
         for task in self._withdrawn():
             self._withdraw(task)
         self._ask(None)
+        self._wake = None
 
     # In the reactor's thread.
 
@@ -227,8 +231,10 @@ class Lane:
             self._ask(_Task(self, undo))
 
     def _ask(self, task: _Task[Any] | None) -> None:
-        self._requests.append(task)
-        self._wake.set()
+        wake = self._wake
+        if wake is not None:
+            self._requests.append(task)
+            wake.set()
 
     def _look_in(self, seconds: float) -> None:
         if seconds < math.inf:
@@ -282,10 +288,10 @@ class Lane:
 
     # In the lane's own thread.
 
-    def _run(self) -> None:
+    def _run(self, wake: _Event) -> None:
         requests = self._requests
         while True:
-            self._wake.take()
+            wake.take()
             while requests:
                 try:
                     task = requests.popleft()
