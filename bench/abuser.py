@@ -68,7 +68,7 @@ def burning(generator: Load) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locking(generator: Load, pipe: int, seconds: float, filled: bool) -> Iterator[None]:
-    """Lock a pipe from its write end, for so many seconds or until the context ends.
+    """Lock a pipe from its write end, for a number of seconds or until the context ends.
 
     :param filled: with bytes in it, otherwise with none.
     :raises LoadFailed: the daemon was faster each time.

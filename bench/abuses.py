@@ -96,12 +96,12 @@ def _call(method: str, params: dict[str, Any], notify: bool = False) -> bytes:
 
 
 def _batch_of(entry: bytes, size: int = BATCH_BYTES) -> bytes:
-    """Give an array of as many entries as so many bytes hold."""
+    """Return an array of as many entries as fit into a number of bytes."""
     return b"[" + b",".join([entry] * ((size - 1) // (len(entry) + 1))) + b"]\n"
 
 
 def text_of(entry: bytes, size: int) -> bytes:
-    """Give an object, which is no request, that holds an array of at most so many bytes."""
+    """Return an object that is not a request and has an array of at most this size."""
     beginning, end = b'{"a":', b"}\n"
     return beginning + _batch_of(entry, size - len(beginning) - len(end))[:-1] + end
 

@@ -44,8 +44,8 @@ class Figure:
     :ivar name: with its unit.
     :ivar goal: what the ratio to virtlogd should reach; None if any will do.
     :ivar of_own: the goal is one for the value itself, not for the ratio.
-    :ivar times: so many times the value of another figure, by its name, will do as well, if it is
-        more than the goal.
+    :ivar times: this multiple of the value of another figure, by its name, will do as well, if it
+        is more than the goal.
     :ivar worst: the worst of all samples counts, not their median.
     """
 

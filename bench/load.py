@@ -119,7 +119,7 @@ class Load:
     def printing(
         self, pipes: Sequence[int], size: int, rate: float
     ) -> AbstractContextManager[list[Written]]:
-        """Write so many records a second to pipes inside the context."""
+        """Write a number of records a second to pipes inside the context."""
         return self._writing([f"size={size}", f"rate={rate}"], pipes)
 
     @contextlib.contextmanager

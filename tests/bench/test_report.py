@@ -64,7 +64,7 @@ def test_a_goal_is_met_in_its_direction(figure: Figure, ours: float, met: bool |
 
 @pytest.mark.parametrize(("alone", "goal"), [(10.0, 100.0), (70.0, 140.0)])
 def test_a_goal_may_follow_another_figure(alone: float, goal: float) -> None:
-    """So many times what it is without the load, if that is more than the goal."""
+    """A multiple of the value without the load, if that is more than the goal."""
     figure = Figure("x", Better.LOWER, 100.0, of_own=True, times=(2.0, "y"))
     for value, met in ((goal, True), (goal + 1, False)):
         (row,) = _rows(_outcome(_load("a", figure), ours=[{"x": value, "y": alone}]))

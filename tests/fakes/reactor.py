@@ -8,6 +8,7 @@ import select
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
@@ -80,6 +81,14 @@ class FakeReactor:
         """Turn until nobody is ready."""
         while self.turn():
             pass
+
+    def result(self, later: Deferred[Any]) -> Any:
+        """Turn until a result is there; a failure is returned."""
+        found: list[Any] = []
+        later.addBoth(found.append)
+        while not found:
+            self.turn()
+        return found[0]
 
     def _ready(self) -> list[tuple[Any, int]]:
         poll = select.poll()

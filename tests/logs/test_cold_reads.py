@@ -73,11 +73,7 @@ class Room:
 
     def result(self, later: Deferred[Any]) -> Any:
         """Turn the reactor until a result is there; failures are returned."""
-        found: list[Any] = []
-        later.addBoth(found.append)
-        while not found:
-            self.reactor.turn()
-        return found[0]
+        return self.reactor.result(later)
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_a_position_covers_what_was_there_and_no_more(slow: World) -> None:
 
 
 def test_two_positions_each_cover_what_was_there_when_they_were_asked(slow: World) -> None:
-    """The second one does not begin anew."""
+    """The second one does not start over."""
     guest = slow.open()
     guest.write(OUTPUT)
     first = asked(slow.position())

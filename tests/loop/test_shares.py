@@ -28,7 +28,7 @@ class Room:
         self.between()
 
     def greedy(self, name: str, shares: int) -> None:
-        """Let somebody wait who uses so many shares up."""
+        """Add somebody who uses up a number of shares."""
 
         def work() -> None:
             nonlocal shares
@@ -41,7 +41,7 @@ class Room:
         self.shares.later(work)
 
     def slices(self, number: int, seconds: float) -> Generator[None, None, str]:
-        """Take so many steps, of some seconds each."""
+        """Take a number of steps, each of which lasts some seconds."""
         for _ in range(number):
             self.now += seconds
             self.order.append("slice")

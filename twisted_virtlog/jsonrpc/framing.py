@@ -89,6 +89,11 @@ class Framing(ABC, Generic[T]):
         self._ended = False
         self.lost = False
         self.paused = False
+        self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Set up what this framing keeps."""
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -183,13 +188,7 @@ class TextStream(Framing[T]):
     after the next newline, so that a bad line costs the client nothing but that line.
     """
 
-    def __init__(
-        self,
-        parse: Callable[[bytes], T],
-        parse_long: Callable[[bytes], T] | None = None,
-        max_text_bytes: int = MAX_TEXT_BYTES,
-    ) -> None:
-        super().__init__(parse, parse_long, max_text_bytes)
+    def _begin(self) -> None:
         self._buffer: Buffer = b""
         self._start = 0
         self._scanner: Scanner | None = None

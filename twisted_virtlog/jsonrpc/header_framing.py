@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
-    MAX_TEXT_BYTES,
     Framing,
     NotJSON,
     limit_of,
@@ -38,13 +36,7 @@ class HeaderFraming(Framing[T]):
     # The length of an answer precedes it.
     needs_size = True
 
-    def __init__(
-        self,
-        parse: Callable[[bytes], T],
-        parse_long: Callable[[bytes], T] | None = None,
-        max_text_bytes: int = MAX_TEXT_BYTES,
-    ) -> None:
-        super().__init__(parse, parse_long, max_text_bytes)
+    def _begin(self) -> None:
         #: What arrived, from the headers of the next text on.
         self._buffer = bytearray()
         #: Where this text begins and ends; 0 until its headers say so.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from twisted_virtlog.jsonrpc import http_head
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
-    MAX_TEXT_BYTES,
     Framing,
     Interjection,
     NotJSON,
@@ -45,13 +43,7 @@ class HTTPFraming(Framing[T]):
 
     streams = False
 
-    def __init__(
-        self,
-        parse: Callable[[bytes], T],
-        parse_long: Callable[[bytes], T] | None = None,
-        max_text_bytes: int = MAX_TEXT_BYTES,
-    ) -> None:
-        super().__init__(parse, parse_long, max_text_bytes)
+    def _begin(self) -> None:
         #: What has arrived and was not interpreted yet.
         self._buffer = bytearray()
         #: The request that is being received, or whose answer is awaited.

@@ -194,8 +194,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         try:
             message = framing.next_text()
         except NotJSON as error:
-            text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
-            self.connection.send(framing.refusal(text))
+            self._refuse_text(error)
             return True
         except Interjection as interjection:
             self.connection.send(interjection.data)
@@ -289,8 +288,11 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         except NotJSON as error:
             self._batch = None
             self._framing.refuse_last()
-            text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
-            self.connection.send(self._framing.refusal(text))
+            self._refuse_text(error)
+
+    def _refuse_text(self, error: NotJSON) -> None:
+        text = encode_error(NULL, ErrorObject(Code.PARSE_ERROR, str(error)))
+        self.connection.send(self._framing.refusal(text))
 
     def _add_to_batch(self, reply: Reply, batch: BatchReply) -> Deferred[None] | None:
         """Gather a reply, or begin to send a long one.

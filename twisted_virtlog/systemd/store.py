@@ -17,7 +17,7 @@ from functools import partial
 
 from twisted.logger import Logger
 
-from twisted_virtlog.handover.keeper import Keeper
+from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import Kept, OpenLogState
 from twisted_virtlog.systemd.inherited import Stored
 from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
@@ -160,7 +160,7 @@ class DescriptorStore(Keeper):
         try:
             read_end, write_end = os.pipe2(os.O_CLOEXEC)
         except OSError:
-            return _nothing
+            return NO_KEEPER.settled()
         # Closed when all before it is obeyed (sd_notify_barrier(3)), or there is nobody to tell.
         self._tell(_BARRIER, descriptor=write_end)
         os.close(write_end)
@@ -305,10 +305,6 @@ def _wait_for_end(read_end: int) -> None:
     look.register(read_end, 0)
     look.poll(_PATIENCE_MS)
     os.close(read_end)
-
-
-def _nothing() -> None:
-    """Do nothing, where it cannot be known."""
 
 
 def _left_journal(former: Stored | Kept | None) -> tuple[str | None, int | None]:

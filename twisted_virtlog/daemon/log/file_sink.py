@@ -34,7 +34,7 @@ class FileSink(Sink):
         """Have it opened; see :meth:`check`.
 
         :param path: an absolute one; None for standard error, which is not closed in the end.
-        :param make_directory: make the file's directory, too, if there is none.
+        :param make_directory: also make the file's directory if it does not exist.
         """
         self._path = path
         self._make_directory = make_directory

@@ -100,7 +100,7 @@ def open_output(output: Output, deadline: float, make_directory: bool = False) -
     fit is counted.
 
     :param deadline: by time.monotonic.
-    :param make_directory: make the directory of a file, too, if there is none.
+    :param make_directory: also make the directory of a file if it does not exist.
     :raises OutputError: it cannot be opened.
     """
     try:
