@@ -45,8 +45,8 @@ ROOMS: dict[str, Room] = {
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(
         "syscalls",
-        "client_sockets clock concern guard guest_pipes idle shares signals slices stall_watch"
-        " stalls threads turns",
+        "client_sockets clock concern guard guest_pipes idle processes shares signals slices"
+        " stall_watch stalls threads turns",
     ),
     "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.
