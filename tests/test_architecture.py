@@ -51,7 +51,7 @@ ROOMS: dict[str, Room] = {
     "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
-        "errors handover interfaces loop syscalls values",
+        "errors escaping handover interfaces loop syscalls values",
         "files.cleaner files.cleaning files.rotation handler lanes.lanes lanes.mounts"
         " pipes.making policy read_only",
     ),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.escaping import visible, visible_json
+from twisted_virtlog.escaping import as_file_name, visible, visible_json
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,21 @@ def test_json_means_the_same_and_is_printable(text: str) -> None:
     shown = visible_json(written)
     assert shown.isprintable()
     assert json.loads(shown) == [text]
+
+
+def test_a_name_of_a_file() -> None:
+    """Every name has one of its own, whatever is in it and however long it is."""
+    names = [
+        b"",
+        b"a",
+        b"/a/b",
+        b"%2Fa%2Fb",
+        b"a@b",
+        b"\xff\0",
+        b"/" * 300,
+        b"/" * 301,
+        b"x" * 4096,
+    ]
+    found = {as_file_name(name) for name in names}
+    assert len(found) == len(names)
+    assert all(len(name) <= 200 and "/" not in name and "@" not in name for name in found)

@@ -7,6 +7,12 @@ unassigned code points, and the bytes that are not UTF-8 (surrogates).
 
 from __future__ import annotations
 
+import hashlib
+from urllib.parse import quote
+
+#: A file's name has 255 bytes at most; this leaves some for what is put behind it.
+_LONGEST_NAME = 200
+
 
 class _Escapes(dict[int, str]):
     """A table for :meth:`str.translate`, filled as characters turn up."""
@@ -49,3 +55,15 @@ def visible_json(text: str) -> str:
     :param text: on one line, so that such characters are in its strings only.
     """
     return text if text.isprintable() else text.translate(_JSON_ESCAPES)
+
+
+def as_file_name(name: bytes) -> str:
+    """Return a name as one that a file can have; no two names become the same.
+
+    :returns: at most 200 characters, among them no ``/`` and no ``@``.
+    """
+    text = quote(name, safe="")
+    if len(text) <= _LONGEST_NAME:
+        return text
+    digest = hashlib.sha256(name).hexdigest()
+    return text[: _LONGEST_NAME - len(digest)] + digest

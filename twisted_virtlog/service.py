@@ -97,6 +97,9 @@ class Process:
         the version of the document that our own next image is to read, None for the lowest that
         says all. Raises HandOverFailed.
     :ivar suspended: adds to a state what the next image needs to know of the process.
+    :ivar lane_directory: the directory of the locks of lanes, by which one that follows a process
+        that cannot end waits for it; it need not be there yet. None: there are no locks, and
+        whoever embeds the daemon sees to it that a former process is gone.
     """
 
     keeper: Keeper = NO_KEEPER
@@ -104,6 +107,7 @@ class Process:
     end: Callable[[], None] | None = None
     reexec: Callable[[str | None, int | None], Deferred[None]] = _no_hand_over
     suspended: Callable[[Details], Details] = _no_more
+    lane_directory: str | None = None
 
 
 class VirtlogService(Service):

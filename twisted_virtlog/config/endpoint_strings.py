@@ -29,13 +29,18 @@ def beside(endpoint: str, rename: Callable[[str], str]) -> str | None:
     :param rename: makes the other path of this one.
     :returns: None if the endpoint has no path.
     """
+    path = socket_path(endpoint)
+    return None if path is None else _UNIX + quoted(rename(path))
+
+
+def socket_path(endpoint: str) -> str | None:
+    """Return the path in an endpoint; None if it has none, as one of another kind."""
     endpoint = with_scheme(endpoint)
     if not endpoint.startswith(_UNIX):
         return None
     arguments = list(_arguments(endpoint.removeprefix(_UNIX)))
     named = [value for name, value in arguments if name == "address"]
-    path = named[0] if named else next((value for name, value in arguments if name is None), "")
-    return _UNIX + quoted(rename(path))
+    return named[0] if named else next((value for name, value in arguments if name is None), "")
 
 
 def fault(endpoint: str) -> str | None:

@@ -45,6 +45,11 @@ class Paths:
         return f"{self.run_directory}/virtlogd-sock"
 
     @property
+    def lanes(self) -> str:
+        """The directory of the locks of lanes, in which each daemon has one of its own."""
+        return f"{self.run_directory}/virtlogd-lanes"
+
+    @property
     def admin_socket(self) -> str:
         """The socket of libvirt's admin program."""
         return f"{self.run_directory}/virtlogd-admin-sock"

@@ -15,6 +15,7 @@ from twisted.python.components import Componentized
 
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
+from twisted_virtlog.daemon.endpoints import own_directory
 from twisted_virtlog.daemon.garbage import Garbage
 from twisted_virtlog.daemon.log.observer import Once
 from twisted_virtlog.daemon.reload import Reload
@@ -63,6 +64,7 @@ class DaemonService(Service):
         invocation: Invocation | None = None,
         runner: Twistd | None = None,
         timeout: int = 0,
+        lanes: str | None = None,
     ) -> None:
         """:param successor: what takes over from this process on SIGUSR1.
 
@@ -70,6 +72,8 @@ class DaemonService(Service):
         :param runner: told how :meth:`startService` went.
         :param timeout: seconds without clients and open logs after which the process ends; 0
             for never. That of a former image comes first.
+        :param lanes: the directory in which each daemon has one for the locks of its lanes; None
+            for no locks.
         """
         self.stopping = False
         self.ended_on_purpose = False
@@ -81,6 +85,7 @@ class DaemonService(Service):
         self._invocation = invocation or Invocation()
         self._runner = runner or Twistd({})
         self._timeout = timeout
+        self._lanes = lanes
         self._observer = Once(configuration.own_log)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -131,6 +136,7 @@ class DaemonService(Service):
                 self._end_on_purpose,
                 self._reexec,
                 self._suspended,
+                own_directory(self._lanes, self._endpoints, state) if self._lanes else None,
             ),
         )
         try:

@@ -151,6 +151,7 @@ class Prepared:
             invoked,
             runner,
             self.asked.timeout,
+            self.paths.lanes,
         )
 
     def endpoints(self) -> Endpoints:

@@ -15,11 +15,10 @@ have either in common with it.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from contextlib import suppress
-from urllib.parse import quote
 
+from twisted_virtlog.escaping import as_file_name
 from twisted_virtlog.logs.lanes.mounts import Mount
 from twisted_virtlog.loop.processes import Life, ProcessIdentity, this_process
 
@@ -27,9 +26,6 @@ _SUFFIX = ".lock"
 
 #: Between the mount point and the file system in a lock's name; neither has it.
 _BETWEEN = "@"
-
-#: A file's name has 255 bytes at most, of which this much is for the mount point.
-_LONGEST_POINT = 200
 
 #: How long a holder's end is waited for before the lock is tried again.
 _WAIT_SECONDS = 1.0
@@ -52,10 +48,7 @@ def lock_path(directory: str, mount: Mount) -> str:
     :param directory: of the daemon's locks.
     :param mount: by which the lane's file system was found.
     """
-    point = quote(os.fsencode(mount.point), safe="")
-    if len(point) > _LONGEST_POINT:
-        digest = hashlib.sha256(point.encode()).hexdigest()
-        point = point[: _LONGEST_POINT - len(digest)] + digest
+    point = as_file_name(os.fsencode(mount.point))
     return os.path.join(directory, f"{point}{_BETWEEN}{mount.device}{_SUFFIX}")
 
 
