@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import fcntl
+import functools
 import os
 import select
 import struct
@@ -23,7 +25,22 @@ import threading
 F_SETPIPE_SZ = 1031
 F_GETPIPE_SZ = 1032
 
+#: In place of a directory: paths are relative to the present one.
+AT_FDCWD = -100
+
+#: openat2(2): fails with EXDEV where another mount begins, also a mount of the same file system.
+RESOLVE_NO_XDEV = 0x01
+#: openat2(2): fails with ELOOP where a symbolic link is, also as the last component.
+RESOLVE_NO_SYMLINKS = 0x04
+
+# The same on all architectures that Debian has; glibc has no function for it.
+_SYS_OPENAT2 = 437
+# struct open_how: flags, mode, resolve.
+_open_how = struct.Struct("=QQQ")
+
 _AT_EMPTY_PATH = 0x1000
+# Take what is known of a file: the file system must ask no server.
+_AT_STATX_DONT_SYNC = 0x4000
 # As of Linux 6.5; a handle that identifies a file but need not open it.
 _AT_HANDLE_FID = 0x200
 _MAX_HANDLE_BYTES = 128
@@ -41,6 +58,9 @@ _STATX_BTIME = 0x800
 _statx_mask = struct.Struct("=I")
 _statx_btime = struct.Struct("=qI")
 _STATX_BTIME_OFFSET = 80
+_STATX_MNT_ID = 0x1000
+_statx_mount_id = struct.Struct("=Q")
+_STATX_MNT_ID_OFFSET = 144
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _Pointer = ctypes.c_void_p
@@ -53,6 +73,15 @@ _name_to_handle_at = _libc.name_to_handle_at
 _name_to_handle_at.argtypes = (ctypes.c_int, ctypes.c_char_p, _Pointer, _Pointer, ctypes.c_int)
 _statx = _libc.statx
 _statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, _Pointer)
+_syscall = _libc.syscall
+_syscall.argtypes = (
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_size_t,
+)
+_syscall.restype = ctypes.c_long
 
 
 class _Answer(threading.local):
@@ -69,6 +98,55 @@ class _Answer(threading.local):
 
 
 _answer = _Answer()
+
+
+# Paths.
+
+
+@functools.lru_cache(maxsize=16)
+def _how(flags: int, resolve: int) -> bytes:
+    return _open_how.pack(flags, 0, resolve)
+
+
+def openat2(path: str, flags: int, resolve: int, directory: int = AT_FDCWD) -> int:
+    """Open a path, and go only where that is allowed.
+
+    :param flags: as of open(2). O_CLOEXEC is not among them by itself. A file cannot be made.
+    :param resolve: ``RESOLVE_`` constants, or'ed.
+    :param directory: a descriptor that a relative path begins at. With RESOLVE_NO_XDEV a path must
+        stay on the mount that it begins on: that of this directory, or that of the root.
+    :returns: a descriptor.
+    :raises OSError: ENOSYS before Linux 5.6, or EPERM where a filter of system calls does not know
+        it; EXDEV, ELOOP and others, see
+        openat2(2).
+    :raises ValueError: there is a NUL in the path.
+    """
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError("embedded null byte")
+    how = _how(flags, resolve)
+    while True:
+        file: int = _syscall(_SYS_OPENAT2, directory, name, how, _open_how.size)
+        if file >= 0:
+            return file
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number), path)
+
+
+def mount_number(file: int) -> int | None:
+    """Return the number of the mount that an open file lies on, as in mountinfo; statx(2).
+
+    :param file: a descriptor, opened in any way, with O_PATH too.
+    :returns: None before Linux 5.8, or if it fails.
+    """
+    answer = _answer
+    flags = _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
+    if _statx(file, b"", flags, _STATX_MNT_ID, answer.address):
+        return None
+    if not _statx_mask.unpack_from(answer.buffer)[0] & _STATX_MNT_ID:
+        return None
+    return int(_statx_mount_id.unpack_from(answer.buffer, _STATX_MNT_ID_OFFSET)[0])
 
 
 # Files.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
+from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, UNKNOWN, Mount, Mounts
 
 #: As of a machine with a server's directories, a mount in a mount, and names with odd characters.
 TEXT = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -94,6 +94,39 @@ def test_a_root_that_is_no_mount_has_none() -> None:
     text = "50 22 0:70 / /inner rw - tmpfs tmpfs rw"
     assert Mounts(text).of("/etc") is None
     assert Mounts(text).of("/inner/a.log") is not None
+
+
+def test_names_that_stay_on_a_mount_are_counted() -> None:
+    """Up to where another begins, to ``..``, and to the longest path."""
+    mounts = Mounts(TEXT)
+    root, srv = mounts.of("/"), mounts.of("/srv")
+    assert mounts.along(root, "", ["var", "srv"]) == (2, None)
+    assert mounts.along(root, "", ["srv", "fuse", "x"]) == (0, srv)
+    assert mounts.along(srv, "/srv", ["a", "..", "fuse"]) == (1, None)
+    assert mounts.along(srv, "/srv", ["fuse", "x"]) == (0, mounts.of("/srv/fuse"))
+    assert mounts.along(root, "/srv", ["fuse"]) == (1, None)
+    assert mounts.along(root, "", ["x"] * 3000) == (2047, None)
+    assert mounts.along(None, "", ["proc"]) == (1, None)
+
+
+def test_the_mounts_that_lead_to_one_are_told() -> None:
+    """From the root on; one that another covers is passed by, except autofs."""
+    text = TEXT + (
+        "40 30 0:60 / /srv rw - cifs //other/share rw\n"
+        "41 40 0:61 / /srv/net rw - autofs map rw\n"
+        "42 41 0:62 / /srv/net rw - nfs4 server:/ rw\n"
+    )
+    mounts = Mounts(text)
+    for path, kinds in [
+        ("/etc", ["ext4"]),
+        ("/srv/x", ["ext4", "cifs"]),
+        ("/srv/net/x", ["ext4", "cifs", "autofs", "nfs4"]),
+    ]:
+        mount = mounts.of(path)
+        assert mount is not None
+        assert [one.kind for one in mounts.leading_to(mount)] == kinds
+        assert mounts.leading_to(mount) == mounts.leading_to(mount)
+    assert [one.kind for one in mounts.leading_to(UNKNOWN)] == [""]
 
 
 @given(st.text())

@@ -17,6 +17,9 @@ MOUNTINFO = "/proc/self/mountinfo"
 #: PATH_MAX of Linux, with the NUL at the end.
 PATH_MAX = 4096
 
+#: The type of a file system whose directories mount others when they are entered.
+AUTOFS = "autofs"
+
 # The kernel writes blanks, tabs, newlines, "#" and backslashes in names so.
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -45,6 +48,11 @@ class Mount:
     source: str
 
 
+#: Stands for the mount of the root directory where that is none that is listed, and for all mounts
+#: where nobody can tell them.
+UNKNOWN = Mount(-1, -1, "0:0", "/", "", "")
+
+
 class Mounts:
     """All mounts that this process can reach, as of one moment.
 
@@ -58,7 +66,7 @@ class Mounts:
         self.all: Sequence[Mount] = tuple(
             mount for line in text.split("\n") for mount in _parsed(line)
         )
-        numbers = {mount.number for mount in self.all}
+        self._by_number = numbers = {mount.number: mount for mount in self.all}
         # (what is mounted on what nobody can reach is on None)
         self._on: dict[tuple[int | None, str], Mount] = {
             (
@@ -67,6 +75,8 @@ class Mounts:
             ): mount
             for mount in self.all
         }
+        # What leading_to has found.
+        self._leading: dict[int, Sequence[Mount]] = {}
         # What is mounted over the root itself hides nothing: paths begin below it.
         self.root = self._on.get((None, "/"))
 
@@ -79,6 +89,51 @@ class Mounts:
         found = above = self._on.get((mount.number if mount else None, point))
         while above is not None:
             found, above = above, self._on.get((above.number, point))
+        return found
+
+    def along(
+        self, mount: Mount | None, directory: str, names: Sequence[str]
+    ) -> tuple[int, Mount | None]:
+        """Return how many names, from a directory on, stay on its mount, and what comes then.
+
+        They end at ``..``, and where the path would be longer than any can be.
+
+        :param mount: the one that the directory lies on; None for a root that is no mount.
+        :param directory: its path, without links; empty for the root.
+        :param names: of a path that begins there, neither empty nor ``.``; none of them a link.
+        :returns: their number, and the mount that begins at the name after these, if one does.
+        """
+        number = mount.number if mount else None
+        mounted = self._on
+        count = 0
+        for name in names:
+            if name == "..":
+                break
+            directory = f"{directory}/{name}"
+            if (number, directory) in mounted:
+                return count, self.on(mount, directory)
+            if len(directory) >= PATH_MAX:
+                break
+            count += 1
+        return count, None
+
+    def leading_to(self, mount: Mount) -> Sequence[Mount]:
+        """Return the mounts that a path passes on its way to one, from the root on; this one last.
+
+        Whoever opens a path looks names up on all of them. One that another covers at the same
+        place is not among them, except autofs, whose daemon may be waited for on the way through.
+        """
+        found = self._leading.get(mount.number)
+        if found is not None:
+            return found
+        chain = [mount]
+        while (below := self._by_number.get(chain[-1].parent)) and below not in chain:
+            chain.append(below)
+        found = self._leading[mount.number] = tuple(
+            one
+            for one, above in zip(reversed(chain), [*reversed(chain[:-1]), None], strict=True)
+            if above is None or above.point != one.point or one.kind == AUTOFS
+        )
         return found
 
     def of(self, path: str) -> Mount | None:
