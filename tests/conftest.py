@@ -19,6 +19,7 @@ _IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
 #: What a marker's tests need, beside root's rights for some.
 _PROGRAMS = {
     "root": ("unshare", "mount", "setpriv"),
+    "fuse": (),
     "libvirt": ("libvirtd", "virtlogd", "virsh", "virt-admin", "qemu-system-x86_64"),
     "qemu": ("qemu-system-x86_64",),
     "socat": ("socat",),
@@ -38,8 +39,10 @@ settings.load_profile("default")
 
 def _missing(marker: str) -> str | None:
     """Return what this machine lacks for tests with a marker."""
-    if marker in {"root", "libvirt"} and os.geteuid() != 0:
+    if marker in {"root", "fuse", "libvirt"} and os.geteuid() != 0:
         return "root"
+    if marker == "fuse" and not os.path.exists("/dev/fuse"):
+        return "/dev/fuse"
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     return next((name for name in _PROGRAMS[marker] if shutil.which(name, path=path) is None), None)
 
