@@ -48,7 +48,9 @@ ROOMS: dict[str, Room] = {
         "client_sockets clock concern guard guest_pipes idle processes shares signals slices"
         " stall_watch stalls threads turns",
     ),
-    "handover": Room("errors loop values", "giving keeper state successor suspension taking"),
+    "handover": Room(
+        "errors loop values", "giving keeper ownership state successor suspension taking"
+    ),
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover interfaces loop syscalls values",

@@ -1,4 +1,8 @@
-"""Keeps the pipes of open logs for the daemon's next process: what logs ask of whoever does it."""
+"""Keeps the pipes of open logs for the daemon's next process: what logs ask of whoever does it.
+
+A lane moves the bytes of its logs through staging pipes, see logs/pipes/staging.py. They are kept
+too, and so is the lane's record of whose bytes are in them, see ownership.py.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,49 @@ from typing import Protocol
 from twisted_virtlog.handover.state import OpenLogState
 
 
-class Keeper(Protocol):
+class StagingKeeper(Protocol):
+    """Keeps what lanes have taken out of guests' pipes; nothing here raises."""
+
+    def lane(self, record: int) -> None:
+        """Keep a lane's record of whose bytes are in its staging pipes, which come after it.
+
+        :param record: a descriptor of it, which stays the caller's; see Ownership.
+        """
+
+    def lane_ended(self, number: int) -> None:
+        """Let go of a lane's record, once nothing is staged in the lane.
+
+        :param number: the record's inode number.
+        """
+
+    def staging(self, read_end: int) -> Callable[[], object]:
+        """Keep a staging pipe, which is empty.
+
+        :param read_end: stays the caller's.
+        :returns: what the lane's thread calls before the first byte enters: it waits until the pipe
+            and the lane's record are kept, for a minute at most.
+        """
+
+    def unstaging(self, number: int) -> None:
+        """Let go of a staging pipe whose last byte is in its log's file.
+
+        :param number: its inode number; it may be that of a pipe that is not kept.
+        """
+
+
+class Keeper(StagingKeeper, Protocol):
     """Keeps the read ends of pipes, so that the daemon's next process goes on with their logs.
 
     Nothing here blocks or raises: a log that cannot be kept is served all the same.
     """
 
     def restored(self) -> Sequence[OpenLogState]:
-        """Return the logs of a former process, once; the caller owns their pipes."""
+        """Return the logs of a former process, once; the caller owns their pipes.
+
+        That process may not be gone, as a thread of it may wait for a file system that does not
+        answer. So a log that has a lane, and what is staged of it (see LogDetails), are not to be
+        touched before the lane's lock is free.
+        """
 
     def begin(self, logs: Sequence[OpenLogState]) -> None:
         """Start to keep; called once.
@@ -74,6 +113,19 @@ class NoKeeper:
     def settled(self) -> Callable[[], object]:
         """Return what does not wait."""
         return _nothing
+
+    def lane(self, record: int) -> None:
+        """Do nothing."""
+
+    def lane_ended(self, number: int) -> None:
+        """Do nothing."""
+
+    def staging(self, read_end: int) -> Callable[[], object]:
+        """Return what does not wait."""
+        return _nothing
+
+    def unstaging(self, number: int) -> None:
+        """Do nothing."""
 
 
 def _nothing() -> None:

@@ -218,6 +218,11 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     :ivar files: None if there is nothing to be known.
     :ivar stranded: see Writer.
     :ivar capacity: bytes that the pipe holds; 0 if nobody knows.
+    :ivar lane: the mount point of the file system that has a thread of its own for all that is
+        done with the log's files; None if it has none. Whoever goes on with the log after a crash
+        waits for that thread's lock before touching them.
+    :ivar staged: the read end of the pipe with bytes that have left this one, and come before what
+        is in it; None if there are none. Nothing writes to it any more.
     """
 
     opened_at: datetime
@@ -236,6 +241,8 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     files: FilesState | None = None
     stranded: Stranded | None = None
     capacity: int = 0
+    lane: str | None = None
+    staged: int | None = None
 
 
 class OpenLogState(Struct, frozen=True):

@@ -16,12 +16,19 @@ JOURNALS = ("journal-a", "journal-b", "journal-c")
 #: The text of the last configuration that was right.
 CONFIGURATION = "last-configuration"
 
+#: What the names of lanes' staging pipes and of their records begin with.
+_STAGING = "staging-"
+_LANE = "lane-"
+
 #: The most bytes of names that are stored, each with its separator: MAX_ARG_STRLEN of execve(2)
 #: less some room for the variable's own name and for those of sockets and journals.
 MOST_BYTES = 128 * 1024 - 1024
 
 _DIGITS = string.digits + string.ascii_letters
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+
+#: What a name of a lane takes at most: its number has 32 bits.
+_LANE_BYTES = len("staging-123456:")
 
 #: The most digits that are read. (The inode numbers of pipes have 32 bits.)
 _LONGEST = 11
@@ -49,6 +56,26 @@ def pipe_inode(name: str) -> int | None:
     return inode
 
 
+def staging_name(inode: int) -> str:
+    """Return the name of a staging pipe with an inode number."""
+    return _STAGING + pipe_name(inode)
+
+
+def staging_inode(name: str) -> int | None:
+    """Return the inode number that a name means; None if it is not the name of a staging pipe."""
+    return pipe_inode(name.removeprefix(_STAGING)) if name.startswith(_STAGING) else None
+
+
+def lane_name(inode: int) -> str:
+    """Return the name of a lane's record with an inode number."""
+    return _LANE + pipe_name(inode)
+
+
+def is_lane(name: str) -> bool:
+    """Return whether a name is that of a lane's record."""
+    return name.startswith(_LANE) and pipe_inode(name.removeprefix(_LANE)) is not None
+
+
 def next_journal(former: str | None, left: str | None) -> str:
     """Choose the name for a journal that replaces another.
 
@@ -59,13 +86,21 @@ def next_journal(former: str | None, left: str | None) -> str:
 
 
 class Room:
-    """The room in the store, which is limited in descriptors and in bytes of their names."""
+    """The room in the store, which is limited in descriptors and in bytes of their names.
 
-    def __init__(self, most: int | None) -> None:
-        """:param most: how many descriptors of pipes fit; None if that is not known."""
+    Some of it is for lanes alone: they are few, and each is needed by many logs.
+    """
+
+    def __init__(self, most: int | None, for_lanes: int = 0) -> None:
+        """:param most: how many descriptors fit; None if that is not known.
+
+        :param for_lanes: how many of them are for lanes.
+        """
         self._most = most
+        self._for_lanes = for_lanes
         self._bytes = 0
         self._names: set[str] = set()
+        self._of_lanes: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         """Return whether a name is in the store."""
@@ -75,21 +110,28 @@ class Room:
         """Return how many names there are."""
         return len(self._names)
 
-    def add(self, name: str) -> bool:
-        """Take room for a name; return whether there was any."""
+    def add(self, name: str, of_lane: bool = False) -> bool:
+        """Take room for a name; return whether there was any.
+
+        :param of_lane: whether it is that of a lane's record or of a staging pipe.
+        """
         if name in self._names:
             return True
         needed = len(name) + 1
-        if self._most is not None and len(self._names) >= self._most:
+        kept_free = 0 if of_lane else max(0, self._for_lanes - len(self._of_lanes))
+        if self._most is not None and len(self._names) >= self._most - kept_free:
             return False
-        if self._bytes + needed > MOST_BYTES:
+        if self._bytes + needed + kept_free * _LANE_BYTES > MOST_BYTES:
             return False
         self._names.add(name)
         self._bytes += needed
+        if of_lane:
+            self._of_lanes.add(name)
         return True
 
     def remove(self, name: str) -> None:
         """Release the room of a name."""
         if name in self._names:
             self._names.remove(name)
+            self._of_lanes.discard(name)
             self._bytes -= len(name) + 1

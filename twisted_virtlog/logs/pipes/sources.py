@@ -1,7 +1,7 @@
 """Where the bytes of a write come from: a guest's pipe, or a message of a caller.
 
 Both can be looked at before they move, and both move straight to their place in the file. Only here
-is it known how bytes leave a pipe.
+and in staging.py is it known how bytes leave a pipe.
 """
 
 from __future__ import annotations
@@ -44,6 +44,53 @@ class Source(Protocol):
         :returns: how many were written.
         :raises OSError: nothing was written, and the bytes still wait; BlockingIOError if none do.
         """
+
+
+class GuestSource(Source, Protocol):
+    """Guests' pipes, one at a time.
+
+    Bytes of a log may be *staged*: they have left its guest's pipe, and come before what is in it.
+    And bytes may be *dropped* by another thread: that of the file system does not answer.
+
+    :ivar pipe: the read end of the pipe whose bytes these are; to be set before each use.
+    """
+
+    pipe: int
+
+    def discard(self, count: int) -> int:
+        """Take up to ``count`` bytes out of the pipe itself, and lose them.
+
+        :returns: how many were taken; fewer if the pipe held fewer.
+        """
+
+    def staged(self, pipe: int) -> int:
+        """Return how many bytes of a pipe are staged."""
+
+    def take_dropped(self, pipe: int) -> int:
+        """Return how many bytes of a pipe were dropped since this was asked last."""
+
+    def adopt(self, pipe: int, staged: int) -> None:
+        """Go on with what another process had staged of a pipe.
+
+        :param staged: the read end of the pipe in which it is; it belongs to the source, also if
+            this fails.
+        :raises OSError: that cannot be.
+        """
+
+    def release(self, pipe: int) -> int:
+        """Forget a pipe, before it is closed.
+
+        :returns: how many bytes were staged, and are lost.
+        """
+
+    def handed_over(self, pipe: int) -> int | None:
+        """Return the read end of the pipe in which bytes are staged, for the next image.
+
+        :returns: None if there are none.
+        """
+
+    def close(self) -> None:
+        """Close all descriptors that are its own."""
 
 
 class PipeSource:
@@ -119,6 +166,27 @@ class PipeSource:
                     break
                 taken += moved
         return taken
+
+    def staged(self, pipe: int) -> int:
+        """Return 0: what has left the pipe is in the file."""
+        return 0
+
+    def take_dropped(self, pipe: int) -> int:
+        """Return 0: one thread does everything."""
+        return 0
+
+    def adopt(self, pipe: int, staged: int) -> None:
+        """Refuse: bytes from elsewhere would have to wait here."""
+        os.close(staged)
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def release(self, pipe: int) -> int:
+        """Return 0: there is nothing to lose."""
+        return 0
+
+    def handed_over(self, pipe: int) -> int | None:
+        """Return None: there is nothing to hand over."""
+        return None
 
     def close(self) -> None:
         """Close what :meth:`__init__` made."""
