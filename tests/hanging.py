@@ -12,9 +12,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.daemon import CHECKOUT
 from tests.locked_pipe import locked, wait_for_end
+
+#: Lets a function hang in a FIFO that somebody keeps locked; see :func:`hanging_in`.
+_HANG = """
+import array, fcntl, os, termios
+def hang():
+    fifo = os.open({fifo!r}, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.ioctl(fifo, termios.FIONREAD, array.array("i", [0]))
+"""
 
 #: Runs code, lets a thread hang, says so, and then waits for a line.
 _PROGRAM = """
@@ -86,6 +95,26 @@ def hanging(code: str, then: str = "") -> Iterator[Hanging]:
     finally:
         os.close(read_end)
         os.close(write_end)
+
+
+@contextlib.contextmanager
+def fifo(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Make a FIFO that is locked until the process that is returned ends."""
+    os.mkfifo(path)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        with _locked(descriptor) as guest:
+            yield guest
+    finally:
+        os.close(descriptor)
+
+
+def hanging_in(path: Path, code: str) -> str:
+    """Return code for a program, in one line, that may call ``hang()`` to wait for a FIFO's lock.
+
+    Whoever calls that waits in the kernel until what :func:`fifo` returned ends.
+    """
+    return f"exec({_HANG.format(fifo=str(path)) + code!r}, {{}})"
 
 
 @contextlib.contextmanager

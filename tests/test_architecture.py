@@ -55,7 +55,7 @@ ROOMS: dict[str, Room] = {
     "logs": Room(
         "errors escaping handover interfaces loop syscalls values",
         "files.cleaner files.cleaning files.rotation handler lanes.lanes lanes.mounts"
-        " pipes.making policy read_only",
+        " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop values",
@@ -76,7 +76,7 @@ ROOMS: dict[str, Room] = {
         "activation inherited invocation supervision",
     ),
     "daemon": Room(
-        "config errors escaping handover interfaces loop service systemd values",
+        "config errors escaping handover interfaces logs loop service systemd values",
         "check process startup twistd",
     ),
     "tap": Room("config daemon errors handover service systemd"),

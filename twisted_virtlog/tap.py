@@ -21,7 +21,7 @@ from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.daemon.check import check
 from twisted_virtlog.daemon.process import DaemonService
 from twisted_virtlog.daemon.startup import Asked, Former, Startup
-from twisted_virtlog.daemon.twistd import Twistd
+from twisted_virtlog.daemon.twistd import Twistd, forget_dying
 from twisted_virtlog.errors import OutputError
 from twisted_virtlog.handover.state import StateError
 from twisted_virtlog.handover.successor import Image, Successor
@@ -63,6 +63,10 @@ class Options(usage.Options):
         ["libvirt", None, None, "Endpoint for libvirt's drivers, instead of virtlogd-sock."],
         ["admin", None, None, "Endpoint for virt-admin, instead of virtlogd-admin-sock."],
     ]
+
+    def postOptions(self) -> None:
+        """Let a process that cannot end not keep twistd from starting another."""
+        forget_dying(self.parent or {})
 
 
 def makeService(options: Options) -> DaemonService:

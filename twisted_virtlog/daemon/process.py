@@ -15,6 +15,7 @@ from twisted.python.components import Componentized
 
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
+from twisted_virtlog.daemon.ending import Ending
 from twisted_virtlog.daemon.endpoints import own_directory
 from twisted_virtlog.daemon.garbage import Garbage
 from twisted_virtlog.daemon.log.observer import Once
@@ -87,6 +88,7 @@ class DaemonService(Service):
         self._timeout = timeout
         self._lanes = lanes
         self._observer = Once(configuration.own_log)
+        self._ending: Ending | None = None
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Have twistd, which asks the application where to log, write to the own log alone."""
@@ -125,7 +127,7 @@ class DaemonService(Service):
         self._supervision = self._supervised(state)
         if state is not None and state.details is not None:
             self._resume_logging(state.details.logging)
-        self._virtlog = VirtlogService(
+        virtlog = self._virtlog = VirtlogService(
             self._configuration.settings,
             self._endpoints,
             self._reactor,
@@ -144,6 +146,9 @@ class DaemonService(Service):
         except BaseException:
             self._supervision.close()
             raise
+        self._ending = Ending(virtlog.hung, self._configuration.own_log)
+        self._ending.release(self._runner.remove_pid_file)
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._ending.finish)
         if state is None or state.details is None:
             self._virtlog.set_timeout(self._timeout)
         self._reload = Reload(self._configuration, self._supervision, self._virtlog.reload)
@@ -172,7 +177,13 @@ class DaemonService(Service):
         self._supervision.stopping()
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._garbage.end()
-        return self._virtlog.stopService().addCallback(lambda _: self._supervision.close())
+        return self._virtlog.stopService().addCallback(lambda _: self._stopped())
+
+    @property
+    def ending(self) -> Ending:
+        """The end of the process; only while the daemon runs."""
+        assert self._ending is not None
+        return self._ending
 
     def let_go(self) -> None:
         """Have the own log's files written and closed: a disk that hangs would hold up an exec.
@@ -190,6 +201,10 @@ class DaemonService(Service):
     def stay(self) -> None:
         """Go on after :meth:`prepare_for_virtlogd`."""
         self._supervision.go_on()
+
+    def _stopped(self) -> None:
+        self._supervision.close()
+        self.ending.written()
 
     def _suspended(self, details: Details) -> Details:
         """Add what the next image needs to know of the service manager and of the own log."""
@@ -247,6 +262,8 @@ class DaemonService(Service):
 
     def _stop(self) -> None:
         self.stopping = True
+        if self._ending is not None:
+            self._ending.begin()
         # A signal may come again while the first one is obeyed.
         with suppress(ReactorNotRunning):
             self._reactor.stop()

@@ -1,4 +1,4 @@
-"""What twistd leaves undone when the service cannot start: to say so, and to remove its pid file.
+"""What twistd leaves undone: when the service cannot start, to say so and to remove its pid file.
 
 twistd does so only for an Exception, whose traceback it shows. A SystemExit, which shows one line,
 passes it by: a process that waits for the start in the background would wait for ever.
@@ -7,11 +7,12 @@ passes it by: a process that waits for the start in the background would wait fo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from twisted_virtlog.daemon.command.outcome import STDERR
+from twisted_virtlog.loop.processes import is_dying
 
 #: How many bytes of a reason twistd shows, after a digit and a space.
 _LONGEST = 98
@@ -47,12 +48,26 @@ class Twistd:
         if pipe is not None:
             with suppress(OSError):
                 os.write(pipe, b"1 " + reason.encode("ascii", "backslashreplace")[:_LONGEST])
-        self._remove_pid_file()
+        self.remove_pid_file()
 
-    def _remove_pid_file(self) -> None:
+    def remove_pid_file(self) -> None:
         """Remove the file if it names this process, whether or not twistd has written it."""
-        path = self._options.get("pidfile")
-        if path and "nodaemon" in self._options:
-            with suppress(OSError), open(path, "rb") as file:
-                if file.read().strip() == b"%d" % os.getpid():
-                    os.unlink(path)
+        _remove_pid_file(self._options, lambda pid: pid == os.getpid())
+
+
+def forget_dying(options: Mapping[str, Any]) -> None:
+    """Remove twistd's pid file if it names a process that waits for a file system to let it end.
+
+    twistd would take that for one that lives. To be called before it looks.
+
+    :param options: those of twistd, or of another runner; may be empty.
+    """
+    _remove_pid_file(options, is_dying)
+
+
+def _remove_pid_file(options: Mapping[str, Any], names: Callable[[int], bool]) -> None:
+    path = options.get("pidfile")
+    if path and "nodaemon" in options:
+        with suppress(OSError, ValueError), open(path, "rb") as file:
+            if names(int(file.read())):
+                os.unlink(path)

@@ -1,4 +1,7 @@
-"""Binds UNIX sockets that only their owner can reach, in place of those of dead daemons."""
+"""Binds UNIX sockets that only their owner can reach, in place of those of dead daemons.
+
+Dead is also a daemon that cannot end, as a thread of it waits for a file system.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from twisted.logger import Logger
+
 from twisted_virtlog.config.paths import too_long
 from twisted_virtlog.errors import ListenError
+from twisted_virtlog.loop.processes import is_dying
+from twisted_virtlog.sockets.left_behind import find_dying_listener
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 
 #: As many clients may wait as the kernel allows (net.core.somaxconn). virtlogd lets 30 wait, but a
 #: client with a time-out is turned away at once when the queue is full.
 BACKLOG = socket.SOMAXCONN
+
+_logger = Logger()
 
 
 def bind(path: str, mode: int, group: int | None = None) -> socket.socket:
@@ -84,9 +93,23 @@ def _remove_stale(path: str) -> None:
             # A daemon that stops removed it just now.
             return
         except BlockingIOError:
-            # Its queue is full: another daemon is there.
-            raise ListenError(f"cannot listen on {path}: another daemon has it") from None
-        raise ListenError(f"cannot listen on {path}: {_name(peer_credentials(probe))} has it")
+            # Its queue is full: another daemon is there, or was.
+            dying = find_dying_listener(path)
+            if dying is None:
+                raise ListenError(f"cannot listen on {path}: another daemon has it") from None
+        else:
+            # (of a socket that listens the kernel says who made it do so)
+            peer = peer_credentials(probe)
+            if not is_dying(peer.pid):
+                raise ListenError(f"cannot listen on {path}: {_name(peer)} has it")
+            dying = peer.pid
+    os.unlink(path)
+    _logger.warn(
+        "{path}: the socket of process {pid}, which waits for a file system and cannot end, gives"
+        " way to a new one",
+        path=path,
+        pid=dying,
+    )
 
 
 def _name(peer: PeerCredentials) -> str:

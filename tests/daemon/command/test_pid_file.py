@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.hanging import hanging
+from twisted_virtlog.daemon.command import pid_file as pid_file_module
 from twisted_virtlog.daemon.command.pid_file import PidFileError, acquire
 
 #: Holds a file's lock until its input ends.
@@ -109,3 +111,51 @@ def test_why_it_cannot_be_had(tmp_path: Path, name: str, reason: str) -> None:
 def test_no_file_is_asked_for() -> None:
     """With an empty name, as in virtlogd."""
     acquire("", 12).release()
+
+
+def test_the_file_of_a_daemon_that_cannot_end_is_replaced(path: Path) -> None:
+    """Its lock is held as long as that daemon is there."""
+    code = f"""
+import os
+from twisted_virtlog.daemon.command.pid_file import acquire
+acquire({str(path)!r}, os.getpid())
+"""
+    with hanging(code) as other:
+        with pytest.raises(PidFileError):
+            acquire(str(path), 12)
+        other.die()
+        assert _locked(path)
+        pid_file = acquire(str(path), 12)
+        assert _locked(path)
+        other.let_go()
+        other.process.wait()
+        assert _locked(path)
+        # (which takes the lock away from this process)
+        assert path.read_bytes() == b"12"
+        pid_file.release()
+
+
+def test_one_that_replaces_it_leaves_another_s_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that start at once find the same file; the second one finds the first one's new file."""
+    code = f"""
+import os
+from twisted_virtlog.daemon.command.pid_file import acquire
+acquire({str(path)!r}, os.getpid())
+"""
+    with hanging(code) as other:
+        other.die()
+
+        def meanwhile(descriptor: int) -> int:
+            monkeypatch.undo()
+            # (as another process; one has each lock but once)
+            path.unlink()
+            path.write_text("another's")
+            return other.process.pid
+
+        monkeypatch.setattr(pid_file_module, "_holder", meanwhile)
+        taken = acquire(str(path), 12)
+        assert path.read_bytes() == b"12"
+        taken.release()
+        assert not path.exists()

@@ -8,11 +8,15 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.daemon.command.command import User, until
+from tests.daemon.command.command import User, install, until
+from tests.daemon.test_ending import listens
+from tests.hanging import fifo, hanging_in
+from tests.locked_pipe import wait_for_end
 from twisted_virtlog import __version__
 from twisted_virtlog.client import BlockingClient, RemoteError
 from twisted_virtlog.daemon.command.outcome import UNIT_VARIABLE, Status
@@ -255,3 +259,32 @@ def test_a_signal_while_it_starts_is_obeyed(user: User, number: int) -> None:
     process.send_signal(number)
     assert process.wait(30) == 0
     assert user.files() == ["run", "run/libvirt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_daemon_that_cannot_end_gives_way(
+    number: signal.Signals, new_user: Callable[[str], User], directory: Path
+) -> None:
+    """A thread of it waits for a file system; told to end, it lets go of its pid file first."""
+    lane = """
+import threading
+threading.Thread(target=hang, name="lane /mnt/a", daemon=True).start()
+"""
+    with fifo(directory / "fifo") as guest:
+        (directory / "fifo").chmod(0o666)
+        hanging = install(directory / "hanging", hanging_in(directory / "fifo", lane))
+        user = new_user(str(hanging))
+        first = user.start()
+        _answers(user, first)
+        user.program = str(install(directory / "twisted-virtlogd"))
+        first.send_signal(number)
+        wait_for_end(guest, first.pid)
+        assert user.pid_file.exists() is (number is signal.SIGKILL)
+        second = user.start()
+        until(lambda: user.pid_file.exists() and user.pid_file.read_text() == str(second.pid))
+        until(lambda: listens(f"{user.socket.parent}/virtlogd-jsonrpc-sock") == second.pid)
+        _answers(user, second)
+        second.terminate()
+        assert second.wait(30) == 0
+        guest.kill()
+        assert first.wait(30) == (0 if number is signal.SIGTERM else -number)

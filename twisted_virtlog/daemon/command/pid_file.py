@@ -1,13 +1,23 @@
-"""The pid file: one daemon at a time holds its lock, as with libvirt's daemons."""
+"""The pid file: one daemon at a time holds its lock, as with libvirt's daemons.
+
+A daemon that cannot end, as a thread of it waits for a file system, has the lock as long as that
+takes. Its file gives way to a new one.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from contextlib import suppress
 from dataclasses import dataclass
 
+from twisted_virtlog.loop.processes import is_dying
+
 _MODE = 0o644
+
+#: struct flock of fcntl(2): type, whence, start, length, pid.
+_FLOCK = struct.Struct("hhqqi4x")
 
 
 class PidFileError(Exception):
@@ -38,6 +48,8 @@ class PidFile:
 def acquire(path: str, pid: int) -> PidFile:
     """Write a process id into a file and lock it; one that a dead daemon left is taken over.
 
+    That of a daemon that is dying is replaced.
+
     :param path: empty for no file.
     :raises PidFileError: another process holds it, or it cannot be made.
     """
@@ -46,7 +58,9 @@ def acquire(path: str, pid: int) -> PidFile:
     while True:
         descriptor = _open(path)
         try:
-            _lock(path, descriptor)
+            if not _lock(path, descriptor):
+                os.close(descriptor)
+                continue
             # Its former holder may have removed it just now: then this file has no name.
             if _is_at(path, descriptor):
                 os.ftruncate(descriptor, 0)
@@ -70,11 +84,38 @@ def _open(path: str) -> int:
         raise PidFileError(f"Failed to open pid file '{path}': {error.strerror}") from error
 
 
-def _lock(path: str, descriptor: int) -> None:
+def _lock(path: str, descriptor: int) -> bool:
+    """Lock a file, or remove it if its holder is dying; return whether it is locked."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
     except OSError as error:
+        with suppress(OSError):
+            if is_dying(_holder(descriptor)):
+                _remove(path, descriptor)
+                return False
         raise PidFileError(f"Failed to acquire pid file '{path}': {error.strerror}") from error
+    return True
+
+
+def _holder(descriptor: int) -> int:
+    """Return the number of the process that has locked a file.
+
+    :returns: 0 if nobody has by now, or one that is in another namespace.
+    """
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+    *_, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    return int(pid)
+
+
+def _remove(path: str, descriptor: int) -> None:
+    """Remove a file that a dying process has locked, and not what another one puts in its place.
+
+    :raises OSError: it cannot be removed, or another process is about to do so.
+    """
+    # (a lock of another kind, for those alone that would remove it)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if _is_at(path, descriptor):
+        os.unlink(path)
 
 
 def _is_at(path: str, descriptor: int) -> bool:

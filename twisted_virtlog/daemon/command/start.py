@@ -21,8 +21,9 @@ from twisted_virtlog.daemon.check import check
 from twisted_virtlog.daemon.command.background import Outcome, Starter, go_to_background
 from twisted_virtlog.daemon.command.options import Arguments
 from twisted_virtlog.daemon.command.outcome import UNIT_VARIABLE, Status, say
-from twisted_virtlog.daemon.command.pid_file import PidFileError, acquire
+from twisted_virtlog.daemon.command.pid_file import PidFile, PidFileError, acquire
 from twisted_virtlog.daemon.command.process_name import name_process
+from twisted_virtlog.daemon.process import DaemonService
 from twisted_virtlog.daemon.startup import Asked, Former, Prepared, Startup
 from twisted_virtlog.errors import ListenError, OutputError
 from twisted_virtlog.escaping import visible
@@ -156,11 +157,11 @@ class _Start:
             self._logger.error("{error}; going on without it", error=error)
             pid_file = acquire("", os.getpid())
         try:
-            return self._serve()
+            return self._serve(pid_file)
         finally:
             pid_file.release()
 
-    def _serve(self) -> Status:
+    def _serve(self, pid_file: PidFile) -> Status:
         from twisted.internet import reactor  # noqa: PLC0415 (see the module)
 
         if self._has_unit:
@@ -173,6 +174,8 @@ class _Start:
             service.begin()
         except (ListenError, OSError) as error:
             return self._refused(str(error), Status.NO_SOCKETS)
+        service.ending.release(pid_file.release)
+        service.ending.status = lambda: self._status(service)
         running.addSystemEventTrigger("before", "shutdown", service.stopService)
         if self._starter is not None:
             # (after the service has taken charge of signals)
@@ -181,6 +184,9 @@ class _Start:
         gc.freeze()
         gc.enable()
         running.run()
+        return self._status(service)
+
+    def _status(self, service: DaemonService) -> Status:
         if service.ended_on_purpose and self._has_unit:
             return Status.NOT_NEEDED
         return Status.DONE

@@ -12,12 +12,12 @@ _PACKAGE = "twisted_virtlog."
 
 #: The name of each part, and the modules, without the package, that it consists of.
 _MODULES: dict[str, str] = {
-    "daemon": "service tap daemon.process daemon.reload daemon.command.start"
+    "daemon": "service tap daemon.ending daemon.process daemon.reload daemon.command.start"
     " loop.clock loop.client_sockets loop.stall_watch loop.shares",
     "configuration": "daemon.configuration",
     "handover": "handover.giving handover.suspension handover.taking",
-    "clients": "sockets.connection sockets.conversation sockets.doors sockets.listener"
-    " sockets.reception sockets.server",
+    "clients": "sockets.binding sockets.connection sockets.conversation sockets.doors"
+    " sockets.listener sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol",
     "logs": "logs.failing logs.files.attributes logs.handler logs.lanes.lane"
