@@ -104,6 +104,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
     "logs.lanes.mounts": (),
+    "logs.lanes.choice": (),
     "logs.policy": (),
     "logs.pipes.budget": (),
     "logs.outage": (),

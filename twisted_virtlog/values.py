@@ -140,6 +140,18 @@ class OnWriteError(enum.Enum):
     BLOCK = "block"
 
 
+class FileThreads(enum.Enum):
+    """Which file systems have a thread of their own, if they are not named one by one.
+
+    The values are those of the configuration's key.
+    """
+
+    #: Those that wait for a server or another process, and others for a while after one was slow.
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Counts(msgspec.Struct, frozen=True):
     """Totals of the log handler since the daemon started, and what it has now.
 

@@ -52,6 +52,7 @@ def test_each_key_of_the_sample_can_be_changed_alone(key: str) -> None:
         "log_outputs": "4:stderr",
         "on_write_error": "block",
         "log_root": "/var/log/guests",
+        "file_threads": "always",
         "jsonrpc_ro_group": "adm",
     }
     value: Any = changes.get(key, 4 if key == "log_level" else 8192)

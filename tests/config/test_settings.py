@@ -22,6 +22,12 @@ from twisted_virtlog.config.settings import (
 _LIMIT = 10 * 1024 * 1024
 
 
+_FILE_THREADS_REMEDY = (
+    'write "auto", "always", "never" or a list of types of file systems and mount points,'
+    ' as ["nfs4", "fuse", "/srv/logs"]'
+)
+
+
 def _mistake(text: bytes) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         load("virtlogd.conf", text)
@@ -44,6 +50,8 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "pipe_size": 1048576,
         "on_write_error": "drop",
         "max_open_logs": 0,
+        "file_threads": "auto",
+        "file_timeout": 5,
         "jsonrpc_ro_group": "",
     }
     assert warnings == []
@@ -58,6 +66,7 @@ def test_each_key_is_taken(key: str) -> None:
         "log_outputs": "3:stderr",
         "on_write_error": "block",
         "log_root": "/var/log/guests",
+        "file_threads": "always",
         "jsonrpc_ro_group": "adm",
     }
     value = values.get(key, 8192)
@@ -144,6 +153,49 @@ def test_each_key_is_taken(key: str) -> None:
                 ' write an absolute path, as "/var/log/libvirt/"'
             ),
         ),
+        (
+            b'file_threads = "nfs4"\n',
+            f"virtlogd.conf:1: file_threads: 'nfs4' is not possible; {_FILE_THREADS_REMEDY}",
+        ),
+        (
+            b'file_threads = ["/srv", "auto"]\n',
+            (
+                "virtlogd.conf:1: file_threads: 'auto' is not possible in a list;"
+                f" {_FILE_THREADS_REMEDY}"
+            ),
+        ),
+        (
+            b'file_threads = ["nfs4", "srv/logs"]\n',
+            f"virtlogd.conf:1: file_threads: 'srv/logs' is no mount point; {_FILE_THREADS_REMEDY}",
+        ),
+        (
+            b'file_threads = ["nfs.*"]\n',
+            (
+                "virtlogd.conf:1: file_threads: 'nfs.*' is no type of file systems;"
+                f" {_FILE_THREADS_REMEDY}"
+            ),
+        ),
+        (
+            b"file_threads = 1\n",
+            (
+                "virtlogd.conf:1: file_threads: expected a string or string list for"
+                ' \'file_threads\' parameter; write file_threads = ["nfs4", "/srv/logs"]'
+            ),
+        ),
+        (
+            b'file_threads = ["nfs4", 1]\n',
+            (
+                "virtlogd.conf:1: file_threads: expected a string list for 'file_threads'"
+                ' parameter; write file_threads = ["nfs4", "/srv/logs"]'
+            ),
+        ),
+        (
+            b'file_timeout = "5"\n',
+            (
+                "virtlogd.conf:1: file_timeout: expected an unsigned integer for 'file_timeout'"
+                " parameter; write file_timeout = 5"
+            ),
+        ),
     ],
 )
 def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, message: str) -> None:
@@ -161,6 +213,15 @@ def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, mess
         ("max_open_logs", "4294967296"),
         ("on_write_error", "1"),
         ("on_write_error", '"DROP"'),
+        ("file_threads", '""'),
+        ("file_threads", '["never"]'),
+        ("file_threads", '[["nfs4"]]'),
+        ("file_threads", '[""]'),
+        ("file_threads", '["NFS4"]'),
+        ("file_threads", '["nfs4 cifs"]'),
+        ("file_threads", '["/a/../b"]'),
+        ("file_threads", '["/a\0b"]'),
+        ("file_timeout", "-1"),
         ("log_root", '"logs"'),
         ("log_root", '""'),
         ("log_root", '"/a\0b"'),
@@ -180,6 +241,7 @@ _pieces = st.lists(
         [
             *[one.name.encode() for one in fields(Settings)],
             *b'= = = = ; \n \n # \' " """ [ ] , - 0 3 99999999999 foo \x00 \xff'.split(b" "),
+            *b'"auto" ["nfs4"] "/srv"'.split(b" "),
             b"3:file:/x",
             b"9:",
             b" ",
@@ -201,6 +263,23 @@ def test_the_first_of_two_values_holds() -> None:
     settings, warnings = load("a.conf", b"max_clients = 7\nmax_clients = 8\n")
     assert settings.max_clients == 7
     assert warnings == ["a.conf:2: max_clients: set before; the first value holds"]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('"auto"', "auto"),
+        ('"never"', "never"),
+        ("[]", ()),
+        ('[ "nfs4",\n"fuse.*", "/", "/srv/logs/", ]', ("nfs4", "fuse.*", "/", "/srv/logs/")),
+        ('["fuse.sshfs", "fuseblk", "9p"]', ("fuse.sshfs", "fuseblk", "9p")),
+    ],
+)
+def test_file_threads_is_a_word_or_a_list(written: str, value: str | tuple[str, ...]) -> None:
+    """As ``Choice`` takes it."""
+    settings, warnings = load("a.conf", f"file_threads = {written}\n".encode())
+    assert settings.file_threads == value
+    assert warnings == []
 
 
 def test_an_unknown_key_is_pointed_out_and_no_error() -> None:

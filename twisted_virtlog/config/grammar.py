@@ -31,7 +31,7 @@ class String:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """Values in brackets; no key takes one."""
+    """Values in brackets."""
 
     values: tuple[Value, ...]
 

@@ -14,7 +14,7 @@ DEFAULT_PRIORITY = Priority.WARNING
 
 
 class SpecError(ValueError):
-    """The text is not a level, filter or output; the message is libvirt's.
+    """The text is none that its key takes; of levels, filters and outputs the message is libvirt's.
 
     :ivar remedy: what would be right.
     """

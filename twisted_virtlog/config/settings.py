@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from twisted_virtlog.config.grammar import Integer, Statement, String, parse_all
+from twisted_virtlog.config.grammar import Integer, List, Statement, String, parse_all
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
-from twisted_virtlog.values import MAX_BACKUPS, OnWriteError
+from twisted_virtlog.values import MAX_BACKUPS, FileThreads, OnWriteError
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1
@@ -57,18 +57,20 @@ def _key(
     meaning: str,
     largest: int = _UINT32,
     check: Check | None = None,
-    example: str = "",
+    example: str | tuple[str, ...] = "",
 ) -> Any:
     """Define a key; its type is that of its default.
 
     :param check: gives what would be right for a value that is not; may raise SpecError.
-    :param example: a value that says more than the default.
+    :param example: a value that says more than the default; strings in a tuple for a key that takes
+        a list of them as well.
     """
     metadata = {
         "meaning": meaning,
         "largest": largest,
         "check": check,
         "example": example or default,
+        "takes_list": isinstance(example, tuple),
     }
     return field(default=default, metadata=metadata)
 
@@ -97,6 +99,33 @@ def _check_pipe_size(value: int) -> str:
 def _check_write_error(value: str) -> str:
     choices = [one.value for one in OnWriteError]
     return "" if value in choices else "write " + " or ".join(f'"{one}"' for one in choices)
+
+
+#: A type of file systems, as the kernel writes it; only those of FUSE have kinds.
+_TYPE = re.compile(r"[a-z0-9_-]+|fuse(?:blk)?\.[^\s/]+")
+
+_FILE_THREADS_REMEDY = (
+    f"write {', '.join(repr(one.value) for one in FileThreads)} or a list of types of file systems"
+    " and mount points, as ['nfs4', 'fuse', '/srv/logs']"
+).replace("'", '"')
+
+
+def _check_file_threads(value: str | tuple[str, ...]) -> str:
+    alone = [one.value for one in FileThreads]
+    if isinstance(value, str):
+        return "" if value in alone else _FILE_THREADS_REMEDY
+    for word in value:
+        if word in alone:
+            raise SpecError(f"{word!r} is not possible in a list", _FILE_THREADS_REMEDY)
+        if not (_is_mount_point(word) if word.startswith("/") else _TYPE.fullmatch(word)):
+            kind = "mount point" if "/" in word else "type of file systems"
+            raise SpecError(f"{word!r} is no {kind}", _FILE_THREADS_REMEDY)
+    return ""
+
+
+def _is_mount_point(word: str) -> bool:
+    # (os.path.normpath keeps two slashes at the beginning)
+    return "\0" not in word and os.path.normpath(word) == (word.rstrip("/") or "/")
 
 
 def _check_group(value: str) -> str:
@@ -137,6 +166,13 @@ class Settings:
         "drop", "what to do while a file cannot be written", check=_check_write_error
     )
     max_open_logs: int = _key(0, "logs open at once; 0: as many as descriptors allow")
+    file_threads: str | tuple[str, ...] = _key(
+        "auto",
+        "file systems with a thread of their own",
+        check=_check_file_threads,
+        example=("nfs4", "/srv/logs"),
+    )
+    file_timeout: int = _key(5, "seconds after which a mount does not answer; 0: no limit")
     jsonrpc_ro_group: str = _key(
         "", "group that may connect to the read-only socket", check=_check_group, example="adm"
     )
@@ -289,7 +325,9 @@ _LEVEL_NAMES = {
 def _checked(file: str, statement: Statement) -> Any:
     key = _KEYS[statement.name]
     value = statement.value
-    example = f"{key.name} = {key.metadata['example']!r}".replace("'", '"')
+    example = _written(key.name, key.metadata["example"])
+    if key.metadata["takes_list"]:
+        return _accepted(file, key.name, _string_or_list(file, statement, example), statement.line)
     if isinstance(key.default, str):
         if not isinstance(value, String):
             problem = f"expected a string for '{key.name}' parameter"
@@ -303,6 +341,25 @@ def _checked(file: str, statement: Statement) -> Any:
         problem = f"value for '{key.name}' parameter must be in range 0:{largest}"
         raise ConfigError(file, problem, f"write {example}", statement.line, key.name)
     return _accepted(file, key.name, value.value, statement.line)
+
+
+def _written(name: str, value: object) -> str:
+    """Return a line of a configuration file."""
+    return f"{name} = {list(value) if isinstance(value, tuple) else value!r}".replace("'", '"')
+
+
+def _string_or_list(file: str, statement: Statement, example: str) -> str | tuple[str, ...]:
+    match statement.value:
+        case String(value):
+            return os.fsdecode(value)
+        case List(values):
+            words = tuple(os.fsdecode(one.value) for one in values if isinstance(one, String))
+            if len(words) == len(values):
+                return words
+            problem = f"expected a string list for '{statement.name}' parameter"
+        case _:
+            problem = f"expected a string or string list for '{statement.name}' parameter"
+    raise ConfigError(file, problem, f"write {example}", statement.line, statement.name)
 
 
 def _accepted(file: str, name: str, value: Any, line: int | None) -> Any:
