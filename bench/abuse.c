@@ -22,24 +22,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "program.h"
 
 #define MOST_CONNECTIONS 256
 #define READ_BYTES (1 << 20)
 #define FILLING_BYTES 4096
 #define MOST_TRIES 10000
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int number) { (void)number; stopped = 1; }
-
-static void die(const char *what) {
-    fprintf(stderr, "abuse: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static double now(void) {
     struct timespec time;
@@ -47,27 +39,7 @@ static double now(void) {
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-static const char *option(int count, char **options, const char *name, const char *otherwise) {
-    size_t length = strlen(name);
-    for (int i = 0; i < count; i++)
-        if (!strncmp(options[i], name, length) && options[i][length] == '=')
-            return options[i] + length + 1;
-    if (!otherwise) {
-        fprintf(stderr, "abuse: %s= is missing\n", name);
-        exit(2);
-    }
-    return otherwise;
-}
-
 /* Talking */
-
-static int connect_to(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) die(path);
-    return fd;
-}
 
 static const char *mapped(const char *path, size_t *size) {
     struct stat status;
@@ -215,9 +187,7 @@ static int burn(void) {
 }
 
 int main(int count, char **arguments) {
-    struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: it ends what waits */
-    sigaction(SIGTERM, &action, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    obey();
     if (count > 1 && !strcmp(arguments[1], "talk")) return talk(count - 2, arguments + 2);
     if (count > 1 && !strcmp(arguments[1], "lock")) return lock(count - 2, arguments + 2);
     if (count > 1 && !strcmp(arguments[1], "burn")) return burn();

@@ -23,10 +23,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "program.h"
 
 #define LINE 100
 #define DIGITS 16
@@ -39,15 +40,6 @@
 
 /* Of REPLY_WITH_FDS, in the header of libvirt's protocol. */
 enum { TYPE_AT = 16, STATUS_AT = 24, HEADER = 28, WITH_DESCRIPTORS = 5 };
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int number) { (void)number; stopped = 1; }
-
-static void die(const char *what) {
-    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static int64_t now(void) {
     struct timespec time;
@@ -65,18 +57,6 @@ static double cpu_seconds(int who) {
 static void sleep_until(int64_t due) {
     struct timespec time = {due / NS, due % NS};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
-}
-
-static const char *option(int count, char **options, const char *name, const char *otherwise) {
-    size_t length = strlen(name);
-    for (int i = 0; i < count; i++)
-        if (!strncmp(options[i], name, length) && options[i][length] == '=')
-            return options[i] + length + 1;
-    if (!otherwise) {
-        fprintf(stderr, "load: %s= is missing\n", name);
-        exit(2);
-    }
-    return otherwise;
 }
 
 /* Processor time of another process. The kernel counts it from tick to tick, which are milliseconds,
@@ -295,14 +275,6 @@ static struct request *read_requests(const char *path, int *count) {
     return requests;
 }
 
-static int connect_to(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) die(path);
-    return fd;
-}
-
 static void send_all(int socket, const char *bytes, size_t length) {
     while (length) {
         ssize_t count = send(socket, bytes, length, MSG_NOSIGNAL);
@@ -497,9 +469,7 @@ static int call_mode(int option_count, char **options) {
 }
 
 int main(int count, char **arguments) {
-    struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: it ends a write that waits */
-    sigaction(SIGTERM, &action, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    obey();
     if (count > 1 && !strcmp(arguments[1], "write")) return write_mode(count - 2, arguments + 2);
     if (count > 1 && !strcmp(arguments[1], "call")) return call_mode(count - 2, arguments + 2);
     fprintf(stderr, "usage: load write|call NAME=VALUE...\n");
