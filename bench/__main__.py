@@ -2,6 +2,7 @@
 
     python -m bench                        # everything; some forty minutes
     python -m bench --loads abuse,lock     # what one client or guest can do to the others
+    python -m bench --loads hung           # what a file system that does not answer does to them
     python -m bench --quick --loads a,b,e  # some loads, one short round
     python -m bench --guard                # whether the ratios that matter have fallen by half
 

@@ -64,6 +64,10 @@ class Target:
         """Return how many it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def threads(self) -> int:
+        """Return how many it has."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
     def client(self) -> Client:
         """Connect to it."""
         return Client(self.socket)

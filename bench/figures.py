@@ -9,6 +9,7 @@ from statistics import median
 
 from bench.daemons import SETTINGS, Target
 from bench.load import Load as Generator
+from bench.places import Mounting, Place
 
 #: What a run of a load gives: a value for each figure, by name.
 Figures = Mapping[str, float]
@@ -93,11 +94,13 @@ class Stand:
     :ivar target: the daemon.
     :ivar generator: makes the load.
     :ivar seconds: how long a sample should take.
+    :ivar place: a file system of the load's own, if it wants one.
     """
 
     target: Target
     generator: Generator
     seconds: float
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ class Load:
     :ivar write_bytes: other programs can run it too: one pipe, with writes of so many bytes.
     :ivar settings: lines of the configuration that take the place of the usual ones.
     :ivar ours_only: it needs what virtlogd does not have.
+    :ivar mounting: mounts a file system for it before the daemon is started, which is for each
+        sample; in the settings ``{point}`` is where.
     """
 
     key: str
@@ -125,6 +130,7 @@ class Load:
     write_bytes: int = 0
     settings: tuple[str, ...] = SETTINGS
     ours_only: bool = False
+    mounting: Mounting | None = None
 
     @property
     def letter(self) -> str:

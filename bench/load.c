@@ -2,6 +2,7 @@
  *
  *   load write fds=3,4 size=65536 seconds=1.5       a process for each pipe writes as fast as it can
  *   load write fds=3,4 size=100 seconds=5 rate=10000    one process, so many writes a second in all
+ *   load write fds=3 size=100 seconds=5 since=2         what a write takes is counted from then on
  *   load call socket=PATH frames=FILE count=1000        sends the requests of FILE, one after another
  *   load call socket=PATH frames=FILE seconds=1 every=2000   one at most every so many microseconds
  *
@@ -124,8 +125,12 @@ struct written {
     int64_t histogram[BUCKETS]; /* of microseconds, bucket i up to 2**i */
 };
 
-static void note(struct written *written, int64_t took) {
+static int64_t counted_since;
+
+static void note(struct written *written, int64_t before, int64_t after) {
     int bucket = 0;
+    int64_t took = after - (before < counted_since ? counted_since : before);
+    if (took < 0) return;
     if (took > written->longest) written->longest = took;
     for (int64_t us = took / 1000; us && bucket < BUCKETS - 1; us >>= 1) bucket++;
     written->histogram[bucket]++;
@@ -140,7 +145,7 @@ static void write_full_speed(int pipe, size_t size, int64_t most, int64_t until,
         int64_t after = now();
         if (count < 0 && errno != EINTR) die("write");
         if (count != (ssize_t)size) break;
-        note(written, after - before);
+        note(written, before, after);
         written->records++;
         next_record(record);
         before = after;
@@ -161,7 +166,7 @@ static void write_at_rate(const int *pipes, int count, size_t size, double rate,
         number_record(record, written[which].records);
         int64_t before = now();
         if (write(pipes[which], record, size) != (ssize_t)size) die("write");
-        note(&written[which], now() - before);
+        note(&written[which], before, now());
         written[which].records++;
     }
     written[0].ended = now();
@@ -213,6 +218,7 @@ static int write_mode(int option_count, char **options) {
     if (written == MAP_FAILED) die("mmap");
 
     int64_t nanoseconds = (int64_t)(seconds * NS), began = now();
+    counted_since = began + (int64_t)(atof(option(option_count, options, "since", "0")) * NS);
     if (rate > 0)
         write_at_rate(pipes, count, size, rate, began, began + nanoseconds, written);
     else if (count == 1)

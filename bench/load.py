@@ -99,17 +99,18 @@ class Load:
         seconds: float,
         rate: float = 0.0,
         most_bytes: int = 0,
+        since: float = 0.0,
     ) -> Written:
         """Write to pipes, each from a process of its own, until a time is over; wait for that.
 
         :param size: bytes of a write.
         :param rate: writes a second to all pipes together, from one process; 0 is full speed.
         :param most_bytes: end when so many bytes were written to each pipe; 0 is no limit.
+        :param since: what writes take is counted after so many seconds only.
         """
-        with self._running(
-            ["write", f"size={size}", f"seconds={seconds}", f"rate={rate}", f"bytes={most_bytes}"],
-            pipes,
-        ) as process:
+        arguments = ["write", f"size={size}", f"seconds={seconds}", f"rate={rate}"]
+        arguments += [f"bytes={most_bytes}", f"since={since}"]
+        with self._running(arguments, pipes) as process:
             return _written(result_of(process, seconds))
 
     def flooding(self, pipe: int, size: int) -> AbstractContextManager[list[Written]]:

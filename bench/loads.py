@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bench import abused, abuses, calling, lifetime, writing
-from bench.abused import ABUSE, DAEMON_BUSY, THEIR_LINES, USED_LONGEST, USED_P99, alone
+from bench import abused, abuses, calling, hung, lane, lifetime, places, writing
+from bench.abused import ABUSE
 from bench.daemons import SETTINGS
 from bench.figures import (
     CALLS,
@@ -25,6 +25,15 @@ from bench.figures import (
     higher,
     lower,
     shown,
+)
+from bench.others import (
+    BYTE_BY_BYTE,
+    DAEMON_BUSY,
+    OTHERS,
+    THEIR_LINES,
+    USED_LONGEST,
+    USED_P99,
+    alone,
 )
 
 _KIB_64 = 64 * 1024
@@ -119,7 +128,7 @@ def _abuse(
     """Give a load of the others beside an abuse; virtlogd has no JSON-RPC to be abused by."""
     return Load(
         f"abuse-{name}",
-        f"positions of {abused.OTHERS} logs beside {title}",
+        f"positions of {OTHERS} logs beside {title}",
         partial(abused.beside, abuse=abuse, **how),
         (*_BESIDE, shown(ABUSE)),
         idle,
@@ -131,10 +140,38 @@ def _abuse(
 def _lock(name: str, title: str, filled: bool) -> Load:
     return Load(
         f"lock-{name}",
-        f"positions of {abused.OTHERS} logs while a guest has {title}",
+        f"positions of {OTHERS} logs while a guest has {title}",
         partial(abused.beside_lock, filled=filled),
         _BESIDE,
     )
+
+
+def _hung(name: str, title: str, mounting: places.Mounting, threads: str, again: bool) -> Load:
+    """Give a load of the others beside a file system that does not answer.
+
+    :param threads: which file systems have a thread from the beginning; others when they were slow.
+    """
+    return Load(
+        f"hung-{name}",
+        f"positions of {OTHERS} logs beside {title} that hangs",
+        partial(hung.beside, again=again),
+        (
+            *_BESIDE,
+            _most(hung.WITH_ROOM, 10.0),
+            _most(hung.FULL, 10.0),
+            _most(hung.RECOVERY, 1.1),
+            _most(hung.THREADS, 0.0),
+            _most(hung.DESCRIPTORS, 0.0),
+        ),
+        fresh=True,
+        settings=(*SETTINGS, *hung.SETTINGS, f'file_threads = "{threads}"'),
+        mounting=mounting,
+    )
+
+
+def _most(name: str, goal: float) -> Figure:
+    """Give a figure whose worst value must not be more."""
+    return Figure(name, Better.LOWER, goal, of_own=True, worst=True)
 
 
 _BASE64 = partial(abuses.reads, encoding="base64")
@@ -179,7 +216,7 @@ ABUSES = (
         abuses.writing,
         ours_only=False,
         settings=_BYTE_BY_BYTE,
-        light=abused.BYTE_BY_BYTE,
+        light=BYTE_BY_BYTE,
         logged=False,
     ),
     _abuse("ask", "a client that asks at once", abuses.asking(1, False), ours_only=False),
@@ -215,6 +252,32 @@ ABUSES = (
     ),
     _lock("empty", "locked its empty pipe", False),
     _lock("filled", "locked its pipe with bytes in it", True),
+)
+
+HUNG = (
+    _hung("fuse", "a FUSE mount", places.fuse, "auto", False),
+    _hung("frozen", "a disk that has a thread", places.frozen, "always", False),
+    _hung("frozen-auto", "a disk that was slow before", places.frozen, "auto", True),
+)
+
+LANE = Load(
+    "lane",
+    "position after a write, by a thread of the file system's and inline",
+    lane.positions,
+    (
+        shown(lane.inline(P50)),
+        shown(P50),
+        lower(lane.times(P50), 1.8, of_own=True),
+        shown(lane.times(P50, unpinned=True)),
+        shown(lane.inline(P99)),
+        shown(P99),
+        lower(lane.times(P99), 1.6, of_own=True),
+        shown(lane.times(P99, unpinned=True)),
+    ),
+    fresh=True,
+    settings=(*SETTINGS, *lane.SETTINGS),
+    ours_only=True,
+    mounting=places.memory,
 )
 
 LOADS = (
@@ -355,6 +418,8 @@ LOADS = (
         on_disk=True,
     ),
     *ABUSES,
+    *HUNG,
+    LANE,
 )
 
 #: A figure of one load over that of another should stay flat: title, figure, loads, goal for ours.

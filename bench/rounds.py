@@ -19,6 +19,7 @@ from bench.load import LoadFailed
 from bench.noise import Meter
 from bench.peers import Peer
 from bench.peers import run as run_peer
+from bench.places import Mounting, Place, are_possible
 from bench.rpc import CallFailed
 from bench.writing import Wrong
 
@@ -113,7 +114,9 @@ class Rounds:
                 for load in together:
                     yield self._outcome(load, partial(self._put_on_standing, stands=stands))
         for load in loads:
-            if load.fresh:
+            if load.mounting and not are_possible():
+                self._plan.tell(f"not run, needs root and /dev/fuse: {load.key}")
+            elif load.fresh:
                 yield self._outcome(load, self._put_on_fresh)
 
     def _outcome(self, load: Load, put: Callable[[Outcome], None]) -> Outcome:
@@ -145,7 +148,7 @@ class Rounds:
             for side in self._plan.sides:
                 if not _fits(outcome.load, side):
                     continue
-                with self._standing(side, 0, outcome.load.settings) as stand:
+                with self._standing(side, 0, outcome.load.settings, outcome.load.mounting) as stand:
                     run = partial(outcome.load.run, stand)
                     self._sample(outcome, side.name, run, stand.target.cpu)
 
@@ -183,20 +186,28 @@ class Rounds:
         self._plan.tell(f"{outcome.load.key}, {name}: {numbers} (others {best.foreign:.0%})")
 
     @contextmanager
-    def _standing(self, side: Side, idle: int, settings: Sequence[str]) -> Iterator[Stand]:
+    def _standing(
+        self,
+        side: Side,
+        idle: int,
+        settings: Sequence[str],
+        mounting: Mounting | None = None,
+    ) -> Iterator[Stand]:
         """Start a daemon with so many idle logs."""
         self._count += 1
-        place = self._directory / f"{self._count}"
-        with (
-            tempfile.TemporaryDirectory(dir=self._plan.logs) as logs,
-            side.running(place, Path(logs), self._plan.processor, settings) as target,
-        ):
-            stand = self._stand(target)
-            with idle_logs(stand, idle):
-                yield stand
+        own = self._directory / f"{self._count}"
+        with ExitStack() as stack:
+            logs = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._plan.logs)))
+            place = stack.enter_context(mounting(logs)) if mounting else None
+            point = str(place.point) if place else ""
+            lines = [line.replace("{point}", point) for line in settings]
+            running = side.running(own, logs, self._plan.processor, lines)
+            stand = self._stand(stack.enter_context(running), place)
+            stack.enter_context(idle_logs(stand, idle))
+            yield stand
 
-    def _stand(self, target: Target) -> Stand:
-        return Stand(target, self._generator, self._plan.seconds)
+    def _stand(self, target: Target, place: Place | None) -> Stand:
+        return Stand(target, self._generator, self._plan.seconds, place)
 
     @staticmethod
     def _descriptors_suffice(idle: int) -> bool:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import abused, abuses, calling, writing
+from bench import abused, abuses, calling, hung, writing
 from bench.daemons import OURS, VIRTLOGD, Side
 from bench.figures import CPU_PER_GIB, THROUGHPUT, Load, higher, lower
 from bench.lifetime import open_and_close
 from bench.load import Load as Generator
-from bench.loads import ABUSES
+from bench.loads import ABUSES, HUNG, LANE
 from bench.rounds import Outcome, Plan, Rounds
 
 #: Small enough for a test: the shortest time that is not nothing.
@@ -84,6 +84,20 @@ def test_each_abuse_is_measured(generator: Generator, tmp_path: Path, load: Load
     """Everything that the table shows of it."""
     few = replace(load, idle=min(load.idle, 20))
     (outcome,) = _run(generator, tmp_path, [OURS], [few])
+    assert outcome.failure is None
+    ((sample,),) = outcome.samples.values()
+    assert set(sample.figures) == {figure.name for figure in load.figures}
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("load", [*HUNG, LANE], ids=lambda load: load.key)
+def test_each_load_on_a_file_system_of_its_own_is_measured(
+    generator: Generator, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that the table shows of it; and it is gone afterwards."""
+    monkeypatch.setattr(hung, "_LEAST_SECONDS", 0.4)
+    monkeypatch.setattr(hung, "_CALLS", 5)
+    (outcome,) = _run(generator, tmp_path, [OURS], [load])
     assert outcome.failure is None
     ((sample,),) = outcome.samples.values()
     assert set(sample.figures) == {figure.name for figure in load.figures}

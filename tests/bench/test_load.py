@@ -57,6 +57,20 @@ def test_a_rate_is_kept_over_all_pipes(generator: Load, size: int) -> None:
         assert data == b"".join(record(number, size) for number in range(count))
 
 
+@pytest.mark.parametrize("rate", [0.0, 1000.0])
+def test_what_a_write_takes_is_counted_from_some_time_on(generator: Load, rate: float) -> None:
+    """A write that waits for longer than that counts for the rest."""
+    read_end, write_end = os.pipe()
+    try:
+        for since, counts in ((0.0, True), (3600.0, False)):
+            written = generator.write([write_end], 100, 0.01, rate, most_bytes=500, since=since)
+            assert written.records[0]
+            assert bool(written.longest) is counts
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
 def test_a_flood_ends_when_it_is_told(generator: Load) -> None:
     """Also while the writer waits for a pipe that nobody reads."""
     read_end, write_end = os.pipe()
