@@ -294,6 +294,12 @@ def test_where_nothing_is_known_all_is_one_mount(tree: Path) -> None:
     assert resolve(f"{tree}/vm/x", Tables((1, Mounts(""))))[0] == f"{tree}/log/libvirt/qemu/x"
 
 
+def test_where_nothing_is_known_other_mounts_are_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look is enough."""
+    monkeypatch.setattr(os, "readlink", None)
+    assert resolve("/proc/sys/kernel", Tables((1, Mounts(""))))[0] == "/proc/sys/kernel"
+
+
 def test_it_begins_anew_when_what_is_done_lies_elsewhere(tree: Path) -> None:
     """Other changes do not matter."""
     root = "22 1 8:1 / / rw - ext4 root rw\n"
@@ -386,7 +392,9 @@ def test_any_tree_is_resolved_as_by_realpath(
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
         if not works:
             no_openat2(patch)
-        root = Path(os.path.realpath(directory))
+        # (deep enough that no path leads out of it)
+        root = Path(os.path.realpath(directory), *"12345")
+        root.mkdir(parents=True)
         build(root, things)
         for path in paths:
             text = f"{root}/{path}"

@@ -137,11 +137,19 @@ class Resolving:
         if mounts is self._mounts:
             return False
         here = mounts.of(self._directory or "/")
-        if here == self._mount or self._beginnings >= _MOST_BEGINNINGS:
+        if self._lies_still(here) or self._beginnings >= _MOST_BEGINNINGS:
             self._mounts, self._mount = mounts, here
         else:
             self._begin(mounts)
         return True
+
+    def _lies_still(self, here: Mount | None) -> bool:
+        """Return whether what is done is the same, if it lies on some mount now."""
+        if here == self._mount:
+            return True
+        # (or was mounted on just now, for instance since it was entered)
+        old = self._mount.number if self._mount else None
+        return here is not None and (here.point, here.parent) == (self._directory, old)
 
     def _begin(self, mounts: Mounts) -> None:
         self._beginnings += 1

@@ -1,10 +1,9 @@
 """Keeps the table of mounts up to date: asks each time, and reads it again when it has changed.
 
-The kernel tells a change once for each open file of mountinfo, by POLLPRI and POLLERR. So there are
-two of them. One is asked before each answer. The other wakes the reactor: it is in an epoll set of
-its own, since POLLIN is always ready, and the reactor would ask for that. When the reactor looks
-whether the set is ready, that uses the change up; so the set says nothing any more when it is asked
-in turn, and that it was ready is all there is to know.
+The kernel tells a change once for each open file of mountinfo, by POLLPRI. So there are two: one is
+asked before each answer, the other wakes the reactor. The latter is in an epoll set of its own, as
+POLLIN, for which the reactor asks, is always ready. When the reactor finds the set ready, that uses
+the change up: nothing is to be taken from the set.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from zope.interface import implementer
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
 from twisted_virtlog.loop.guard import guarded
 
-_CHANGE = select.POLLPRI | select.POLLERR
 _CHUNK = 1 << 16
 
 #: The table is read again if it changes meanwhile, but not for ever: the next to ask does so too.
@@ -121,8 +119,6 @@ class MountTable:
         """Tell those who observe."""
         if self._set is None:
             return
-        # (or it would be ready for ever)
-        self._set.poll(0)
         mounts = self.now()
         if mounts is self._told:
             return
@@ -135,9 +131,9 @@ class MountTable:
     def _open(self) -> None:
         self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         self._noticed = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        self._poll.register(self._file, _CHANGE)
+        self._poll.register(self._file, select.POLLPRI)
         self._set = select.epoll()
-        self._set.register(self._noticed, select.EPOLLPRI | select.EPOLLERR)
+        self._set.register(self._noticed, select.EPOLLPRI)
 
     def _read(self) -> Mounts:
         """Read the table until it does not change meanwhile."""
