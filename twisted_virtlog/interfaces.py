@@ -243,6 +243,9 @@ class IConnection(Interface):
         " infinite for no limit."
     )
 
+    def is_alone() -> bool:
+        """Return whether a protocol may have another share at once, as nobody else waits."""
+
     def go_on_later(rest_seconds: float = 0.0) -> None:
         """Call the protocol's go_on when all who were quiet have been served.
 

@@ -19,6 +19,7 @@ class FakeConnection:
     :ivar sent: each piece with its descriptors; what is gathered is seen piece by piece too.
     :ivar reading: the client is read from.
     :ivar share_seconds: how long the conversation may go on at once.
+    :ivar alone: nobody else waits for a turn.
     :ivar rests: how long it was to rest before each turn that it asked for.
     :ivar closing: "when sent" or "aborted", once it is to be closed.
     """
@@ -30,6 +31,7 @@ class FakeConnection:
         self.sent: list[tuple[bytes, tuple[int, ...]]] = []
         self.reading = True
         self.share_seconds = math.inf
+        self.alone = False
         self.rests: list[float] = []
         self._is_to_go_on = False
         self.closing: str | None = None
@@ -75,6 +77,9 @@ class FakeConnection:
         assert data, "descriptors need a byte to ride on"
         assert not self.closed, "sent after it was closed"
         self.sent.append((data, tuple(descriptors)))
+
+    def is_alone(self) -> bool:
+        return self.alone
 
     def go_on_later(self, rest_seconds: float = 0.0) -> None:
         assert not self._is_to_go_on, "asked for two turns"

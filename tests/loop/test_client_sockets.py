@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.loop.client_sockets import EventSet
-from twisted_virtlog.loop.shares import SHARE_SECONDS
+from twisted_virtlog.loop.shares import TOGETHER_SECONDS
 
 
 @implementer(IReadDescriptor)
@@ -226,12 +226,91 @@ def test_a_client_that_asks_again_at_once_need_not_wait_for_the_reactor(room: Ro
 
 
 def test_the_reactor_has_its_turn_whatever_a_client_asks(room: Room) -> None:
-    """After its share, of which the waiting is a part."""
+    """After the clients' turn, of which the waiting is a part."""
     client = room.client(requests=100_000)
     answered_in_a_turn(room, client)
-    most = SHARE_SECONDS / room.pace
+    most = TOGETHER_SECONDS / room.pace
     assert most / 2 < answered_in_a_turn(room, client) <= most + 1
     assert most / 2 < answered_in_a_turn(room, client) <= most + 1
+
+
+def asking(room: Room, client: End) -> list[bool]:
+    """Have a client ask each time that it is served whether it is alone; return the answers."""
+    answers: list[bool] = []
+    client.act = lambda: answers.append(room.events.is_alone(client.fileno()))
+    room.pace = 10e-6
+    room.events.addReader(client)
+    return answers
+
+
+def test_a_client_is_alone_if_nobody_else_asks(room: Room) -> None:
+    """Whether it has sent more itself, or another is connected, does not matter."""
+    client, theirs = room.pair()
+    room.events.addReader(room.pair()[0])
+    answers = asking(room, client)
+    theirs.send(b"x")
+    room.events.doRead()
+    assert answers == [True]
+
+
+def test_a_client_is_not_alone_if_another_was_ready_with_it(room: Room) -> None:
+    """Whoever of them comes first."""
+    ends = [room.pair() for _ in range(2)]
+    answers = [asking(room, client) for client, _ in ends]
+    for _, theirs in ends:
+        theirs.send(b"x")
+    room.events.doRead()
+    assert answers == [[False], [False]]
+
+
+def test_a_client_is_not_alone_if_another_asks_meanwhile(room: Room) -> None:
+    """Which is seen at once."""
+    client, theirs = room.pair()
+    other, another = room.pair()
+    room.events.addReader(other)
+    answers: list[bool] = []
+
+    def ask() -> None:
+        another.send(b"x")
+        answers.append(room.events.is_alone(client.fileno()))
+
+    client.act = ask
+    room.events.addReader(client)
+    theirs.send(b"x")
+    room.events.doRead()
+    assert answers == [False]
+
+
+@pytest.mark.parametrize("what", ["pipe", "hold", "close"])
+def test_a_client_does_not_go_on_when_others_are_to(room: Room, what: str) -> None:
+    """A pipe fills, or the set is held or closed."""
+    client, theirs = room.pair()
+    answers: list[bool] = []
+
+    def ask() -> None:
+        if what == "pipe":
+            room.is_calm = False
+        else:
+            getattr(room.events, what)()
+        answers.append(room.events.is_alone(client.fileno()))
+
+    client.act = ask
+    room.events.addReader(client)
+    theirs.send(b"x")
+    room.events.doRead()
+    assert answers == [False]
+
+
+def test_a_client_does_not_go_on_after_the_turn_of_all(room: Room) -> None:
+    """However alone it is; and when it is served between guests, it has no such turn."""
+    client, theirs = room.pair()
+    answers = asking(room, client)
+    theirs.send(b"x")
+    room.pace = TOGETHER_SECONDS
+    room.events.doRead()
+    room.pace = 10e-6
+    room.events.serve_ready()
+    assert answers == [False, False]
 
 
 def test_nobody_is_waited_for_long_and_not_again_soon(room: Room) -> None:

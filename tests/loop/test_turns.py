@@ -93,6 +93,28 @@ def test_clients_are_answered_between_two_guests_who_print_much(stack: ExitStack
     assert order == ["guest", "client", "guest"]
 
 
+def test_a_client_is_alone_until_somebody_waits_for_a_turn(stack: ExitStack) -> None:
+    """Shares know it from the set of clients."""
+    turns = Turns(FakeReactor())
+    stack.callback(turns.clients.close)
+    stack.callback(turns.guests.close)
+    stack.callback(turns.shares.close)
+    client = Client([])
+    stack.callback(client.close)
+    answers: list[bool] = []
+
+    def ask() -> None:
+        answers.append(turns.shares.is_alone(client.fileno()))
+        turns.shares.later(lambda: None)
+        answers.append(turns.shares.is_alone(client.fileno()))
+
+    client.doRead = ask  # type: ignore[method-assign]
+    turns.clients.addReader(client)
+    client.theirs.send(b"?")
+    turns.clients.doRead()
+    assert answers == [True, False]
+
+
 def test_clients_leave_the_reactor_to_guests_whose_pipes_fill_fast(stack: ExitStack) -> None:
     """They are not waited for then."""
     turns = Turns(FakeReactor())

@@ -676,6 +676,23 @@ def test_who_took_more_than_a_share_is_read_from_after_those_who_did_not(
     shares.close()
 
 
+def test_who_took_more_than_a_share_is_read_from_if_nobody_else_waits(
+    ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To wait for nobody would cost as much as some answers."""
+    now = [100.0]
+    monkeypatch.setattr(connection, "monotonic", lambda: now[0])
+    asked: list[int] = []
+    shares, slow = Shares(reactor, is_alone=lambda one: asked.append(one) is None), Slow(now)
+    end = ends(slow, shares)
+    for sent in (b"1", b"2"):
+        end.client.send(sent)
+        end.connection.doRead()
+    assert slow.received == b"12"
+    assert asked == [end.connection.fileno()]
+    shares.close()
+
+
 def test_it_is_known_at_once_who_has_left(
     ends: Any, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

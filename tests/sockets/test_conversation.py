@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ class Echo(Buffered):
             return False
         self.buffer = rest
         self.begun.append(line)
-        if line == b"rest":
+        if b"rest" in line:
             self.rest(1.5)
         if line == b"raise":
             raise ZeroDivisionError
@@ -198,6 +199,41 @@ def test_requests_go_on_in_later_turns_when_a_share_is_used_up(client: Client) -
     assert client.answers == [b"one", b"two", b"three", b"four"]
     assert client.connection.reading
     assert client.connection.rests == [0.0, 0.0, 0.0]
+
+
+def test_requests_go_on_at_once_while_nobody_else_waits(client: Client) -> None:
+    """A share of time is looked at again after each one."""
+    client.connection.share_seconds = 0.0
+    client.connection.alone = True
+    client.ask(b"one", b"two")
+    assert client.answers == [b"one", b"two"]
+    assert client.connection.rests == []
+    send = client.connection.send
+
+    def another_comes(data: bytes, descriptors: Sequence[int] = ()) -> None:
+        send(data, descriptors)
+        client.connection.alone = data != b"four"
+
+    client.connection.send = another_comes  # type: ignore[method-assign]
+    client.ask(b"three", b"four", b"five")
+    assert client.answers == [b"one", b"two", b"three", b"four"]
+    assert client.connection.rests == [0.0]
+
+
+def test_a_conversation_rests_even_if_nobody_else_waits(client: Client) -> None:
+    """It has held others up."""
+    client.connection.alone = True
+    client.ask(b"rest", b"two")
+    assert client.answers == [b"rest"]
+    assert client.connection.rests == [1.5]
+
+
+def test_a_conversation_rests_after_a_request_that_is_answered_later(client: Client) -> None:
+    """And the next one, which begins with the answer."""
+    client.ask(b"later rest", b"two", b"three")
+    client.answer()
+    assert client.answers == [b"later rest", b"two"]
+    assert client.connection.rests == [1.5]
 
 
 def test_the_last_request_ends_its_share_alone(client: Client) -> None:

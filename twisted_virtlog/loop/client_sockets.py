@@ -6,7 +6,11 @@ one context serves all clients that are ready, and each of them is called direct
 A client that asks again as soon as it is answered would find the process asleep each time, and to
 wake up and pass through the reactor takes longer than an answer. So after answering such a client
 the set polls for some microseconds (as kernels do with network cards). It stops doing so for a
-while after polling in vain. What it waits is a part of the client's share of time (shares.py).
+while after polling in vain.
+
+For as long as the clients' turn lasts, a client who has used up its share of time (shares.py) and
+is the only one who wants anything need not wait for others' turns: to give way to nobody costs as
+much as several answers.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.loop.guard import guarded
-from twisted_virtlog.loop.shares import SHARE_SECONDS
+from twisted_virtlog.loop.shares import TOGETHER_SECONDS
 
 #: The most descriptors that are served at once.
 _EVENTS = 64
@@ -69,6 +73,9 @@ class EventSet:
         self._seconds = seconds
         self._served_at = 0.0
         self._turns_without = 0
+        # When the clients' turn ends that has begun last, and how many were ready at once in it.
+        self._turn_ends = 0.0
+        self._ready = 0
         self._epoll = select.epoll()
         self._readers: dict[int, IReadDescriptor] = {}
         self._writers: dict[int, IWriteDescriptor] = {}
@@ -141,7 +148,9 @@ class EventSet:
     @guarded("watching the clients failed")
     def doRead(self) -> None:
         """Serve the clients that are ready, and what they ask next."""
-        soon = self._seconds() - self._served_at < _SOON_SECONDS
+        now = self._seconds()
+        soon = now - self._served_at < _SOON_SECONDS
+        self._turn_ends = now + TOGETHER_SECONDS
         served = self.serve_ready()
         self._served_at = now = self._seconds()
         if not (soon and 0 < served <= _FEW):
@@ -156,6 +165,7 @@ class EventSet:
         if self._held or self._epoll.closed:
             return 0
         events = self._epoll.poll(0, _EVENTS)
+        self._ready = len(events)
         for descriptor, event in events:
             try:
                 # (one may remove another)
@@ -168,6 +178,17 @@ class EventSet:
             except Exception:  # noqa: BLE001 (no other connection may suffer)
                 self._give_up(descriptor)
         return len(events)
+
+    def is_alone(self, descriptor: int) -> bool:
+        """Return whether a client that is being served may go on, as nobody else wants anything.
+
+        It may not when the clients' turn is over, or it was not served in one.
+        """
+        if self._ready > 1 or self._seconds() >= self._turn_ends or not self._calm():
+            return False
+        if self._held or self._epoll.closed:
+            return False
+        return not any(ready != descriptor for ready, _ in self._epoll.poll(0, 2))
 
     def _give_up(self, descriptor: int) -> None:
         """Drop a descriptor that failed, as it would fail again at once, and tell its owner."""
@@ -187,7 +208,7 @@ class EventSet:
 
     def _serve_next(self, now: float) -> None:
         """Serve what is asked next, until nobody asks for a while or it is the turn of others."""
-        turn_ends = now + SHARE_SECONDS
+        turn_ends = self._turn_ends
         poll_ends = now + _POLL_SECONDS
         while now < poll_ends:
             served = self.serve_ready()

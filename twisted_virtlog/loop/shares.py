@@ -46,15 +46,19 @@ class Shares:
         reactor: IReactorFDSet,
         between: Callable[[], object] = lambda: None,
         seconds: Callable[[], float] = time.monotonic,
+        is_alone: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Register with the reactor; :meth:`close` unregisters.
 
         :param between: called after each share, to serve those who were quiet.
+        :param is_alone: returns whether a client, by its descriptor, may have another share at
+            once, as nobody else waits.
         :param seconds: a clock that never steps.
         """
         self._reactor = reactor
         self._between = between
         self._seconds = seconds
+        self.is_alone = is_alone
         self._waiting: deque[Work] = deque()
         # By the time from which on it may go on, and the order of asking.
         self._resting: list[tuple[float, int, Work]] = []

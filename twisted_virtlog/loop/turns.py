@@ -3,10 +3,11 @@
 Twisted's reactor knows neither what a descriptor costs nor who waits behind it. So clients and
 guests have one descriptor on it each, and what either leaves to the other is agreed here:
 
-- A client who asks again at once is waited for, within its share of time, unless somebody else
-  waits or a guest's pipe fills fast (:mod:`~twisted_virtlog.loop.client_sockets`).
-- A client who has used up a share of time, and a request that is long by itself, go on after those
-  who were quiet (:mod:`~twisted_virtlog.loop.shares`).
+- A client who asks again at once is waited for, unless somebody else waits or a guest's pipe fills
+  fast (:mod:`~twisted_virtlog.loop.client_sockets`). The clients' turn is two milliseconds.
+- A client who has used up a share of time goes on after those who were quiet, if there are any
+  (:mod:`~twisted_virtlog.loop.shares`). In any case it gives way at the end of the clients' turn,
+  and a request that is long by itself after each share.
 - Guests whose pipes are full take turns by pieces of bytes or of time, half a mebibyte or two
   milliseconds together. After each pipe that had much, and after each share of time, the clients
   who wait are answered (:mod:`~twisted_virtlog.loop.guest_pipes`).
@@ -36,4 +37,6 @@ class Turns:
         """Register all with the reactor."""
         self.clients = EventSet(reactor, calm=lambda: self.guests.is_calm and self.shares.is_idle)
         self.guests = PipeWatch(reactor, between=self.clients.serve_ready)
-        self.shares = Shares(reactor, between=self.clients.serve_ready)
+        self.shares = Shares(
+            reactor, between=self.clients.serve_ready, is_alone=self.clients.is_alone
+        )

@@ -181,6 +181,9 @@ class Connection:
                 self._has_room = self._budget.update(self, held)
         self._watch_input()
 
+    def is_alone(self) -> bool:
+        return self._shares is not None and self._shares.is_alone(self._socket.fileno())
+
     def go_on_later(self, rest_seconds: float = 0.0) -> None:
         shares = self._shares
         if shares is None:
@@ -243,10 +246,13 @@ class Connection:
         return "connection"
 
     def doRead(self) -> None:
-        """Take what the client sent; in its turn, if the last time took more than a share."""
+        """Take what the client sent; in its turn, if the last time took more than a share.
+
+        If nobody else waits its turn has come.
+        """
         if self._shares is None:
             self._read()
-        elif not self._is_greedy or self._has_left():
+        elif not self._is_greedy or self.is_alone() or self._has_left():
             self._read_and_watch()
         elif not self._is_to_read:
             self._is_to_read = True

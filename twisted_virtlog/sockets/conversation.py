@@ -29,6 +29,10 @@ class _Gone:
     congested = False
     share_seconds = math.inf
 
+    def is_alone(self) -> bool:
+        """See IConnection."""
+        return False
+
     def go_on_later(self, rest_seconds: float = 0.0) -> None:
         """See IConnection; nobody waits any more."""
 
@@ -66,6 +70,7 @@ class Conversation(ABC):
         # Its share is used up, and it will be called in its turn.
         self._queued = False
         self._rest_seconds = 0.0
+        self._share_ends = 0.0
 
     @property
     def waiting(self) -> bool:
@@ -155,18 +160,21 @@ class Conversation(ABC):
     def rest(self, seconds: float) -> None:
         """Carry out no more requests before some seconds have passed, after the present one."""
         self._rest_seconds = seconds
+        self._share_ends = -math.inf
 
     def proceed(self) -> None:
         """Carry out requests until none is left, one waits, or the client must read first.
 
         When it has used up its share of time, the rest is for a later turn, whatever the requests
-        were and whether they had an answer.
+        were and whether they had an answer, unless nobody else waits for a turn.
         """
         if self._running or self._waiting or self._held or self._queued:
             return
         self._running = True
         gathering = False
-        ends = monotonic() + self.connection.share_seconds
+        # (a request that was answered later may have left a rest)
+        share = -math.inf if self._rest_seconds else self.connection.share_seconds
+        self._share_ends = monotonic() + share
         try:
             while not self._closed and not self.connection.congested:
                 answered = self.handle_next()
@@ -180,7 +188,7 @@ class Conversation(ABC):
                 if not gathering:
                     gathering = True
                     self.connection.gather()
-                if (monotonic() >= ends and self.has_work) or self._rest_seconds:
+                if monotonic() >= self._share_ends and self._gives_way():
                     self._queued = True
                     break
         finally:
@@ -196,6 +204,17 @@ class Conversation(ABC):
             self.connection.pause_reading()
         else:
             self.connection.resume_reading()
+
+    def _gives_way(self) -> bool:
+        """Return whether others are to be served, after a share was used up; else begin another."""
+        if self._rest_seconds:
+            return True
+        if not self.has_work:
+            return False
+        if not self.connection.is_alone():
+            return True
+        self._share_ends = monotonic() + self.connection.share_seconds
+        return False
 
     def _answered_already(self, later: Deferred[None]) -> bool:
         """Wait for a request's answer; return whether it was there already."""
