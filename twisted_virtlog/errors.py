@@ -57,6 +57,21 @@ class LogBusy(LogError):
         self.pipe = pipe
 
 
+class HeldByOther(LogError):
+    """Another process, which is a daemon and lives, writes the logs of a file system.
+
+    :ivar pid: its number.
+    :ivar mount: where the file system is mounted.
+    :ivar reason: the same in words, for a person.
+    """
+
+    def __init__(self, path: str, pid: int, mount: str) -> None:
+        self.reason = f"process {pid}, another daemon, writes the logs on {mount}"
+        super().__init__(f"{path}: {self.reason}; end it, and this daemon goes on", path)
+        self.pid = pid
+        self.mount = mount
+
+
 class NoSuchLog(LogError):
     """The log is not open (position, close), or no file of it exists (read)."""
 
@@ -70,10 +85,16 @@ class SystemFailure(LogError):
 
     :ivar action: what was tried, in virtlogd's words, such as ``Unable to open file: /p/a.log``.
     :ivar errno: the error number.
+    :ivar reason: why it failed, in words.
     """
 
-    def __init__(self, action: str, errno: int, path: str | None = None) -> None:
-        super().__init__(f"{action}: {os.strerror(errno)}", path)
+    def __init__(
+        self, action: str, errno: int, path: str | None = None, explanation: str = ""
+    ) -> None:
+        """:param explanation: what the error number alone does not say."""
+        strerror = os.strerror(errno)
+        self.reason = f"{explanation}: {strerror}" if explanation else strerror
+        super().__init__(f"{action}: {self.reason}", path)
         self.action = action
         self.errno = errno
 
@@ -85,7 +106,7 @@ class NoAnswer(SystemFailure):
     """
 
     def __init__(self, action: str, path: str, mount: str) -> None:
-        super().__init__(action, errno_module.ETIMEDOUT, path)
+        super().__init__(action, errno_module.ETIMEDOUT, path, _unanswered(mount))
         self.mount = mount
 
 
@@ -96,12 +117,32 @@ class OutputError(SystemFailure):
 class NotWritten(SystemFailure):
     """The log's file cannot be written now, so its true end is not known.
 
-    :ivar pending_bytes: the number of bytes that wait in the pipe.
+    :ivar pending_bytes: the number of bytes that wait in the pipe, or on their way from it to the
+        file; None if it cannot be asked.
+    :ivar mount: where the file system is mounted, if it does not answer (ETIMEDOUT); else None.
+    :ivar maybe_written: an append had begun when it was given up, and may happen all the same.
     """
 
-    def __init__(self, action: str, errno: int, path: str, pending_bytes: int) -> None:
-        super().__init__(action, errno, path)
+    def __init__(
+        self,
+        action: str,
+        errno: int,
+        path: str,
+        pending_bytes: int | None,
+        mount: str | None = None,
+        maybe_written: bool = False,
+    ) -> None:
+        explanation = "" if mount is None else _unanswered(mount)
+        if maybe_written:
+            explanation += ", and the message may be written all the same"
+        super().__init__(action, errno, path, explanation.lstrip(", "))
         self.pending_bytes = pending_bytes
+        self.mount = mount
+        self.maybe_written = maybe_written
+
+
+def _unanswered(mount: str) -> str:
+    return f"the file system on {mount} does not answer"
 
 
 class LimitReached(LogError):

@@ -112,6 +112,8 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end.
     :ivar pending: bytes that could not be written when they were counted last, and wait; None while
         that is not known.
+    :ivar thread: where the file system is mounted whose own thread writes the log; None if the
+        reactor writes it.
     """
 
     path: str
@@ -126,6 +128,7 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     lost_bytes: int
     pipe: int
     pending: int | None = 0
+    thread: str | None = None
 
 
 class OnWriteError(enum.Enum):
@@ -158,6 +161,9 @@ class Counts(msgspec.Struct, frozen=True):
     :ivar open_logs: logs open now.
     :ivar failing_logs: open logs whose file cannot be written now.
     :ivar known_logs: logs that are open, or were opened or appended to before.
+    :ivar lanes: threads of file systems now.
+    :ivar lane_oldest_s: for how many seconds the longest of their present operations has lasted; 0
+        if they have nothing to do.
     """
 
     open_logs: int
@@ -167,6 +173,8 @@ class Counts(msgspec.Struct, frozen=True):
     bytes_lost: int
     rollovers: int
     known_logs: int
+    lanes: int = 0
+    lane_oldest_s: float = 0.0
 
 
 class Start(msgspec.Struct, frozen=True):

@@ -91,7 +91,7 @@ class FakeDaemon:
         self.administration = Administration(
             Start(STARTED_AT, time.monotonic() - 1.5),
             lambda: Settings(max_clients=7),
-            FakeHandler(counts=Counts(1, 0, 2, 3, 4, 5, 6)),
+            FakeHandler(counts=Counts(1, 0, 2, 3, 4, 5, 6, 2, 1.5)),
             self.servers,
             lambda: self.pool,
             self.timeouts.append,

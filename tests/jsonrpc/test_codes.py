@@ -26,22 +26,36 @@ BUSY_DATA = {
 }
 FULL_DATA = {"errno": "ENOSPC", "strerror": os.strerror(errno.ENOSPC), "path": "/a"}
 NO_PATH_DATA = {"errno": "ENOSPC", "strerror": os.strerror(errno.ENOSPC)}
+SILENT_DATA = {
+    "errno": "ETIMEDOUT",
+    "strerror": os.strerror(errno.ETIMEDOUT),
+    "mount": "/srv",
+    "path": "/a",
+}
 INVALID_DATA = {"errno": "EINVAL", "strerror": os.strerror(errno.EINVAL), "path": "/a"}
 
 CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
     (errors.LogBusy("/a", "qemu", None, SINCE, 77), 1001, BUSY_DATA),
     (errors.LogBusy("/a", "qemu", GUEST, SINCE, 77), 1001, {**BUSY_DATA, "domain": GUEST_JSON}),
+    (
+        errors.HeldByOther("/a", 4711, "/srv"),
+        1001,
+        {
+            "driver": None,
+            "domain": None,
+            "opened_at": None,
+            "pipe": None,
+            "pid": 4711,
+            "mount": "/srv",
+            "path": "/a",
+        },
+    ),
     (errors.NoSuchLog("not open: /a", "/a"), 1002, {"path": "/a"}),
     (errors.SystemFailure("write", errno.ENOSPC, "/a"), 1003, FULL_DATA),
     (
         errors.NoAnswer("read", "/a", "/srv"),
         1003,
-        {
-            "errno": "ETIMEDOUT",
-            "strerror": os.strerror(errno.ETIMEDOUT),
-            "mount": "/srv",
-            "path": "/a",
-        },
+        SILENT_DATA,
     ),
     (errors.OutputError("failed to open /a", errno.ENOSPC), 1003, NO_PATH_DATA),
     (
@@ -58,6 +72,16 @@ CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
         errors.NotWritten("write", errno.ENOSPC, "/a", 17),
         1006,
         {**FULL_DATA, "pending_bytes": 17},
+    ),
+    (
+        errors.NotWritten("write", errno.ETIMEDOUT, "/a", None, "/srv"),
+        1006,
+        {**SILENT_DATA, "pending_bytes": None},
+    ),
+    (
+        errors.NotWritten("write", errno.ETIMEDOUT, "/a", 0, "/srv", maybe_written=True),
+        1006,
+        {**SILENT_DATA, "pending_bytes": 0, "maybe_written": True},
     ),
 ]
 
@@ -89,10 +113,44 @@ def test_names_that_are_no_utf8_do_not_break_the_answer() -> None:
     for error in (
         errors.NoSuchLog(f"not open: {odd}", odd),
         errors.LogBusy(odd, odd, None, SINCE, 1),
+        errors.HeldByOther(odd, 1, odd),
+        errors.NoAnswer("read", odd, odd),
+        errors.NotWritten("write", errno.ETIMEDOUT, odd, None, odd),
     ):
         told = msgspec.json.decode(msgspec.json.encode(error_object(error)))
         assert told["data"]["path"] == "/\ufffd"
         assert "/\ufffd" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            errors.NoAnswer("Unable to open file: /srv/a", "/srv/a", "/srv"),
+            (
+                "Unable to open file: /srv/a: the file system on /srv does not answer:"
+                " Connection timed out"
+            ),
+        ),
+        (
+            errors.NotWritten("Unable to write", errno.ETIMEDOUT, "/srv/a", None, "/srv", True),
+            (
+                "Unable to write: the file system on /srv does not answer, and the message may be"
+                " written all the same: Connection timed out"
+            ),
+        ),
+        (
+            errors.HeldByOther("/srv/a", 4711, "/srv"),
+            (
+                "/srv/a: process 4711, another daemon, writes the logs on /srv; end it, and this"
+                " daemon goes on"
+            ),
+        ),
+    ],
+)
+def test_what_a_mount_has_to_do_with_it_is_said(error: errors.LogError, message: str) -> None:
+    """A connection that timed out is no help to who asked for a file."""
+    assert error_object(error).message == message
 
 
 def test_an_error_without_a_name_is_internal() -> None:

@@ -208,6 +208,7 @@ STATUS_JSON = {
     "state": "open",
     "pipe": 9,
     "pending": 0,
+    "thread": None,
 }
 
 
@@ -218,6 +219,7 @@ def test_list_tells_all_of_a_log() -> None:
         "error": "No space left on device",
         "lost_bytes": 9,
         "pending": 5,
+        "thread": "/srv",
     }
     client = Client(logs=[status(), status(path="/z", domain=None, **failing)])
     assert result(client, "log.list") == [
@@ -229,6 +231,7 @@ def test_list_tells_all_of_a_log() -> None:
             "state": "failing",
             "error": "No space left on device",
             "pending": 5,
+            "thread": "/srv",
         },
     ]
 
@@ -237,7 +240,7 @@ def test_list_shows_names_that_are_no_utf8() -> None:
     """One odd path does not hide the other logs."""
     odd = os.fsdecode(b"/\xff")
     name = Domain(GUEST.uuid, odd)
-    log = status(path=odd, driver=odd, domain=name, state=LogState.FAILING, error=odd)
+    log = status(path=odd, driver=odd, domain=name, state=LogState.FAILING, error=odd, thread=odd)
     (entry,) = result(Client(logs=[log]), "log.list", [])
     shown = "/\ufffd"
     assert entry == {
@@ -247,6 +250,7 @@ def test_list_shows_names_that_are_no_utf8() -> None:
         "domain": {"uuid": GUEST.uuid, "name": shown},
         "state": "failing",
         "error": shown,
+        "thread": shown,
     }
 
 
@@ -277,6 +281,8 @@ def test_info_tells_of_the_daemon() -> None:
             "rollovers": 5,
             "clients": 2,
             "known_logs": 6,
+            "lanes": 2,
+            "lane_oldest_s": 1.5,
         },
     }
 

@@ -28,6 +28,18 @@ LOG_ERRORS = [
         errors.LogBusy("/real", "qemu", None, OPENED_AT, 7),
         (38, 63, errno.EBUSY, "Cannot open log file: '/p': Device or resource busy"),
     ),
+    (
+        errors.HeldByOther("/real", 4711, "/srv"),
+        (
+            38,
+            63,
+            errno.EBUSY,
+            (
+                "Cannot open log file: '/p': process 4711, another daemon, writes the logs on"
+                " /srv: Device or resource busy"
+            ),
+        ),
+    ),
     (errors.NoSuchLog("none", "/real"), (1, 63, -1, "internal error: No open log file /p")),
     (
         errors.SystemFailure("Unable to delete file /p", errno.EISDIR, "/p"),
@@ -35,7 +47,27 @@ LOG_ERRORS = [
     ),
     (
         errors.NoAnswer("Unable to read from file /p", "/p", "/srv"),
-        (38, 0, errno.ETIMEDOUT, "Unable to read from file /p: Connection timed out"),
+        (
+            38,
+            0,
+            errno.ETIMEDOUT,
+            (
+                "Unable to read from file /p: the file system on /srv does not answer:"
+                " Connection timed out"
+            ),
+        ),
+    ),
+    (
+        errors.NotWritten("Unable to write to file /p", errno.ETIMEDOUT, "/p", None, "/srv", True),
+        (
+            38,
+            63,
+            errno.ETIMEDOUT,
+            (
+                "Unable to write to file /p: the file system on /srv does not answer, and the"
+                " message may be written all the same: Connection timed out"
+            ),
+        ),
     ),
     (
         errors.NotWritten("Unable to write to file /p", errno.ENOSPC, "/p", 5),

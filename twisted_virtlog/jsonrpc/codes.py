@@ -48,16 +48,23 @@ _MEANINGS = {
     Code.METHOD_NOT_FOUND: "there is no such method",
     Code.INVALID_PARAMS: "a parameter is missing, unknown, or of a wrong type or value",
     Code.INTERNAL_ERROR: "an unexpected failure; the daemon's own log has the details",
-    Code.LOG_BUSY: "the log is open; data has driver, domain, opened_at and pipe of the holder",
+    Code.LOG_BUSY: (
+        "the log is open; data has driver, domain, opened_at and pipe of the holder. Or another"
+        " daemon writes the logs of its file system: these are null, and data has pid and mount"
+    ),
     Code.NO_SUCH_LOG: (
         "the log is not open (log.position, log.close), or no file of it exists (log.read)"
     ),
-    Code.SYSTEM_ERROR: "an operation of the system failed; data has errno (a name) and strerror",
+    Code.SYSTEM_ERROR: (
+        "an operation of the system failed; data has errno (a name) and strerror, and mount if a"
+        " file system does not answer (ETIMEDOUT)"
+    ),
     Code.LIMIT: "a limit of the daemon was reached; data.limit names it",
     Code.SHUTTING_DOWN: "the daemon is stopping",
     Code.NOT_WRITTEN: (
         "the log's file cannot be written now, so its end is not known;"
-        " data has errno, strerror and pending_bytes"
+        " data has errno, strerror and pending_bytes (null if nobody can tell), mount if the file"
+        " system does not answer (ETIMEDOUT), and a true maybe_written for an append that had begun"
     ),
     Code.HAND_OVER_FAILED: "the daemon could not hand over to its next image, and continues",
     Code.NO_SUCH_SERVER: "the daemon has no such server; data.server names it",
@@ -87,11 +94,14 @@ def _code_and_data(error: errors.DaemonError) -> tuple[Code, dict[str, Any]]:
     match error:
         case errors.LogBusy():
             code, data = Code.LOG_BUSY, _holder_data(error)
+        case errors.HeldByOther():
+            code = Code.LOG_BUSY
+            data = {**_UNKNOWN_HOLDER, "pid": error.pid, "mount": printable(error.mount)}
         case errors.NoSuchLog():
             code = Code.NO_SUCH_LOG
         case errors.NotWritten():
             code = Code.NOT_WRITTEN
-            data = {**_system_data(error.errno), "pending_bytes": error.pending_bytes}
+            data = _not_written_data(error)
         case errors.NoAnswer():
             code = Code.SYSTEM_ERROR
             data = {**_system_data(error.errno), "mount": printable(error.mount)}
@@ -132,6 +142,19 @@ def _holder_data(error: errors.LogBusy) -> dict[str, Any]:
         "opened_at": error.opened_at,
         "pipe": error.pipe,
     }
+
+
+#: What only the process that has the log could tell.
+_UNKNOWN_HOLDER = {"driver": None, "domain": None, "opened_at": None, "pipe": None}
+
+
+def _not_written_data(error: errors.NotWritten) -> dict[str, Any]:
+    data = {**_system_data(error.errno), "pending_bytes": error.pending_bytes}
+    if error.mount is not None:
+        data["mount"] = printable(error.mount)
+    if error.maybe_written:
+        data["maybe_written"] = True
+    return data
 
 
 def _system_data(number: int) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class ReexecParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
 
 class DaemonCounts(Struct, frozen=True):
-    """Totals since the daemon started; open_logs, failing_logs, clients, known_logs: now."""
+    """Totals since the daemon started; open_logs, failing_logs, clients, known_logs, lanes: now."""
 
     open_logs: Annotated[int, Meta(ge=0, description="logs open now")]
     failing_logs: Annotated[int, Meta(ge=0, description="those whose file cannot be written now")]
@@ -54,6 +54,13 @@ class DaemonCounts(Struct, frozen=True):
     clients: Annotated[int, Meta(ge=0, description="clients connected now")]
     known_logs: Annotated[
         int, Meta(ge=0, description="logs that the read-only socket serves: open now or earlier")
+    ]
+    lanes: Annotated[int, Meta(ge=0, description="threads of file systems that may not answer")]
+    lane_oldest_s: Annotated[
+        float,
+        Meta(
+            ge=0, description="for how many seconds the longest of their operations has lasted now"
+        ),
     ]
 
 
@@ -91,6 +98,8 @@ def _info_result(status: values.DaemonStatus, _params: NoParams) -> InfoResult:
             rollovers=counts.rollovers,
             clients=status.clients,
             known_logs=counts.known_logs,
+            lanes=counts.lanes,
+            lane_oldest_s=round(counts.lane_oldest_s, 3),
         ),
     )
 
@@ -129,6 +138,8 @@ DAEMON_METHODS: tuple[Method[Any, Any], ...] = (
                     rollovers=0,
                     clients=1,
                     known_logs=2,
+                    lanes=0,
+                    lane_oldest_s=0.0,
                 ),
             ),
         ),

@@ -136,6 +136,14 @@ class LogEntry(Struct, frozen=True, gc=False):
         int | None,
         Meta(description="bytes that could not be written, as counted last; null before that"),
     ]
+    thread: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "mount point of the file system whose own thread writes the log; null: it has none"
+            )
+        ),
+    ]
     error: Annotated[str, Meta(description="the reason; only when failing")] | UnsetType = UNSET
 
 
@@ -252,6 +260,7 @@ def _entry(status: values.LogStatus) -> LogEntry:
         state="failing" if status.state is values.LogState.FAILING else "open",
         pipe=status.pipe,
         pending=status.pending,
+        thread=None if status.thread is None else printable(status.thread),
         error=_reason(status),
     )
 
@@ -304,7 +313,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
             CloseParams(_LOG),
             CloseResult(_END, dropped=0),
         ),
-        errors=(Code.NO_SUCH_LOG, Code.SHUTTING_DOWN),
+        errors=(Code.LOG_BUSY, Code.NO_SUCH_LOG, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
     ),
     Method(
         name="log.position",
@@ -318,6 +327,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
         present=_point,
         example=Example("the end of an open log", PositionParams(_LOG), _END),
         errors=(
+            Code.LOG_BUSY,
             Code.NO_SUCH_LOG,
             Code.SYSTEM_ERROR,
             Code.SHUTTING_DOWN,
@@ -343,6 +353,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
             ReadResult("hello\n", "utf-8", _START, _END, gap=False),
         ),
         errors=(
+            Code.LOG_BUSY,
             Code.NO_SUCH_LOG,
             Code.SYSTEM_ERROR,
             Code.LIMIT,
@@ -362,7 +373,13 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
         ask=_append,
         present=_point,
         example=Example("a line", AppendParams(_LOG, "hello\n", "qemu", _GUEST), _END),
-        errors=(Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
+        errors=(
+            Code.LOG_BUSY,
+            Code.SYSTEM_ERROR,
+            Code.LIMIT,
+            Code.SHUTTING_DOWN,
+            Code.NOT_WRITTEN,
+        ),
     ),
     Method(
         name="log.list",
@@ -386,6 +403,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
                     state="open",
                     pipe=48151,
                     pending=0,
+                    thread=None,
                 )
             ],
         ),

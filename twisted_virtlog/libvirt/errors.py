@@ -72,13 +72,16 @@ def failure(code: ErrorCode, domain: ErrorDomain, detail: str) -> ErrorBody:
     )
 
 
-def system_failure(domain: ErrorDomain, action: str, number: int) -> ErrorBody:
+def system_failure(
+    domain: ErrorDomain, action: str, number: int, reason: str | None = None
+) -> ErrorBody:
     """Return the report of a system error.
 
     :param action: what was tried.
     :param number: the error number.
+    :param reason: why it failed, in words; None: as the system has it.
     """
-    text = _encode(f"{action}: {os.strerror(number)}")
+    text = _encode(f"{action}: {os.strerror(number) if reason is None else reason}")
     return ErrorBody(
         ErrorCode.SYSTEM_ERROR, domain, text, str1=b"%s", str2=text, int1=number, int2=-1
     )
@@ -110,15 +113,18 @@ def log_failure(error: errors.DaemonError, path: str) -> ErrorBody:
         case errors.LogBusy():
             action = f"Cannot open log file: '{path}'"
             body = system_failure(ErrorDomain.LOGGING, action, errno.EBUSY)
+        case errors.HeldByOther():
+            action = f"Cannot open log file: '{path}': {error.reason}"
+            body = system_failure(ErrorDomain.LOGGING, action, errno.EBUSY)
         case errors.NoSuchLog():
             detail = f"No open log file {path}"
             body = failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.LOGGING, detail)
         case errors.NotAllowed():
             body = system_failure(ErrorDomain.LOGGING, opening, errno.EACCES)
         case errors.NotWritten():
-            body = system_failure(ErrorDomain.LOGGING, error.action, error.errno)
+            body = system_failure(ErrorDomain.LOGGING, error.action, error.errno, error.reason)
         case errors.SystemFailure():
-            body = system_failure(ErrorDomain.NONE, error.action, error.errno)
+            body = system_failure(ErrorDomain.NONE, error.action, error.errno, error.reason)
         case errors.LimitReached():
             body = system_failure(ErrorDomain.NONE, opening, errno.EMFILE)
         case errors.UnsupportedBackups():
@@ -158,7 +164,7 @@ def administration_failure(
         case errors.BadSetting():
             body = failure(ErrorCode.INVALID_ARGUMENT, ErrorDomain.NONE, str(error))
         case errors.SystemFailure():
-            body = system_failure(ErrorDomain.NONE, error.action, error.errno)
+            body = system_failure(ErrorDomain.NONE, error.action, error.errno, error.reason)
         case errors.NoOwnLog():
             body = failure(ErrorCode.CONFIG_UNSUPPORTED, ErrorDomain.NONE, str(error))
         case _:

@@ -140,7 +140,7 @@ def _append(logs: ILogHandler, call: AppendArguments) -> Answer[Position]:
 def _explain_append(error: DaemonError, call: AppendArguments) -> ErrorBody:
     if isinstance(error, NotWritten):
         # The same whether or not the log is open, as with virtlogd.
-        return system_failure(ErrorDomain.NONE, error.action, error.errno)
+        return system_failure(ErrorDomain.NONE, error.action, error.errno, error.reason)
     return _explain(error, call)
 
 

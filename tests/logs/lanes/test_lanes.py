@@ -89,7 +89,9 @@ def test_one_that_does_not_answer_is_said_to_hang(room: Room) -> None:
         assert isinstance(failure.value, NoAnswer)
         assert failure.value.mount == "/proc"
         assert failure.value.path == "/proc/a.log"
-        assert str(failure.value) == "Unable to read: Connection timed out"
+        assert str(failure.value) == (
+            "Unable to read: the file system on /proc does not answer: Connection timed out"
+        )
     assert room.released == []
     gate.let_go()
     while room.released != [1, 1]:
