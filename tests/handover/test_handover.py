@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
@@ -425,6 +426,18 @@ def test_virtlogd_has_one_pipe_of_a_log(world: World) -> None:
         assert reason(world.begin(image)).startswith("virtlogd knows one pipe of a log, but /a.log")
         world.service.former = None
         assert world.begin(image) == [None]
+
+
+def test_virtlogd_gets_no_log_with_bytes_on_the_way_to_its_file(world: World) -> None:
+    """It would not know of them."""
+    former = world.former()
+    assert former.details is not None
+    details = msgspec.structs.replace(former.details, left=None, staged=3)
+    world.service.former = msgspec.structs.replace(former, details=details)
+    image = world.image(VIRTLOGD, kind=Kind.VIRTLOGD)
+    with capturedLogs():
+        assert "bytes on the way from its guest's pipe" in reason(world.begin(image))
+    assert world.executed == []
 
 
 # To and from virtlogd.

@@ -353,6 +353,33 @@ def test_bytes_that_are_in_no_pipe_need_a_newer_version() -> None:
         encode(state, 1)
 
 
+def test_bytes_on_the_way_through_a_lane_need_the_newest_version() -> None:
+    """A release that does not know of them would lose them; that a log has a lane needs none."""
+    (first, *others) = BUSY.logs
+    assert first.details is not None
+    details = msgspec.structs.replace(first.details, lane="/mnt/\udcff")
+    laned = msgspec.structs.replace(first, details=details)
+    state = msgspec.structs.replace(BUSY, logs=(laned, *others))
+    assert needed_version(state) == 1
+    assert decode(encode(state)).logs == state.logs
+    assert state.descriptors() == BUSY.descriptors()
+
+    details = msgspec.structs.replace(details, staged=77, left=3)
+    staged = msgspec.structs.replace(first, details=details)
+    state = msgspec.structs.replace(BUSY, logs=(staged, *others))
+    assert needed_version(state) == 3
+    assert _version_of(encode(state)) == 3
+    assert decode(encode(state)).logs == state.logs
+    assert sorted(state.descriptors()) == sorted([*BUSY.descriptors(), 77])
+    for version in (1, 2):
+        with pytest.raises(StateError, match=f"version {version} cannot say all.*on the way from"):
+            encode(state, version)
+    details = msgspec.structs.replace(details, staged=-5)
+    staged = msgspec.structs.replace(first, details=details)
+    with pytest.raises(StateError, match="not a descriptor"):
+        decode(encode(msgspec.structs.replace(BUSY, logs=(staged,))))
+
+
 def _version_of(text: bytes) -> object:
     return json.loads(text.decode("utf-8", "surrogateescape"))["twisted_virtlog"]["version"]
 

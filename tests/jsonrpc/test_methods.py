@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.administration import FakeDaemon
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog import __version__
+from twisted_virtlog.handover.state import VERSION as STATE_VERSION
 from twisted_virtlog.jsonrpc.methods import METHODS
 from twisted_virtlog.values import (
     MAX_NAME_CHARACTERS,
@@ -302,6 +303,6 @@ def test_a_hand_over_is_to_our_own_next_image_or_to_virtlogd() -> None:
     assert result(client, "daemon.reexec", {"state_version": 1}) is True
     assert result(client, "daemon.reexec", ["/usr/sbin/virtlogd"]) is True
     assert client.reexecs == [(None, 1), ("/usr/sbin/virtlogd", None)]
-    for params in ({"state_version": 0}, {"state_version": 3}, ["/a", 1]):
+    for params in ({"state_version": 0}, {"state_version": STATE_VERSION + 1}, ["/a", 1]):
         assert client.call("daemon.reexec", params)["error"]["code"] == -32602
     assert len(client.reexecs) == 2

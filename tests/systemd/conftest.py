@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from twisted.logger import LogEvent, globalLogPublisher
 
 from harness.daemon import CHECKOUT
 from harness.service_manager import ServiceManager
@@ -36,3 +37,24 @@ def supervised(tmp_path: Path) -> Iterator[StartManager]:
             return manager
 
         yield make
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[ServiceManager]:
+    """A stand-in that starts nothing."""
+    made = ServiceManager(tmp_path, [])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if "systemd" in event.get("log_namespace", ""):
+            found.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)

@@ -70,9 +70,9 @@ def test_a_group_gets_the_read_only_socket() -> None:
 
 
 def test_the_service_tells_the_daemon_how_much_is_stored() -> None:
-    """Room for 16384 logs, two journals and the configuration, and descriptors for them."""
+    """Room for 16384 logs, lanes, two journals and the configuration, and descriptors for them."""
     service = unit(units(Path("/d"))["virtlogd.service"])["Service"]
-    assert int(service["FileDescriptorStoreMax"]) == 16384 + 3
+    assert int(service["FileDescriptorStoreMax"]) == 16384 + 96 + 3
     text = units(Path("/d"))["virtlogd.service"]
     assert f"\nEnvironment=FDSTORE={service['FileDescriptorStoreMax']}\n" in text
     assert int(service["LimitNOFILE"]) > 2 * 16384

@@ -98,20 +98,20 @@ def test_without_a_journal_nothing_is_open() -> None:
     assert not choice.journal.logs
 
 
-NEWER = b'{"journal":2,"generation":5}\nwhatever there is by then'
+NEWER = b'{"journal":3,"generation":5}\nwhatever there is by then'
 
 
 def test_of_a_newer_journal_nothing_is_guessed() -> None:
     """It stays where it is; a journal from before it is not needed."""
     choice = choose([("a", header(4) + open_record(3, log("/old"))), ("b", NEWER)])
-    assert choice == Choice(None, Journal(-1), Left("b", 5, 2), ("a",))
+    assert choice == Choice(None, Journal(-1), Left("b", 5, 3), ("a",))
 
 
 def test_a_journal_beside_a_newer_one_counts() -> None:
     """Until the newer release comes, which reads both."""
     own = header(6, beside=5) + open_record(4, log("/own"))
     choice = choose([("a", NEWER), ("b", header(4)), ("c", own)])
-    assert (choice.name, choice.left, choice.useless) == ("c", Left("a", 5, 2), ("b",))
+    assert (choice.name, choice.left, choice.useless) == ("c", Left("a", 5, 3), ("b",))
     assert list(choice.journal.logs) == [4]
 
 
@@ -130,3 +130,25 @@ def test_a_journal_is_replaced_when_it_is_mostly_history() -> None:
     assert worth_replacing(300_000, 0)
     assert not worth_replacing(4_000_000, 1_000_000)
     assert worth_replacing(4_000_001, 1_000_000)
+
+
+def test_a_journal_with_lanes_is_not_read_by_who_does_not_know_of_them() -> None:
+    """A release that reads version 1 leaves it alone; without lanes it can go on."""
+    assert header(1).startswith(b'{"journal":1,')
+    assert header(1, with_lanes=True).startswith(b'{"journal":2,')
+
+
+def test_the_lane_and_what_was_staged_are_known_again() -> None:
+    """The pipe in which that is by its inode number, whatever its descriptor was."""
+    one = log("/a")
+    assert one.details is not None
+    details = msgspec.structs.replace(one.details, lane="/mnt/\udcff", staged=77)
+    one = msgspec.structs.replace(one, details=details)
+    content = header(1, with_lanes=True) + open_record(3, one, 12) + open_record(4, one)
+    journal = read(content)
+    assert journal is not None
+    assert journal.version == 2
+    assert [found.staged for found in journal.logs.values()] == [12, None]
+    assert {found.details and found.details.lane for found in journal.logs.values()} == {
+        "/mnt/\udcff"
+    }

@@ -6,145 +6,32 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
 
 from harness.service_manager import ServiceManager
 from tests.fakes.reactor import FakeReactor
+from tests.systemd.processes import (
+    Full,
+    Ledger,
+    Process,
+    handed_over,
+    inode_of,
+    name_of,
+    settled,
+)
 from tests.systemd.values import log
 from twisted_virtlog.errors import ListenError
-from twisted_virtlog.handover.state import Kept, OpenLogState, by_log, former_path
+from twisted_virtlog.handover.state import Kept, by_log, former_path
 from twisted_virtlog.systemd import journal
 from twisted_virtlog.systemd.activation import Activation
-from twisted_virtlog.systemd.inherited import Stored, started_environment, stored, take
+from twisted_virtlog.systemd.inherited import started_environment, stored, take
 from twisted_virtlog.systemd.names import JOURNALS, pipe_inode, pipe_name
-from twisted_virtlog.systemd.notify import Notifier
-from twisted_virtlog.systemd.store import DescriptorStore
-
-
-class Full(Notifier):
-    """A manager that takes nothing more, until it is told to."""
-
-    full = True
-
-    @property
-    def busy(self) -> bool:
-        return self.full
-
-
-class Process:
-    """A daemon as the manager knows it: its store and its open logs.
-
-    :ivar opened: the logs, by path.
-    :ivar changes: how often it was told that there are more or fewer.
-    """
-
-    def __init__(
-        self,
-        manager: str | Notifier,
-        most: int | None = None,
-        former: Stored | Kept | None = None,
-    ) -> None:
-        """:param manager: its address, or the way to it."""
-        self.changes = 0
-        self.opened: dict[str, OpenLogState] = {}
-        self.reactor = FakeReactor()
-        self.notifier = (
-            Notifier(self.reactor, Clock(), manager) if isinstance(manager, str) else manager
-        )
-        self.store = DescriptorStore(self.notifier, most, former, self.changed)
-        self.write_ends: dict[str, int] = {}
-
-    def changed(self) -> None:
-        self.changes += 1
-
-    def begin(self, logs: Sequence[OpenLogState] = ()) -> Process:
-        self.opened = {one.path: one for one in logs}
-        self.store.begin(logs)
-        return self
-
-    def open(self, path: str, order: int = 0) -> OpenLogState:
-        read_end, write_end = os.pipe()
-        self.write_ends[path] = write_end
-        self.opened[path] = log(path, read_end, order=order)
-        self.store.opened(self.opened[path])
-        return self.opened[path]
-
-    def close(self, path: str) -> None:
-        pipe = self.opened.pop(path).pipe
-        self.store.closed(os.fstat(pipe).st_ino)
-        os.close(pipe)
-        # (a log that another process opened has its write end there)
-        if path in self.write_ends:
-            os.close(self.write_ends.pop(path))
-
-    def keeps(self, path: str) -> bool:
-        return self.store.keeps(os.fstat(self.opened[path].pipe).st_ino)
-
-    def names(self) -> list[str]:
-        """The names of the open logs' pipes."""
-        return sorted(name_of(one) for one in self.opened.values())
-
-    def die(self) -> None:
-        """End as a killed process does: all descriptors are closed, and nothing is said."""
-        self.notifier.close()
-        self.store.close()
-        for one in self.opened.values():
-            os.close(one.pipe)
-        for write_end in self.write_ends.values():
-            os.close(write_end)
-
-
-def name_of(one: OpenLogState) -> str:
-    return pipe_name(os.fstat(one.pipe).st_ino)
-
-
-def handed_over(manager: ServiceManager) -> Activation:
-    """Hand over what is stored, as systemd does at the next start."""
-    pipes, journals = {}, {}
-    for one in manager.store:
-        descriptor = os.dup(one.descriptor)
-        inode = pipe_inode(one.name)
-        if inode is None:
-            journals[descriptor] = one.name
-        else:
-            pipes[descriptor] = inode
-    return Activation(pipes=pipes, journals=journals)
-
-
-@pytest.fixture
-def manager(tmp_path: Path) -> Iterator[ServiceManager]:
-    """A stand-in that starts nothing."""
-    made = ServiceManager(tmp_path, [])
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if "systemd" in event.get("log_namespace", ""):
-            found.append(event["log_format"].format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
-
-
-def settled(manager: ServiceManager) -> list[str]:
-    """Wait until all that was sent has arrived; give the stored names, the journal's left out."""
-    manager.settle()
-    assert [name for name in manager.names if name in JOURNALS]
-    return sorted(name for name in manager.names if name not in JOURNALS)
 
 
 def test_open_logs_are_stored_and_closed_ones_are_not(manager: ServiceManager) -> None:
@@ -184,69 +71,6 @@ def test_a_new_process_goes_on_with_what_was_open(manager: ServiceManager) -> No
     assert len([name for name in manager.names if name in JOURNALS]) == 1
     assert not [one for one in manager.messages if one.get("FDNAME") == name_of(resumed)][1:]
     process.die()
-
-
-class Ledger(Notifier):
-    """A manager that hears messages only up to one of them.
-
-    :ivar messages: each with its descriptor, and with the journals as they were just then.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(FakeReactor(), Clock(), "")
-        self.messages: list[tuple[tuple[str, ...], int | None, dict[int, bytes]]] = []
-        self._journals: dict[int, int] = {}
-
-    def send(self, *lines: str, descriptor: int | None = None, urgent: bool = False) -> None:
-        kept = None if descriptor is None else os.dup(descriptor)
-        if kept is not None and lines[1].removeprefix("FDNAME=") in JOURNALS:
-            self._journals[inode_of(kept)] = kept
-        self.messages.append((lines, kept, self.journals()))
-
-    def journals(self) -> dict[int, bytes]:
-        """Give the journals' contents by inode."""
-        return {
-            inode: os.pread(descriptor, 1 << 20, 0) for inode, descriptor in self._journals.items()
-        }
-
-    def handed_over(self, count: int, late: bool) -> Activation:
-        """Give what is stored after so many messages.
-
-        :param late: the process came to the next one, and wrote what it writes before.
-        """
-        after = [*(message[2] for message in self.messages), self.journals()]
-        written = after[count if late else max(0, count - 1)]
-        store: dict[str, list[int]] = {}
-        for lines, descriptor, _ in self.messages[:count]:
-            name = lines[1].removeprefix("FDNAME=")
-            if lines[0] == "FDSTOREREMOVE=1":
-                store.pop(name, None)
-            elif descriptor is not None:
-                store.setdefault(name, []).append(descriptor)
-        pipes, journals = {}, {}
-        for name, descriptors in store.items():
-            for descriptor in descriptors:
-                inode = pipe_inode(name)
-                if inode is None:
-                    journals[file_with(written[inode_of(descriptor)])] = name
-                else:
-                    pipes[os.dup(descriptor)] = inode
-        return Activation(pipes=pipes, journals=journals)
-
-    def close(self) -> None:
-        for _, descriptor, _ in self.messages:
-            if descriptor is not None:
-                os.close(descriptor)
-
-
-def inode_of(descriptor: int) -> int:
-    return os.fstat(descriptor).st_ino
-
-
-def file_with(content: bytes) -> int:
-    descriptor = os.memfd_create("test")
-    os.write(descriptor, content)
-    return descriptor
 
 
 @pytest.mark.parametrize("small", [1, 10**6])
@@ -383,20 +207,25 @@ def test_what_a_newer_release_has_stored_stays_for_it(
     manager: ServiceManager, warnings: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pipes and its journal; the daemon serves other logs meanwhile, and stores those too."""
-    monkeypatch.setattr(journal, "VERSION", 2)
+
+    def version(number: int) -> None:
+        monkeypatch.setattr(journal, "VERSION", number)
+        monkeypatch.setattr("twisted_virtlog.systemd.inherited.VERSION", number)
+        monkeypatch.setattr(journal, "_WITHOUT_LANES", 3 if number == 3 else 1)
+
+    version(3)
     newer = Process(manager.address).begin()
     guest = newer.open("/theirs")
     name = name_of(guest)
     settled(manager)
     newer.die()
 
-    monkeypatch.setattr(journal, "VERSION", 1)
-    monkeypatch.setattr("twisted_virtlog.systemd.inherited.VERSION", 1)
+    version(2)
     found = stored(handed_over(manager))
     assert (found.logs, found.left) == ((), (name,))
     assert len(warnings) == 1
     assert (
-        "1 pipes are left in the service manager's store: their journal is of version 2"
+        "1 pipes are left in the service manager's store: their journal is of version 3"
         in (warnings[0])
     )
     process = Process(manager.address, former=found).begin()
@@ -415,7 +244,7 @@ def test_what_a_newer_release_has_stored_stays_for_it(
     again.store.close()
     process.die()
 
-    monkeypatch.setattr(journal, "VERSION", 2)
+    version(3)
     found = stored(handed_over(manager))
     assert [one.path for one in found.logs] == ["/theirs", "/ours"]
     process = Process(manager.address, former=found).begin(found.logs)

@@ -11,10 +11,12 @@ from twisted_virtlog.handover.state import LogDetails, OpenLogState, OutageState
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-def log(path: str, pipe: int = -1, lost: int = 0, order: int = 0) -> OpenLogState:
+def log(
+    path: str, pipe: int = -1, lost: int = 0, order: int = 0, lane: str | None = None
+) -> OpenLogState:
     """Give an open log."""
     outage = OutageState(NOON, lost, "Unable to write", 28) if lost else None
-    details = LogDetails(NOON, path, path, lost_bytes=lost, outage=outage, order=order)
+    details = LogDetails(NOON, path, path, lost_bytes=lost, outage=outage, order=order, lane=lane)
     return OpenLogState(pipe, path, "qemu", "web", details=details)
 
 

@@ -31,7 +31,7 @@ from twisted_virtlog.values import (
 
 #: The version of the members ``twisted_virtlog``. A document with a higher one is refused; members
 #: that are not known are ignored. A document never says a higher version than its content needs.
-VERSION = 2
+VERSION = 3
 
 #: The most pipes of former guests whose output may wait for the file of one log.
 MOST_FORMER = 16
@@ -272,6 +272,11 @@ class OpenLogState(Struct, frozen=True):
         return (self.details and self.details.log) or self.path
 
     @property
+    def staged(self) -> int | None:
+        """The pipe with bytes that come before those in this one; see LogDetails."""
+        return self.details.staged if self.details else None
+
+    @property
     def order(self) -> int:
         """The place of this pipe among those of the log; see LogDetails."""
         return self.details.order if self.details else 0
@@ -316,6 +321,7 @@ class Kept(Struct, frozen=True):
     :ivar unremoved: the names of pipes that it still has, though their logs are closed.
     :ivar left: the names of pipes of a newer release, which stay there.
     :ivar left_journal: the name of their journal, and ``left_generation`` what that says of itself.
+    :ivar lanes: the names of lanes' records and of staging pipes that it has.
     """
 
     journal: str
@@ -324,6 +330,7 @@ class Kept(Struct, frozen=True):
     left: tuple[str, ...] = ()
     left_journal: str | None = None
     left_generation: int | None = None
+    lanes: tuple[str, ...] = ()
 
 
 class LoggingState(Struct, frozen=True):
@@ -411,30 +418,38 @@ class DaemonState(Struct, frozen=True):
     def descriptors(self) -> list[int]:
         """Return all descriptors that must stay open."""
         found = [log.pipe for log in self.logs]
+        found += [log.staged for log in self.logs if log.staged is not None]
         for server in self.servers.values():
             found += server.descriptors()
         return found
 
 
-def beyond_version_1(state: DaemonState) -> str | None:
-    """Return what a release that reads version 1 would misread and lose; None if nothing."""
-    for log in state.logs:
-        if log.details is not None and log.details.left is not None:
-            return (
-                f"{log.log} has output of a guest before the present one in a pipe of its own, as"
-                " its file cannot be written"
-            )
-        if log.details is not None and log.details.stranded is not None:
-            return f"{log.path} has bytes that have left its pipe and wait for its file"
-    kept = state.details.kept if state.details else None
-    if kept is not None and kept.left_journal is not None:
-        return "a newer release has left pipes in the service manager's store"
-    return None
+def beyond(state: DaemonState, version: int) -> str | None:
+    """Return what a release that reads a version would misread and lose; None if nothing."""
+    return next((reason for needed, reason in _reasons(state) if needed > version), None)
 
 
 def needed_version(state: DaemonState) -> int:
     """Return the lowest version of a document that can say everything of a state."""
-    return 1 if beyond_version_1(state) is None else VERSION
+    return max((needed for needed, _ in _reasons(state)), default=1)
+
+
+def _reasons(state: DaemonState) -> Iterator[tuple[int, str]]:
+    """Yield what needs a version above the first, with that version."""
+    for log in state.logs:
+        if log.staged is not None:
+            waits = (
+                "has bytes on the way from its guest's pipe to its file, which does not take them"
+            )
+            yield 3, f"{log.log} {waits}"
+        if log.details is not None and log.details.left is not None:
+            precedes = "has output of a guest before the present one in a pipe of its own"
+            yield 2, f"{log.log} {precedes}, as its file cannot be written"
+        if log.details is not None and log.details.stranded is not None:
+            yield 2, f"{log.path} has bytes that have left its pipe and wait for its file"
+    kept = state.details.kept if state.details else None
+    if kept is not None and kept.left_journal is not None:
+        yield 2, "a newer release has left pipes in the service manager's store"
 
 
 class _Daemon(Struct):
@@ -508,7 +523,7 @@ def check_version(state: DaemonState, version: int | None) -> int:
         return needed
     if version < needed:
         raise StateError(
-            f"a state of version {version} cannot say all that there is: {beyond_version_1(state)}"
+            f"a state of version {version} cannot say all that there is: {beyond(state, version)}"
         )
     return version
 

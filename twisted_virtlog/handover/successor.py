@@ -13,7 +13,7 @@ from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover.state import (
     DaemonState,
     StateError,
-    beyond_version_1,
+    beyond,
     check_version,
     encoded,
 )
@@ -157,7 +157,7 @@ def check_for_virtlogd(state: DaemonState) -> None:
     """
     if "virtlogd" not in state.servers:
         raise HandOverFailed("virtlogd needs a socket for libvirt's drivers, and there is none")
-    if (more := beyond_version_1(state)) is not None:
+    if (more := beyond(state, 1)) is not None:
         raise HandOverFailed(f"virtlogd knows one pipe of a log, but {more}")
     for log in state.logs:
         try:

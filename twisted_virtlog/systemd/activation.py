@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from twisted_virtlog.systemd.names import CONFIGURATION, JOURNALS, pipe_inode
+from twisted_virtlog.systemd.names import (
+    CONFIGURATION,
+    JOURNALS,
+    is_lane,
+    pipe_inode,
+    staging_inode,
+)
 
 #: The first descriptor handed over; SD_LISTEN_FDS_START of sd_listen_fds(3).
 FIRST = 3
@@ -33,6 +39,8 @@ class Activation:
 
     :ivar sockets: by the name of the server that is to listen on them.
     :ivar pipes: the inode number that each stored pipe should have.
+    :ivar staging: likewise of lanes' staging pipes.
+    :ivar lanes: the names of lanes' records.
     :ivar journals: the names of the stored journals.
     :ivar configurations: those of the text of the last configuration that was right; one, or none.
     :ivar unclaimed: the names of those that nobody knows.
@@ -44,13 +52,16 @@ class Activation:
     journals: Mapping[int, str] = field(default_factory=dict)
     configurations: tuple[int, ...] = ()
     unclaimed: Mapping[int, str] = field(default_factory=dict)
+    staging: Mapping[int, int] = field(default_factory=dict)
+    lanes: Mapping[int, str] = field(default_factory=dict)
     mistake: str | None = None
 
     @property
     def descriptors(self) -> list[int]:
         """All of them."""
         sockets = [one for group in self.sockets.values() for one in group]
-        return [*sockets, *self.pipes, *self.journals, *self.configurations, *self.unclaimed]
+        kept = [*self.pipes, *self.staging, *self.lanes, *self.journals, *self.configurations]
+        return [*sockets, *kept, *self.unclaimed]
 
 
 NOTHING = Activation()
@@ -85,9 +96,11 @@ def _sorted(names: Mapping[int, str]) -> Activation:
     pipes: dict[int, int] = {}
     journals: dict[int, str] = {}
     configurations: list[int] = []
+    staging: dict[int, int] = {}
+    lanes: dict[int, str] = {}
     unclaimed: dict[int, str] = {}
     for descriptor, name in names.items():
-        inode = pipe_inode(name)
+        inode, staged = pipe_inode(name), staging_inode(name)
         if name in SERVERS:
             server = SERVERS[name]
             sockets[server] = (*sockets.get(server, ()), descriptor)
@@ -97,6 +110,10 @@ def _sorted(names: Mapping[int, str]) -> Activation:
             configurations.append(descriptor)
         elif inode is not None:
             pipes[descriptor] = inode
+        elif staged is not None:
+            staging[descriptor] = staged
+        elif is_lane(name):
+            lanes[descriptor] = name
         else:
             unclaimed[descriptor] = name
-    return Activation(sockets, pipes, journals, tuple(configurations), unclaimed)
+    return Activation(sockets, pipes, journals, tuple(configurations), unclaimed, staging, lanes)

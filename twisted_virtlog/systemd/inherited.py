@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,12 +13,13 @@ import msgspec
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import ListenError
+from twisted_virtlog.handover.ownership import owners
 from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.sockets.outgoing import close_all
-from twisted_virtlog.syscalls import bytes_waiting
+from twisted_virtlog.syscalls import bytes_waiting, pipe_events
 from twisted_virtlog.systemd.activation import Activation
-from twisted_virtlog.systemd.journal import VERSION, Left, choose
-from twisted_virtlog.systemd.names import pipe_name
+from twisted_virtlog.systemd.journal import VERSION, Journal, Left, choose
+from twisted_virtlog.systemd.names import pipe_name, staging_name
 
 _PROCESS_ENVIRONMENT = "/proc/self/environ"
 
@@ -28,10 +30,11 @@ _logger = Logger()
 class Stored:
     """What was in the store.
 
-    :ivar logs: the logs to go on with, each with its pipe.
-    :ivar useless: the names of pipes and journals that are not needed; they are closed.
+    :ivar logs: the logs to go on with, each with its pipe, and with that which has what is staged.
+    :ivar useless: the names of all that is not needed; it is closed. What lanes recorded is needed
+        until the journal says the same.
     :ivar journal: the name of the journal that counts; None if there is none.
-    :ivar left: the names of pipes of a newer release, which stay in the store.
+    :ivar left: the names of what is a newer release's, and stays in the store.
     :ivar left_journal: their journal.
     """
 
@@ -72,8 +75,13 @@ def take(activation: Activation, strictly: bool) -> None:
             ) from error
     # (if anybody needed them, they have been read)
     close_all(activation.configurations)
-    named = {descriptor: pipe_name(inode) for descriptor, inode in activation.pipes.items()}
-    for descriptor, name in {**named, **activation.unclaimed}.items():
+    named = {
+        **{descriptor: pipe_name(inode) for descriptor, inode in activation.pipes.items()},
+        **{descriptor: staging_name(inode) for descriptor, inode in activation.staging.items()},
+        **activation.lanes,
+        **activation.unclaimed,
+    }
+    for descriptor, name in named.items():
         if strictly and _is_socket(descriptor):
             raise ListenError(
                 f"descriptor {descriptor} was handed over with the name {name!r}, and nobody"
@@ -110,37 +118,109 @@ def stored(activation: Activation) -> Stored:
         _logger.error(
             "{lines} lines of the journal of open logs cannot be read", lines=journal.unreadable
         )
-    pipes: dict[int, int] = {}
     useless = list(choice.useless)
-    for descriptor, inode in activation.pipes.items():
-        if inode in pipes or not _is_pipe(descriptor, inode):
-            useless.append(pipe_name(inode))
-            close_all([descriptor])
-        else:
-            pipes[inode] = descriptor
+    pipes = _pipes(activation.pipes, pipe_name, useless)
+    staging = _pipes(activation.staging, staging_name, useless)
+    records = {name: _record(descriptor) for descriptor, name in activation.lanes.items()}
+    staged = _staged(journal, records.values(), staging)
     logs = [
-        msgspec.structs.replace(log, pipe=pipes.pop(inode))
+        _resumed(log, pipes.pop(inode), staging.pop(staged.get(inode, -1), None))
         for inode, log in journal.logs.items()
         if inode in pipes
     ]
-    rest = [pipe_name(inode) for inode in pipes]
+    left: list[str] = []
     if choice.left is None:
         for inode, descriptor in pipes.items():
             _report_orphan(inode, descriptor)
-        useless += rest
+        for inode, descriptor in staging.items():
+            _report_staged(inode, descriptor)
     else:
         _logger.error(
             "{pipes} pipes are left in the service manager's store: their journal is of version"
             " {version}, made by a newer release, and this one reads versions up to {known}; the"
             " newer release goes on with them when it is started again, and their guests wait when"
             " they are full",
-            pipes=len(rest),
+            pipes=len(pipes),
             version=choice.left.version,
             known=VERSION,
         )
-    close_all(list(pipes.values()))
-    left = tuple(rest) if choice.left else ()
-    return Stored(tuple(logs), tuple(useless), choice.name, left, choice.left)
+        left = [*map(pipe_name, pipes), *_left_of_lanes(staging, records)]
+    rest = {*map(pipe_name, pipes), *map(staging_name, staging), *records}
+    useless += rest.difference(left)
+    close_all([*pipes.values(), *staging.values()])
+    return Stored(tuple(logs), tuple(useless), choice.name, tuple(left), choice.left)
+
+
+def _pipes(
+    given: Mapping[int, int], name_of: Callable[[int], str], useless: list[str]
+) -> dict[int, int]:
+    """Return pipes by their inode numbers; close what is there twice, or is something else.
+
+    :param useless: gets the names of those.
+    """
+    found: dict[int, int] = {}
+    for descriptor, inode in given.items():
+        if inode in found or not _is_pipe(descriptor, inode):
+            useless.append(name_of(inode))
+            close_all([descriptor])
+        else:
+            found[inode] = descriptor
+    return found
+
+
+def _record(descriptor: int) -> Mapping[int, int] | None:
+    """Read the record of a lane, and close it; None if it is not understood."""
+    try:
+        return owners(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+    except OSError:
+        return None
+    finally:
+        close_all([descriptor])
+
+
+def _staged(
+    journal: Journal, records: Iterable[Mapping[int, int] | None], staging: Mapping[int, int]
+) -> Mapping[int, int]:
+    """Find the staging pipe of each log that has one, both by inode numbers.
+
+    An empty one counts as well: the former process may not be gone, and a thread of it may yet
+    move into it what it was about to take. And nothing but poll(2) asks a staging pipe: that thread
+    may have it locked.
+    """
+    # (what the journal says is older: it is of what another process had staged)
+    whose = {log.staged: pipe for pipe, log in journal.logs.items() if log.staged is not None}
+    for record in records:
+        whose.update(record or {})
+    found: dict[int, int] = {}
+    for number, pipe in whose.items():
+        # (one that was emptied may still be there)
+        if number in staging and (pipe not in found or not _has_bytes(staging[found[pipe]])):
+            found[pipe] = number
+    return found
+
+
+def _left_of_lanes(
+    staging: Mapping[int, int], records: Mapping[str, Mapping[int, int] | None]
+) -> Iterator[str]:
+    """Yield the names of what a newer release needs of its lanes: what is staged, and whose it is.
+
+    :param staging: those of which it is not known whose they are.
+    """
+    guess = None in records.values()
+    needed = {number for number, pipe in staging.items() if guess or _has_bytes(pipe)}
+    yield from map(staging_name, needed)
+    for name, record in records.items():
+        if record is None or needed & record.keys():
+            yield name
+
+
+def _resumed(log: OpenLogState, pipe: int, staged: int | None) -> OpenLogState:
+    details = log.details and msgspec.structs.replace(log.details, staged=staged)
+    return msgspec.structs.replace(log, pipe=pipe, details=details)
+
+
+def _has_bytes(pipe: int) -> bool:
+    return bool(pipe_events(pipe) & select.POLLIN)
 
 
 def _is_pipe(descriptor: int, inode: int) -> bool:
@@ -154,9 +234,7 @@ def _is_socket(descriptor: int) -> bool:
 
 def _report_orphan(inode: int, descriptor: int) -> None:
     """Warn about a pipe without a record, unless nothing is lost with it."""
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    events = dict(poller.poll(0)).get(descriptor, 0)
+    events = pipe_events(descriptor)
     if events & select.POLLHUP and not events & select.POLLIN:
         return
     _logger.warn(
@@ -165,3 +243,13 @@ def _report_orphan(inode: int, descriptor: int) -> None:
         inode=inode,
         waiting=bytes_waiting(descriptor),
     )
+
+
+def _report_staged(inode: int, descriptor: int) -> None:
+    """Warn about a staging pipe without a log, unless it is empty."""
+    if _has_bytes(descriptor):
+        _logger.warn(
+            "{name} of the service manager's store is closed with bytes in it: they were on the"
+            " way from a guest's pipe to the file of a log, and that is not open or not known",
+            name=staging_name(inode),
+        )

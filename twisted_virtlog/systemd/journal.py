@@ -5,6 +5,11 @@ older than they are. Each record is a line of JSON, written at once; a line torn
 ignored. The first line has the generation: of two journals the newer one counts. A record of a log
 replaces earlier ones of the same pipe.
 
+The second version says which logs have a lane, whose files nobody may touch as long as a thread of
+the former process may still write them, and what is staged of a log. A journal is of that version
+only while there are such logs, so that a release that does not know of lanes leaves them alone and
+reads all others.
+
 The first line is the same in all versions. A journal of an unknown version is left where it is,
 with its pipes, and the daemon's own journal names its generation in ``beside``: a release that
 knows both reads both.
@@ -22,7 +27,10 @@ import msgspec
 from twisted_virtlog.handover.state import OpenLogState
 
 #: The version of the records; a journal with a higher one is not read.
-VERSION = 1
+VERSION = 2
+
+#: That of a journal in which no log has a lane.
+_WITHOUT_LANES = 1
 
 #: A smaller journal is not worth replacing.
 _SMALL_BYTES = 256 * 1024
@@ -33,8 +41,8 @@ class Journal:
     """What a journal says.
 
     :ivar generation: the higher of two is the newer.
-    :ivar logs: the open logs, by the inode numbers of their pipes; the descriptors in them mean
-        nothing.
+    :ivar logs: the open logs, by the inode numbers of their pipes, which stand for the descriptors
+        in them, too.
     :ivar unreadable: lines that could not be understood.
     :ivar version: if higher than :data:`VERSION`, nothing else is known about it.
     :ivar beside: the generation of another journal, whose logs are open too.
@@ -79,16 +87,26 @@ class Choice:
     useless: tuple[str, ...] = ()
 
 
-def header(generation: int, beside: int | None = None) -> bytes:
-    """Return the first line; see :class:`Journal`."""
+def header(generation: int, beside: int | None = None, with_lanes: bool = False) -> bytes:
+    """Return the first line; see :class:`Journal`.
+
+    :param with_lanes: whether there may be logs that have a lane.
+    """
     more = {} if beside is None else {"beside": beside}
-    return _line({"journal": VERSION, "generation": generation, **more})
+    version = VERSION if with_lanes else _WITHOUT_LANES
+    return _line({"journal": version, "generation": generation, **more})
 
 
-def open_record(inode: int, log: OpenLogState) -> bytes:
-    """Return the record of an open log, which replaces an earlier one."""
-    # The pipe's name takes the place of the descriptor, which would mean nothing later.
-    return _line({"open": msgspec.to_builtins(msgspec.structs.replace(log, pipe=inode))})
+def open_record(inode: int, log: OpenLogState, staged: int | None = None) -> bytes:
+    """Return the record of an open log, which replaces an earlier one.
+
+    :param staged: the inode number of the pipe in which a former process has staged bytes of it. It
+        and the pipe's own take the place of the descriptors, which would mean nothing later.
+    """
+    details = log.details and msgspec.structs.replace(log.details, staged=staged)
+    return _line(
+        {"open": msgspec.to_builtins(msgspec.structs.replace(log, pipe=inode, details=details))}
+    )
 
 
 def closed_record(inode: int) -> bytes:
@@ -124,7 +142,7 @@ def read(content: bytes) -> Journal | None:
             unreadable += 1
         else:
             logs[log.pipe] = log
-    return Journal(generation, logs, unreadable, beside=beside)
+    return Journal(generation, logs, unreadable, version, beside)
 
 
 def choose(contents: Iterable[tuple[str, bytes]]) -> Choice:

@@ -26,6 +26,7 @@ from twisted_virtlog.systemd.names import (
     Room,
     lane_name,
     next_journal,
+    pipe_inode,
     pipe_name,
     staging_name,
 )
@@ -71,6 +72,7 @@ class DescriptorStore(Keeper):
         most: int | None,
         former: Stored | Kept | None,
         changed: Callable[[], None],
+        handed_over: Sequence[OpenLogState] = (),
     ) -> None:
         """Store nothing yet.
 
@@ -79,6 +81,7 @@ class DescriptorStore(Keeper):
         :param former: what is in the store, or what the daemon's former image said about it; None
             if that is not known.
         :param changed: called when a log was opened or closed.
+        :param handed_over: the logs that the daemon's former image handed over.
         """
         self._notifier = notifier
         self._refused = most == 0
@@ -107,8 +110,15 @@ class DescriptorStore(Keeper):
         # be duplicated; for the others the store has no room.
         self._waiting: dict[int, int] = {}
         self._left_out: dict[int, int] = {}
+        # Whether the journal is one for logs that have lanes, and which do, by pipes' inodes.
+        self._with_lanes = False
+        self._in_lanes: set[int] = set()
         # The names of lanes' records and of staging pipes that are in the store.
         self._of_lanes: set[str] = set()
+        self._told_of_lanes = False
+        # What another process had staged: the staging pipe's inode number, by that of the log's.
+        self._taken_over: dict[int, int] = {}
+        self._take_over_staged([*self.restored(), *handed_over])
         notifier.drained = self._store_waiting
 
     def __len__(self) -> int:
@@ -118,7 +128,7 @@ class DescriptorStore(Keeper):
     @property
     def left(self) -> int:
         """The number of pipes that are left in the store for a newer release."""
-        return len(self._left)
+        return sum(pipe_inode(name) is not None for name in self._left)
 
     # Keeper.
 
@@ -128,38 +138,44 @@ class DescriptorStore(Keeper):
     def begin(self, logs: Sequence[OpenLogState]) -> None:
         former, self._former = self._former, None
         pipes = {self._note(log): log.pipe for log in logs}
+        gone = [self._taken_over.pop(inode) for inode in self._taken_over.keys() - pipes.keys()]
         names = {pipe_name(inode) for inode in pipes}
         if isinstance(former, Stored):
             kept = names & self._restored
             useless = {*former.useless, *(self._restored - names)}
         elif isinstance(former, Kept):
             kept = names.difference(former.unstored)
-            useless = {*former.unremoved}
+            useless = {*former.unremoved, *former.lanes}
         else:
             kept, useless = set(), set()
         # A new journal: a crash may have torn the last line of the former one.
         self._replace_journal()
         # (the new journal may have taken the name of a useless one)
-        for name in useless - kept - {self._journal_name}:
+        for name in useless - kept - self._of_lanes - {self._journal_name}:
             self._tell(_REMOVE, _NAME + name)
         for name in kept:
             self._room.add(name)
         for inode, pipe in pipes.items():
             if pipe_name(inode) not in kept:
                 self._store(inode, pipe)
+        for number in gone:
+            self.unstaging(number)
 
     def opened(self, log: OpenLogState) -> None:
         inode = self._note(log)
-        self._append(self._records[inode])
+        self._append_of(inode)
         self._store(inode, log.pipe)
         self._changed()
 
     def outage(self, log: OpenLogState) -> None:
-        self._append(self._records[self._note(log)])
+        self._append_of(self._note(log))
 
     def closed(self, pipe: int) -> None:
         self._record_bytes -= len(self._records.pop(pipe))
         self._of_former.discard(pipe)
+        self._in_lanes.discard(pipe)
+        if (staged := self._taken_over.get(pipe)) is not None:
+            self.unstaging(staged)
         if self._left_out.pop(pipe, None) is None:
             name = pipe_name(pipe)
             if self._waiting.pop(pipe, None) is None:
@@ -204,10 +220,40 @@ class DescriptorStore(Keeper):
         return self._barrier(_LANES_PATIENCE_MS)
 
     def unstaging(self, number: int) -> None:
+        # (the journal may go on to say whose it was, as it is there no more)
+        for pipe in [pipe for pipe, staged in self._taken_over.items() if staged == number]:
+            del self._taken_over[pipe]
         self._remove_of_lane(staging_name(number))
 
+    def _take_over_staged(self, logs: Sequence[OpenLogState]) -> None:
+        """Keep what another process had staged of logs, until it is written."""
+        unstored = self._former.unstored if isinstance(self._former, Kept) else ()
+        for log in logs:
+            if log.staged is None:
+                continue
+            try:
+                inode, number = os.fstat(log.pipe).st_ino, os.fstat(log.staged).st_ino
+            except OSError:
+                # (whoever takes over the log tells of it)
+                continue
+            self._taken_over[inode] = number
+            name = staging_name(number)
+            if isinstance(self._former, Stored | Kept) and name not in unstored:
+                self._room.add(name, of_lane=True)
+                self._of_lanes.add(name)
+            else:
+                self._store_of_lane(name, log.staged)
+
     def _store_of_lane(self, name: str, descriptor: int) -> bool:
+        if self._refused:
+            return False
         if not self._room.add(name, of_lane=True):
+            if not self._told_of_lanes:
+                self._told_of_lanes = True
+                self._logger.warn(
+                    "the service manager's store is full: what is on the way to files in lanes"
+                    " would not outlive the daemon; raise FileDescriptorStoreMax"
+                )
             return False
         self._of_lanes.add(name)
         self._tell(_STORE, _NAME + name, _NO_POLL, descriptor=descriptor)
@@ -250,6 +296,7 @@ class DescriptorStore(Keeper):
             self._left,
             self._left_journal,
             self._left_generation,
+            tuple(sorted(self._of_lanes)),
         )
 
     def stopping(self) -> None:
@@ -269,7 +316,12 @@ class DescriptorStore(Keeper):
     def _note(self, log: OpenLogState) -> int:
         """Remember a log's record; return the inode of its pipe."""
         inode = os.fstat(log.pipe).st_ino
-        record = open_record(inode, log)
+        staged = self._taken_over.get(inode)
+        record = open_record(inode, log, staged)
+        if staged is None and (log.details is None or log.details.lane is None):
+            self._in_lanes.discard(inode)
+        else:
+            self._in_lanes.add(inode)
         self._record_bytes += len(record) - len(self._records.get(inode, b""))
         self._records[inode] = record
         if log.details is not None and log.details.left is not None:
@@ -304,6 +356,13 @@ class DescriptorStore(Keeper):
 
     # The journal.
 
+    def _append_of(self, inode: int) -> None:
+        """Append the record of a log."""
+        # (also where the journal is replaced, as the new one may not be stored before a crash)
+        self._append(self._records[inode])
+        if inode in self._in_lanes and not self._with_lanes and self._journal is not None:
+            self._replace_journal()
+
     def _append(self, record: bytes) -> None:
         if self._journal is None:
             return
@@ -323,7 +382,8 @@ class DescriptorStore(Keeper):
         former = self._journal_name
         name = next_journal(former, self._left_journal)
         # The generation is higher than any before: the store does not outlive the system.
-        content = header(time.monotonic_ns(), self._left_generation)
+        self._with_lanes = bool(self._in_lanes)
+        content = header(time.monotonic_ns(), self._left_generation, self._with_lanes)
         content += b"".join(self._records.values())
         self._drop_journal()
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet
 
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
-from twisted_virtlog.handover.state import DaemonState, Kept
+from twisted_virtlog.handover.state import DaemonState, Kept, OpenLogState
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.inherited import Stored, stored
@@ -73,11 +73,13 @@ class Supervision(Supervisor):
         pid: int,
         address: str,
         former: Stored | Kept | None,
+        handed_over: Sequence[OpenLogState] = (),
     ) -> None:
         """Open the way to the manager, and ping its watchdog as the daemon starts.
 
         :param address: see :func:`notify.parse_address`.
         :param former: see :class:`DescriptorStore`.
+        :param handed_over: likewise.
         """
         self._clock = MonotonicClock(reactor)
         self._notifier = Notifier(reactor, self._clock, address)
@@ -85,7 +87,11 @@ class Supervision(Supervisor):
             self._clock, self._notifier, lambda: len(self._store), lambda: self._store.left
         )
         self._store = DescriptorStore(
-            self._notifier, _store_size(environment, address, former), former, self._status.changed
+            self._notifier,
+            _store_size(environment, address, former),
+            former,
+            self._status.changed,
+            handed_over,
         )
         self.keeper = self._store
         interval = watchdog_interval(environment, pid)
@@ -194,7 +200,8 @@ def supervision(
         former = state.details.kept if state.details is not None else None
     else:
         former = stored(activation)
-    return Supervision(reactor, environment, pid, address, former)
+    handed_over = () if state is None else state.logs
+    return Supervision(reactor, environment, pid, address, former, handed_over)
 
 
 def _store_size(
