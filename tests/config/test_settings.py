@@ -220,6 +220,8 @@ def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, mess
         ("file_threads", '["NFS4"]'),
         ("file_threads", '["nfs4 cifs"]'),
         ("file_threads", '["/a/../b"]'),
+        ("file_threads", '["//a"]'),
+        ("file_threads", '["fuse.ssh*"]'),
         ("file_threads", '["/a\0b"]'),
         ("file_timeout", "-1"),
         ("log_root", '"logs"'),

@@ -101,8 +101,9 @@ def _check_write_error(value: str) -> str:
     return "" if value in choices else "write " + " or ".join(f'"{one}"' for one in choices)
 
 
-#: A type of file systems, as the kernel writes it; only those of FUSE have kinds.
-_TYPE = re.compile(r"[a-z0-9_-]+|fuse(?:blk)?\.[^\s/]+")
+#: A type of file systems, as the kernel writes it; only those of FUSE have kinds. A star stands for
+#: all of these, not for a part of a name.
+_TYPE = re.compile(r"[a-z0-9_-]+|fuse(?:blk)?\.(?:\*|[^\s/*]+)")
 
 _FILE_THREADS_REMEDY = (
     f"write {', '.join(repr(one.value) for one in FileThreads)} or a list of types of file systems"
@@ -124,8 +125,10 @@ def _check_file_threads(value: str | tuple[str, ...]) -> str:
 
 
 def _is_mount_point(word: str) -> bool:
-    # (os.path.normpath keeps two slashes at the beginning)
-    return "\0" not in word and os.path.normpath(word) == (word.rstrip("/") or "/")
+    # (os.path.normpath keeps two slashes at the beginning, which the kernel never writes)
+    if "\0" in word or word.startswith("//"):
+        return False
+    return os.path.normpath(word) == (word.rstrip("/") or "/")
 
 
 def _check_group(value: str) -> str:
