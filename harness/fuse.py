@@ -111,7 +111,7 @@ def mounted(point: Path, kind: str) -> int:
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
     try:
-        mount("harness", point, kind, options, MS_NOSUID | MS_NODEV)
+        mount("harness", point, kind, MS_NOSUID | MS_NODEV, options)
     except OSError:
         os.close(device)
         raise

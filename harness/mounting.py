@@ -9,31 +9,36 @@ from pathlib import Path
 
 MS_NOSUID = 2
 MS_NODEV = 4
-MNT_DETACH = 2
-UMOUNT_NOFOLLOW = 8
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 
 
-def mount(source: str, point: Path, kind: str, options: str = "", flags: int = 0) -> None:
-    """Put a file system at a directory.
+def mount(source: str, point: Path, kind: str, flags: int = 0, data: str = "") -> None:
+    """Mount something.
 
-    :raises OSError: it cannot be mounted.
+    :raises OSError: see mount(2).
     """
     texts = [os.fsencode(text) for text in (source, point, kind)]
-    if _libc.mount(*texts, ctypes.c_ulong(flags), os.fsencode(options)):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(point))
+    if _libc.mount(*texts, flags, os.fsencode(data)):
+        raise _error(point)
 
 
-def unmount(point: Path) -> None:
-    """Take the uppermost mount from a path; it ends when nobody has anything open on it any more.
+def unmount(point: Path, flags: int = _MNT_DETACH) -> None:
+    """Unmount what is topmost at a place, at once by default: what is open there stays open.
 
-    :raises OSError: nothing is mounted there.
+    :raises OSError: see umount2(2).
     """
-    if _libc.umount2(os.fsencode(point), MNT_DETACH | UMOUNT_NOFOLLOW):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(point))
+    if _libc.umount2(os.fsencode(point), flags | _UMOUNT_NOFOLLOW):
+        raise _error(point)
+
+
+def _error(point: Path) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), str(point))
 
 
 def unmount_device(device: str) -> None:

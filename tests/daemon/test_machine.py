@@ -62,22 +62,6 @@ def test_a_full_disk(policy: str, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.root
-@pytest.mark.slow
-def test_a_disk_that_hangs_for_a_while(tmp_path: Path) -> None:
-    """The own log names the log, its mount and the client; see frozen_disk.py."""
-    scenario = [sys.executable, "-m", "tests.daemon.frozen_disk", str(tmp_path)]
-    run = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", *scenario],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-
-
 def test_timers_survive_a_wall_clock_that_steps_back(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:

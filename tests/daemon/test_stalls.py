@@ -1,11 +1,20 @@
-"""Stalls of an application that has the daemon in it."""
+"""Stalls of a daemon, and of an application that has one in it."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
 
-from harness.daemon import CHECKOUT
+import pytest
+
+from harness.daemon import CHECKOUT, Daemon, running
+from harness.frozen_mount import frozen_mount
 
 #: Lets the application's own code hang until that is said, and prints what is said and counted.
 _APPLICATION = """
@@ -62,3 +71,66 @@ def test_an_application_is_told_and_can_count() -> None:
     assert " s: in __main__.hang (line 20)" in begun, begun
     assert over.startswith("the reactor turns again, after "), over
     assert counted == "1 True True"
+
+
+class OwnLog:
+    """The daemon's own log, read on and on."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._file = (Path(daemon.socket).parent / "daemon.log").open(encoding="utf-8")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def line(self, part: str) -> str:
+        """Wait for the next line with a text in it."""
+        line = ""
+        while True:
+            line += self._file.readline()
+            if not line.endswith("\n"):
+                time.sleep(0.01)
+            elif part in line:
+                return line
+            else:
+                line = ""
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_disk_that_hangs_for_a_while(tmp_path: Path) -> None:
+    """The own log names the log, its mount and the client; after a hand-over, too."""
+    point = tmp_path / "a disk"
+    point.mkdir()
+    log, other = point / "guest.log", point / "other.log"
+    mount = re.escape(f"(mount {point}, ext4 of /dev/")
+    with (
+        frozen_mount(point, tmp_path / "image") as disk,
+        running(tmp_path / "daemon") as daemon,
+        daemon.client() as client,
+        closing(OwnLog(daemon)) as own_log,
+    ):
+        pipe = client.open(str(log)).write_end
+        for _ in range(2):
+            with disk.frozen():
+                os.write(pipe, b"a line\n")
+                begun = own_log.line("stood still")
+            ended = own_log.line("turns again")
+            assert ": warning : daemon : the reactor has stood still for 0." in begun, begun
+            assert "in twisted_virtlog.logs." in begun or "of twisted_virtlog.logs." in begun, begun
+            assert re.search(rf", for the log {re.escape(str(log))} {mount}\S+\);", begun), begun
+            assert re.search(
+                rf"turns again, after \d+\.\d\d s, for the log {re.escape(str(log))} {mount}", ended
+            ), ended
+            # The daemon's next image watches as well.
+            client.reexec()
+
+        with disk.frozen():
+            call = Thread(target=client.append, args=(str(other), "a message\n"))
+            call.start()
+            begun = own_log.line("stood still")
+        call.join()
+        own_log.line("turns again")
+        assert f", for the log {other} (mount {point}, ext4 of /dev/" in begun, begun
+        assert f", called by the client with pid {os.getpid()}, uid 0;" in begun, begun
+        assert client.position(str(log)).offset == len("a line\n") * 2
+        os.close(pipe)

@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.epollreactor import EPollReactor
 
-from harness.hung_mount import HungMount, hung_mount, mount, unmount
+from harness.hung_mount import HungMount, hung_mount
+from harness.mounting import mount, unmount
 from tests.effort import examples
 from tests.fakes.reactor import FakeReactor
 from tests.logs.fakes import descriptors
