@@ -171,6 +171,7 @@ LOG: dict[str, Any] = {
     "state": "open",
     "pipe": 4321,
     "pending": 0,
+    "thread": None,
     "of a newer daemon": {},
 }
 

@@ -229,7 +229,16 @@ def test_list_shows_the_holders(
     ]
     logs = json.loads(output(run("--json", "list")))
     assert [log["holders"] for log in logs] == [[{"pid": 17, "command": "qemu"}], None]
+    assert [log["thread"] for log in logs] == [None, None]
     assert asked == [{4321}, {4321}]
+
+
+def test_list_shows_threads(daemon: FakeDaemon, run: Run) -> None:
+    """The mount point of each; a daemon from before them says nothing."""
+    old = {name: value for name, value in LOG.items() if name != "thread"}
+    daemon.answers["log.list"] = lambda _params: [{**LOG, "thread": "/srv"}, old]
+    assert [line.split()[8] for line in output(run("list")).splitlines()] == ["THREAD", "/srv", "-"]
+    assert [log["thread"] for log in json.loads(output(run("--json", "list")))] == ["/srv", None]
 
 
 EVIL = "/a\x1b[31m\x07\n\x9b2J\u202e"

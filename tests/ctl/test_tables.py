@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+import msgspec
+
 from twisted_virtlog.client import Closed, DaemonInfo, Domain, LogInfo, Position
 from twisted_virtlog.ctl.holders import Holder, Holders
 from twisted_virtlog.ctl.tables import closed_text, info_table, logs_table
@@ -47,6 +49,28 @@ def test_logs_stand_in_columns() -> None:
     ]
 
 
+def test_threads_have_a_column_if_there_are_any() -> None:
+    """Where there is none, the table is as narrow as before."""
+    log = LogInfo(
+        path="/l/a.log",
+        driver="none",
+        domain=None,
+        position=Position(7, 10),
+        opened_at=OPENED,
+        bytes=10,
+        rollovers=0,
+        state="open",
+    )
+    other = msgspec.structs.replace(log, path="/srv/b.log", thread="/s\x1brv")
+    holders = Holders({}, all_seen=True)
+    assert [line.split()[8:] for line in logs_table([log, other], holders).splitlines()] == [
+        ["THREAD", "HOLDERS"],
+        ["-", "?"],
+        ["/s\\x1brv", "?"],
+    ]
+    assert "THREAD" not in logs_table([log, log], holders)
+
+
 def test_no_logs_leave_the_headings() -> None:
     """An empty list is seen to be one."""
     assert logs_table([], Holders({}, all_seen=True)).split() == [
@@ -63,17 +87,19 @@ def test_the_daemon_is_shown_name_by_name() -> None:
         started_at=OPENED,
         uptime_s=90.25,
         limits={"max_size": 2097152},
-        counts={"open_logs": 1},
+        counts={"open_logs": 1, "lanes": 2, "lane_oldest_s": 61.25},
     )
     assert info_table(info, "/run/so\nck").splitlines() == [
-        "socket           /run/so\\nck",
-        "name             virtlogd",
-        "version          1.2",
-        "pid              42",
-        "started          2024-02-29T12:00:00Z",
-        "uptime           90 s",
-        "limit max_size   2097152",
-        "count open_logs  1",
+        "socket               /run/so\\nck",
+        "name                 virtlogd",
+        "version              1.2",
+        "pid                  42",
+        "started              2024-02-29T12:00:00Z",
+        "uptime               90 s",
+        "limit max_size       2097152",
+        "count open_logs      1",
+        "count lanes          2",
+        "count lane_oldest_s  61.25",
     ]
 
 

@@ -53,6 +53,8 @@ class LogInfo(msgspec.Struct, frozen=True):
         daemon does not say.
     :ivar pending: bytes that could not be written when they were counted last; None if none were
         counted yet, or an older daemon does not say.
+    :ivar thread: the mount point of the file system whose own thread writes the log; None if it has
+        none, or an older daemon does not say.
     """
 
     path: str
@@ -66,6 +68,7 @@ class LogInfo(msgspec.Struct, frozen=True):
     error: str | None = None
     pipe: int | None = None
     pending: int | None = None
+    thread: str | None = None
 
 
 class DaemonInfo(msgspec.Struct, frozen=True):
@@ -74,7 +77,7 @@ class DaemonInfo(msgspec.Struct, frozen=True):
     :ivar started_at: an aware time.
     :ivar uptime_s: seconds since then, by a clock that never steps.
     :ivar limits: by name, such as ``{"max_size": 2097152}``.
-    :ivar counts: totals since the start, by name.
+    :ivar counts: totals since the start, and what there is now, by name.
     """
 
     name: str

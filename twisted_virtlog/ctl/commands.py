@@ -64,7 +64,11 @@ def virtlogctl() -> None:
 @common_options
 @pass_settings
 def info(settings: Settings) -> None:
-    """Show the daemon's socket, version, limits and totals."""
+    """Show the daemon's socket, version, limits and totals.
+
+    "lanes" are the threads of file systems that may not answer, and "lane_oldest_s" is for how many
+    seconds the longest of their operations has lasted.
+    """
     with settings.connect() as client:
         answer = client.info()
     _print_info(settings, answer)
@@ -109,7 +113,8 @@ def list_logs(settings: Settings) -> None:
     """List the open logs.
 
     POSITION is the end of the log's file, without what is still in the pipe. HOLDERS are the
-    processes that can write to the pipe; root sees those of all users.
+    processes that can write to the pipe; root sees those of all users. THREAD, where a log has one,
+    is the mount point of the file system whose own thread writes the log.
     """
     with settings.connect() as client:
         logs = client.list()

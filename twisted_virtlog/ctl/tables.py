@@ -26,8 +26,9 @@ _HEADINGS = (
     "BYTES",
     "ROLLOVERS",
     "OPENED",
-    "HOLDERS",
 )
+_THREAD = "THREAD"
+_HOLDERS = "HOLDERS"
 _NUMBERS = {"BYTES", "ROLLOVERS", "ID", "PID", "CLIENTS", "MAXIMUM"}
 
 
@@ -89,10 +90,21 @@ def holders_text(holders: Sequence[Holder] | None) -> str:
 def logs_table(logs: Sequence[LogInfo], holders: Holders) -> str:
     """Format the open logs, one per line below the headings, with the reason below a failing one.
 
+    Threads of file systems have a column only if a log has one.
+
     :param holders: those of their pipes.
     """
-    rows = [(*_log_row(log), holders_text(holders.of(log.pipe))) for log in logs]
-    lines = _drawn([_HEADINGS, *rows]).split("\n")
+    with_threads = any(log.thread is not None for log in logs)
+    headings = (*_HEADINGS, *([_THREAD] if with_threads else []), _HOLDERS)
+    rows = [
+        (
+            *_log_row(log),
+            *([visible(log.thread or "-")] if with_threads else []),
+            holders_text(holders.of(log.pipe)),
+        )
+        for log in logs
+    ]
+    lines = _drawn([headings, *rows]).split("\n")
     for index, log in reversed(list(enumerate(logs, start=1))):
         if log.error is not None:
             lines.insert(index + 1, f"  {visible(log.error)}")
