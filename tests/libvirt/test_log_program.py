@@ -230,6 +230,20 @@ SEEK = "Unable to seek to inode 5 offset"
         ),
         (
             APPEND,
+            append_arguments(b"/p"),
+            NotWritten("Unable to write to file /p", errno.ETIMEDOUT, "/p", 1, "/srv"),
+            (
+                38,
+                0,
+                110,
+                (
+                    "Unable to write to file /p: the file system on /srv does not answer:"
+                    " Connection timed out"
+                ),
+            ),
+        ),
+        (
+            APPEND,
             append_arguments(b"/p/r.log"),
             SystemFailure("Unable to rename /p/r.log.0 to /p/r.log.1", errno.EISDIR),
             (38, 0, 21, "Unable to rename /p/r.log.0 to /p/r.log.1: Is a directory"),
