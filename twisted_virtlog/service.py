@@ -28,6 +28,7 @@ from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
+from twisted_virtlog.logs.files.places import always_here
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.lanes.lanes import Lanes
@@ -266,7 +267,7 @@ class VirtlogService(Service):
             Lanes(reactor, clock),
         )
         self._stall_watch = StallWatch(reactor, _described_mount)
-        self._cleaner = Cleaner(clock, in_thread, self._is_in_use)
+        self._cleaner = Cleaner(clock, always_here(in_thread, self._is_in_use))
         self._timeout = IdleTimeout(
             clock,
             lambda: idle_since((self.handler.idle_since, self._reception.idle_since())),
@@ -381,11 +382,12 @@ class VirtlogService(Service):
         )
 
     def _is_in_use(self, path: str) -> bool:
-        """Return whether a file is that of an open log, or of the daemon's own."""
+        """Return whether a file is that of an open log, or of the daemon's own.
+
+        :param path: without symbolic links.
+        """
         own = self._process.own_log
-        return self.handler.is_open(path) or (
-            own is not None and os.path.realpath(path) in own.files()
-        )
+        return self.handler.is_open(path) or (own is not None and path in own.files())
 
     def _end(self, reason: str) -> None:
         self._logger.info("{reason}", reason=reason)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from twisted.internet.defer import Deferred, execute, fail
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.logs.fakes import World, descriptors
+from twisted_virtlog.errors import LogError
 from twisted_virtlog.logs.files.cleaner import EVERY_SECONDS, FIRST_SECONDS, Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.directory import Directory
+from twisted_virtlog.logs.files.places import Here, Place, always_here
 
 T = TypeVar("T")
 
@@ -69,16 +71,22 @@ class Logs:
         self.rules = Rules(str(self.root), max_age_days=30, max_backups=3)
         self.seconds = _NOW
         self.pool = Pool()
+        # Those that are elsewhere than in the reactor's thread.
+        self.places: dict[str, Place] = {}
         # Since the machine was started.
         self.up_seconds = 1000 * _DAY
         self.cleaner = Cleaner(
             world.clock,
-            self.pool,
-            world.handler.is_open,
+            self.where,
             lambda: self.seconds * 10**9,
             lambda: self.up_seconds * 10**9,
         )
         self.cleaner.set(self.rules)
+
+    def where(self, path: str) -> Deferred[Place]:
+        """Find the place of a directory, as always_here does, but at once."""
+        real = os.path.realpath(path)
+        return succeed(self.places.get(real) or Here(real, self.pool, self.world.handler.is_open))
 
     def file(self, name: str, days: int = 31) -> Path:
         """Make a file that was last written to so many days ago."""
@@ -152,7 +160,7 @@ def test_links_are_not_followed(logs: Logs, tmp_path: Path) -> None:
 
 
 def test_a_directory_that_became_a_link_is_not_followed(logs: Logs, tmp_path: Path) -> None:
-    """Before it is read it is refused; after that, what is removed is what was read."""
+    """Neither before it is read nor after that."""
     victims = tmp_path / "victims"
     victims.mkdir()
     for name in ("one.log", "two.log"):
@@ -167,16 +175,18 @@ def test_a_directory_that_became_a_link_is_not_followed(logs: Logs, tmp_path: Pa
         (logs.root / name).symlink_to(victims)
 
     swap("a")
-    logs.pool.step()
     with capturedLogs() as logged:
         logs.pool.step()
-    told = f"{logs.root}/a: cannot be searched for old logs: Not a directory"
-    assert [formatEvent(event) for event in logged] == [told]
-    swap("b")
-    logs.pool.finish()
+        swap("b")
+        logs.pool.finish()
+    reason = "the log was not written to for 31 days"
+    assert [formatEvent(event) for event in logged] == [
+        f"{logs.root}/a: cannot be searched for old logs: Not a directory",
+        f"{logs.root}/b/two.log: cannot be removed, though {reason}: Not a directory",
+    ]
     assert sorted(os.listdir(victims)) == ["one.log", "two.log"]
     assert os.listdir(tmp_path / "a") == ["one.log"]
-    assert os.listdir(tmp_path / "b") == []
+    assert os.listdir(tmp_path / "b") == ["two.log"]
 
 
 def test_an_open_log_is_kept_with_its_backups(logs: Logs, tmp_path: Path) -> None:
@@ -317,7 +327,7 @@ def test_no_limit_means_no_runs(logs: Logs) -> None:
     assert logs.world.clock.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_a_run_ends_where_it_is_when_the_daemon_stops(logs: Logs, steps: int) -> None:
     """Whatever it waits for; nothing is removed after that, and no descriptor is left."""
     logs.file("a.log")
@@ -331,7 +341,8 @@ def test_a_run_ends_where_it_is_when_the_daemon_stops(logs: Logs, steps: int) ->
     logs.cleaner.stop()
     logs.pool.finish()
     assert logs.names() == before
-    assert len(before) == 3 - steps
+    # (both directories are read first)
+    assert len(before) == 3 - max(0, steps - 1)
     assert logs.pool.calls == 1 + steps
 
 
@@ -380,7 +391,7 @@ def test_a_run_that_fails_unforeseen_is_told_and_the_next_one_comes(
         return fail(RuntimeError("a mistake"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(logs.cleaner, "_in_thread", mistaken)
+        patched.setattr(logs, "pool", mistaken)
         assert logs.run() == ["critical: ROOT: the search for old logs failed"]
     logs.world.clock.advance(EVERY_SECONDS)
     assert logs.names() == []
@@ -413,3 +424,101 @@ def test_the_data_of_a_removed_file_is_given_back_in_a_thread(logs: Logs) -> Non
     assert f"{path} (deleted)" in descriptors().values()
     logs.pool.finish()
     assert f"{path} (deleted)" not in descriptors().values()
+
+
+class Elsewhere:
+    """A place whose logs are opened in a thread of their own.
+
+    :ivar open: paths of logs that are open there.
+    :ivar failure: what is said in place of doing anything.
+    """
+
+    keeps_reactor = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.open: set[str] = set()
+        self.failure: LogError | None = None
+        self._within = False
+
+    def look(self, call: Callable[[], T]) -> Deferred[T]:
+        if self.failure is not None:
+            return fail(self.failure)
+        before = descriptors()
+        result = execute(call)
+        assert descriptors() == before
+        return result
+
+    def change(self, call: Callable[[], T]) -> Deferred[T]:
+        self._within = True
+        try:
+            return self.look(call)
+        finally:
+            self._within = False
+
+    def is_in_use(self, path: str) -> bool:
+        assert self._within
+        return path in self.open
+
+
+def test_a_directory_in_another_thread_is_cleaned_there(logs: Logs) -> None:
+    """What is open is known there, and nothing is left open between two calls."""
+    for name in ("a.log", "nfs/b.log", "nfs/c.log", "nfs/c.log.0"):
+        logs.file(name)
+    nfs = logs.places[f"{logs.root}/nfs"] = Elsewhere(logs.root / "nfs")
+    nfs.open.add(f"{logs.root}/nfs/b.log")
+    reason = "the log was not written to for 31 days"
+    assert logs.run() == [
+        f"info: removed ROOT/{name}: {reason}" for name in ("a.log", "nfs/c.log.0", "nfs/c.log")
+    ]
+    assert logs.names() == ["nfs/b.log"]
+    # (the pool: the root was read, and the data of its log was freed)
+    assert logs.pool.calls == 2
+
+
+def test_a_directory_that_does_not_answer_keeps_no_other(logs: Logs) -> None:
+    """It is told, and cleaned another day."""
+    for name in ("a.log", "fuse/b.log", "nfs/c.log", "z/d.log"):
+        logs.file(name)
+    fuse = logs.places[f"{logs.root}/fuse"] = Elsewhere(logs.root / "fuse")
+    nfs = logs.places[f"{logs.root}/nfs"] = Elsewhere(logs.root / "nfs")
+    fuse.failure = LogError("/fuse does not answer")
+    change, nfs_failure = nfs.change, LogError("/nfs does not answer")
+    nfs.change = lambda call: fail(nfs_failure)  # type: ignore[method-assign]
+    reason = "the log was not written to for 31 days"
+    assert logs.run() == [
+        "error: ROOT/fuse: cannot be searched for old logs: /fuse does not answer",
+        f"info: removed ROOT/a.log: {reason}",
+        f"error: ROOT/nfs/c.log: cannot be removed, though {reason}: /nfs does not answer",
+        f"info: removed ROOT/z/d.log: {reason}",
+    ]
+    fuse.failure = None
+    nfs.change = change  # type: ignore[method-assign]
+    logs.world.clock.advance(EVERY_SECONDS)
+    assert logs.names() == []
+
+
+def test_a_root_of_which_nothing_can_be_told_is_told(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run comes."""
+    logs.file("a.log")
+    with monkeypatch.context() as patched:
+        error = LogError("/srv does not answer")
+        patched.setattr(logs.cleaner, "_where", lambda path: fail(error))
+        assert logs.run() == ["error: ROOT: cannot be searched for old logs: /srv does not answer"]
+    logs.world.clock.advance(EVERY_SECONDS)
+    assert logs.names() == []
+
+
+def test_paths_are_resolved_in_a_thread(logs: Logs, tmp_path: Path) -> None:
+    """Where all logs are opened in the reactor's thread."""
+    link = tmp_path / "link"
+    link.symlink_to(logs.root)
+    found: list[Place] = []
+    always_here(logs.pool, lambda path: path == "/used")(str(link)).addCallback(found.append)
+    (place,) = found
+    assert place.path == str(logs.root)
+    assert place.keeps_reactor
+    assert [place.is_in_use(path) for path in ("/used", "/free")] == [True, False]
+    assert logs.pool.calls == 1

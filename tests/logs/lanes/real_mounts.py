@@ -21,13 +21,20 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from harness.hung_mount import HungMount, hung_mount
 from harness.mounting import mount, unmount
 from tests.effort import examples
 from tests.fakes.reactor import FakeReactor
 from tests.logs.fakes import descriptors
+from twisted_virtlog.errors import NoAnswer
+from twisted_virtlog.logs.files.cleaner import FIRST_SECONDS, Cleaner
+from twisted_virtlog.logs.files.cleaning import Rules
+from twisted_virtlog.logs.files.places import Here, Place
 from twisted_virtlog.logs.lanes import confined, resolving
 from twisted_virtlog.logs.lanes.mounts import AUTOFS, UNKNOWN, Mount, Mounts
 from twisted_virtlog.logs.lanes.resolving import Resolving, Table
@@ -387,6 +394,43 @@ def chroot(directory: Path) -> None:
     table.close()
 
 
+def cleaning(directory: Path) -> None:
+    """Old logs are removed beside a mount that does not answer, which is not touched for that."""
+    table = MountTable(FakeReactor())
+    clock = Clock()
+    old = 1_000_000_000
+    for name in ("a.log", "qemu/b.log", "hung/hidden.log", "other/c.log"):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).touch()
+        os.utime(directory / name, (old, old))
+    now_ns = (old + 100 * 24 * 3600) * 10**9
+
+    def where(path: str) -> Deferred[Place]:
+        one = Resolving(path, table)
+        mount = one.advance(but("fuse.sshfs")) or one.mount
+        if mount.kind == "fuse.sshfs":
+            return fail(NoAnswer("Unable to read", path, mount.point))
+        return succeed(Here(one.real, execute, lambda path: False))
+
+    with hung_mount(directory / "hung", "fuse.sshfs") as it, capturedLogs() as logged:
+        bind(it.path, directory / "other")
+        cleaner = Cleaner(clock, where, lambda: now_ns, lambda: now_ns)
+        cleaner.set(Rules(str(directory), 30, 3))
+        clock.advance(FIRST_SECONDS)
+        assert not it.is_touched()
+        unmount(directory / "other")
+    told = [formatEvent(event).replace(str(directory), "ROOT") for event in logged]
+    assert [line.partition(": ")[0] for line in told] == [
+        "ROOT/hung",
+        "ROOT/other",
+        "removed ROOT/a.log",
+        "removed ROOT/qemu/b.log",
+    ], told
+    left = [str(path.relative_to(directory)) for path in directory.rglob("*.log")]
+    assert sorted(left) == ["hung/hidden.log", "other/c.log"]
+    table.close()
+
+
 # Automatic mounts.
 
 _AUTOFS_IOC_READY = 0x9360
@@ -582,7 +626,7 @@ def _fails(path: str) -> bool:
     return False
 
 
-SCENARIOS = (notice, hung, lanes, changing, renamed, chroot, automatic, anything)
+SCENARIOS = (notice, hung, lanes, changing, renamed, chroot, cleaning, automatic, anything)
 
 if __name__ == "__main__":
     {one.__name__: one for one in SCENARIOS}[sys.argv[1]](Path(os.path.realpath(sys.argv[2])))

@@ -1,17 +1,22 @@
 """Removes old files of logs: when, and in which thread; cleaning.py decides which.
 
-Directories are read in the thread pool. Whether a log is open is asked in the reactor's thread, in
-the same turn in which its files lose their names, so that it cannot be opened in between. Their
-data is freed in the thread pool again.
+Each directory has a place, which may be in the thread of a file system that does not answer; then
+the others are cleaned, and it is told that this one is not. Directories are read where that keeps
+nobody else waiting. Whether a log is open is asked in the thread that opens the logs of the place,
+and files lose their names before that does anything else, so that the log cannot be opened in
+between. Where that is the reactor's thread, their data is freed in another.
 
 A run first looks at when all files were written, as the wall clock may be wrong; see cleaning.ages.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -19,11 +24,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_virtlog.errors import LogError
 from twisted_virtlog.logs.files.cleaning import Moment, Removal, Rules, ages, removals
-from twisted_virtlog.logs.files.directory import Directory
+from twisted_virtlog.logs.files.directory import Contents, Directory
+from twisted_virtlog.logs.files.places import Place, Where
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
-from twisted_virtlog.loop.threads import InThread
 
 #: From the start to the first run. virtlogd waits for a day; a daemon that is upgraded or restarted
 #: each day would never get there.
@@ -64,6 +70,18 @@ class WallClock:
         return Moment(now, up, up - self._since, tuple(self._boots))
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A directory that was read.
+
+    :ivar shown: its path as people know it.
+    """
+
+    shown: str
+    place: Place
+    contents: Contents
+
+
 class Cleaner:
     """Runs once a day while there is a limit to the age of logs."""
 
@@ -72,21 +90,18 @@ class Cleaner:
     def __init__(
         self,
         clock: Clock,
-        in_thread: InThread,
-        is_in_use: Callable[[str], bool],
+        where: Where,
         now_ns: Callable[[], int] = time.time_ns,
         up_ns: Callable[[], int] = _up_ns,
     ) -> None:
         """Do nothing before :meth:`set`.
 
-        :param is_in_use: whether the file of a path must stay; called in the reactor's thread.
+        :param where: finds the place of a directory.
         :param now_ns: as in :class:`Moment`; likewise ``up_ns``.
         """
         self._clock = clock
-        self._in_thread = in_thread
-        self._is_in_use = is_in_use
+        self._where = where
         self._wall = WallClock(now_ns, up_ns)
-        self._age_ns: Callable[[int], int] = lambda _: 0
         self._rules: Rules | None = None
         self._call: IDelayedCall | None = None
         self._at_work = False
@@ -122,7 +137,7 @@ class Cleaner:
             )
             return
         self._at_work = True
-        run = Deferred.fromCoroutine(self._clean(rules, rules.log_root))
+        run = Deferred.fromCoroutine(self._clean(rules))
         run.addErrback(self._failed, rules).addBoth(self._ended)
 
     def _failed(self, failure: Failure, rules: Rules) -> None:
@@ -133,60 +148,101 @@ class Cleaner:
     def _ended(self, _: object) -> None:
         self._at_work = False
 
-    async def _clean(self, rules: Rules, path: str, below: Directory | None = None) -> None:
-        """Remove the old files of a directory, and, if it is the first one, of those below it."""
-        try:
-            directory, times = await self._in_thread(partial(_read, path, below))
-        except OSError as error:
-            self._logger.error(
-                "{path}: cannot be searched for old logs: {reason}",
-                path=below.path_of(path) if below else path,
-                reason=error.strerror,
-            )
+    async def _clean(self, rules: Rules) -> None:
+        """Remove the old files of the first directory, and of those in it."""
+        root = await self._read(rules, rules.log_root, rules.log_root)
+        if root is None:
             return
-        if below is None:
-            self._age_ns = ages(times, self._wall.look())
-        try:
-            # (other rules may hold since, or none when the daemon stops)
-            for removal in removals(directory.files, rules, self._age_ns):
+        found = [root]
+        for name in root.contents.directories:
+            path, shown = (os.path.join(one, name) for one in (root.place.path, root.shown))
+            below = await self._read(rules, path, shown, only_itself=True)
+            found += [] if below is None else [below]
+        times = [one.modified_ns for directory in found for one in directory.contents.files]
+        age_ns = ages(times, self._wall.look())
+        for directory in found:
+            for removal in removals(directory.contents.files, rules, age_ns):
                 if self._rules == rules:
                     await self._remove(directory, removal)
-            for name in directory.directories:
-                if self._rules == rules and below is None:
-                    await self._clean(rules, name, directory)
-        finally:
-            directory.close()
 
-    async def _remove(self, directory: Directory, removal: Removal) -> None:
-        # From here on nothing is awaited until the names are gone.
-        if any(self._is_in_use(directory.path_of(name)) for name in removal.unless_open):
-            return
-        path = directory.path_of(removal.files[0].name)
+    async def _read(
+        self, rules: Rules, path: str, shown: str, only_itself: bool = False
+    ) -> _Read | None:
+        """Read a directory, as long as these rules hold: when the daemon stops, none do.
+
+        :param only_itself: if it became a symbolic link it is refused.
+        """
+        if self._rules != rules:
+            return None
+        try:
+            place = await self._where(path)
+            if self._rules != rules:
+                return None
+            if only_itself and place.path != path:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            contents = await place.look(partial(_contents, place.path))
+        except (OSError, LogError) as error:
+            self._logger.error(
+                "{path}: cannot be searched for old logs: {reason}",
+                path=shown,
+                reason=_reason(error),
+            )
+            return None
+        return _Read(shown, place, contents)
+
+    async def _remove(self, directory: _Read, removal: Removal) -> None:
+        place = directory.place
+        path = os.path.join(directory.shown, removal.files[0].name)
+        try:
+            held = await place.change(partial(self._remove_now, directory, removal))
+            if held:
+                await place.look(partial(_close, held))
+        except (OSError, LogError) as error:
+            self._cannot_remove(path, removal, error)
+
+    def _remove_now(self, read: _Read, removal: Removal) -> Sequence[int]:
+        """Remove a log's files, in the thread that opens logs there.
+
+        :returns: descriptors to close, which takes long.
+        """
+        place = read.place
+        if any(place.is_in_use(os.path.join(place.path, name)) for name in removal.unless_open):
+            return ()
+        path = os.path.join(read.shown, removal.files[0].name)
         held: Sequence[int] = ()
         try:
-            held = directory.hold(removal.files)
-            # A file that has changed is left to the next run.
-            for one in removal.files[: len(held)]:
-                path = directory.path_of(one.name)
-                directory.remove(one.name)
-                self._logger.info("removed {path}: {reason}", path=path, reason=removal.reason)
+            with closing(Directory(place.path)) as directory:
+                held = directory.hold(removal.files)
+                # A file that has changed is left to the next run.
+                for one in removal.files[: len(held)]:
+                    path = os.path.join(read.shown, one.name)
+                    directory.remove(one.name)
+                    self._logger.info("removed {path}: {reason}", path=path, reason=removal.reason)
         except OSError as error:
-            self._logger.error(
-                "{path}: cannot be removed, though {why}: {reason}",
-                path=path,
-                why=removal.reason,
-                reason=error.strerror,
-            )
-        if held:
-            await self._in_thread(partial(_close, held))
+            self._cannot_remove(path, removal, error)
+        if place.keeps_reactor:
+            return held
+        _close(held)
+        return ()
+
+    def _cannot_remove(self, path: str, removal: Removal, error: OSError | LogError) -> None:
+        self._logger.error(
+            "{path}: cannot be removed, though {why}: {reason}",
+            path=path,
+            why=removal.reason,
+            reason=_reason(error),
+        )
 
 
-def _read(path: str, below: Directory | None) -> tuple[Directory, Sequence[int]]:
-    """Open a directory; for the first one return also when all files were last written to."""
-    directory = Directory(path, below)
-    return directory, directory.times_below() if below is None else ()
+def _contents(path: str) -> Contents:
+    with closing(Directory(path)) as directory:
+        return directory.contents()
 
 
 def _close(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
+
+
+def _reason(error: OSError | LogError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
