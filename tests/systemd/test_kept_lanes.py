@@ -360,6 +360,29 @@ def test_a_lanes_record_is_newer_than_the_journal() -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 5])
+def test_a_log_that_has_left_its_lane_has_nothing_staged(waiting: int) -> None:
+    """Whatever the lane's record says of it still, unless there are bytes after all."""
+    guest, guest_end = os.pipe()
+    staging, staging_end = os.pipe()
+    os.write(staging_end, b"x" * waiting)
+    record = Ownership()
+    record.name(record.place(), inode_of(staging), inode_of(guest))
+    written = os.memfd_create("journal")
+    os.write(written, journal.header(1) + journal.open_record(inode_of(guest), log("/a")))
+    names = {staging: staging_name(inode_of(staging)), guest: name_of(log("/a", guest))}
+    found = stored(
+        named({**names, os.dup(record.file): lane_name(record.number), written: "journal-a"})
+    )
+    (one,) = found.logs
+    assert one.staged == (staging if waiting else None)
+    if one.staged is not None:
+        os.close(one.staged)
+    record.close()
+    for descriptor in (one.pipe, guest_end, staging_end):
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("waiting", [0, 5])
 def test_nobody_waits_for_a_former_process_that_is_not_gone(
     waiting: int, warnings: Sequence[str]
 ) -> None:

@@ -183,9 +183,9 @@ def _staged(
 ) -> Mapping[int, int]:
     """Find the staging pipe of each log that has one, both by inode numbers.
 
-    An empty one counts as well: the former process may not be gone, and a thread of it may yet
-    move into it what it was about to take. And nothing but poll(2) asks a staging pipe: that thread
-    may have it locked.
+    An empty one counts as well if the log has a lane: the former process may not be gone, and a
+    thread of it may yet move into it what it was about to take. And nothing but poll(2) asks a
+    staging pipe: that thread may have it locked.
     """
     # (what the journal says is older: it is of what another process had staged)
     whose = {log.staged: pipe for pipe, log in journal.logs.items() if log.staged is not None}
@@ -193,8 +193,13 @@ def _staged(
         whose.update(record or {})
     found: dict[int, int] = {}
     for number, pipe in whose.items():
+        log, descriptor = journal.logs.get(pipe), staging.get(number)
+        if log is None or descriptor is None:
+            continue
+        has_lane = log.details is not None and log.details.lane is not None
         # (one that was emptied may still be there)
-        if number in staging and (pipe not in found or not _has_bytes(staging[found[pipe]])):
+        is_only = pipe not in found or not _has_bytes(staging[found[pipe]])
+        if _has_bytes(descriptor) or (has_lane and is_only):
             found[pipe] = number
     return found
 

@@ -103,7 +103,9 @@ def open_record(inode: int, log: OpenLogState, staged: int | None = None) -> byt
     :param staged: the inode number of the pipe in which a former process has staged bytes of it. It
         and the pipe's own take the place of the descriptors, which would mean nothing later.
     """
-    details = log.details and msgspec.structs.replace(log.details, staged=staged)
+    details = log.details
+    if details is not None and details.staged != staged:
+        details = msgspec.structs.replace(details, staged=staged)
     return _line(
         {"open": msgspec.to_builtins(msgspec.structs.replace(log, pipe=inode, details=details))}
     )

@@ -634,6 +634,50 @@ def test_the_reactor_drops_while_the_file_hangs(source: StagedSource, log: Log, 
     assert log.text() == expected + log.pending[-30:]
 
 
+def test_three_threads_lose_nothing_that_is_not_told_of(source: StagedSource, log: Log) -> None:
+    """A guest writes, the lane's thread moves, the reactor's drops, all at once."""
+    sent = b"".join(b"%07d\n" % number for number in range(50_000))
+    gaps: list[tuple[int, int]] = []
+    dropped: list[int | None] = []
+    done = threading.Event()
+
+    def write() -> None:
+        os.set_blocking(log.write_end, True)
+        left = sent
+        while left:
+            left = left[os.write(log.write_end, left[:3000]) :]
+
+    def move() -> None:
+        written = lost = 0
+        source.pipe = log.pipe
+        while written + lost < len(sent):
+            try:
+                written += source.move(log.file, written, 10_000)
+            except BlockingIOError:
+                os.sched_yield()
+            except TimeoutError:
+                gap = source.take_dropped(log.pipe)
+                gaps.append((written, gap))
+                lost += gap
+        done.set()
+
+    threads = [threading.Thread(target=call) for call in (write, move)]
+    for thread in threads:
+        thread.start()
+    while not done.is_set():
+        dropped.append(source.drop(log.pipe, 1000))
+        os.sched_yield()
+    for thread in threads:
+        thread.join()
+    assert sum(one or 0 for one in dropped) == sum(gap for _, gap in gaps)
+    expected, at = b"", 0
+    for written, gap in gaps:
+        kept = written - len(expected)
+        expected += sent[at : at + kept]
+        at += kept + gap
+    assert log.text() == expected + sent[at:]
+
+
 def test_other_logs_are_not_told_of_a_drop(source: StagedSource, log: Log) -> None:
     """Only what is in one guest's pipe is affected."""
     other = Log()

@@ -88,7 +88,7 @@ class StagedSource:
     def __init__(self, keeper: StagingKeeper = NO_KEEPER) -> None:
         """Make no staging pipe before one is needed.
 
-        :param keeper: is asked in the lane's thread.
+        :param keeper: is asked in the lane's thread, which may wait for the answer.
         """
         self.pipe = _NOBODY
         self._keeper = keeper
