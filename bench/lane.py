@@ -22,33 +22,50 @@ SETTINGS = ('file_threads = ["{point}"]',)
 
 _TURNS = 6
 _BURST_BYTES = 100
+#: From one question to the next of a client that does not ask at once: the daemon is asleep then.
+_EVERY_SECONDS = 0.002
+
+AT_ONCE, NOW_AND_THEN = "", ", every 2 ms"
+PINNED, UNPINNED = "", ", unpinned"
 
 
-def inline(name: str) -> str:
-    """Give the name of a figure without a thread."""
-    return f"{name}, inline"
+def inline(name: str, how: str) -> str:
+    """Give the name of a figure without a thread.
+
+    :param how: the client asks.
+    """
+    return f"{name}, inline{how}"
 
 
-def times(name: str, unpinned: bool = False) -> str:
-    """Give the name of a figure with a thread over that without."""
-    return f"{name} over inline{', unpinned' if unpinned else ''}"
+def by_thread(name: str, how: str) -> str:
+    """Give the name of a figure with a thread."""
+    return f"{name}, thread{how}"
+
+
+def times(name: str, how: str, where: str = PINNED) -> str:
+    """Give the name of a figure with a thread over that without.
+
+    :param where: the daemon runs.
+    """
+    return f"{name}, over inline{how}{where}"
 
 
 def positions(stand: Stand) -> Figures:
     """Write a line to a log and ask for its position: with a thread, and without one."""
-    with_one, without = _asked(stand)
-    with _unpinned(stand.target.pid):
-        with_one_unpinned, without_unpinned = _asked(stand)
     figures: dict[str, float] = {}
-    for name in (P50, P99):
-        figures[inline(name)] = without[name] * 1e6
-        figures[name] = with_one[name] * 1e6
-        figures[times(name)] = with_one[name] / without[name]
-        figures[times(name, True)] = with_one_unpinned[name] / without_unpinned[name]
+    for how, every in ((AT_ONCE, 0.0), (NOW_AND_THEN, _EVERY_SECONDS)):
+        with_one, without = _asked(stand, every)
+        with _unpinned(stand.target.pid):
+            with_one_unpinned, without_unpinned = _asked(stand, every)
+        for name in (P50, P99):
+            figures[inline(name, how)] = without[name] * 1e6
+            figures[by_thread(name, how)] = with_one[name] * 1e6
+            figures[times(name, how)] = with_one[name] / without[name]
+            figures[times(name, how, UNPINNED)] = with_one_unpinned[name] / without_unpinned[name]
     return figures
 
 
-def _asked(stand: Stand) -> list[dict[str, float]]:
+def _asked(stand: Stand, every: float) -> list[dict[str, float]]:
     """Ask for both in turn; give the medians of what the turns gave, in seconds."""
     assert stand.place is not None
     on_it = replace(stand, target=stand.target.with_logs(stand.place.point))
@@ -62,6 +79,7 @@ def _asked(stand: Stand) -> list[dict[str, float]]:
                         [position_request(path)],
                         seconds=stand.seconds / _TURNS,
                         burst=(pipe, _BURST_BYTES),
+                        every=every,
                     )
                 )
     return [

@@ -264,15 +264,16 @@ LANE = Load(
     "lane",
     "position after a write, by a thread of the file system's and inline",
     lane.positions,
-    (
-        shown(lane.inline(P50)),
-        shown(P50),
-        lower(lane.times(P50), 1.8, of_own=True),
-        shown(lane.times(P50, unpinned=True)),
-        shown(lane.inline(P99)),
-        shown(P99),
-        lower(lane.times(P99), 1.6, of_own=True),
-        shown(lane.times(P99, unpinned=True)),
+    tuple(
+        figure
+        for how in (lane.AT_ONCE, lane.NOW_AND_THEN)
+        for name, goal in ((P50, 1.8), (P99, 1.6))
+        for figure in (
+            shown(lane.inline(name, how)),
+            shown(lane.by_thread(name, how)),
+            lower(lane.times(name, how), goal, of_own=True),
+            shown(lane.times(name, how, lane.UNPINNED)),
+        )
     ),
     fresh=True,
     settings=(*SETTINGS, *lane.SETTINGS),
