@@ -46,6 +46,9 @@ _MS_BIND = 0x1000
 #: A thread that is to end now.
 _SECONDS = 60
 
+#: So often several threads ask at once.
+_ROUNDS = 300
+
 
 def everywhere(mount: Mount) -> bool:
     """Touch any mount."""
@@ -134,6 +137,34 @@ def notice(directory: Path) -> None:
     assert table.now().of(f"{directory}/a/x").kind == "tmpfs"  # type: ignore[union-attr]
     assert table.afresh() is not mounts
     reactor.removeReader(table)
+    table.close()
+
+
+def threads(directory: Path) -> None:
+    """Whoever asks after a mount was made knows it, in whatever thread, though others ask too."""
+    table = MountTable(FakeReactor())
+    count = 4
+    begin, end = threading.Barrier(count + 1), threading.Barrier(count + 1)
+    expected, wrong = ["tmpfs"], list[str]()
+
+    def ask() -> None:
+        for _ in range(_ROUNDS):
+            begin.wait(_SECONDS)
+            mount = table.now().of(str(directory))
+            if mount is None or mount.kind != expected[0]:
+                wrong.append(str(mount))
+            end.wait(_SECONDS)
+
+    all_of_them = [threading.Thread(target=ask, daemon=True) for _ in range(count)]
+    for one in all_of_them:
+        one.start()
+    for number in range(_ROUNDS):
+        expected[0] = ("tmpfs", "ramfs")[number % 2]
+        mount("", directory, expected[0])
+        begin.wait(_SECONDS)
+        end.wait(_SECONDS)
+        unmount(directory)
+    assert wrong == []
     table.close()
 
 
@@ -626,7 +657,7 @@ def _fails(path: str) -> bool:
     return False
 
 
-SCENARIOS = (notice, hung, lanes, changing, renamed, chroot, cleaning, automatic, anything)
+SCENARIOS = (notice, threads, hung, lanes, changing, renamed, chroot, cleaning, automatic, anything)
 
 if __name__ == "__main__":
     {one.__name__: one for one in SCENARIOS}[sys.argv[1]](Path(os.path.realpath(sys.argv[2])))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twisted_virtlog.logs.lanes import mounts as module
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, UNKNOWN, Mount, Mounts
 
 #: As of a machine with a server's directories, a mount in a mount, and names with odd characters.
@@ -127,6 +128,20 @@ def test_the_mounts_that_lead_to_one_are_told() -> None:
         assert [one.kind for one in mounts.leading_to(mount)] == kinds
         assert mounts.leading_to(mount) == mounts.leading_to(mount)
     assert [one.kind for one in mounts.leading_to(UNKNOWN)] == [""]
+
+
+def test_what_is_as_it_was_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table that has changed; the rest is told as if it were the first one."""
+    before = Mounts(TEXT)
+    changed = TEXT.replace("/bind", "/moved") + "40 30 0:60 / /srv rw - cifs a rw"
+    parsed: list[str] = []
+    parse = module._parsed
+    monkeypatch.setattr(module, "_parsed", lambda line: (parsed.append(line), parse(line))[1])
+    after = Mounts(changed, before)
+    assert [line.split(" ")[4] for line in parsed if line] == ["/moved", "/srv"]
+    assert after.of("/srv/fuse") == Mounts(changed).of("/srv/fuse")
+    assert after.all == Mounts(changed).all
+    assert after.of("/proc") is before.of("/proc")
 
 
 @given(st.text())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 #: Where the kernel tells the mounts of this process.
@@ -57,15 +57,25 @@ class Mounts:
     """All mounts that this process can reach, as of one moment.
 
     :ivar all: in the order in which the kernel lists them.
+    :ivar lines: each by its line.
     :ivar root: what this process's root directory lies on; None if that is no mount's own root, as
         after chroot(2) into a directory.
     """
 
-    def __init__(self, text: str) -> None:
-        """:param text: of mountinfo; what is no line of it is left out."""
-        self.all: Sequence[Mount] = tuple(
-            mount for line in text.split("\n") for mount in _parsed(line)
-        )
+    def __init__(self, text: str, former: Mounts | None = None) -> None:
+        """Parse the table.
+
+        :param text: of mountinfo; what is no line of it is left out.
+        :param former: those of before. A mount that is as it was is the same object, and not parsed
+            again, which takes most of the time where there are a thousand.
+        """
+        known: Mapping[str, Mount] = {} if former is None else former.lines
+        self.lines: Mapping[str, Mount] = {
+            line: mount
+            for line in text.split("\n")
+            if (mount := known.get(line) or _parsed(line)) is not None
+        }
+        self.all: Sequence[Mount] = tuple(self.lines.values())
         self._by_number = numbers = {mount.number: mount for mount in self.all}
         # (what is mounted on what nobody can reach is on None)
         self._on: dict[tuple[int | None, str], Mount] = {
@@ -152,15 +162,15 @@ class Mounts:
         return found
 
 
-def _parsed(line: str) -> Iterator[Mount]:
+def _parsed(line: str) -> Mount | None:
     fields = line.split(" ")
     try:
         end = fields.index(_END_OF_OPTIONAL, _FIRST_OPTIONAL)
         kind, source = fields[end + 1 : end + 3]
         number, parent, device, point = int(fields[0]), int(fields[1]), fields[2], fields[4]
     except ValueError:
-        return
-    yield Mount(number, parent, device, _unescaped(point), _unescaped(kind), _unescaped(source))
+        return None
+    return Mount(number, parent, device, _unescaped(point), _unescaped(kind), _unescaped(source))
 
 
 def _unescaped(field: str) -> str:

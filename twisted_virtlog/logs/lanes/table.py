@@ -147,7 +147,7 @@ class MountTable:
         except OSError as error:
             self._cannot_read(error)
         if text != self._text:
-            self._mounts = Mounts(os.fsdecode(text))
+            self._mounts = Mounts(os.fsdecode(text), self._mounts)
             self._text = text
         return self._mounts
 
