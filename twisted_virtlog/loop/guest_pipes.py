@@ -38,6 +38,9 @@ from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
 from twisted_virtlog.loop.timerfd import TimerFD
 from twisted_virtlog.syscalls import pipe_events
 
+#: Whoever takes longer than this with a pipe waits for a file system that is slow to answer.
+SLOW_SECONDS = 0.1
+
 #: The longest rest in seconds.
 REST_SECONDS = 0.008
 
@@ -96,6 +99,9 @@ class Watched(Protocol):
         :returns: bytes that were moved; a whole piece, or more, says that more may wait. It is said
             of a piece that was ended by its time, too.
         """
+
+    def pipe_slow(self) -> None:
+        """Take note that :meth:`pipe_ready` took longer than :data:`SLOW_SECONDS`."""
 
     def pipe_failed(self) -> None:
         """Respond to an exception from :meth:`pipe_ready`: stop watching, and try again later."""
@@ -244,6 +250,7 @@ class PipeWatch:
             pipe, before = (ready.popleft(), 0) if ready else full.popleft()
             reader = readers.get(pipe)
             asks = doubtful > 0 or before > 0
+            begun = now
             doubtful -= 1
             if reader is None:
                 continue
@@ -251,6 +258,9 @@ class PipeWatch:
                 moved = 0 if asks and not pipe_events(pipe) else reader.pipe_ready()
             except Exception:  # noqa: BLE001 (no other pipe may suffer)
                 self._logger.failure("a log's pipe could not be served")
+                now = seconds()
+                if now - begun > SLOW_SECONDS:
+                    reader.pipe_slow()
                 reader.pipe_failed()
                 continue
             left -= moved
@@ -268,8 +278,11 @@ class PipeWatch:
                     fullest = max(fullest, total / reader.capacity)
             now = seconds()
             if moved >= _MUCH_BYTES or now >= share_ends:
+                if now - begun > SLOW_SECONDS:
+                    reader.pipe_slow()
                 self._between()
-                share_ends = seconds() + SHARE_SECONDS
+                now = seconds()
+                share_ends = now + SHARE_SECONDS
                 # (clients may have had any of them drained)
                 doubtful = len(ready)
         return math.inf if full else fullest
