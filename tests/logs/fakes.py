@@ -18,6 +18,7 @@ from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Domain, Excerpt, LogStatus, OnWriteError, Opened, Position
@@ -28,6 +29,10 @@ DRIVER = "qemu"
 DOMAIN = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
 STRANGER = Domain("11111111-2222-3333-4444-555555555555", "another")
 KIB = 1024
+
+#: Whether bytes go by way of a staging pipe, as they do in the thread of a slow file system; all
+#: tests of logs are run once like this, too.
+STAGED = bool(os.environ.get("TWISTED_VIRTLOG_TEST_STAGED"))
 
 
 class Threads:
@@ -133,6 +138,8 @@ class World:
             pipes,
             log_settings(max_size, max_backups, drops=drops, max_open_logs=max_open_logs),
             in_slices=self.slices,
+            source=StagedSource() if STAGED else None,
+            lane="/" if STAGED else None,
         )
         self._guests: list[Guest] = []
         self._closed = False

@@ -56,14 +56,15 @@ class FormerPipe:
         )
 
 
-def resumed(state: OpenLogState, order: int, opened_at: datetime) -> FormerPipe:
+def resumed(state: OpenLogState, order: int, opened_at: datetime, staged: int = 0) -> FormerPipe:
     """Go on with a pipe that was taken over; all that waits in it now counts, but no more.
 
     :param order: among the pipes of its log.
+    :param staged: how many bytes have left the pipe, and are not in the file.
     :param opened_at: where the state does not say when its guest opened the log.
     :raises OSError: its descriptor is not open.
     """
-    waiting = bytes_waiting(state.pipe)
+    waiting = staged + bytes_waiting(state.pipe)
     details = state.details
     left = waiting if details is None or details.left is None else min(details.left, waiting)
     os.set_blocking(state.pipe, False)

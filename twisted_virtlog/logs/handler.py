@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -32,20 +32,21 @@ from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.opening import link_target
+from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
 from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
-from twisted_virtlog.logs.known import KnownLogs
+from twisted_virtlog.logs.known import Known, KnownLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
-from twisted_virtlog.logs.pipes.sources import PipeSource
+from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
 from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
-from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
@@ -66,7 +67,7 @@ _SORTED_AT_ONCE = 1024
 
 
 #: A thread that has been in one call for so long does not end soon.
-_HUNG_SECONDS = 1.0
+HUNG_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,42 @@ class LogSettings:
     max_open_logs: int = 0
 
 
+class Surroundings(Protocol):
+    """What a handler tells whoever has several, and asks of him.
+
+    Called in the handler's thread.
+    """
+
+    def others(self) -> int:
+        """Return how many logs are open in other threads."""
+
+    def slow(self, path: str, real_path: str) -> None:
+        """Take note that the file system of a log was slow to answer."""
+
+    def moved_away(self, path: str) -> None:
+        """Take note that an open log's path leads to another file system than before."""
+
+
+class Alone:
+    """There is but one handler."""
+
+    def others(self) -> int:
+        """Return 0."""
+        return 0
+
+    def slow(self, path: str, real_path: str) -> None:
+        """Do nothing."""
+
+    def moved_away(self, path: str) -> None:
+        """Do nothing."""
+
+
+_ALONE = Alone()
+
+
 @implementer(ILogHandler)
 class LogHandler:
-    """All logs: those that are open, and what is asked of the others."""
+    """All logs of a thread: those that are open, and what is asked of the others."""
 
     _logger = Logger()
 
@@ -97,17 +131,25 @@ class LogHandler:
         keeper: Keeper = NO_KEEPER,
         in_slices: InSlices = at_once,
         lanes: Lanes | None = None,
+        source: GuestSource | None = None,
+        lane: str | None = None,
+        known: Known | None = None,
+        surroundings: Surroundings = _ALONE,
     ) -> None:
-        """Take over ``watch`` and ``lanes``, which :meth:`close` closes.
+        """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
 
         :param keeper: is told of each log that is opened and closed; begun by the caller.
         :param in_slices: does what is long by itself; by default without stopping.
-        :param lanes: do what waits for a disk; by default the pool's threads do.
+        :param lanes: do what waits for a disk; by default ``in_thread`` does.
+        :param source: takes bytes out of pipes; by default they go straight into the files.
+        :param lane: the mount point of the file system whose thread this is; None in the reactor's.
+        :param known: remembers logs; by default, those of this handler alone.
         """
         self.watch = watch
         self.keeper = keeper
         self.pipes = pipes
-        self.source = PipeSource()
+        self.source = source or PipeSource()
+        self.lane = lane
         self._clock = clock
         self._in_thread = in_thread
         self._in_slices = in_slices
@@ -125,7 +167,8 @@ class LogHandler:
         self._at_limit = False
         self._ended_at = clock.seconds()
         #: Closed logs, too.
-        self.known = KnownLogs()
+        self.known: Known = KnownLogs() if known is None else known
+        self._surroundings = surroundings
         # The totals of logs that are closed.
         self._opened = 0
         self._written = 0
@@ -222,8 +265,9 @@ class LogHandler:
         holder: OpenLog | None = None,
     ) -> Opened:
         """Open a log that is not open, or truncate it under its holder."""
+        begun = self._clock.seconds()
         most = 0 if holder else self._settings.max_open_logs
-        if most and len(self._logs) >= most:
+        if most and len(self._logs) + self._surroundings.others() >= most:
             raise LimitReached(
                 f"{most} logs are open, as many as max_open_logs allows", "max_open_logs", path
             )
@@ -244,6 +288,8 @@ class LogHandler:
                 # A user's epoll sets watch a limited number (max_user_watches of epoll(7)).
                 raise _failure(path, error) from error
             undo.pop_all()
+        if self._clock.seconds() - begun > SLOW_SECONDS:
+            self._surroundings.slow(path, real_path)
         if holder is not None:
             holder.give_up()
         self._remember(log)
@@ -514,6 +560,14 @@ class LogHandler:
         """Return whether a log is open, by any name of its file."""
         return self._find(path) is not None
 
+    def has(self, path: str) -> bool:
+        """Return whether a log is open by this name, or has this real path; asks no file."""
+        return path in self._logs or path in self._real or path in self._orders
+
+    def open_logs(self) -> Sequence[OpenLog]:
+        """Return the open logs."""
+        return list(self._logs.values())
+
     def reload(self, settings: LogSettings, pipe_size: int) -> None:
         """Apply other settings, to open logs too.
 
@@ -526,11 +580,71 @@ class LogHandler:
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with the open logs."""
-        found: list[OpenLogState] = []
         for log in self._logs.values():
             log.finish_chunk()
+        return self.snapshot()
+
+    def snapshot(self) -> tuple[OpenLogState, ...]:
+        """Return the same as :meth:`suspended`, without a touch of pipes and files."""
+        found: list[OpenLogState] = []
+        for log in self.open_logs():
             found += [*log.suspended_former(), log.suspended()]
         return tuple(found)
+
+    def pause(self) -> None:
+        """Close all files, until :meth:`go_on`; nothing may be asked meanwhile."""
+        for log in self.open_logs():
+            log.let_go_of_file()
+        placeholders().release_all()
+
+    def go_on(self) -> None:
+        """Open the files again."""
+        for log in self.open_logs():
+            log.take_file()
+
+    def leave(self, path: str) -> OpenLogState | None:
+        """Let a log go, which another thread goes on with.
+
+        :param path: by which it was opened.
+        :returns: what :meth:`adopt` takes; None if it is not open, or something is under way.
+        """
+        log = self._logs.get(path)
+        if log is None or log.real_path in self._orders or not log.may_leave:
+            return None
+        state = log.leave()
+        self._unlist(log, log.path, log.real_path)
+        return state
+
+    def interrupted(self, path: str, failure: SystemFailure, since: datetime | None) -> None:
+        """Let a log fail, if bytes of it were dropped while its file did not answer.
+
+        :param since: when the first of them was dropped, if that is known.
+        """
+        log = self._logs.get(path)
+        if log is not None:
+            log.interrupted(failure, since)
+
+    def abandon_all(self) -> None:
+        """Close all files, and leave the pipes, which are not this thread's any more."""
+        self._failing.close()
+        self.watch.close()
+        for log in self.open_logs():
+            log.writer.close()
+
+    def abandon(self, path: str, opened: Opened, truncated: bool) -> None:
+        """End a log that was opened for somebody who does not wait any more.
+
+        :param truncated: whether its files were removed for that.
+        """
+        self._logger.warn(
+            "{path}: opened when nobody waited for it any more, and closed again{more}",
+            path=path,
+            more="; what was in its files is removed, as was asked for" if truncated else "",
+        )
+        os.close(opened.write_end)
+        log = self._logs.get(path)
+        if log is not None:
+            log.pipe_ready()
 
     def hung(self) -> Sequence[str]:
         """Return why threads do not end, in words: pipes that stay locked, and file systems."""
@@ -541,7 +655,7 @@ class LogHandler:
             found.append(
                 f"{pipes} cannot be closed, as processes that hold the write ends keep them locked"
             )
-        lanes = () if self._lanes is None else self._lanes.busy_for(_HUNG_SECONDS)
+        lanes = () if self._lanes is None else self._lanes.busy_for(HUNG_SECONDS)
         return [*found, *(f"the file system at {name} does not answer" for name in lanes)]
 
     def totals(self) -> Totals:
@@ -579,7 +693,10 @@ class LogHandler:
             log = OpenLog(
                 self, pipe, writer, policy, path, real_path, state.driver, state.domain, capacity
             )
-            log.resume(details, self._adopt_former(former, log.opened_at))
+            formers = self._adopt_former(former, log.opened_at)
+            if details is not None and details.staged is not None:
+                self.source.adopt(pipe, details.staged)
+            log.resume(details, formers)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.pipes.close(pipe)
@@ -595,7 +712,10 @@ class LogHandler:
         found: list[FormerPipe] = []
         for state in states:
             try:
-                found.append(resumed(state, len(found), opened_at))
+                staged = state.details.staged if state.details else None
+                if staged is not None:
+                    self.source.adopt(state.pipe, staged)
+                found.append(resumed(state, len(found), opened_at, self.source.staged(state.pipe)))
                 self.pipes.adopt(state.pipe, 0)
             except OSError as error:
                 with contextlib.suppress(OSError):
@@ -714,6 +834,12 @@ class LogHandler:
         for number in log.numbers():
             self.keeper.closed(number)
         self._forget(log)
+
+    def log_slow(self, log: OpenLog) -> None:
+        self._surroundings.slow(log.path, log.real_path)
+
+    def log_moved_away(self, log: OpenLog) -> None:
+        self._surroundings.moved_away(log.path)
 
     def log_in_order(self, log: OpenLog, work: Slices[None]) -> None:
         self._in_turn(log, log.real_path, _whatever(_if_open(work)))

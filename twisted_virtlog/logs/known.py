@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 #: As many as the service manager keeps pipes of open logs; some 2 MB with paths of usual length.
 MOST = 16384
+
+
+class Known(Protocol):
+    """Remembers logs; see KnownLogs."""
+
+    def __contains__(self, path: str) -> bool:
+        """Return whether a log is known, by its real path."""
+
+    def __len__(self) -> int:
+        """Return how many are known."""
+
+    def add(self, path: str) -> None:
+        """Remember a log."""
+
+    def paths(self) -> tuple[str, ...]:
+        """Return all of them."""
+
+    def add_earlier(self, paths: Iterable[str]) -> None:
+        """Remember logs that were named before."""
 
 
 class KnownLogs:

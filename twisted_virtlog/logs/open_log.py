@@ -44,6 +44,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Protocol, TypeAlias, TypeVar
 
+import msgspec
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import NoSuchLog, NotWritten, SystemFailure
@@ -54,10 +55,10 @@ from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
-from twisted_virtlog.logs.pipes.sources import PipeSource
+from twisted_virtlog.logs.pipes.sources import GuestSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.concern import Concern
-from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SLOW_SECONDS, PipeWatch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_events, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
@@ -68,6 +69,9 @@ _LAST_LOOKS = 8
 #: How long its answer waits, so that what is written after it is refused. It takes less time than
 #: this to close a pipe that nobody has locked.
 _CLOSE_SECONDS = 0.002
+
+#: What a source raises when bytes of a pipe were dropped, or the process ends.
+_OF_LANES = frozenset({errno.ETIMEDOUT, errno.ECANCELED})
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -86,12 +90,16 @@ NOTHING: Mark = (0, 0)
 
 
 class Owner(Protocol):
-    """What an open log needs from the handler."""
+    """What an open log needs from the handler.
+
+    :ivar lane: the mount point of the file system whose thread this is; None in the reactor's.
+    """
 
     watch: PipeWatch
     pipes: Pipes
-    source: PipeSource
+    source: GuestSource
     keeper: Keeper
+    lane: str | None
 
     def seconds(self) -> float:
         """Return the time of a clock that never steps."""
@@ -104,6 +112,12 @@ class Owner(Protocol):
 
     def log_ended(self, log: OpenLog) -> None:
         """Forget a log that has ended."""
+
+    def log_slow(self, log: OpenLog) -> None:
+        """Take note that the log's file system was slow to answer."""
+
+    def log_moved_away(self, log: OpenLog) -> None:
+        """Take note that the log's path leads to another file system than before."""
 
     def log_in_order(self, log: OpenLog, work: Slices[None]) -> None:
         """Do something long with a log, which is occupied until it is done."""
@@ -184,6 +198,7 @@ class OpenLog:
         # Bytes that were taken out of this pipe while the log was occupied.
         self._taken = 0
         writer.note = self._note
+        writer.moved_away = self._moved_away
         self.number = pipe_number(pipe)
         self.capacity = capacity
 
@@ -215,11 +230,26 @@ class OpenLog:
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             self._fail(self._failure_of(error))
             return 0
+        if source.left:
+            # (the pipe itself may be empty, and call for nobody)
+            self._owner.log_in_order(self, self._write_left())
+            return moved
         if self.writer.unfinished:
             return PIECE_BYTES
         if not moved and self._ended():
             self._end()
         return moved
+
+    def _write_left(self) -> Slices[None]:
+        """Write what has left the pipe and is not in the file; the log is occupied."""
+        if self.outage is None:
+            failure = yield from self._try(self._owner.source.staged(self._pipe))
+            if failure is not None:
+                self._fail(failure)
+
+    def pipe_slow(self) -> None:
+        """Tell whoever gives slow file systems a thread."""
+        self._owner.log_slow(self)
 
     def pipe_failed(self) -> None:
         """Let the log fail, after an exception that nobody expected."""
@@ -238,24 +268,39 @@ class OpenLog:
             return False
         outage = self.outage
         if outage is None:
-            source = self._owner.source
-            source.pipe = self._pipe
-            waiting = source.waiting()
+            waiting = self._to_write()
             return not waiting or self._drain(waiting)
         raise self._not_written(outage.failure) from outage.failure
+
+    def _to_write(self) -> int:
+        source = self._owner.source
+        source.pipe = self._pipe
+        try:
+            return source.waiting()
+        except OSError as error:
+            failure = self._failure_of(error)
+        raise self._failed(failure) from failure
 
     def _drain(self, waiting: int) -> bool:
         if waiting > PIECE_BYTES:
             return False
+        writer = self.writer
+        begun = Writer.seconds()
+        done: bool | None
         try:
-            return self.writer.write(self._owner.source, waiting) == waiting
+            done = writer.write(self._owner.source, waiting) == waiting
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             failure = self._failure_of(error)
+            done = None
+        if Writer.seconds() - begun > SLOW_SECONDS:
+            self._owner.log_slow(self)
+        if done is not None:
+            return done
         raise self._failed(failure) from failure
 
     def mark(self) -> Mark:
         """Return what is in the pipe now, for :meth:`drain_in_slices`."""
-        return self.number, self._taken + bytes_waiting(self._pipe)
+        return self.number, self._taken + self._held()
 
     def drain_in_slices(self, mark: Mark) -> Slices[None]:
         """Write all that was in the pipe at a time, while the log is occupied.
@@ -299,7 +344,11 @@ class OpenLog:
             # (drain without a call, as often nothing waits)
             source = self._owner.source
             source.pipe = self._pipe
-            waiting = source.waiting()
+            try:
+                waiting = source.waiting()
+            except OSError:
+                # (it says why)
+                waiting = self._to_write()
             if waiting and not self._drain(waiting):
                 return None
         elif not self.drain():
@@ -341,6 +390,11 @@ class OpenLog:
         return False
 
     @property
+    def pipe(self) -> int:
+        """The read end of the guest's pipe; -1 once closed."""
+        return self._pipe
+
+    @property
     def former(self) -> int:
         """The number of former guests' pipes that wait for the file."""
         return len(self._former)
@@ -357,7 +411,7 @@ class OpenLog:
 
         :param path: the log's, as the one who asks spells it; likewise the others.
         """
-        if len(self._former) >= MOST_FORMER and bytes_waiting(self._pipe):
+        if len(self._former) >= MOST_FORMER and self._held():
             return False
         if self._ended(waiting=True):
             return True
@@ -388,7 +442,7 @@ class OpenLog:
         :raises OSError: it cannot be watched; nothing has changed.
         """
         owner = self._owner
-        left = bytes_waiting(self._pipe)
+        left = self._held()
         if self.outage is None:
             # (only to find out, as the log is occupied)
             owner.watch.add(pipe, self)
@@ -476,17 +530,36 @@ class OpenLog:
             pending=outage.pending if outage else 0,
         )
 
+    def known_status(self) -> LogStatus:
+        """Return what is known of the log, for another thread; neither file nor pipe is asked."""
+        outage = self.outage
+        return LogStatus(
+            path=self.path,
+            driver=self.driver,
+            domain=self.domain,
+            position=self.writer.known_end,
+            opened_at=self.opened_at,
+            bytes_written=self.writer.written,
+            rollovers=self.writer.rollovers,
+            state=LogState.FAILING if outage else LogState.OPEN,
+            error=str(outage.failure) if outage else None,
+            lost_bytes=self.lost,
+            pipe=self.number,
+            pending=outage.pending if outage else 0,
+        )
+
     def suspended_former(self) -> list[OpenLogState]:
         """Return what the next image needs to go on with former guests' pipes, oldest first."""
         return [self._suspended_former(one) for one in self._former]
 
     def _suspended_former(self, former: FormerPipe) -> OpenLogState:
-        return former.suspended(self.path, self.writer.path, self.real_path)
+        state = former.suspended(self.path, self.writer.path, self.real_path)
+        return self._with_lane(state, former.pipe)
 
     def suspended(self) -> OpenLogState:
         """Return what the daemon's next image needs to go on with this log."""
         domain = self.domain or Domain(NO_UUID, "")
-        return OpenLogState(
+        state = OpenLogState(
             pipe=self._pipe,
             path=self.path,
             driver=self.driver,
@@ -509,6 +582,52 @@ class OpenLog:
                 capacity=self.capacity,
             ),
         )
+        return self._with_lane(state, self._pipe)
+
+    def _with_lane(self, state: OpenLogState, pipe: int) -> OpenLogState:
+        """Add what is staged of a pipe, and where."""
+        lane = self._owner.lane
+        if lane is None or state.details is None:
+            return state
+        staged = self._owner.source.handed_over(pipe)
+        details = msgspec.structs.replace(state.details, lane=lane, staged=staged)
+        return msgspec.structs.replace(state, details=details)
+
+    def let_go_of_file(self) -> None:
+        """Write to the end of a chunk, and close the file until :meth:`take_file`."""
+        self.finish_chunk()
+        self.writer.let_go()
+
+    def take_file(self) -> None:
+        """Open the file again."""
+        if self.outage is None and not self.writer.is_open:
+            try:
+                self.writer.reopen()
+            except SystemFailure as failure:
+                self._fail(failure)
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether another thread may go on with the log: nothing is under way, or waits."""
+        return (
+            self.outage is None
+            and self.order is None
+            and not self._former
+            and self.writer.stranded is None
+            and not self.writer.steps_left
+            and not self._owner.source.staged(self._pipe)
+        )
+
+    def leave(self) -> OpenLogState:
+        """End here, without the pipe: another thread goes on with what this returns."""
+        self._owner.watch.remove(self._pipe)
+        self.let_go_of_file()
+        state = self.suspended()
+        self._owner.source.release(self._pipe)
+        self._owner.pipes.forget(self._pipe)
+        self._pipe = -1
+        self.writer.close()
+        return state
 
     def resume(self, details: LogDetails | None, former: Sequence[FormerPipe] = ()) -> None:
         """Go on as the daemon's former image did; takes the place of :meth:`start`.
@@ -601,7 +720,7 @@ class OpenLog:
         :returns: bytes that could not be written and are lost.
         """
         outage, kept = self.outage, keeps(self.number)
-        left = bytes_waiting(self._pipe)
+        left = self._held()
         rest = self._try(left) if outage is None else self._recover(outage)
         if kept:
             # What takes more than one step may stay there.
@@ -610,7 +729,7 @@ class OpenLog:
         else:
             at_once(rest)
         left = sum(one.left for one in self._former if not keeps(one.number))
-        left += 0 if kept else bytes_waiting(self._pipe) + self._stranded
+        left += 0 if kept else self._held() + self._stranded
         self.lost += left
         unsaid = left + (outage.lost if outage and not kept else 0)
         if unsaid:
@@ -624,6 +743,9 @@ class OpenLog:
     def _let_all_go(self) -> None:
         # (the keeper first, so that a pipe that its guest has locked is closed last here)
         self._owner.log_ended(self)
+        # (at the daemon's end, what is staged stays for whoever comes next)
+        for pipe in (*(former.pipe for former in self._former), self._pipe):
+            self._owner.source.release(pipe)
         self._release(self._owner.keeper.settled)
 
     def _release(self, settled: Callable[[], Callable[[], object]] | None = None) -> None:
@@ -638,6 +760,9 @@ class OpenLog:
     def _note(self) -> None:
         """Have the keeper record what a crash must not undo."""
         self._owner.keeper.outage(self.suspended())
+
+    def _moved_away(self) -> None:
+        self._owner.log_moved_away(self)
 
     # The file's failures.
 
@@ -701,6 +826,10 @@ class OpenLog:
             self.writer.renew(outage.failure.errno)
             # Even if nothing waits: a file that cannot be opened has not recovered.
             self.writer.ready()
+            if self._owner.lane is not None:
+                failure = yield from self._write_staged(outage)
+                if failure is not None:
+                    return failure
             if outage.lost:
                 now = datetime.now(timezone.utc)
                 notice = outage.notice(now)
@@ -709,14 +838,59 @@ class OpenLog:
                 self._note()
         except SystemFailure as failure:
             return failure
-        return (yield from self._try(bytes_waiting(self._pipe)))
+        return (yield from self._try(self._held()))
+
+    def _write_staged(self, outage: Outage) -> Slices[SystemFailure | None]:
+        """Write what comes before the line that says what was dropped; return any failure."""
+        source = self._owner.source
+        first = not outage.lost
+        dropped = source.take_dropped(self._pipe)
+        if dropped:
+            self._count_dropped(outage, dropped)
+        if not outage.lost:
+            return None
+        if first:
+            # (of the present guest, as nothing was lost before)
+            return (yield from self._try(source.staged(self._pipe)))
+        for former in self._former:
+            written = self.writer.written
+            failure = yield from self._write(former.pipe, source.staged(former.pipe))
+            former.left -= self.writer.written - written
+            if failure is not None:
+                return failure
+        return (yield from self._write(self._pipe, source.staged(self._pipe)))
+
+    def _count_dropped(self, outage: Outage, dropped: int) -> None:
+        outage.lost += dropped
+        self.lost += dropped
+        self._note()
+
+    def interrupted(self, failure: SystemFailure, since: datetime | None) -> None:
+        """Fail, if bytes were dropped while a call of the file did not return; try again at once.
+
+        :param failure: says why.
+        :param since: when the first of them was dropped, if that is known.
+        """
+        dropped = self._owner.source.take_dropped(self._pipe)
+        if not dropped:
+            return
+        if self.outage is None:
+            self._fail(failure)
+        outage = self.outage
+        if outage is not None:
+            outage.failed_again(failure, self._owner.seconds() - RETRY_SECONDS)
+            if since is not None and not outage.lost:
+                outage.since = since
+            self._count_dropped(outage, dropped)
 
     def _drop_former(self, outage: Outage) -> None:
         """Drop the output of guests that are gone, as if nobody had followed them."""
         former, self._former = self._former, ()
         for one in former:
             self._discard(outage, one.pipe, min(one.left, bytes_waiting(one.pipe)))
-            self._let_go(one)
+            staged = self._let_go(one)
+            if staged:
+                self._count_dropped(outage, staged)
 
     def _discard(self, outage: Outage, pipe: int, count: int) -> None:
         """Take bytes out of a pipe, and record that they are lost."""
@@ -745,7 +919,12 @@ class OpenLog:
 
         :param in_pipe: how many of them are in the present pipe.
         """
-        return sum(one.left for one in self._former) + in_pipe + self._stranded
+        staged = self._owner.source.staged(self._pipe)
+        return sum(one.left for one in self._former) + staged + in_pipe + self._stranded
+
+    def _held(self) -> int:
+        """Return how many bytes wait: what has left the pipe, and what is in it."""
+        return self._owner.source.staged(self._pipe) + bytes_waiting(self._pipe)
 
     @property
     def _stranded(self) -> int:
@@ -759,8 +938,9 @@ class OpenLog:
             former, *others = self._former
             written = self.writer.written
             # (fewer if somebody else has read some: an empty pipe is left alone, see syscalls)
+            staged = self._owner.source.staged(former.pipe)
             failure = yield from self._write(
-                former.pipe, min(former.left, bytes_waiting(former.pipe))
+                former.pipe, min(former.left, staged + bytes_waiting(former.pipe))
             )
             moved = self.writer.written - written
             former.left -= moved
@@ -772,10 +952,13 @@ class OpenLog:
             self._let_go(former)
         return (yield from self._write(self._pipe, count))
 
-    def _let_go(self, former: FormerPipe) -> None:
+    def _let_go(self, former: FormerPipe) -> int:
+        """Close a former guest's pipe; return how many bytes were staged, and are lost."""
         owner = self._owner
+        staged = owner.source.release(former.pipe)
         owner.keeper.closed(former.number)
         owner.pipes.close(former.pipe, owner.keeper.settled)
+        return staged
 
     def _write(self, pipe: int, count: int) -> Slices[SystemFailure | None]:
         """Write ``count`` of the bytes that wait in a pipe; return any failure."""
@@ -813,13 +996,15 @@ class OpenLog:
                 break
             yield
             # (or does so between two slices: an empty pipe is left alone, see syscalls)
-            count = min(count, bytes_waiting(pipe)) if count else 0
+            count = min(count, source.staged(pipe) + bytes_waiting(pipe)) if count else 0
         return None
 
     def _failure_of(self, error: Exception) -> SystemFailure:
         """Return an error as a failure: a mistake of ours must not block the guest for ever."""
         if isinstance(error, SystemFailure):
             return error
+        if isinstance(error, OSError) and error.errno in _OF_LANES:
+            return SystemFailure(f"Unable to write to file {self.path}", error.errno, self.path)
         self._logger.failure("{path}: writing failed", path=self.path)
         return SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS, close_quietly, has_ample_room
 
-#: Descriptors for all logs together.
+#: Descriptors for all logs of a thread together.
 MOST = 64
 
 #: A file up to this size is kept with what it holds: somebody may be reading it still.
@@ -72,5 +73,16 @@ class Placeholders:
             close_quietly(self._held.popitem()[0][1])
 
 
-#: One for the process, as descriptors are.
-PLACEHOLDERS = Placeholders()
+class _OfThread(threading.local):
+    """What each thread has."""
+
+    def __init__(self) -> None:
+        self.placeholders = Placeholders()
+
+
+_of_thread = _OfThread()
+
+
+def placeholders() -> Placeholders:
+    """Return this thread's: to close one may wait for a file system that does not answer."""
+    return _of_thread.placeholders

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Generator, Sequence
 
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
@@ -34,9 +35,15 @@ class WouldBlock(Exception):
 #: fresh memory; as a multiple of three it becomes base64 without a rest.
 PIECE_BYTES = 96 * 1024
 
-# The bytes come here first, as making a buffer costs as much as reading. It is for the reactor's
-# thread alone.
-_buffer = memoryview(bytearray(PIECE_BYTES))
+
+class _OfThread(threading.local):
+    """Where the bytes come first, as making a buffer costs as much as reading."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(PIECE_BYTES))
+
+
+_of_thread = _OfThread()
 
 
 class _File:
@@ -359,7 +366,7 @@ def _read_at(file: _File, offset: int, count: int, flags: int) -> bytes:
     try:
         if not flags:
             return os.pread(file.descriptor, room, offset)
-        buffer = _buffer[:room]
+        buffer = _of_thread.buffer[:room]
         try:
             got = os.preadv(file.descriptor, [buffer], offset, flags)
         except OSError as error:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS, SMALL_BYTES
+from twisted_virtlog.logs.files.placeholders import SMALL_BYTES, placeholders
 from twisted_virtlog.logs.files.removal import close_quietly
 from twisted_virtlog.values import MAX_BACKUPS
 
@@ -50,13 +50,13 @@ class RemovedFiles:
         :param max_size: of the log's files, in bytes; 0 if there is no limit.
         :raises OSError: it cannot be removed.
         """
-        held = PLACEHOLDERS.open_small(path) if 0 < max_size <= SMALL_BYTES else -1
+        held = placeholders().open_small(path) if 0 < max_size <= SMALL_BYTES else -1
         inode = 0
         try:
             inode = remove(path)
         finally:
             if inode and held >= 0:
-                PLACEHOLDERS.hold(self, held)
+                placeholders().hold(self, held)
             else:
                 close_quietly(held)
         if inode:
@@ -76,7 +76,7 @@ class RemovedFiles:
             self._replaced_at = now
         file = make()
         while tries and self._is_taken_for_removed(file):
-            PLACEHOLDERS.hold(self, file)
+            placeholders().hold(self, file)
             unmake()
             file = make()
             tries -= 1
@@ -88,4 +88,4 @@ class RemovedFiles:
 
     def release(self) -> None:
         """Let go of the descriptors that are held for the log."""
-        PLACEHOLDERS.release(self)
+        placeholders().release(self)

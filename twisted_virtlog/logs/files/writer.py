@@ -73,7 +73,7 @@ from twisted_virtlog.logs.files.opening import (
     is_readable,
     open_file,
 )
-from twisted_virtlog.logs.files.placeholders import PLACEHOLDERS
+from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.files.removal import AT_ONCE, Remover, close_quietly
 from twisted_virtlog.logs.files.reuse import RemovedFiles
 from twisted_virtlog.logs.files.rotation import (
@@ -120,6 +120,7 @@ class Writer:
         program cut it; the next write begins with them. Nearly always None.
     :ivar unfinished: the latest write stopped as its time was up, and not for want of bytes; the
         next one, of the same source, goes on in the middle.
+    :ivar moved_away: called when the log's path leads to another file system than before.
     :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
         of ``stranded``, before the file is touched.
     """
@@ -143,6 +144,7 @@ class Writer:
         "_waiting",
         "limits",
         "lineage",
+        "moved_away",
         "note",
         "path",
         "rollovers",
@@ -186,6 +188,7 @@ class Writer:
         self._waiting = 0
         self._into_chunk = 0
         self.note: Callable[[], object] = _nobody
+        self.moved_away: Callable[[], object] = _nobody
         self._tail: Tail | None = None
         self._remove = remove
         self._keep_attributes = keep_attributes
@@ -523,7 +526,7 @@ class Writer:
     @property
     def known_files(self) -> FilesState | None:
         """What the writer of the daemon's next image should know of the files."""
-        lineage, current = self.lineage, None
+        lineage, current = self.lineage, self._left
         if self.file >= 0:
             current = EndedFile(self._inode, self._end, "")
         return FilesState(dict(lineage.cuts), lineage.gaps, lineage.ended, current)
@@ -545,9 +548,25 @@ class Writer:
     def _own_birth(self) -> str:
         return identity.birth(self._file) if self._rotates and self._file >= 0 else ""
 
+    @property
+    def known_end(self) -> Position:
+        """The end of the current file as it was last seen; no file is asked."""
+        return Position(self._inode, self._end, self._birth or "")
+
+    def let_go(self) -> None:
+        """Close the current file for a while, or for good; :meth:`reopen` goes on with it."""
+        if self._file < 0:
+            return
+        self._see_outside()
+        if self.file >= 0:
+            self._left = EndedFile(self._inode, self._end, "")
+        self._release_removed()
+        close_quietly(self._file)
+        self._file = -1
+
     def close(self) -> None:
         """Close the current file."""
-        self.note = _nobody
+        self.note = self.moved_away = _nobody
         self._see_outside()
         self._release_removed()
         close_quietly(self._file)
@@ -746,6 +765,8 @@ class Writer:
         self._birth = None
         status = self._status()
         self._inode = status.st_ino
+        if self._device not in (0, status.st_dev):
+            self.moved_away()
         self._device = status.st_dev
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
@@ -763,7 +784,7 @@ class Writer:
         except SystemFailure as failure:
             if failure.errno not in {errno.EMFILE, errno.ENFILE}:
                 raise
-        PLACEHOLDERS.release_all()
+        placeholders().release_all()
         close_quietly(self._file)
         self._file = -1
         return self._open()

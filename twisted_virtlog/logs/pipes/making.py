@@ -117,6 +117,10 @@ class Pipes:
         self._budget.add(read_end, capacity)
         return capacity
 
+    def forget(self, read_end: int) -> None:
+        """Count a pipe no more; another adopts it."""
+        self._budget.remove(read_end)
+
     def close(
         self, read_end: int, settled: Callable[[], Callable[[], object]] | None = None
     ) -> None:

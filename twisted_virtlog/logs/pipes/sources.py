@@ -57,6 +57,10 @@ class GuestSource(Source, Protocol):
 
     pipe: int
 
+    @property
+    def left(self) -> int:
+        """How many bytes of that pipe are staged since the latest move."""
+
     def discard(self, count: int) -> int:
         """Take up to ``count`` bytes out of the pipe itself, and lose them.
 
@@ -104,6 +108,9 @@ class PipeSource:
 
     :ivar pipe: the read end of the pipe whose bytes these are; to be set before each use.
     """
+
+    #: What has left a pipe is in the file.
+    left = 0
 
     def __init__(self) -> None:
         """Make what it takes to look at bytes, another pipe, and to drop them, /dev/null."""

@@ -104,6 +104,8 @@ class StagedSource:
         self._spare: _Staging | None = None
         # By the guests' pipes. (Each has bytes.)
         self._staged: dict[int, _Staging] = {}
+        # By the guests' pipes: how many bytes are staged, for who must not ask the staging pipe.
+        self._counts: dict[int, int] = {}
         self._sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     # sources.GuestSource.
@@ -172,11 +174,13 @@ class StagedSource:
             if not taken:
                 return done
             self._staged[pipe] = staging
+            self._counts[pipe] = taken
             direct = self._direct
             direct.pipe = staging.read_end
             moved = direct.move(file, offset + done, taken)
             if moved == taken:
                 del self._staged[pipe]
+            self._counts[pipe] = taken - moved
         except OSError:
             if not done:
                 raise
@@ -203,6 +207,18 @@ class StagedSource:
         self._direct.pipe = staging.read_end
         return self._direct.waiting()
 
+    @property
+    def left(self) -> int:
+        """How many bytes of the present guest's pipe are staged since the latest move."""
+        return self._counts.get(self.pipe, 0)
+
+    def known_staged(self, pipe: int) -> int:
+        """Return how many bytes of a guest's pipe were staged when that was known last.
+
+        Any thread may ask; the staging pipe is not touched.
+        """
+        return self._counts.get(pipe, 0)
+
     def take_dropped(self, pipe: int) -> int:
         """Return how many bytes :meth:`drop` took since this was asked last; go on with the pipe.
 
@@ -228,7 +244,8 @@ class StagedSource:
             raise
         staging = _Staging(staged, -1, 0, pipe, NO_KEEPER.settled())
         self._staged[pipe] = staging
-        if not self.staged(pipe):
+        count = self._counts[pipe] = self.staged(pipe)
+        if not count:
             self._emptied(pipe, staging)
 
     def release(self, pipe: int) -> int:
@@ -245,6 +262,7 @@ class StagedSource:
             self._emptied(pipe, staging)
         if self._present is not None and self._present.pipe == pipe:
             self._present.pipe = _NOBODY
+        self._counts.pop(pipe, None)
         with self._taking:
             self._dropped.pop(pipe, None)
         return lost
@@ -322,7 +340,8 @@ class StagedSource:
         direct = self._direct
         direct.pipe = staging.read_end
         done = direct.move(file, offset, count)
-        if not direct.waiting():
+        left = self._counts[self.pipe] = direct.waiting()
+        if not left:
             self._emptied(self.pipe, staging)
         return done
 
