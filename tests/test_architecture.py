@@ -46,7 +46,7 @@ ROOMS: dict[str, Room] = {
     "loop": Room(
         "syscalls",
         "client_sockets clock concern guard guest_pipes idle processes shares signals slices"
-        " stall_watch stalls threads turns",
+        " stall_watch stalls thread_loop threads turns",
     ),
     "handover": Room(
         "errors loop values", "giving keeper ownership state successor suspension taking"
@@ -54,7 +54,7 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover interfaces loop syscalls values",
-        "files.cleaner files.cleaning files.places files.rotation handler lanes.lanes lanes.mounts"
+        "all_logs files.cleaner files.cleaning files.places files.rotation handler lanes.mounts"
         " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(

@@ -26,12 +26,12 @@ from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
 from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
+from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.places import always_here
 from twisted_virtlog.logs.files.rotation import Limits
-from twisted_virtlog.logs.handler import LogHandler, LogSettings
-from twisted_virtlog.logs.lanes.lanes import Lanes
+from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
@@ -120,7 +120,7 @@ class VirtlogService(Service):
     """
 
     name = "virtlogd"
-    handler: LogHandler
+    handler: AllLogs
     clock: MonotonicClock
     _logger = Logger()
 
@@ -202,7 +202,7 @@ class VirtlogService(Service):
         settings of the daemon's own log are not this object's.
         """
         self._settings = settings
-        self.handler.reload(_log_settings(settings), settings.pipe_size)
+        self.handler.reload(_log_settings(settings), settings.pipe_size, _lane_settings(settings))
         self._cleaner.set(_rules(settings))
         for server in self.servers:
             server.limit(_max_clients(settings, server.name))
@@ -237,6 +237,14 @@ class VirtlogService(Service):
         """Return why threads do not end, in words; execve(2) would wait for them."""
         return self._suspension.hung()
 
+    def pause(self) -> Deferred[None]:
+        """Have the threads of slow file systems close their files; fires when they have."""
+        return self._suspension.pause()
+
+    def go_on(self) -> None:
+        """Let them go on after :meth:`pause`, or instead."""
+        self._suspension.go_on()
+
     def suspended(self, conversations: bool = True) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients.
 
@@ -256,7 +264,8 @@ class VirtlogService(Service):
         self._shares = turns.shares
         self._budget = RequestBudget(clock)
         self._reception = Reception(turns.clients, clock)
-        self.handler = LogHandler(
+        self.handler = AllLogs(
+            reactor,
             clock,
             in_thread,
             turns.guests,
@@ -264,7 +273,8 @@ class VirtlogService(Service):
             _log_settings(settings),
             process.keeper,
             turns.shares.in_slices,
-            Lanes(reactor, clock),
+            _lane_settings(settings),
+            process.lane_directory,
         )
         self._stall_watch = StallWatch(reactor, _described_mount)
         self._cleaner = Cleaner(clock, always_here(in_thread, self._is_in_use))
@@ -429,6 +439,10 @@ def _max_clients(settings: Settings, server: str) -> int:
 
 def _rules(settings: Settings) -> Rules:
     return Rules(settings.log_root, settings.max_age_days, settings.max_backups)
+
+
+def _lane_settings(settings: Settings) -> LaneSettings:
+    return LaneSettings(settings.file_threads, settings.file_timeout)
 
 
 def _log_settings(settings: Settings) -> LogSettings:

@@ -56,6 +56,7 @@ class FakeService:
         self.told: list[str] = []
         self.requests = 0
         self.closing: list[str] = []
+        self.pauses = True
         self.server = ServerState(max_clients=1)
         self.path = "/a.log"
         self.former: OpenLogState | None = None
@@ -72,6 +73,14 @@ class FakeService:
 
     def hung(self) -> list[str]:
         return self.closing
+
+    def pause(self) -> Deferred[None]:
+        if self.pauses:
+            return succeed(None)
+        return Deferred()
+
+    def go_on(self) -> None:
+        """Do nothing."""
 
     def suspended(self, conversations: bool = True) -> DaemonState:
         now = datetime.now(timezone.utc)

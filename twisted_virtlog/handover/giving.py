@@ -54,6 +54,12 @@ class Suspendable(Protocol):
     def hung(self) -> Sequence[str]:
         """Return why threads do not end, in words."""
 
+    def pause(self) -> Deferred[None]:
+        """Have the threads of slow file systems close their files; fires when that is so."""
+
+    def go_on(self) -> None:
+        """Let them go on after that, or instead."""
+
     def suspended(self, conversations: bool = True) -> DaemonState:
         """Return what the next image needs.
 
@@ -135,23 +141,18 @@ class HandOver:
         try:
             self._logger.info("handing over to {program}", program=image.program)
             await self._wait_for_threads()
-            await self._in_thread(self._process.let_go)
-            state = self._daemon.suspended(conversations=False)
-            tried = await self._in_thread(lambda: try_image(image, state, state_version))
             try:
-                await self._stand_still(asking, tried.is_virtlogd)
-                with signals.blocked():
-                    await self._wait_for_threads()
-                    await self._obey_signals()
-                    # The state may have changed, to one that the image cannot read.
-                    _check(self._daemon.suspended(conversations=False), tried)
-                    # (what was logged since has opened it again)
-                    self._process.let_go()
-                    self._check_threads()
-                    answer.callback(None)
-                    self._execute(image, tried)
+                # A child has all descriptors until its exec, and one of a file system that does
+                # not answer would keep it from that.
+                await self._pause_lanes()
+                await self._in_thread(self._process.let_go)
+                state = self._daemon.suspended(conversations=False)
+                tried = await self._in_thread(lambda: try_image(image, state, state_version))
+                # (who waits for a lane is in progress)
+                self._daemon.go_on()
+                await self._stand_still_and_execute(image, tried, asking, answer)
             finally:
-                self._daemon.release()
+                self._daemon.go_on()
         except (HandOverFailed, OSError) as error:
             self._logger.error(
                 "no hand-over to {program}: {error}", program=image.program, error=error
@@ -163,12 +164,44 @@ class HandOver:
         finally:
             self._under_way = False
 
+    async def _stand_still_and_execute(
+        self, image: Image, tried: Tried, asking: int, answer: Deferred[None]
+    ) -> None:
+        try:
+            await self._stand_still(asking, tried.is_virtlogd)
+            await self._pause_lanes()
+            with signals.blocked():
+                await self._wait_for_threads()
+                await self._obey_signals()
+                # The state may have changed, to one that the image cannot read.
+                _check(self._daemon.suspended(conversations=False), tried)
+                # (what was logged since has opened it again)
+                self._process.let_go()
+                self._check_threads()
+                answer.callback(None)
+                self._execute(image, tried)
+        finally:
+            self._daemon.release()
+
     async def _wait_for_threads(self) -> None:
         """Wait until no thread hangs: execve(2) waits for all of them, whatever they do."""
         deadline = self._clock.seconds() + _THREADS_SECONDS
         while self._daemon.hung() and self._clock.seconds() <= deadline:
             await self._pause()
         self._check_threads()
+
+    async def _pause_lanes(self) -> None:
+        """Have all files of slow file systems closed.
+
+        :raises HandOverFailed: one does not answer.
+        """
+        paused = self._daemon.pause()
+        deadline = self._clock.seconds() + _THREADS_SECONDS
+        while not paused.called and self._clock.seconds() <= deadline:
+            await self._pause()
+        if not paused.called:
+            self._check_threads()
+            raise HandOverFailed("a file system is too slow for its files to be closed now")
 
     def _check_threads(self) -> None:
         hung = self._daemon.hung()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import LogError
@@ -49,6 +50,12 @@ class Logs(Protocol):
 
     def hung(self) -> Sequence[str]:
         """Return why threads do not end, in words."""
+
+    def pause(self) -> Deferred[None]:
+        """Have threads close their files, and do nothing; fires when that is so."""
+
+    def go_on(self) -> None:
+        """Let them go on after that, or instead."""
 
     def totals(self) -> Totals:
         """Return the totals of those that are closed."""
@@ -135,6 +142,14 @@ class Suspension:
     def hung(self) -> Sequence[str]:
         """Return why threads do not end, in words."""
         return self._logs.hung()
+
+    def pause(self) -> Deferred[None]:
+        """Have the threads of file systems close their files; fires when that is so."""
+        return self._logs.pause()
+
+    def go_on(self) -> None:
+        """Let them go on after :meth:`pause`, or instead."""
+        self._logs.go_on()
 
     def suspended(self, conversations: bool = True) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients.

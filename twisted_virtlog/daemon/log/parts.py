@@ -20,8 +20,8 @@ _MODULES: dict[str, str] = {
     " sockets.listener sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol",
-    "logs": "logs.failing logs.files.attributes logs.handler logs.lanes.lane"
-    " logs.open_log loop.guest_pipes",
+    "logs": "logs.all_logs logs.failing logs.files.attributes logs.handler logs.lanes.lane"
+    " logs.lanes.lane_logs logs.lanes.table logs.open_log loop.guest_pipes loop.thread_loop",
     "logs.cleaner": "logs.files.cleaner",
     "systemd": "systemd.inherited systemd.notify systemd.store",
 }

@@ -8,7 +8,7 @@ the reactor's own ways into and out of a thread.
 
 A lane is silent while its present call has lasted for as long as the timeout says. Then nobody
 waits: calls that have not begun are withdrawn, so that nothing happens later that was given up,
-and of the one that has begun the result is undone when it comes. Nothing can end a thread that
+and of those that have begun the results are undone when they come. Nothing can end a thread that
 waits in the kernel; it goes on when the file system answers, and the lane with it.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -30,12 +31,16 @@ from zope.interface import implementer
 
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guard import guarded
+from twisted_virtlog.loop.thread_loop import Event, ThreadLoop
 from twisted_virtlog.loop.threads import DeafThread
 
 T = TypeVar("T")
 
 # (of the module: an event keeps the object whose logger it came by, and with it descriptors)
 _logger = Logger()
+
+#: How often a lane that is watched is looked at while it has nothing to do.
+_LOOK_SECONDS = 1.0
 
 
 class Silent(Exception):
@@ -49,60 +54,58 @@ class Silent(Exception):
         self.begun = begun
 
 
-class _Event:
-    """An eventfd(2).
-
-    It is closed when nobody has it any more: a thread that answers late must not write to what has
-    got its number.
-    """
-
-    def __init__(self, flags: int) -> None:
-        self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | flags)
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
-
-    def set(self) -> None:
-        """Wake whoever takes it."""
-        os.eventfd_write(self.descriptor, 1)
-
-    def take(self) -> None:
-        """Wait until it is set, and reset it.
-
-        :raises BlockingIOError: it is not set, and does not wait.
-        """
-        os.eventfd_read(self.descriptor)
-
-
 class _Task(Generic[T]):
-    """A call, and what became of it.
+    """A call, and what became of it; called itself, it makes the call.
 
     :ivar waiter: fires with the result; None once nobody waits.
     """
 
-    __slots__ = ("_call", "_failure", "_result", "_undo", "lane", "release", "waiter")
+    __slots__ = ("_call", "_failure", "_lane", "_result", "_undo", "begun", "release", "waiter")
 
     def __init__(
         self,
         lane: Lane,
-        call: Callable[[], T],
+        call: Callable[[], T | Deferred[T]],
         undo: Callable[[T], object] | None = None,
         release: Callable[[], object] | None = None,
+        waiter: Deferred[T] | None = None,
     ) -> None:
-        self.lane = lane
+        self.begun = False
         self.release = release
-        self.waiter: Deferred[T] | None = None
+        self.waiter = waiter
+        self._lane = lane
         self._call = call
         self._undo = undo
         self._result: T | None = None
         self._failure: Failure | None = None
 
-    def run(self) -> None:
+    def __call__(self) -> None:
         """Make the call; in the lane's thread."""
+        self.begun = True
         try:
-            self._result = self._call()
+            result = self._call()
         except BaseException:  # noqa: BLE001 (whoever waits is told)
-            self._failure = Failure()
+            self._done(Failure())
+        else:
+            if isinstance(result, Deferred):
+                result.addBoth(self._done)
+            else:
+                self._done(result)
+
+    def _done(self, result: Any) -> None:
+        if isinstance(result, Failure):
+            self._failure = result
+        else:
+            self._result = result
+            if self.waiter is None:
+                # (given up: before anything that comes after it)
+                self._undo_now(result)
+        self._lane.done(self)
+
+    def _undo_now(self, result: T) -> None:
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo(result)
 
     def tell(self) -> Callable[[], object] | None:
         """Tell whoever waits; return what is to be called in the lane if nobody does."""
@@ -111,22 +114,24 @@ class _Task(Generic[T]):
         if waiter is not None:
             waiter.callback(result if self._failure is None else self._failure)
         elif self._failure is None and self._undo is not None:
-            undo = self._undo
-            return lambda: undo(result)
+            return lambda: self._undo_now(result)
         return None
 
-    def give_up(self, begun: bool) -> None:
+    def give_up(self) -> None:
         """Tell whoever waits that the file system does not answer."""
         waiter, self.waiter = self.waiter, None
         if waiter is not None:
-            waiter.errback(Silent(begun))
+            waiter.errback(Silent(self.begun))
 
 
 class Answers(Protocol):
-    """Where lanes leave what they have done."""
+    """The way from lanes to the reactor's thread."""
 
-    def add(self, task: _Task[Any]) -> None:
-        """Have a task told in the reactor's thread; called in a lane's."""
+    def add(self, call: Callable[[], object]) -> bool:
+        """Call something in the reactor's thread; called in a lane's.
+
+        :returns: whether it will be; not after the end.
+        """
 
 
 class Lane:
@@ -134,6 +139,9 @@ class Lane:
 
     :ivar name: of the mount, for people.
     :ivar used_at: when it was asked for something last, by the clock.
+    :ivar loop: the thread's.
+    :ivar changed: called in the reactor with True when the lane falls silent, and with False when
+        its file system answers again.
     """
 
     def __init__(
@@ -149,59 +157,69 @@ class Lane:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self.used_at = clock.seconds()
-        self._requests: deque[_Task[Any] | None] = deque()
+        self.changed: Callable[[bool], object] = _ignore
         self._waiting: dict[_Task[Any], None] = {}
-        # What the thread does now, and since when, on CLOCK_MONOTONIC.
-        self._present: _Task[Any] | None = None
-        self._since = 0.0
         self._is_silent = False
+        self._is_watched = False
         self._look: IDelayedCall | None = None
-        # None once closed; the thread has it, too.
-        self._wake: _Event | None = _Event(0)
-        self._thread = DeafThread(
-            target=self._run, args=(self._wake,), name=f"lane {name}", daemon=True
-        )
+        self.loop = ThreadLoop(time.monotonic)
+        self._thread = DeafThread(target=self.loop.run, name=f"lane {name}", daemon=True)
         self._thread.start()
 
     def call(
         self,
-        call: Callable[[], T],
+        call: Callable[[], T | Deferred[T]],
         undo: Callable[[T], object] | None = None,
         release: Callable[[], object] | None = None,
     ) -> Deferred[T]:
         """Call something in the lane, after all that was asked for before.
 
+        :param call: returns a result, or a Deferred of the thread's.
         :param undo: undoes what the call has done, in the lane, if nobody waits for it any more.
         :param release: is called in place of the call, in the lane, if it was given up before it
             began: it closes what the call would have closed.
         :returns: its result; fails with :class:`Silent` if the file system does not answer.
         """
-        task = _Task(self, call, undo, release)
         waiter: Deferred[T] = Deferred()
-        task.waiter = waiter
+        task = _Task(self, call, undo, release, waiter)
         self.used_at = self._clock.seconds()
         if self.silent_seconds() is not None:
             self._fall_silent()
             self._withdraw(task)
             return waiter
         self._waiting[task] = None
-        self._ask(task)
+        self.loop.call(task)
         if self._look is None:
             self._look_in(self._timeout_seconds())
         return waiter
 
+    def tell(self, call: Callable[[], object]) -> None:
+        """Call something in the lane in its turn, however long it may be silent before."""
+        self.loop.call(_Task(self, call))
+
+    def watch(self, watched: bool) -> None:
+        """Notice that it falls silent even when nobody asks for anything, or no longer do."""
+        self._is_watched = watched
+        if watched and self._look is None:
+            self._look_in(min(_LOOK_SECONDS, self._timeout_seconds()))
+
     @property
     def is_busy(self) -> bool:
         """Whether anything is to be done, or is being done."""
-        return self._present is not None or bool(self._requests)
+        return self.loop.since >= 0 or bool(self.loop.calls) or bool(self._waiting)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is known to be silent."""
+        return self._is_silent
 
     def busy_seconds(self) -> float:
-        """Return for how long the present call has lasted; 0 if there is none."""
-        # (in this order: the thread sets the time before what it does)
-        return 0.0 if self._present is None else max(0.0, time.monotonic() - self._since)
+        """Return for how long what it does now has lasted; 0 if there is nothing."""
+        since = self.loop.since
+        return max(0.0, time.monotonic() - since) if since >= 0 else 0.0
 
     def silent_seconds(self) -> float | None:
-        """Return for how long the present call has lasted, if that is too long."""
+        """Return for how long what it does now has lasted, if that is too long."""
         seconds = self.busy_seconds()
         return seconds if seconds >= self._timeout_seconds() else None
 
@@ -210,43 +228,83 @@ class Lane:
 
         A thread that waits in the kernel ends with the process.
         """
+        self._is_watched = False
         if self._look is not None:
             self._look.cancel()
             self._look = None
         for task in self._withdrawn():
             self._withdraw(task)
-        self._ask(None)
-        self._wake = None
+        self.loop.call(self.loop.end)
+
+    # In the lane's thread.
+
+    def done(self, task: _Task[Any]) -> None:
+        """Have whoever waits for a task told."""
+        self._answers.add(lambda: self._told(task))
+
+    def in_reactor(self, call: Callable[[], T], otherwise: Callable[[], T]) -> T:
+        """Call something in the reactor's thread, and wait for its result.
+
+        The reactor never waits for a lane, so this takes no longer than one of its turns.
+
+        :param otherwise: called here in its place after all lanes were closed.
+        """
+        done = threading.Event()
+        found: list[Any] = []
+
+        def ask() -> None:
+            try:
+                found.append(call())
+            except BaseException:  # noqa: BLE001 (whoever asks is told)
+                found.append(Failure())
+            done.set()
+
+        if not self._answers.add(ask):
+            return otherwise()
+        done.wait()
+        (result,) = found
+        if isinstance(result, Failure):
+            result.raiseException()
+        answer: T = result
+        return answer
+
+    def later_in_reactor(self, call: Callable[[], object]) -> None:
+        """Call something in the reactor's thread, after what it was told before."""
+        self._answers.add(call)
 
     # In the reactor's thread.
 
-    def told(self, task: _Task[Any]) -> None:
+    def _told(self, task: _Task[Any]) -> None:
         """Take note that a task is done."""
         self._waiting.pop(task, None)
+        self._answers_again()
+        undo = task.tell()
+        if undo is not None:
+            self.loop.call(_Task(self, undo), first=True)
+
+    def _answers_again(self) -> None:
         if self._is_silent:
             self._is_silent = False
             _logger.warn("{mount}: the file system answers again", mount=self.name)
-        undo = task.tell()
-        if undo is not None:
-            self._ask(_Task(self, undo))
-
-    def _ask(self, task: _Task[Any] | None) -> None:
-        wake = self._wake
-        if wake is not None:
-            self._requests.append(task)
-            wake.set()
+            self.changed(False)
 
     def _look_in(self, seconds: float) -> None:
         if seconds < math.inf:
             self._look = self._clock.callLater(seconds, self._look_now)
 
     def _look_now(self) -> None:
-        """See whether the present call lasts too long; look again while anybody waits."""
+        """See whether what it does lasts too long; look again while anybody waits."""
         self._look = None
+        busy = self.busy_seconds()
         if self.silent_seconds() is not None:
             self._fall_silent()
-        if self._waiting:
-            self._look_in(max(0.001, self._timeout_seconds() - self.busy_seconds()))
+        elif self._is_silent:
+            self._answers_again()
+        if self._waiting or self._is_watched:
+            left = self._timeout_seconds() - busy
+            if not self._waiting:
+                left = min(left, _LOOK_SECONDS)
+            self._look_in(max(0.001, left) if left > 0 else _LOOK_SECONDS)
 
     def _fall_silent(self) -> None:
         """Let nobody wait any more."""
@@ -258,52 +316,42 @@ class Lane:
                 mount=self.name,
                 seconds=self.busy_seconds(),
             )
+            # (whatever it does after this, the reactor hears of its end)
+            self.tell(_nothing)
+            self.changed(True)
         for task in self._withdrawn():
             self._waiting.pop(task, None)
             self._withdraw(task)
         waiting, self._waiting = self._waiting, {}
         for task in waiting:
-            task.give_up(begun=True)
+            task.give_up()
 
     def _withdraw(self, task: _Task[Any]) -> None:
         """Give up what has not begun."""
         if task.waiter is None:
             # (nobody waited: it undoes or releases something)
-            self._ask(task)
+            self.loop.call(task)
             return
-        task.give_up(begun=False)
+        task.give_up()
         if task.release is not None:
-            self._ask(_Task(self, task.release))
+            self.loop.call(_Task(self, task.release))
 
     def _withdrawn(self) -> list[_Task[Any]]:
         """Take out what has not begun; the thread may take some of it meanwhile."""
         found: list[_Task[Any]] = []
+        others: list[Callable[[], object]] = []
         while True:
             try:
-                task = self._requests.popleft()
+                call = self.loop.calls.popleft()
             except IndexError:
-                return found
-            if task is not None:
-                found.append(task)
-
-    # In the lane's own thread.
-
-    def _run(self, wake: _Event) -> None:
-        requests = self._requests
-        while True:
-            wake.take()
-            while requests:
-                try:
-                    task = requests.popleft()
-                except IndexError:  # withdrawn
-                    break
-                if task is None:
-                    return
-                self._since = time.monotonic()
-                self._present = task
-                task.run()
-                self._present = None
-                self._answers.add(task)
+                break
+            if isinstance(call, _Task):
+                found.append(call)
+            else:
+                others.append(call)
+        for call in others:
+            self.loop.call(call)
+        return found
 
 
 @implementer(IReadDescriptor)
@@ -315,23 +363,25 @@ class LaneAnswers:
     def __init__(self, reactor: IReactorFDSet) -> None:
         """Register with the reactor; :meth:`close` unregisters."""
         self._reactor = reactor
-        self._done: deque[_Task[Any]] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
         # None once closed.
-        self._event: _Event | None = _Event(os.EFD_NONBLOCK)
+        self._event: Event | None = Event(os.EFD_NONBLOCK)
         reactor.addReader(self)
 
-    def add(self, task: _Task[Any]) -> None:
+    def add(self, call: Callable[[], object]) -> bool:
         """See Answers."""
-        self._done.append(task)
         event = self._event
-        if event is not None:
-            event.set()
+        if event is None:
+            return False
+        self._calls.append(call)
+        event.set()
+        return True
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Call nothing any more."""
         self._reactor.removeReader(self)
         self._event = None
-        self._done.clear()
+        self._calls.clear()
 
     def fileno(self) -> int:
         """Return the descriptor; -1 once closed."""
@@ -345,11 +395,26 @@ class LaneAnswers:
 
     @guarded("telling what a lane has done failed")
     def doRead(self) -> None:
-        """Tell those who wait."""
+        """Call what lanes have asked for until now."""
         if self._event is None:
             return
         with contextlib.suppress(BlockingIOError):
             self._event.take()
-        for _ in range(len(self._done)):
-            task = self._done.popleft()
-            task.lane.told(task)
+        calls = self._calls
+        for _ in range(len(calls)):
+            # (one may close this)
+            if not calls:
+                break
+            call = calls.popleft()
+            try:
+                call()
+            except Exception:  # noqa: BLE001 (the other lanes wait for theirs)
+                self._logger.failure("telling what a lane has done failed")
+
+
+def _ignore(silent: bool) -> None:
+    """Do nothing."""
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -26,9 +26,18 @@ TIMEOUT_SECONDS = 5.0
 class Lanes:
     """The lanes, by the numbers of their file systems (``st_dev``)."""
 
-    def __init__(self, reactor: IReactorFDSet, clock: Clock) -> None:
-        """Have no lane yet; register with the reactor. :meth:`close` unregisters."""
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        clock: Clock,
+        timeout_seconds: Callable[[], float] = lambda: TIMEOUT_SECONDS,
+    ) -> None:
+        """Have no lane yet; register with the reactor. :meth:`close` unregisters.
+
+        :param timeout_seconds: see Lane.
+        """
         self._clock = clock
+        self._timeout_seconds = timeout_seconds
         self._answers = LaneAnswers(reactor)
         self._lanes: dict[int, Lane] = {}
         self._end: IDelayedCall | None = None
@@ -58,6 +67,13 @@ class Lanes:
 
         return lane.call(call, release=release).addErrback(explain)
 
+    def make(self, name: str) -> Lane:
+        """Make a lane, which is the caller's to close, before all of these.
+
+        :param name: of the mount, for people.
+        """
+        return Lane(name, self._answers, self._clock, self._timeout_seconds)
+
     def busy_for(self, seconds: float) -> list[str]:
         """Return the names of those whose present call has lasted for some seconds or more."""
         return [lane.name for lane in self._lanes.values() if lane.busy_seconds() >= seconds]
@@ -78,8 +94,7 @@ class Lanes:
     def _lane(self, device: int, path: str) -> Lane:
         lane = self._lanes.get(device)
         if lane is None:
-            lane = Lane(_name(path), self._answers, self._clock, lambda: TIMEOUT_SECONDS)
-            self._lanes[device] = lane
+            lane = self._lanes[device] = self.make(_name(path))
             if self._end is None:
                 self._end = self._clock.callLater(IDLE_SECONDS, self._end_idle)
         return lane

@@ -1,0 +1,785 @@
+"""All logs, whichever thread they are in: those of file systems that may not answer have a lane.
+
+A call goes to where its log is. Of a log that is not open the path is resolved first, up to the
+mount that must not be touched from here, and the lane of that mount goes on with it. A lane belongs
+to the open file: whatever its path leads to meanwhile, the log stays where it is until it is moved,
+as at a hand-over from one thread to another.
+
+Where no mount has a lane, every call is one of the reactor's own handler at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, NotWritten, SystemFailure
+from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
+from twisted_virtlog.handover.state import OpenLogState, Totals
+from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
+from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
+from twisted_virtlog.logs.known import Known
+from twisted_virtlog.logs.lanes.choice import Choice
+from twisted_virtlog.logs.lanes.lane import Silent
+from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
+from twisted_virtlog.logs.lanes.lanes import Lanes
+from twisted_virtlog.logs.lanes.lock import Held, LaneLock, lock_path
+from twisted_virtlog.logs.lanes.mounts import Mount
+from twisted_virtlog.logs.lanes.resolving import Resolving
+from twisted_virtlog.logs.lanes.table import MountTable
+from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.loop.clock import Clock
+from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.slices import at_once
+from twisted_virtlog.loop.threads import InThread
+from twisted_virtlog.syscalls import bytes_waiting, pipe_number
+from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+
+T = TypeVar("T")
+
+#: A lane that nobody has used for so long ends; and how often it is looked whether logs may leave.
+_IDLE_SECONDS = 60.0
+
+#: When a log that cannot be moved now is tried again.
+_AGAIN_SECONDS = 1.0
+
+#: How long lanes have to write what their pipes hold, at the end.
+_FINISH_SECONDS = 4.0
+
+#: So many logs are looked at before others are served.
+_LOGS_AT_ONCE = 32
+
+#: Stands for the device of a mount that is not there any more.
+_GONE = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """What the configuration says of lanes.
+
+    :ivar threads: ``file_threads``, see Choice.
+    :ivar timeout: ``file_timeout`` in seconds; 0 for no limit.
+    """
+
+    threads: str | tuple[str, ...] = "auto"
+    timeout: int = 5
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The time after which a file system is said not to answer; infinite for never."""
+        return self.timeout or math.inf
+
+
+class _Further:
+    """What a lane returns in place of an answer: the path leads to another mount."""
+
+
+_FURTHER = _Further()
+
+#: Asks a handler about a log, by a path.
+_Call = Callable[[LogHandler, str], "Answer[T]"]
+
+#: Says of a failure what a caller is to know; with the lane, and whether the call had begun.
+_Explain = Callable[["LaneLogs", bool], LogError]
+
+
+@implementer(ILogHandler)
+class AllLogs:
+    """The one log handler behind all protocols."""
+
+    _logger = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        clock: Clock,
+        in_thread: InThread,
+        watch: PipeWatch,
+        pipes: Pipes,
+        settings: LogSettings,
+        keeper: Keeper = NO_KEEPER,
+        in_slices: InSlices = at_once,
+        lane_settings: LaneSettings = LaneSettings(),
+        lane_directory: str | None = None,
+    ) -> None:
+        """Take over ``watch``, which :meth:`close` closes; the others as in LogHandler.
+
+        :param lane_directory: of the locks of lanes; None for no locks.
+        """
+        self.clock = clock
+        self.keeper = keeper
+        self.pipes = pipes
+        self.settings = settings
+        self._in_slices = in_slices
+        self._lane_settings = lane_settings
+        self._lane_directory = lane_directory
+        self._table = MountTable(reactor)
+        self._choice = Choice(lane_settings.threads)
+        self._threads = Lanes(reactor, clock, lambda: self._lane_settings.timeout_seconds)
+        self._inline = LogHandler(
+            clock,
+            in_thread,
+            watch,
+            pipes,
+            settings,
+            keeper,
+            in_slices,
+            self._threads,
+            surroundings=_Inline(self),
+        )
+        # By the devices of their mounts.
+        self._lanes: dict[str, LaneLogs] = {}
+        # Logs between two threads, by path and real path, and who waits for them.
+        self._moving: dict[str, Deferred[None]] = {}
+        # What was last known of those, by path.
+        self._between: dict[str, LogStatus] = {}
+        self._stopping = False
+        self._paused = False
+        self._lane_ended_at = -math.inf
+        self._tick: IDelayedCall | None = None
+        self._rearranging: IDelayedCall | None = None
+        # Of the file systems that have a lane.
+        self._devices: frozenset[str] = frozenset()
+        # Whether any log is, or may have to be, elsewhere than inline.
+        self._spread = False
+        self._table.observe(self._mounts_changed)
+        self._see_mounts()
+
+    # ILogHandler.
+
+    def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Answer[Opened]:
+        if not self._spread:
+            return self._inline.open(path, driver, domain, truncate)
+
+        def abandon(logs: LogHandler, opened: Opened) -> None:
+            logs.abandon(path, opened, truncate)
+
+        return self._ask(
+            path,
+            lambda logs, path: logs.open(path, driver, domain, truncate),
+            partial(_no_answer, f"Unable to open file: {path}", path),
+            abandon,
+            follow_last=not truncate,
+        )
+
+    def close_log(self, path: str) -> Answer[Closed]:
+        return self._ask(
+            path, lambda logs, path: logs.close_log(path), partial(self._not_written, path)
+        )
+
+    def position(self, path: str) -> Answer[Position]:
+        if not self._spread:
+            return self._inline.position(path)
+        return self._ask(
+            path, lambda logs, path: logs.position(path), partial(self._not_written, path)
+        )
+
+    def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
+        if not self._spread:
+            return self._inline.read(path, position, max_bytes)
+        return self._ask(
+            path,
+            lambda logs, path: logs.read(path, position, max_bytes),
+            partial(_no_answer, f"Unable to read from file {path}", path),
+        )
+
+    def append(
+        self, path: str, message: bytes, driver: str, domain: Domain | None
+    ) -> Answer[Position]:
+        if not self._spread:
+            return self._inline.append(path, message, driver, domain)
+        return self._ask(
+            path,
+            lambda logs, path: logs.append(path, message, driver, domain),
+            partial(self._not_appended, path),
+        )
+
+    def logs(self) -> Answer[Sequence[LogStatus]]:
+        found = self._inline.logs()
+        if not self._lanes:
+            return found
+        if isinstance(found, Deferred):
+            return found.addCallback(self._with_lanes)
+        return self._with_lanes(found)
+
+    def _with_lanes(self, found: Sequence[LogStatus]) -> Answer[Sequence[LogStatus]]:
+        return self._in_slices(self._merged(found))
+
+    def _merged(self, found: Sequence[LogStatus]) -> Generator[None, None, Sequence[LogStatus]]:
+        by_path = {status.path: status for status in (*self._between.values(), *found)}
+        yield
+        for lane in list(self._lanes.values()):
+            by_path.update((status.path, status) for status in lane.statuses())
+            yield
+        return [by_path[path] for path in sorted(by_path)]
+
+    def is_known(self, path: str) -> bool:
+        if not self._spread:
+            return self._inline.is_known(path)
+        if self._place(path) is not None or path in self.known:
+            return True
+        resolving = Resolving(path, self._table)
+        try:
+            # (below a lane's mount a path is known as it is spelled, or not at all)
+            needed = resolving.advance(self._is_inline)
+        except (OSError, ValueError):
+            return False
+        return needed is None and (
+            resolving.real in self.known or self._place(resolving.real) is not None
+        )
+
+    def counts(self) -> Counts:
+        counts = self._inline.counts()
+        lanes = self._lanes
+        if not lanes:
+            return counts
+        open_logs, failing = counts.open_logs, counts.failing_logs
+        opened, written = counts.opened_logs, counts.bytes_written
+        lost, rollovers = counts.bytes_lost, counts.rollovers
+        for lane in lanes.values():
+            totals = lane.totals()
+            open_logs += lane.count()
+            failing += lane.failing()
+            opened += totals.opened_logs
+            written += totals.bytes_written
+            lost += totals.bytes_lost
+            rollovers += totals.rollovers
+        return msgspec.structs.replace(
+            counts,
+            open_logs=open_logs,
+            failing_logs=failing,
+            opened_logs=opened,
+            bytes_written=written,
+            bytes_lost=lost,
+            rollovers=rollovers,
+            lanes=len(lanes),
+            lane_oldest_s=max(lane.lane.busy_seconds() for lane in lanes.values()),
+        )
+
+    # For the service.
+
+    @property
+    def known(self) -> Known:
+        """The logs that are known, closed ones too."""
+        return self._inline.known
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the last open log was closed, by the handler's clock; None while one is open."""
+        if any(not lane.is_idle for lane in self._lanes.values()):
+            return None
+        since = self._inline.idle_since
+        return None if since is None else max(since, self._lane_ended_at)
+
+    def is_open(self, path: str) -> bool:
+        """Return whether a log is open, by any name of its file."""
+        return self._in_lane(path) is not None or self._inline.is_open(path)
+
+    def reload(self, settings: LogSettings, pipe_size: int, lane_settings: LaneSettings) -> None:
+        """Apply other settings, to open logs too.
+
+        :param pipe_size: of pipes that are made from now on, in bytes.
+        """
+        self.settings = settings
+        self._inline.reload(settings, pipe_size)
+        for lane in self._lanes.values():
+            lane.reload(settings, pipe_size)
+        if lane_settings.threads != self._lane_settings.threads:
+            self._choice = Choice(lane_settings.threads)
+        self._lane_settings = lane_settings
+        self._mounts_changed()
+
+    def suspended(self) -> tuple[OpenLogState, ...]:
+        """Return what the daemon's next image needs to go on with the open logs."""
+        found = self._inline.suspended()
+        for lane in self._lanes.values():
+            found += lane.snapshot()
+        return found
+
+    def pause(self) -> Deferred[None]:
+        """Have all lanes close their files, and do nothing until :meth:`go_on`.
+
+        :returns: fires when that is so.
+        """
+        self._paused = True
+        waits = DeferredList([lane.pause() for lane in self._lanes.values()])
+        return waits.addCallback(lambda _: None)
+
+    def go_on(self) -> None:
+        """Let the lanes go on after :meth:`pause`, or instead."""
+        self._paused = False
+        for lane in self._lanes.values():
+            lane.go_on()
+
+    def hung(self) -> Sequence[str]:
+        """Return why threads do not end, in words: pipes that stay locked, and file systems."""
+        return [
+            *self._inline.hung(),
+            *(
+                f"the file system at {lane.mount.point} does not answer"
+                for lane in self._lanes.values()
+                if lane.lane.busy_seconds() >= HUNG_SECONDS
+            ),
+        ]
+
+    def totals(self) -> Totals:
+        """Return what was counted for logs that are closed."""
+        found = self._inline.totals()
+        for lane in self._lanes.values():
+            found = _sum(found, lane.closed_totals())
+        return found
+
+    def add_totals(self, totals: Totals) -> None:
+        """Count on from where the daemon's former image stopped."""
+        self._inline.add_totals(totals)
+
+    def adopt(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
+        """Go on with a log whose pipe was taken over; see LogHandler."""
+        self._adopt([*former, state], lambda logs, states: logs.adopt(states[-1], states[:-1]))
+
+    def restore(self, state: OpenLogState, former: Sequence[OpenLogState] = ()) -> None:
+        """Go on with a log of a daemon that was killed; see LogHandler."""
+        self._adopt([*former, state], lambda logs, states: logs.restore(states[-1], states[:-1]))
+
+    def _adopt(
+        self,
+        states: list[OpenLogState],
+        adopt: Callable[[LogHandler, Sequence[OpenLogState]], None],
+    ) -> None:
+        lane = self._lane_for(states)
+        if lane is None:
+            adopt(self._inline, states)
+        else:
+            lane.adopt(states, adopt)
+            self._look_again(0.0)
+
+    def _lane_for(self, states: Sequence[OpenLogState]) -> LaneLogs | None:
+        """Return the lane that is to go on with a log; None if the reactor's thread is.
+
+        A log that was in a lane is in one again: its former process may still be in its file.
+        """
+        for state in states:
+            details = state.details
+            if details is not None and details.lane is not None:
+                return self._lane_at(details.lane)
+        if not self._spread:
+            return None
+        state = states[-1]
+        path = state.log if state.details is None else state.details.file
+        resolving = Resolving(path, self._table)
+        try:
+            mount = resolving.advance(self._is_inline) or resolving.mount
+        except (OSError, ValueError):
+            return None
+        return None if self._is_inline(mount) else self._lane_of(mount)
+
+    def write_former(self) -> None:
+        """Write what the former guests of logs that were taken over left in their pipes."""
+        self._inline.write_former()
+        for lane in self._lanes.values():
+            lane.write_former()
+
+    def refuse_opens(self) -> None:
+        """Open no more logs: the daemon is stopping."""
+        self._stopping = True
+        self._inline.refuse_opens()
+        for lane in self._lanes.values():
+            lane.refuse_opens()
+
+    def finish(self) -> Deferred[None]:
+        """Write what is in the pipes, and close all logs, while others are served.
+
+        :returns: fires when all is written, or a file system has not answered for some seconds.
+        """
+        self._stop_looking()
+        waits = [lane.finish().addErrback(lambda _: None) for lane in self._lanes.values()]
+        written: Deferred[None] = Deferred()
+        lanes = DeferredList(waits)
+        lanes.addCallback(lambda _: None if written.called else written.callback(None))
+        if not written.called:
+            end = self.clock.callLater(_FINISH_SECONDS, written.callback, None)
+            lanes.addCallback(lambda _: end.cancel() if end.active() else None)
+        return self._inline.finish().addCallback(lambda _: written)
+
+    def close(self) -> None:
+        """Write what is in the pipes, and close all logs and the handler's own descriptors."""
+        self._stop_looking()
+        self._stopping = True
+        for lane in self._lanes.values():
+            self._give_up(lane)
+            lane.close()
+        self._lanes.clear()
+        self._inline.close()
+        self._table.close()
+
+    def _give_up(self, lane: LaneLogs) -> None:
+        """Let go of the pipes of a lane that hangs, as the process ends."""
+        for path, pipe in lane.give_up():
+            waiting = bytes_waiting(pipe)
+            if waiting and not self.keeper.keeps(pipe_number(pipe)):
+                self._logger.error(
+                    "{path}: {lost} bytes lost, as the daemon ends while the file system at {mount}"
+                    " does not answer",
+                    path=path,
+                    lost=waiting,
+                    mount=lane.mount.point,
+                )
+            self.pipes.close(pipe)
+
+    def _stop_looking(self) -> None:
+        for call in (self._tick, self._rearranging):
+            if call is not None and call.active():
+                call.cancel()
+        self._tick = self._rearranging = None
+
+    # Where a log is.
+
+    def _place(self, path: str) -> LogHandler | LaneLogs | None:
+        """Return who has a log, by a name that is known; None if nobody has."""
+        if self._inline.has(path):
+            return self._inline
+        return self._in_lane(path)
+
+    def _in_lane(self, path: str) -> LaneLogs | None:
+        for lane in self._lanes.values():
+            if lane.has(path):
+                return lane
+        return None
+
+    def _is_inline(self, mount: Mount) -> bool:
+        # (a file system has one lane, by whichever of its mounts it is found)
+        return mount.device not in self._devices and not self._choice.has_lane(
+            mount, self.clock.seconds()
+        )
+
+    def _lane_of(self, mount: Mount) -> LaneLogs:
+        lane = self._lanes.get(mount.device)
+        if lane is None:
+            directory = self._lane_directory
+            lock = None
+            if directory is not None:
+                lock = LaneLock(lock_path(directory, mount))
+            lane = LaneLogs(self._threads.make(mount.point), mount, lock, self)
+            self._lanes[mount.device] = lane
+            self._spread = True
+            if self._stopping:
+                lane.refuse_opens()
+            if self._paused:
+                lane.pause()
+            if self._tick is None:
+                self._tick = self.clock.callLater(_IDLE_SECONDS, self._look_after)
+        return lane
+
+    def _lane_at(self, point: str) -> LaneLogs:
+        """Return the lane of what is, or was, mounted somewhere."""
+        mount = self._table.now().of(point)
+        if mount is None or mount.point != point:
+            mount = Mount(-1, -1, f"{_GONE}{point}", point, "", "")
+        return self._lane_of(mount)
+
+    def surroundings_of(self, lane: LaneLogs) -> Surroundings:
+        """See lane_logs.Common."""
+        return _InLane(self, lane)
+
+    # To ask.
+
+    def _ask(
+        self,
+        path: str,
+        call: _Call[T],
+        explain: _Explain,
+        undo: Callable[[LogHandler, T], object] | None = None,
+        follow_last: bool = True,
+    ) -> Answer[T]:
+        """Ask for something, where the log is."""
+        moving = self._moving.get(path)
+        if moving is not None:
+            again: Deferred[T] = _after(moving)
+            return again.addCallback(lambda _: self._ask(path, call, explain, undo, follow_last))
+        place = self._place(path)
+        if place is self._inline or not self._spread:
+            return call(self._inline, path)
+        if isinstance(place, LaneLogs):
+            answer = place.ask(path, lambda logs: call(logs, path), undo)
+            return answer.addErrback(_explained, place, path, explain)
+        resolving = Resolving(path, self._table, follow_last)
+        return self._resolve(resolving, path, call, explain, undo, False)
+
+    def _resolve(
+        self,
+        resolving: Resolving,
+        path: str,
+        call: _Call[T],
+        explain: _Explain,
+        undo: Callable[[LogHandler, T], object] | None,
+        was_in_lane: bool,
+    ) -> Answer[T]:
+        try:
+            mount = resolving.advance(self._is_inline)
+        except (OSError, ValueError) as error:
+            number = error.errno if isinstance(error, OSError) else errno.EINVAL
+            raise SystemFailure(
+                f"Unable to open file: {path}", number or errno.EIO, path
+            ) from error
+        if mount is None:
+            real = resolving.real
+            if real in self._moving or self._in_lane(real) is not None:
+                return self._ask(real, call, explain, undo)
+            if self._is_inline(resolving.mount):
+                # (what led there may be a mount that must not be touched from here)
+                return call(self._inline, real if was_in_lane else path)
+            mount = resolving.mount
+        lane, device = self._lane_of(mount), mount.device
+
+        def go_on(logs: LogHandler) -> Answer[Any]:
+            try:
+                following = resolving.advance(lambda one: one.device == device)
+            except (OSError, ValueError):
+                # (the handler says what is wrong)
+                following = None
+            if following is not None or resolving.mount.device != device:
+                return _FURTHER
+            return call(logs, path)
+
+        def undo_it(logs: LogHandler, result: Any) -> None:
+            if undo is not None and result is not _FURTHER:
+                undo(logs, result)
+
+        def arrive(result: Any) -> Any:
+            if result is _FURTHER:
+                return self._resolve(resolving, path, call, explain, undo, True)
+            return result
+
+        answer: Deferred[Any] = lane.ask(path, go_on, undo_it)
+        answer.addErrback(_explained, lane, path, explain)
+        return answer.addCallback(arrive)
+
+    def _not_written(self, path: str, lane: LaneLogs, begun: bool) -> LogError:
+        action = f"Unable to write to file {path}"
+        return NotWritten(action, errno.ETIMEDOUT, path, lane.pending(path), lane.mount.point)
+
+    def _not_appended(self, path: str, lane: LaneLogs, begun: bool) -> LogError:
+        action = f"Unable to write to file {path}"
+        return NotWritten(
+            action, errno.ETIMEDOUT, path, lane.pending(path), lane.mount.point, begun
+        )
+
+    # Logs change their threads.
+
+    def slow(self, real_path: str) -> None:
+        """Take note that the file system of a log was slow to answer."""
+        mount = self._table.now().of(real_path)
+        if mount is not None:
+            self._choice.slow(mount, self.clock.seconds())
+            self._mounts_changed()
+
+    def slow_lane(self, lane: LaneLogs) -> None:
+        """Take note that the file system of a lane was slow to answer."""
+        self._choice.slow(lane.mount, self.clock.seconds())
+
+    def look_again(self) -> None:
+        """Have it looked soon which logs are to be elsewhere."""
+        self._look_again(0.0)
+
+    def count_others(self, lane: LaneLogs | None) -> int:
+        """Return how many logs are open elsewhere; any thread may ask.
+
+        :param lane: who asks; None for the reactor's.
+        """
+        count = sum(one.count() for one in list(self._lanes.values()) if one is not lane)
+        return count if lane is None else count + len(self._inline.open_logs())
+
+    def _mounts_changed(self) -> None:
+        self._see_mounts()
+        if self._spread:
+            self._look_again(0.0)
+
+    def _see_mounts(self) -> None:
+        now, choice = self.clock.seconds(), self._choice
+        self._devices = frozenset(
+            mount.device for mount in self._table.now().all if choice.has_lane(mount, now)
+        )
+        self._spread = bool(self._lanes or self._devices)
+
+    def _look_again(self, seconds: float) -> None:
+        self._spread = True
+        if self._rearranging is None and not self._stopping:
+            self._rearranging = self.clock.callLater(seconds, self._rearrange)
+
+    def _look_after(self) -> None:
+        """End lanes that nobody needs, and see which logs may leave theirs."""
+        now = self.clock.seconds()
+        self._tick = None
+        for device, lane in list(self._lanes.items()):
+            if lane.is_idle and not lane.lane.is_busy and now - lane.lane.used_at >= _IDLE_SECONDS:
+                self._inline.add_totals(lane.closed_totals())
+                del self._lanes[device]
+                lane.end()
+                self._lane_ended_at = now
+        if self._lanes:
+            self._tick = self.clock.callLater(_IDLE_SECONDS, self._look_after)
+        self._mounts_changed()
+
+    def _rearrange(self) -> None:
+        self._rearranging = None
+        if self._paused:
+            self._look_again(_AGAIN_SECONDS)
+            return
+        rest = self._in_slices(self._rearrange_all())
+        if isinstance(rest, Deferred):
+            rest.addErrback(lambda failure: self._logger.failure("moving logs failed", failure))
+
+    def _rearrange_all(self) -> Generator[None, None, None]:
+        """Move each log to where it belongs."""
+        again = False
+        for number, log in enumerate(self._inline.open_logs(), 1):
+            mount = self._table.now().of(log.real_path)
+            if mount is not None and not self._is_inline(mount):
+                again |= not self._move_in(log.path, mount)
+            if not number % _LOGS_AT_ONCE:
+                yield
+        for lane in list(self._lanes.values()):
+            for path, real_path in lane.names():
+                mount = self._table.now().of(real_path)
+                if mount is None or mount.device == lane.mount.device:
+                    continue
+                self._move_out(path, real_path, lane)
+            if self._is_inline(lane.mount):
+                for path, real_path in lane.names():
+                    self._move_out(path, real_path, lane)
+            yield
+        if again:
+            self._look_again(_AGAIN_SECONDS)
+
+    def _move_in(self, path: str, mount: Mount) -> bool:
+        """Move a log from the reactor's thread into a lane; return whether that is done."""
+        state = self._inline.leave(path)
+        if state is None:
+            return False
+        lane = self._lane_of(mount)
+        self._put(state, lane)
+        return True
+
+    def _put(self, state: OpenLogState, lane: LaneLogs | None) -> None:
+        """Have another thread go on with a log; None for the reactor's."""
+        if state.details is not None:
+            point = None if lane is None else lane.mount.point
+            details = msgspec.structs.replace(state.details, lane=point, staged=None)
+            state = msgspec.structs.replace(state, details=details)
+        self.keeper.outage(state)
+        if lane is not None:
+            lane.adopt([state], lambda logs, states: logs.adopt(states[-1], states[:-1]))
+            return
+        try:
+            self._inline.adopt(state)
+        except LogError as error:
+            self._logger.error(
+                "{path}: this log cannot be taken over: {error}", path=state.log, error=error
+            )
+
+    def _move_out(self, path: str, real_path: str, lane: LaneLogs) -> None:
+        """Move a log out of a lane, to where its path leads now."""
+        if path in self._moving or lane.lane.is_silent:
+            return
+        moving: Deferred[None] = Deferred()
+        names = {path, real_path}
+        for name in names:
+            self._moving[name] = moving
+        self._between.update((one.path, one) for one in lane.statuses() if one.path == path)
+
+        def arrive(state: OpenLogState | None) -> None:
+            if state is None:
+                self._look_again(_AGAIN_SECONDS)
+                return
+            mount = self._table.now().of(real_path)
+            inline = mount is None or self._is_inline(mount)
+            self._put(state, None if inline or mount is None else self._lane_of(mount))
+
+        def end(result: Any) -> None:
+            for name in names:
+                del self._moving[name]
+            self._between.pop(path, None)
+            if isinstance(result, Failure) and result.check(Silent) is None:
+                self._logger.failure("{path}: moving failed", result, path=path)
+            moving.callback(None)
+
+        left = lane.ask(path, lambda logs: logs.leave(path))
+        left.addCallback(arrive).addBoth(end)
+
+
+class _Inline:
+    """What the reactor's handler tells."""
+
+    def __init__(self, logs: AllLogs) -> None:
+        self._logs = logs
+
+    def others(self) -> int:
+        return self._logs.count_others(None)
+
+    def slow(self, path: str, real_path: str) -> None:
+        self._logs.slow(real_path)
+
+    def moved_away(self, path: str) -> None:
+        self._logs.look_again()
+
+
+class _InLane:
+    """What a lane's handler tells, in the lane's thread."""
+
+    def __init__(self, logs: AllLogs, lane: LaneLogs) -> None:
+        self._logs = logs
+        self._lane = lane
+
+    def others(self) -> int:
+        return self._logs.count_others(self._lane)
+
+    def slow(self, path: str, real_path: str) -> None:
+        self._lane.lane.later_in_reactor(lambda: self._logs.slow_lane(self._lane))
+
+    def moved_away(self, path: str) -> None:
+        self._lane.lane.later_in_reactor(self._logs.look_again)
+
+
+def _no_answer(action: str, path: str, lane: LaneLogs, begun: bool) -> LogError:
+    return NoAnswer(action, path, lane.mount.point)
+
+
+def _explained(failure: Failure, lane: LaneLogs, path: str, explain: _Explain) -> Failure:
+    """Say what a caller is to know of a failure of a lane."""
+    error = failure.value
+    if isinstance(error, Silent):
+        return Failure(explain(lane, error.begun))
+    if isinstance(error, Held):
+        return Failure(HeldByOther(path, error.pid, lane.mount.point))
+    return failure
+
+
+def _after(moving: Deferred[None]) -> Deferred[Any]:
+    """Return what fires when something has been moved, whoever else waits for that."""
+    later: Deferred[None] = Deferred()
+
+    def tell(result: None) -> None:
+        later.callback(None)
+
+    moving.addCallback(tell)
+    return later
+
+
+def _sum(one: Totals, other: Totals) -> Totals:
+    return Totals(
+        one.opened_logs + other.opened_logs,
+        one.bytes_written + other.bytes_written,
+        one.bytes_lost + other.bytes_lost,
+        one.rollovers + other.rollovers,
+    )

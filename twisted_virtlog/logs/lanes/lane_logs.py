@@ -1,0 +1,583 @@
+"""The logs of one lane: a handler of their own in its thread, and what the reactor sees of it.
+
+In the lane's thread everything is as it is in the reactor's: pipes are watched, a failing file is
+tried again, and calls are carried out in between. The reactor asks the lane and goes on. What it
+looks at itself are values that the thread leaves in memory, never a file or a staging pipe.
+
+While the lane is silent the reactor keeps guests from being blocked: where the policy is to drop, a
+pipe that is full is emptied. Nothing of that is possible for bytes that the lane has taken already:
+they come first when the file system answers, then the line that says what was dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from datetime import datetime, timezone
+from functools import partial
+from typing import Protocol, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from twisted_virtlog.errors import LogError, NoAnswer, SystemFailure
+from twisted_virtlog.handover.keeper import Keeper
+from twisted_virtlog.handover.state import OpenLogState, OutageState, Totals
+from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
+from twisted_virtlog.logs.known import Known
+from twisted_virtlog.logs.lanes.lane import Lane
+from twisted_virtlog.logs.lanes.lane_keeper import LaneKeeper
+from twisted_virtlog.logs.lanes.lock import Held, LaneLock
+from twisted_virtlog.logs.lanes.mounts import Mount
+from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.staging import StagedSource
+from twisted_virtlog.logs.policy import Policy
+from twisted_virtlog.loop.clock import Clock, MonotonicClock
+from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_number
+from twisted_virtlog.values import LogState, LogStatus, OnWriteError, Position
+
+T = TypeVar("T")
+
+#: How often the pipes of a silent lane are looked at, and the part of the time that this may take.
+_LOOK_SECONDS = 0.005
+_LOOK_SHARE = 0.05
+
+#: How often, and after how long, it is tried to keep a lane's thread from pipes.
+_STOP_TRIES = 10
+_STOP_SECONDS = 0.002
+
+#: How often a lane is tried whose lock another daemon has.
+_HELD_SECONDS = 1.0
+
+_NOTHING = (0, None)
+
+
+class Common(Protocol):
+    """What all lanes have in common."""
+
+    clock: Clock
+    keeper: Keeper
+    pipes: Pipes
+    settings: LogSettings
+
+    @property
+    def known(self) -> Known:
+        """The logs that are known, closed ones too."""
+
+    def surroundings_of(self, lane: LaneLogs) -> Surroundings:
+        """Return what a lane's handler is to tell; it calls that in its thread."""
+
+
+class _KnownInReactor:
+    """The logs that are known, as a lane's thread may add to them."""
+
+    def __init__(self, lane: Lane, known: Known) -> None:
+        self._lane = lane
+        self._known = known
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, path: str) -> None:
+        """Remember a log, in the reactor."""
+        self._lane.later_in_reactor(lambda: self._known.add(path))
+
+    def paths(self) -> tuple[str, ...]:
+        """Return all of them."""
+        return self._known.paths()
+
+    def add_earlier(self, paths: Iterable[str]) -> None:
+        """Do nothing: the reactor does so."""
+
+
+class LaneLogs:
+    """The logs of one lane.
+
+    :ivar lane: its thread.
+    :ivar mount: by which its file system was found.
+    """
+
+    _logger = Logger()
+
+    def __init__(self, lane: Lane, mount: Mount, lock: LaneLock | None, common: Common) -> None:
+        """Do nothing yet; the handler is made when there is something to do.
+
+        :param lock: of the lane; None if nobody else can have it.
+        """
+        self.lane = lane
+        self.mount = mount
+        self._lock = lock
+        self._common = common
+        self._keeper = LaneKeeper(lane, common.keeper)
+        self._source = StagedSource(self._keeper)
+        # The reactor only reads.
+        self._handler: LogHandler | None = None
+        self._lane_clock: MonotonicClock | None = None
+        # Logs that the lane is to go on with, and has not come to, by their paths.
+        self._expected: dict[str, tuple[OpenLogState, ...]] = {}
+        # Paths that calls under way are about, and how many.
+        self._taken: dict[str, int] = {}
+        self._look: IDelayedCall | None = None
+        # By pipes: bytes that were in one that had room.
+        self._had_room: dict[int, int] = {}
+        # By paths: bytes that were dropped while the lane is silent, and since when.
+        self._dropped: dict[str, tuple[int, datetime]] = {}
+        self._resume: threading.Event | None = None
+        self._refuses_opens = False
+        self._has_ended = False
+        lane.changed = self._silence_changed
+
+    # In the reactor's thread.
+
+    def ask(
+        self,
+        path: str,
+        call: Callable[[LogHandler], Answer[T]],
+        undo: Callable[[LogHandler, T], object] | None = None,
+    ) -> Deferred[T]:
+        """Have the handler asked for something.
+
+        :param path: of the log that it is about, which is this lane's meanwhile.
+        :param undo: undoes it, in the lane, if nobody waits for it any more.
+        :returns: its result; fails with Silent, or with Held if another daemon has the lane.
+        """
+        self._taken[path] = self._taken.get(path, 0) + 1
+
+        def undo_it(result: T) -> None:
+            if undo is not None:
+                undo(self._logs(), result)
+
+        answer = self.lane.call(lambda: call(self._logs()), undo_it)
+        return answer.addBoth(self._asked, path)
+
+    def _asked(self, result: T, path: str) -> T:
+        left = self._taken.pop(path) - 1
+        if left:
+            self._taken[path] = left
+        self._watch()
+        return result
+
+    def has(self, path: str) -> bool:
+        """Return whether a log is the lane's, by a name that is known."""
+        handler = self._handler
+        return (
+            path in self._expected
+            or path in self._taken
+            or (handler is not None and handler.has(path))
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the lane has no logs, and nothing to do."""
+        return not self._expected and not self._taken and not self._open_logs()
+
+    def count(self) -> int:
+        """Return how many logs it has."""
+        return len(self._open_logs()) + len(self._expected)
+
+    def _open_logs(self) -> Sequence[OpenLog]:
+        handler = self._handler
+        return () if handler is None else handler.open_logs()
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return the path and the real path of each of its open logs."""
+        return [(log.path, log.real_path) for log in self._open_logs()]
+
+    def pending(self, path: str) -> int | None:
+        """Return how many bytes of a log wait, as far as that can be known; None if it is not."""
+        for log in self._open_logs():
+            if path in (log.path, log.real_path):
+                return self._pending(log)
+        states = self._expected.get(path)
+        return None if states is None else bytes_waiting(states[-1].pipe)
+
+    def _pending(self, log: OpenLog) -> int:
+        return bytes_waiting(log.pipe) + self._source.known_staged(log.pipe)
+
+    def statuses(self) -> list[LogStatus]:
+        """Return what is known of its logs."""
+        silent = self.lane.is_silent
+        found = []
+        for log in self._open_logs():
+            status = log.known_status()
+            if silent:
+                failure = self._failure(log.path)
+                dropped = self._dropped.get(log.path, _NOTHING)[0]
+                status = msgspec.structs.replace(
+                    status,
+                    state=LogState.FAILING,
+                    error=str(failure),
+                    lost_bytes=status.lost_bytes + dropped,
+                    pending=self._pending(log),
+                )
+            found.append(msgspec.structs.replace(status, thread=self.mount.point))
+        found += [
+            _expected_status(states, self.mount.point, self._failure(path) if silent else None)
+            for path, states in self._expected.items()
+        ]
+        return found
+
+    def failing(self) -> int:
+        """Return how many of its logs are failing."""
+        if self.lane.is_silent:
+            return self.count()
+        return sum(log.outage is not None for log in self._open_logs())
+
+    def totals(self) -> Totals:
+        """Return what was counted, of logs that are open too."""
+        handler = self._handler
+        if handler is None:
+            return Totals()
+        counts = handler.counts()
+        return Totals(counts.opened_logs, counts.bytes_written, counts.bytes_lost, counts.rollovers)
+
+    def closed_totals(self) -> Totals:
+        """Return what was counted of logs that are closed."""
+        return Totals() if self._handler is None else self._handler.totals()
+
+    def snapshot(self) -> tuple[OpenLogState, ...]:
+        """Return what the daemon's next image needs to go on with its logs."""
+        found: list[OpenLogState] = []
+        for states in self._expected.values():
+            found += states
+        return (*found, *(() if self._handler is None else self._handler.snapshot()))
+
+    def adopt(
+        self,
+        states: Sequence[OpenLogState],
+        adopt: Callable[[LogHandler, Sequence[OpenLogState]], None],
+    ) -> None:
+        """Go on with a log, as soon as the lane comes to it.
+
+        :param states: its pipes, the present guest's last.
+        :param adopt: takes it over, in the lane's thread.
+        """
+        path = states[-1].log
+        self._expected[path] = tuple(states)
+
+        def take() -> None:
+            try:
+                adopt(self._logs(), states)
+                self._heed_dropped(path, self._dropped.get(path, _NOTHING)[1])
+            except Held:
+                self.lane.later_in_reactor(
+                    lambda: self._common.clock.callLater(_HELD_SECONDS, self.lane.tell, take)
+                )
+            except LogError as error:
+                self._logger.error(
+                    "{path}: this log cannot be taken over: {error}", path=path, error=error
+                )
+                self.lane.later_in_reactor(lambda: self._came_to(path))
+            else:
+                self.lane.later_in_reactor(lambda: self._came_to(path))
+
+        self.lane.tell(take)
+        self._watch()
+
+    def _came_to(self, path: str) -> None:
+        self._expected.pop(path, None)
+        self._watch()
+
+    def reload(self, settings: LogSettings, pipe_size: int) -> None:
+        """Apply other settings, in its turn."""
+
+        def apply() -> None:
+            if self._handler is not None:
+                self._handler.reload(settings, pipe_size)
+
+        self.lane.tell(apply)
+
+    def write_former(self) -> None:
+        """Have written what former guests of logs left that were taken over, in its turn."""
+
+        def write() -> None:
+            if self._handler is not None:
+                self._handler.write_former()
+
+        self.lane.tell(write)
+
+    def refuse_opens(self) -> None:
+        """Open no more logs, from the next one on."""
+        self._refuses_opens = True
+        handler = self._handler
+        if handler is not None:
+            handler.refuse_opens()
+
+    def pause(self) -> Deferred[None]:
+        """Have all files closed, and the thread do nothing; :meth:`go_on` ends that.
+
+        :returns: fires when it is so.
+        """
+        paused: Deferred[None] = Deferred()
+        resume = self._resume = threading.Event()
+
+        def stop() -> None:
+            if resume.is_set():
+                return
+            handler = self._handler
+            if handler is not None:
+                handler.pause()
+            self.lane.later_in_reactor(lambda: None if paused.called else paused.callback(None))
+            self.lane.loop.rest(resume.wait)
+            if handler is not None:
+                handler.go_on()
+
+        self.lane.tell(stop)
+        return paused
+
+    def go_on(self) -> None:
+        """Go on after :meth:`pause`, or instead."""
+        if self._resume is not None:
+            self._resume.set()
+            self._resume = None
+
+    def finish(self) -> Deferred[None]:
+        """Write what is in the pipes, and close the handler, in the lane."""
+
+        def finish() -> Answer[None]:
+            handler = self._handler
+            if handler is None:
+                self._end()
+                return None
+            ended: Deferred[None] = Deferred()
+
+            def end() -> None:
+                self._end()
+                ended.callback(None)
+
+            def end_after(result: None) -> Deferred[None]:
+                # (a pipe may be being served, which has let this in)
+                self.lane.loop.call_after(end)
+                return ended
+
+            return handler.finish().addCallback(end_after)
+
+        return self.lane.call(finish)
+
+    def end(self) -> None:
+        """Close everything, in its turn, and end the thread: the lane has no logs."""
+        self.lane.tell(lambda: self.lane.loop.call_after(self._end))
+        self.close()
+
+    def give_up(self) -> Sequence[tuple[str, int]]:
+        """Take nothing out of pipes any more, as the process ends; return what is not written.
+
+        :returns: the path of each log, with the read end of its guest's pipe.
+        """
+        # (the thread may be in the middle of a call that does not wait)
+        for _ in range(_STOP_TRIES):
+            if self._source.stop():
+                break
+            time.sleep(_STOP_SECONDS)
+        found = [(log.path, log.pipe) for log in self._open_logs()]
+        found += [(path, state.pipe) for path, states in self._expected.items() for state in states]
+        return found
+
+    def close(self) -> None:
+        """End the thread; one that hangs closes what is its own when the file system answers."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        self.go_on()
+        self.lane.tell(lambda: self.lane.loop.call_after(self._abandon))
+        self.lane.close()
+
+    # In the lane's thread.
+
+    def _end(self) -> None:
+        handler, self._handler = self._handler, None
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if handler is None:
+            self._source.close()
+            return
+        handler.close()
+        if self._lane_clock is not None:
+            self._lane_clock.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _abandon(self) -> None:
+        """Close what is the lane's own; the guests' pipes were given up."""
+        handler, self._handler = self._handler, None
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if handler is not None:
+            handler.abandon_all()
+        if self._lane_clock is not None:
+            self._lane_clock.close()
+        self._source.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _logs(self) -> LogHandler:
+        """Return the handler, once the lane may touch files.
+
+        :raises Held: another daemon has the lane.
+        """
+        handler = self._handler
+        if handler is not None:
+            return handler
+        if self._lock is not None:
+            try:
+                self._lock.acquire()
+            except OSError as error:
+                self._logger.error(
+                    "{mount}: the lock of its lane cannot be had: {error}; a process that follows"
+                    " this one does not wait for its end",
+                    mount=self.mount.point,
+                    error=error,
+                )
+                self._lock = None
+        loop, common = self.lane.loop, self._common
+        clock = self._lane_clock = MonotonicClock(loop)
+        handler = LogHandler(
+            clock,
+            _in_this_thread,
+            PipeWatch(loop, between=loop.serve),
+            common.pipes,
+            common.settings,
+            self._keeper,
+            self._in_slices,
+            source=self._source,
+            lane=self.mount.point,
+            known=_KnownInReactor(self.lane, common.known),
+            surroundings=common.surroundings_of(self),
+        )
+        if self._refuses_opens:
+            handler.refuse_opens()
+        self._handler = handler
+        return handler
+
+    def _heed_dropped(self, path: str, since: datetime | None) -> None:
+        """Let a log write where bytes are missing, if some were dropped."""
+        if self._handler is not None:
+            self._handler.interrupted(path, self._failure(path), since)
+
+    def _in_slices(self, slices: Generator[None, None, T]) -> T:
+        """Do what is long by itself, and let others in between."""
+        loop = self.lane.loop
+        while True:
+            try:
+                next(slices)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            loop.get_on()
+            loop.serve()
+
+    # Silence.
+
+    def _watch(self) -> None:
+        self.lane.watch(not self.is_idle)
+
+    def _failure(self, path: str) -> SystemFailure:
+        return NoAnswer(f"Unable to write to file {path}", path, self.mount.point)
+
+    def _silence_changed(self, silent: bool) -> None:
+        if silent:
+            self._look_at_pipes()
+            return
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        self._had_room.clear()
+        dropped, self._dropped = self._dropped, {}
+        for path, (_, since) in dropped.items():
+            self.lane.tell(partial(self._heed_dropped, path, since))
+
+    def _look_at_pipes(self) -> None:
+        """Empty the pipes that are full, of guests that are not to be blocked."""
+        self._look = None
+        clock = self._common.clock
+        begun = clock.seconds()
+        for log in self._open_logs():
+            if log.policy.on_write_error is OnWriteError.DROP:
+                self._drop_if_full(log.path, log.pipe, log.suspended)
+        for path, states in self._expected.items():
+            if self._policy_of(states[-1]).on_write_error is OnWriteError.DROP:
+                self._drop_if_full(path, states[-1].pipe, partial(_last, states))
+        took = clock.seconds() - begun
+        self._look = clock.callLater(max(_LOOK_SECONDS, took / _LOOK_SHARE), self._look_at_pipes)
+
+    def _policy_of(self, state: OpenLogState) -> Policy:
+        file = state.log if state.details is None else state.details.file
+        return self._common.settings.policy_of(file, state.driver, state.domain)
+
+    def _drop_if_full(self, path: str, pipe: int, state: Callable[[], OpenLogState]) -> None:
+        waiting = bytes_waiting(pipe)
+        if not waiting or waiting == self._had_room.get(pipe):
+            return
+        try:
+            full = is_pipe_full(pipe)
+        except OSError:
+            # (nobody knows; a silent guest's output is worth more than a moment of a busy one's)
+            return
+        if not full:
+            self._had_room[pipe] = waiting
+            return
+        dropped = self._source.drop(pipe, waiting)
+        if not dropped:
+            return
+        before, since = self._dropped.get(path, (0, datetime.now(timezone.utc)))
+        self._dropped[path] = before + dropped, since
+        self._note(state(), before + dropped, since)
+
+    def _note(self, state: OpenLogState, dropped: int, since: datetime) -> None:
+        """Have the keeper record what was dropped, as the lane cannot."""
+        details = state.details
+        if details is None:
+            return
+        failure = self._failure(state.log)
+        outage = details.outage or OutageState(since, 0, failure.action, failure.errno)
+        outage = msgspec.structs.replace(outage, lost=outage.lost + dropped)
+        details = msgspec.structs.replace(
+            details, outage=outage, lost_bytes=details.lost_bytes + dropped
+        )
+        self._common.keeper.outage(msgspec.structs.replace(state, details=details))
+
+
+def _last(states: Sequence[OpenLogState]) -> OpenLogState:
+    return states[-1]
+
+
+def _in_this_thread(call: Callable[[], T]) -> Deferred[T]:
+    return execute(call)
+
+
+def _expected_status(
+    states: Sequence[OpenLogState], thread: str, failure: SystemFailure | None
+) -> LogStatus:
+    """Return what is known of a log that the lane has not come to.
+
+    :param failure: why it does not; None if it will soon.
+    """
+    state = states[-1]
+    details = state.details
+    current = details.files.current if details is not None and details.files else None
+    return LogStatus(
+        path=state.log,
+        driver=state.driver,
+        domain=state.domain,
+        position=Position(current.inode, current.size) if current else Position(0, 0),
+        opened_at=details.opened_at if details else datetime.now(timezone.utc),
+        bytes_written=details.bytes_written if details else 0,
+        rollovers=details.rollovers if details else 0,
+        state=LogState.OPEN if failure is None else LogState.FAILING,
+        error=None if failure is None else str(failure),
+        lost_bytes=details.lost_bytes if details else 0,
+        pipe=pipe_number(state.pipe),
+        pending=bytes_waiting(state.pipe),
+        thread=thread,
+    )
