@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.logs.lanes import lane as module
 from twisted_virtlog.logs.lanes.lane import Lane, LaneAnswers, Silent
+from twisted_virtlog.loop.shares import TOGETHER_SECONDS
 
 TIMEOUT = 5.0
 
@@ -260,3 +261,20 @@ def test_a_thousand_lanes_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) 
     for thread in set(threading.enumerate()) - others:
         thread.join()
     assert descriptors() <= before
+
+
+def test_many_answers_are_told_in_several_turns(room: Room) -> None:
+    """Whoever waits for the reactor waits for no more than a share of them."""
+    told: list[int] = []
+
+    def tell(number: int) -> None:
+        told.append(number)
+        room.clock.rightNow += TOGETHER_SECONDS
+
+    for number in range(3):
+        room.answers.add(lambda number=number: tell(number))
+    turns = 0
+    while len(told) < 3:
+        turns += room.reactor.turn()
+    assert told == [0, 1, 2]
+    assert turns == 3

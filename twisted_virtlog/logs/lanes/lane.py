@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guard import guarded
+from twisted_virtlog.loop.shares import TOGETHER_SECONDS
 from twisted_virtlog.loop.thread_loop import Event, ThreadLoop
 from twisted_virtlog.loop.threads import DeafThread
 
@@ -401,6 +402,7 @@ class LaneAnswers:
         with contextlib.suppress(BlockingIOError):
             self._event.take()
         calls = self._calls
+        ends = time.monotonic() + TOGETHER_SECONDS
         for _ in range(len(calls)):
             # (one may close this)
             if not calls:
@@ -410,6 +412,11 @@ class LaneAnswers:
                 call()
             except Exception:  # noqa: BLE001 (the other lanes wait for theirs)
                 self._logger.failure("telling what a lane has done failed")
+            if calls and time.monotonic() >= ends:
+                # Many clients may wait for a lane, and others for the reactor.
+                if self._event is not None:
+                    self._event.set()
+                break
 
 
 def _ignore(silent: bool) -> None:
