@@ -341,3 +341,27 @@ def test_any_messages_over_any_socket(groups: list[Any], room: list[int]) -> Non
         with pytest.raises(BlockingIOError):
             client.recv(1)
     assert descriptors_open() == before
+
+
+def test_short_answers_are_joined_and_long_ones_are_not_copied() -> None:
+    """The kernel takes one text for less than many."""
+    outgoing = Outgoing()
+    long = b"l" * 100_000
+    for text in (b"one", b"two", b"three"):
+        outgoing.add(text)
+    (joined,) = outgoing.suspended()
+    assert joined.data == b"onetwothree"
+    outgoing.add(b"four")
+    outgoing.add(long)
+    assert [each.data for each in outgoing.suspended()] == [b"onetwothree", b"four", long]
+    assert outgoing.suspended()[2].data is long
+
+
+def test_no_bytes_are_no_message(pair: Pair) -> None:
+    """They leave nothing behind that would wait for room."""
+    server, _ = pair
+    outgoing = Outgoing()
+    outgoing.add(b"")
+    assert not outgoing
+    assert outgoing.send(server)
+    assert outgoing.suspended() == ()

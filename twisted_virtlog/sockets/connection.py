@@ -137,7 +137,14 @@ class Connection:
         if self._closed:
             close_all(descriptors)
             return
-        if not (descriptors or self._outgoing or self._gathering):
+        outgoing = self._outgoing
+        if self._gathering:
+            # (the usual way where there are many requests)
+            outgoing.add(data, descriptors)
+            if outgoing.size >= _GATHERED_BYTES:
+                self._send_queued()
+            return
+        if not (descriptors or outgoing.size):
             size = len(data)
             try:
                 some = data if size <= AT_ONCE_BYTES else memoryview(data)[:AT_ONCE_BYTES]
@@ -151,11 +158,8 @@ class Connection:
                 return
             # (what may be megabytes is not copied)
             data = memoryview(data)[sent:]
-        self._outgoing.add(data, descriptors)
-        if self._gathering:
-            if self._outgoing.size >= _GATHERED_BYTES:
-                self._send_queued()
-        elif self._writing:
+        outgoing.add(data, descriptors)
+        if self._writing:
             self._watch_output()
         else:
             self._send_queued()
