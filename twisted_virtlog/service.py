@@ -29,7 +29,6 @@ from twisted_virtlog.libvirt.protocol import LibvirtConversation
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
-from twisted_virtlog.logs.files.places import always_here
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
@@ -277,7 +276,7 @@ class VirtlogService(Service):
             process.lane_directory,
         )
         self._stall_watch = StallWatch(reactor, _described_mount)
-        self._cleaner = Cleaner(clock, always_here(in_thread, self._is_in_use))
+        self._cleaner = Cleaner(clock, self.handler.places(self._is_own_log))
         self._timeout = IdleTimeout(
             clock,
             lambda: idle_since((self.handler.idle_since, self._reception.idle_since())),
@@ -391,13 +390,10 @@ class VirtlogService(Service):
             clients=self._reception.count(),
         )
 
-    def _is_in_use(self, path: str) -> bool:
-        """Return whether a file is that of an open log, or of the daemon's own.
-
-        :param path: without symbolic links.
-        """
+    def _is_own_log(self, path: str) -> bool:
+        """Return whether a file, by its path without links, is one of the daemon's own log."""
         own = self._process.own_log
-        return self.handler.is_open(path) or (own is not None and path in own.files())
+        return own is not None and path in own.files()
 
     def _end(self, reason: str) -> None:
         self._logger.info("{reason}", reason=reason)

@@ -28,6 +28,7 @@ from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, NotWritten, 
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
+from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
 from twisted_virtlog.logs.lanes.choice import Choice
@@ -36,6 +37,7 @@ from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock, lock_path
 from twisted_virtlog.logs.lanes.mounts import Mount
+from twisted_virtlog.logs.lanes.places import Places
 from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.logs.lanes.table import MountTable
 from twisted_virtlog.logs.pipes.making import Pipes
@@ -122,6 +124,7 @@ class AllLogs:
         self.pipes = pipes
         self.settings = settings
         self._in_slices = in_slices
+        self._in_thread = in_thread
         self._lane_settings = lane_settings
         self._lane_directory = lane_directory
         self._table = MountTable(reactor)
@@ -282,9 +285,26 @@ class AllLogs:
         since = self._inline.idle_since
         return None if since is None else max(since, self._lane_ended_at)
 
-    def is_open(self, path: str) -> bool:
-        """Return whether a log is open, by any name of its file."""
-        return self._in_lane(path) is not None or self._inline.is_open(path)
+    def has(self, path: str) -> bool:
+        """Return whether a log is open by this name, or has this real path; asks no file.
+
+        Any thread may ask.
+        """
+        return path in self._moving or self._place(path) is not None
+
+    def places(self, is_in_use: Callable[[str], bool]) -> Where:
+        """Return what finds where a directory's files are served, for who removes old ones.
+
+        :param is_in_use: whether a file must stay though no log of that path is open; the path is
+            without links, and any thread may ask.
+        """
+        return Places(
+            self._table,
+            self._is_inline,
+            self._lane_of,
+            self._in_thread,
+            lambda path: self.has(path) or is_in_use(path),
+        )
 
     def reload(self, settings: LogSettings, pipe_size: int, lane_settings: LaneSettings) -> None:
         """Apply other settings, to open logs too.
@@ -452,7 +472,8 @@ class AllLogs:
         return self._in_lane(path)
 
     def _in_lane(self, path: str) -> LaneLogs | None:
-        for lane in self._lanes.values():
+        # (a lane's thread may ask, while the reactor makes another lane)
+        for lane in list(self._lanes.values()):
             if lane.has(path):
                 return lane
         return None

@@ -556,10 +556,6 @@ class LogHandler:
         """When the last open log was closed, by the handler's clock; None while one is open."""
         return None if self._logs else self._ended_at
 
-    def is_open(self, path: str) -> bool:
-        """Return whether a log is open, by any name of its file."""
-        return self._find(path) is not None
-
     def has(self, path: str) -> bool:
         """Return whether a log is open by this name, or has this real path; asks no file."""
         return path in self._logs or path in self._real or path in self._orders

@@ -16,7 +16,7 @@ from twisted_virtlog.errors import LogError
 from twisted_virtlog.logs.files.cleaner import EVERY_SECONDS, FIRST_SECONDS, Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.directory import Directory
-from twisted_virtlog.logs.files.places import Here, Place, always_here
+from twisted_virtlog.logs.files.places import Here, Place
 
 T = TypeVar("T")
 
@@ -84,9 +84,9 @@ class Logs:
         self.cleaner.set(self.rules)
 
     def where(self, path: str) -> Deferred[Place]:
-        """Find the place of a directory, as always_here does, but at once."""
+        """Find the place of a directory, at once."""
         real = os.path.realpath(path)
-        return succeed(self.places.get(real) or Here(real, self.pool, self.world.handler.is_open))
+        return succeed(self.places.get(real) or Here(real, self.pool, self.world.handler.has))
 
     def file(self, name: str, days: int = 31) -> Path:
         """Make a file that was last written to so many days ago."""
@@ -509,16 +509,3 @@ def test_a_root_of_which_nothing_can_be_told_is_told(
         assert logs.run() == ["error: ROOT: cannot be searched for old logs: /srv does not answer"]
     logs.world.clock.advance(EVERY_SECONDS)
     assert logs.names() == []
-
-
-def test_paths_are_resolved_in_a_thread(logs: Logs, tmp_path: Path) -> None:
-    """Where all logs are opened in the reactor's thread."""
-    link = tmp_path / "link"
-    link.symlink_to(logs.root)
-    found: list[Place] = []
-    always_here(logs.pool, lambda path: path == "/used")(str(link)).addCallback(found.append)
-    (place,) = found
-    assert place.path == str(logs.root)
-    assert place.keeps_reactor
-    assert [place.is_in_use(path) for path in ("/used", "/free")] == [True, False]
-    assert logs.pool.calls == 1

@@ -21,9 +21,7 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from harness.hung_mount import HungMount, hung_mount
@@ -31,10 +29,9 @@ from harness.mounting import mount, unmount
 from tests.effort import examples
 from tests.fakes.reactor import FakeReactor
 from tests.logs.fakes import descriptors
-from twisted_virtlog.errors import NoAnswer
+from tests.logs.lanes.test_all_logs import World
 from twisted_virtlog.logs.files.cleaner import FIRST_SECONDS, Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
-from twisted_virtlog.logs.files.places import Here, Place
 from twisted_virtlog.logs.lanes import confined, resolving
 from twisted_virtlog.logs.lanes.mounts import AUTOFS, UNKNOWN, Mount, Mounts
 from twisted_virtlog.logs.lanes.resolving import Resolving, Table
@@ -426,31 +423,30 @@ def chroot(directory: Path) -> None:
 
 
 def cleaning(directory: Path) -> None:
-    """Old logs are removed beside a mount that does not answer, which is not touched for that."""
-    table = MountTable(FakeReactor())
-    clock = Clock()
+    """Old logs are removed beside a mount that does not answer; only its lane waits for it."""
     old = 1_000_000_000
     for name in ("a.log", "qemu/b.log", "hung/hidden.log", "other/c.log"):
         (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).touch()
         os.utime(directory / name, (old, old))
     now_ns = (old + 100 * 24 * 3600) * 10**9
-
-    def where(path: str) -> Deferred[Place]:
-        one = Resolving(path, table)
-        mount = one.advance(but("fuse.sshfs")) or one.mount
-        if mount.kind == "fuse.sshfs":
-            return fail(NoAnswer("Unable to read", path, mount.point))
-        return succeed(Here(one.real, execute, lambda path: False))
-
     with hung_mount(directory / "hung", "fuse.sshfs") as it, capturedLogs() as logged:
         bind(it.path, directory / "other")
-        cleaner = Cleaner(clock, where, lambda: now_ns, lambda: now_ns)
+        world = World(directory, "auto")
+        where = world.logs.places(lambda path: False)
+        cleaner = Cleaner(world.clock, where, lambda: now_ns, lambda: now_ns)
         cleaner.set(Rules(str(directory), 30, 3))
-        clock.advance(FIRST_SECONDS)
-        assert not it.is_touched()
+        world.clock.advance(FIRST_SECONDS)
+        assert it.is_touched(_SECONDS)
+        world.fall_silent()
+        world.turn_until(lambda: not (directory / "qemu/b.log").exists())
+        cleaner.stop()
+        it.abort()
+        world.turn_until(lambda: not world.lane.lane.is_silent)
         unmount(directory / "other")
-    told = [formatEvent(event).replace(str(directory), "ROOT") for event in logged]
+        world.end()
+    said = [event for event in logged if event["log_namespace"].endswith(".Cleaner")]
+    told = [formatEvent(event).replace(str(directory), "ROOT") for event in said]
     assert [line.partition(": ")[0] for line in told] == [
         "ROOT/hung",
         "ROOT/other",
@@ -459,7 +455,6 @@ def cleaning(directory: Path) -> None:
     ], told
     left = [str(path.relative_to(directory)) for path in directory.rglob("*.log")]
     assert sorted(left) == ["hung/hidden.log", "other/c.log"]
-    table.close()
 
 
 # Automatic mounts.

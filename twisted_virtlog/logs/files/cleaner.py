@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_virtlog.errors import LogError
+from twisted_virtlog.errors import LogError, SystemFailure
 from twisted_virtlog.logs.files.cleaning import Moment, Removal, Rules, ages, removals
 from twisted_virtlog.logs.files.directory import Contents, Directory
 from twisted_virtlog.logs.files.places import Place, Where
@@ -245,4 +245,6 @@ def _close(descriptors: Sequence[int]) -> None:
 
 
 def _reason(error: OSError | LogError) -> str:
+    if isinstance(error, SystemFailure):
+        return error.reason
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

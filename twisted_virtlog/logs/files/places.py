@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, execute
@@ -73,15 +71,3 @@ class Here:
     def is_in_use(self, path: str) -> bool:
         """See Place."""
         return self._is_in_use(path)
-
-
-def always_here(in_thread: InThread, is_in_use: Callable[[str], bool]) -> Where:
-    """Have all logs opened in the reactor's thread, whatever file system they are on."""
-
-    def where(path: str) -> Deferred[Place]:
-        def here(real: str) -> Place:
-            return Here(real, in_thread, is_in_use)
-
-        return in_thread(partial(os.path.realpath, path)).addCallback(here)
-
-    return where
