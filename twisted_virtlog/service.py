@@ -275,7 +275,7 @@ class VirtlogService(Service):
             _lane_settings(settings),
             process.lane_directory,
         )
-        self._stall_watch = StallWatch(reactor, _described_mount)
+        self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
         self._cleaner = Cleaner(clock, self.handler.places(self._is_own_log))
         self._timeout = IdleTimeout(
             clock,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.daemon import Daemon
+from tests.daemon.conftest import StartDaemon
 from tests.daemon.test_handover import another_image, until
 from tests.locked_pipe import locked, wait_for_end
 from twisted_virtlog.client import ClientError, RemoteError
 
 _HAND_OVER_FAILED = 1007
+_NOT_WRITTEN = 1006
 
 
 def is_refused(write_end: int) -> bool:
@@ -79,6 +82,53 @@ def test_nothing_is_handed_over_while_a_locked_pipe_is_to_be_closed(
         with another_image(daemon.process.pid):
             assert client.reexec()
         assert client.position(log).offset == 0
+
+
+def test_the_second_time_it_holds_up_nobody_but_itself(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    """Nothing helps the thread that takes bytes: from then on that is one of the log's own."""
+    daemon = start_daemon("file_timeout = 1")
+    log, other = str(tmp_path / "guest.log"), str(tmp_path / "other.log")
+    with daemon.client() as client:
+        opened, another = client.open(log), client.open(other)
+        os.write(another.write_end, b"one")
+        assert client.position(other).offset == 3
+        lock_with_bytes(daemon, opened.write_end, lambda: until(lambda: says(daemon, "locked")))
+        until(lambda: [one.thread is not None for one in client.list()] == [True, False])
+        assert client.position(log).offset == 6
+
+        def ask() -> None:
+            os.write(another.write_end, b"two")
+            assert client.position(other).offset == 6
+            with pytest.raises(RemoteError, match="timed out") as caught:
+                client.position(log)
+            assert caught.value.code == _NOT_WRITTEN
+            assert caught.value.data["pending_bytes"] is None
+            (status, _) = client.list()
+            assert (status.state, status.pending) == ("failing", None)
+            assert client.position(other).offset == 6
+
+        lock_with_bytes(daemon, opened.write_end, ask)
+        until(lambda: client.list()[0].state == "open")
+        assert client.position(log).offset == 12
+        assert Path(log).read_bytes() == b"lockedlocked"
+        os.close(opened.write_end)
+        os.close(another.write_end)
+
+
+def lock_with_bytes(daemon: Daemon, write_end: int, then: Callable[[], object]) -> None:
+    """Lock a pipe with bytes in it, and do something before it is unlocked."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    os.write(write_end, b"locked")
+    with locked(write_end):
+        daemon.process.send_signal(signal.SIGCONT)
+        then()
+
+
+def says(daemon: Daemon, text: str) -> bool:
+    """Return whether a daemon's own log has a text."""
+    return text in (Path(daemon.socket).parent / "daemon.log").read_text()
 
 
 def test_it_stops(daemon: Daemon, tmp_path: Path) -> None:

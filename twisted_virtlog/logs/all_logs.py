@@ -46,7 +46,16 @@ from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.syscalls import bytes_waiting, pipe_number
-from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import (
+    Closed,
+    Counts,
+    Domain,
+    Excerpt,
+    FileThreads,
+    LogStatus,
+    Opened,
+    Position,
+)
 
 T = TypeVar("T")
 
@@ -59,11 +68,17 @@ _AGAIN_SECONDS = 1.0
 #: How long lanes have to write what their pipes hold, at the end.
 _FINISH_SECONDS = 4.0
 
+#: How soon it is known whether a pipe was slow, and not the file system.
+_DOUBT_SECONDS = 0.3
+
 #: So many logs are looked at before others are served.
 _LOGS_AT_ONCE = 32
 
 #: Stands for the device of a mount that is not there any more.
 _GONE = "?"
+
+#: Stands for the device of a log that has a lane for itself.
+_ALONE = "pipe of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +167,8 @@ class AllLogs:
         self._lane_ended_at = -math.inf
         self._tick: IDelayedCall | None = None
         self._rearranging: IDelayedCall | None = None
+        # The paths of logs whose guests have kept their pipes locked.
+        self._suspects: set[str] = set()
         # Of the file systems that have a lane.
         self._devices: frozenset[str] = frozenset()
         # Whether any log is, or may have to be, elsewhere than inline.
@@ -446,7 +463,7 @@ class AllLogs:
     def _give_up(self, lane: LaneLogs) -> None:
         """Let go of the pipes of a lane that hangs, as the process ends."""
         for path, pipe in lane.give_up():
-            waiting = bytes_waiting(pipe)
+            waiting = bytes_waiting(pipe) if lane.asks_pipes else 0
             if waiting and not self.keeper.keeps(pipe_number(pipe)):
                 self._logger.error(
                     "{path}: {lost} bytes lost, as the daemon ends while the file system at {mount}"
@@ -480,18 +497,36 @@ class AllLogs:
 
     def _is_inline(self, mount: Mount) -> bool:
         # (a file system has one lane, by whichever of its mounts it is found)
-        return mount.device not in self._devices and not self._choice.has_lane(
-            mount, self.clock.seconds()
+        device = mount.device
+        return (
+            device not in self._devices
+            and not device.startswith(_ALONE)
+            and not self._choice.has_lane(mount, self.clock.seconds())
         )
+
+    def _mount_of(self, path: str, real_path: str) -> Mount | None:
+        """Return what decides where an open log belongs: its mount, or what stands for its pipe."""
+        mount = self._table.now().of(real_path)
+        if path not in self._suspects or mount is None:
+            return mount
+        return Mount(-1, -1, f"{_ALONE}{path}", mount.point, "", "")
 
     def _lane_of(self, mount: Mount) -> LaneLogs:
         lane = self._lanes.get(mount.device)
         if lane is None:
             directory = self._lane_directory
             lock = None
-            if directory is not None:
+            if directory is not None and not mount.device.startswith(_ALONE):
                 lock = LaneLock(lock_path(directory, mount))
-            lane = LaneLogs(self._threads.make(mount.point), mount, lock, self)
+            lane = LaneLogs(
+                self._threads.make(
+                    mount.device if mount.device.startswith(_ALONE) else mount.point
+                ),
+                mount,
+                lock,
+                self,
+                asks_pipes=not mount.device.startswith(_ALONE),
+            )
             self._lanes[mount.device] = lane
             self._spread = True
             if self._stopping:
@@ -587,23 +622,39 @@ class AllLogs:
         return answer.addCallback(arrive)
 
     def _not_written(self, path: str, lane: LaneLogs, begun: bool) -> LogError:
-        action = f"Unable to write to file {path}"
-        return NotWritten(action, errno.ETIMEDOUT, path, lane.pending(path), lane.mount.point)
+        return self._not_done(path, lane, maybe_written=False)
 
     def _not_appended(self, path: str, lane: LaneLogs, begun: bool) -> LogError:
+        return self._not_done(path, lane, maybe_written=begun)
+
+    @staticmethod
+    def _not_done(path: str, lane: LaneLogs, *, maybe_written: bool) -> NotWritten:
+        # (a guest that keeps its pipe locked says nothing of the mount)
+        mount = lane.mount.point if lane.asks_pipes else None
         action = f"Unable to write to file {path}"
-        return NotWritten(
-            action, errno.ETIMEDOUT, path, lane.pending(path), lane.mount.point, begun
-        )
+        return NotWritten(action, errno.ETIMEDOUT, path, lane.pending(path), mount, maybe_written)
 
     # Logs change their threads.
 
-    def slow(self, real_path: str) -> None:
-        """Take note that the file system of a log was slow to answer."""
+    def slow(self, path: str, real_path: str) -> None:
+        """Take note that the file system of a log was slow to answer, or so it seems."""
+        self.clock.callLater(_DOUBT_SECONDS, self._note_slow, path, real_path)
+
+    def _note_slow(self, path: str, real_path: str) -> None:
         mount = self._table.now().of(real_path)
-        if mount is not None:
+        # (it may have been the pipe, as is known by now)
+        if mount is not None and path not in self._suspects and not self._stopping:
             self._choice.slow(mount, self.clock.seconds())
             self._mounts_changed()
+
+    def pipe_locked(self, path: str) -> None:
+        """Give a log a lane for itself: its guest has kept its pipe locked, and may do so again.
+
+        :param path: by which it was opened.
+        """
+        if self._lane_settings.threads != FileThreads.NEVER.value:
+            self._suspects.add(path)
+            self._look_again(0.0)
 
     def slow_lane(self, lane: LaneLogs) -> None:
         """Take note that the file system of a lane was slow to answer."""
@@ -648,6 +699,7 @@ class AllLogs:
                 del self._lanes[device]
                 lane.end()
                 self._lane_ended_at = now
+        self._suspects = {path for path in self._suspects if self._place(path) is not None}
         if self._lanes:
             self._tick = self.clock.callLater(_IDLE_SECONDS, self._look_after)
         self._mounts_changed()
@@ -665,14 +717,14 @@ class AllLogs:
         """Move each log to where it belongs."""
         again = False
         for number, log in enumerate(self._inline.open_logs(), 1):
-            mount = self._table.now().of(log.real_path)
+            mount = self._mount_of(log.path, log.real_path)
             if mount is not None and not self._is_inline(mount):
                 again |= not self._move_in(log.path, mount)
             if not number % _LOGS_AT_ONCE:
                 yield
         for lane in list(self._lanes.values()):
             for path, real_path in lane.names():
-                mount = self._table.now().of(real_path)
+                mount = self._mount_of(path, real_path)
                 if mount is None or mount.device == lane.mount.device:
                     continue
                 self._move_out(path, real_path, lane)
@@ -723,7 +775,7 @@ class AllLogs:
             if state is None:
                 self._look_again(_AGAIN_SECONDS)
                 return
-            mount = self._table.now().of(real_path)
+            mount = self._mount_of(path, real_path)
             inline = mount is None or self._is_inline(mount)
             self._put(state, None if inline or mount is None else self._lane_of(mount))
 
@@ -749,7 +801,7 @@ class _Inline:
         return self._logs.count_others(None)
 
     def slow(self, path: str, real_path: str) -> None:
-        self._logs.slow(real_path)
+        self._logs.slow(path, real_path)
 
     def moved_away(self, path: str) -> None:
         self._logs.look_again()

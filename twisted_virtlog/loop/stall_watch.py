@@ -31,6 +31,22 @@ _WAITING_METHODS = ("doIteration", "mainLoop", "run")
 
 _NANOSECOND = 1e-9
 
+#: The functions of Linux in which a thread waits that asks for the lock of a pipe (wchan, seen with
+#: 6.18; the names of older kernels are those without ``anon_``). One that waits for a file system
+#: is in a function of that.
+PIPE_FUNCTIONS = frozenset(
+    {
+        "anon_pipe_read",
+        "fifo_open",
+        "iter_file_splice_write",
+        "pipe_double_lock",
+        "pipe_fcntl",
+        "pipe_ioctl",
+        "pipe_lock",
+        "pipe_read",
+    }
+)
+
 
 class StallWatch:
     """Watches a reactor from its next turn on, until :meth:`stop`.
@@ -41,14 +57,22 @@ class StallWatch:
 
     _logger = Logger()
 
-    def __init__(self, reactor: IReactorThreads, mount_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        reactor: IReactorThreads,
+        mount_of: Callable[[str], str | None],
+        pipe_locked: Callable[[str], object] = lambda _: None,
+    ) -> None:
         """Do nothing before :meth:`start`.
 
         :param mount_of: describes the mount that a path lies on, without touching the path; None if
             that cannot be told. It is called in the watch's thread.
+        :param pipe_locked: called in the reactor's thread with the path of a log, once the reactor
+            turns again that waited for the lock of that log's pipe.
         """
         self._reactor = reactor
         self._mount_of = mount_of
+        self._pipe_locked = pipe_locked
         self._ended = threading.Event()
         self._judge: Judge | None = None
         # What the last stall concerned, for the line that says that it is over.
@@ -105,6 +129,10 @@ class StallWatch:
             where += f", of {found.own}"
         concern = found.concern
         self._concerned = self._described(concern)
+        path = concern.path
+        if kernel in PIPE_FUNCTIONS and path is not None:
+            self._concerned += ", whose guest keeps its pipe locked"
+            self._reactor.callFromThread(lambda: self._pipe_locked(path))
         client = concern.client
         asked = f", called by the client with pid {client.pid}, uid {client.uid}" if client else ""
         self._logger.warn(

@@ -352,7 +352,7 @@ def test_a_slow_file_system_gets_a_lane_and_loses_it(tmp_path: Path) -> None:
     assert world.logs.counts().lanes == 0
     os.write(end, b"one\n")
     assert world.position().offset == 4
-    world.logs.slow(world.path)
+    world.logs.slow(world.path, world.path)
     world.tick(lambda: world.status().thread is not None)
     os.write(end, b"two\n")
     assert world.position().offset == 8
@@ -373,7 +373,7 @@ def test_who_asks_while_a_log_moves_gets_an_answer(tmp_path: Path) -> None:
     """After it has arrived."""
     world = World(tmp_path, "auto")
     end = world.open()
-    world.logs.slow(world.path)
+    world.logs.slow(world.path, world.path)
     world.tick(lambda: world.status().thread is not None)
     world.settle()
     gate = world.hang()

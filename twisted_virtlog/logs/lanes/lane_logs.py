@@ -104,17 +104,27 @@ class LaneLogs:
 
     :ivar lane: its thread.
     :ivar mount: by which its file system was found.
+    :ivar asks_pipes: whether the reactor may ask the guests' pipes for anything but poll(2); it
+        would wait for one that its guest keeps locked.
     """
 
     _logger = Logger()
 
-    def __init__(self, lane: Lane, mount: Mount, lock: LaneLock | None, common: Common) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        mount: Mount,
+        lock: LaneLock | None,
+        common: Common,
+        asks_pipes: bool = True,
+    ) -> None:
         """Do nothing yet; the handler is made when there is something to do.
 
         :param lock: of the lane; None if nobody else can have it.
         """
         self.lane = lane
         self.mount = mount
+        self.asks_pipes = asks_pipes
         self._lock = lock
         self._common = common
         self._keeper = LaneKeeper(lane, common.keeper)
@@ -198,9 +208,13 @@ class LaneLogs:
             if path in (log.path, log.real_path):
                 return self._pending(log)
         states = self._expected.get(path)
-        return None if states is None else bytes_waiting(states[-1].pipe)
+        if states is None or not self.asks_pipes:
+            return None
+        return bytes_waiting(states[-1].pipe)
 
-    def _pending(self, log: OpenLog) -> int:
+    def _pending(self, log: OpenLog) -> int | None:
+        if not self.asks_pipes:
+            return None
         return bytes_waiting(log.pipe) + self._source.known_staged(log.pipe)
 
     def statuses(self) -> list[LogStatus]:
@@ -221,7 +235,12 @@ class LaneLogs:
                 )
             found.append(msgspec.structs.replace(status, thread=self.mount.point))
         found += [
-            _expected_status(states, self.mount.point, self._failure(path) if silent else None)
+            _expected_status(
+                states,
+                self.mount.point,
+                self._failure(path) if silent else None,
+                self.asks_pipes,
+            )
             for path, states in self._expected.items()
         ]
         return found
@@ -487,7 +506,8 @@ class LaneLogs:
 
     def _silence_changed(self, silent: bool) -> None:
         if silent:
-            self._look_at_pipes()
+            if self.asks_pipes:
+                self._look_at_pipes()
             return
         if self._look is not None:
             self._look.cancel()
@@ -557,7 +577,7 @@ def _in_this_thread(call: Callable[[], T]) -> Deferred[T]:
 
 
 def _expected_status(
-    states: Sequence[OpenLogState], thread: str, failure: SystemFailure | None
+    states: Sequence[OpenLogState], thread: str, failure: SystemFailure | None, asks_pipe: bool
 ) -> LogStatus:
     """Return what is known of a log that the lane has not come to.
 
@@ -578,6 +598,6 @@ def _expected_status(
         error=None if failure is None else str(failure),
         lost_bytes=details.lost_bytes if details else 0,
         pipe=pipe_number(state.pipe),
-        pending=bytes_waiting(state.pipe),
+        pending=bytes_waiting(state.pipe) if asks_pipe else None,
         thread=thread,
     )
