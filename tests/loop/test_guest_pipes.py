@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.fakes.reactor import FakeReactor
+from twisted_virtlog.loop import guest_pipes
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
 from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
 from twisted_virtlog.syscalls import set_pipe_capacity
@@ -369,6 +370,23 @@ def test_a_pipe_that_clients_had_drained_is_left_alone() -> None:
     os.write(second.write_end, b"x")
     room.reactor.turn()
     assert (len(first.taken), second.taken) == (PIECE_BYTES, b"")
+    room.close()
+
+
+@pytest.mark.parametrize("served", [0, 1])
+def test_pipes_are_asked_again_if_somebody_was_served_in_between(
+    served: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise nobody can have drained those that were just found to have some."""
+    asked: list[int] = []
+    monkeypatch.setattr(guest_pipes, "pipe_events", lambda pipe: asked.append(pipe) or 1)
+    room = Room(LONG, lambda: served)
+    first, second = room.reader(), room.reader()
+    os.write(first.write_end, b"x" * (PIECE_BYTES // 2))
+    os.write(second.write_end, b"x")
+    room.reactor.turn()
+    assert second.taken == b"x"
+    assert asked == [second.read_end] * served
     room.close()
 
 

@@ -26,7 +26,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
@@ -82,6 +82,11 @@ _EVENTS = 256
 _NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
 
 
+#: poll(2) of one pipe: called with milliseconds, it returns something if bytes are in the pipe, or
+#: no write end is open.
+Poll: TypeAlias = Callable[[int], list[tuple[int, int]]]
+
+
 class Watched(Protocol):
     """A pipe's reader.
 
@@ -117,14 +122,14 @@ class PipeWatch:
         self,
         reactor: IReactorFDSet,
         rest_seconds: float = REST_SECONDS,
-        between: Callable[[], object] = lambda: None,
+        between: Callable[[], object] = lambda: 0,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Register with the reactor; :meth:`close` unregisters.
 
         :param rest_seconds: the longest rest; 0 never rests.
         :param between: called in a long turn after each pipe that had much, and after each share of
-            time, to serve clients.
+            time, to serve clients; returns 0 if it has served nobody.
         :param seconds: a clock that never steps.
         """
         self._between = between
@@ -132,8 +137,9 @@ class PipeWatch:
         self._rest_seconds = rest_seconds
         self._readers: dict[int, Watched] = {}
         self._ready: deque[int] = deque()
-        # Those that are in no epoll set; in the order in which they became busy.
-        self._busy: dict[int, None] = {}
+        # Those that are in no epoll set, and what asks each by poll(2); in the order in which they
+        # became busy.
+        self._busy: dict[int, Poll] = {}
         self._seconds = seconds
         self._looked_at = seconds()
         self._resting = False
@@ -168,7 +174,7 @@ class PipeWatch:
             if error.errno not in _NO_ROOM:
                 raise
             self._readers[pipe] = reader
-            self._busy[pipe] = None
+            self._busy[pipe] = _poll_of(pipe)
             # Nothing else would call for it.
             self._timed = True
             self._timer.start(0.0)
@@ -255,7 +261,7 @@ class PipeWatch:
             if reader is None:
                 continue
             try:
-                moved = 0 if asks and not pipe_events(pipe) else reader.pipe_ready()
+                moved = 0 if asks and not self._has_bytes(pipe) else reader.pipe_ready()
             except Exception:  # noqa: BLE001 (no other pipe may suffer)
                 self._logger.failure("a log's pipe could not be served")
                 now = seconds()
@@ -270,7 +276,7 @@ class PipeWatch:
                     self._calm(pipe)
             elif pipe in readers:
                 if total >= _BUSY_BYTES and pipe not in busy:
-                    busy[pipe] = None
+                    busy[pipe] = _poll_of(pipe)
                     self._pipes.unregister(pipe)
                 if moved >= PIECE_BYTES:
                     full.append((pipe, total))
@@ -280,12 +286,17 @@ class PipeWatch:
             if moved >= _MUCH_BYTES or now >= share_ends:
                 if now - begun > SLOW_SECONDS:
                     reader.pipe_slow()
-                self._between()
+                # (clients may have had any of them drained)
+                doubtful = len(ready) if self._between() != 0 else doubtful
                 now = seconds()
                 share_ends = now + SHARE_SECONDS
-                # (clients may have had any of them drained)
-                doubtful = len(ready)
         return math.inf if full else fullest
+
+    def _has_bytes(self, pipe: int) -> bool:
+        """Return whether bytes are in a pipe, or no write end is open."""
+        # (to make a poll object costs more than to ask)
+        poll = self._busy.get(pipe)
+        return bool(poll(0)) if poll else bool(pipe_events(pipe))
 
     def _calm(self, pipe: int) -> None:
         # Where the kernel has no room for it any more, it goes on being looked at as if busy.
@@ -312,3 +323,9 @@ class PipeWatch:
         elif self._timed:
             self._timed = False
             self._timer.stop()
+
+
+def _poll_of(pipe: int) -> Poll:
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return poll.poll
