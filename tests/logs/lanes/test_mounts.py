@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,8 @@ def test_the_mounts_that_lead_to_one_are_told() -> None:
         assert mount is not None
         assert [one.kind for one in mounts.leading_to(mount)] == kinds
         assert mounts.leading_to(mount) == mounts.leading_to(mount)
-    assert [one.kind for one in mounts.leading_to(UNKNOWN)] == [""]
+    for unlisted in (UNKNOWN, replace(UNKNOWN, point="/gone"), replace(mounts.all[0], point="/x")):
+        assert list(mounts.leading_to(unlisted)) == [unlisted]
 
 
 def test_what_is_as_it_was_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,8 @@ class Mounts:
         place is not among them, except autofs, whose daemon may be waited for on the way through.
         """
         found = self._leading.get(mount.number)
-        if found is not None:
+        # (one that is not of this table may have the number of another)
+        if found is not None and found[-1] is mount:
             return found
         chain = [mount]
         while (below := self._by_number.get(chain[-1].parent)) and below not in chain:
