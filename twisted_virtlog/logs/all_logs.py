@@ -319,6 +319,7 @@ class AllLogs:
             self._table,
             self._is_inline,
             self._lane_of,
+            self._is_served_by,
             self._in_thread,
             lambda path: self.has(path) or is_in_use(path),
         )
@@ -496,13 +497,27 @@ class AllLogs:
         return None
 
     def _is_inline(self, mount: Mount) -> bool:
-        # (a file system has one lane, by whichever of its mounts it is found)
-        device = mount.device
-        return (
-            device not in self._devices
-            and not device.startswith(_ALONE)
-            and not self._choice.has_lane(mount, self.clock.seconds())
-        )
+        return self._server_of(mount) is None
+
+    def _server_of(self, mount: Mount) -> Mount | None:
+        """Return the mount in whose lane files are opened; None for the reactor's thread.
+
+        To open one, the mounts that lead to its own are passed. So a mount that needs no lane is
+        served in that of the last of those that has one.
+        """
+        now = self.clock.seconds()
+        for one in reversed(self._table.now().leading_to(mount)):
+            # (a file system has one lane, by whichever of its mounts it is found)
+            device = one.device
+            if device in self._devices or device.startswith(_ALONE):
+                return one
+            if self._choice.has_lane(one, now):
+                return one
+        return None
+
+    def _is_served_by(self, lane: LaneLogs, mount: Mount) -> bool:
+        server = self._server_of(mount)
+        return server is not None and server.device == lane.mount.device
 
     def _mount_of(self, path: str, real_path: str) -> Mount | None:
         """Return what decides where an open log belongs: its mount, or what stands for its pipe."""
@@ -512,6 +527,10 @@ class AllLogs:
         return Mount(-1, -1, f"{_ALONE}{path}", mount.point, "", "")
 
     def _lane_of(self, mount: Mount) -> LaneLogs:
+        """Return the lane in which files on a mount are opened."""
+        return self._own_lane_of(self._server_of(mount) or mount)
+
+    def _own_lane_of(self, mount: Mount) -> LaneLogs:
         lane = self._lanes.get(mount.device)
         if lane is None:
             directory = self._lane_directory
@@ -542,7 +561,8 @@ class AllLogs:
         mount = self._table.now().of(point)
         if mount is None or mount.point != point:
             mount = Mount(-1, -1, f"{_GONE}{point}", point, "", "")
-        return self._lane_of(mount)
+        # (its lock is the one that a former process has)
+        return self._own_lane_of(mount)
 
     def surroundings_of(self, lane: LaneLogs) -> Surroundings:
         """See lane_logs.Common."""
@@ -596,15 +616,15 @@ class AllLogs:
                 # (what led there may be a mount that must not be touched from here)
                 return call(self._inline, real if was_in_lane else path)
             mount = resolving.mount
-        lane, device = self._lane_of(mount), mount.device
+        lane = self._lane_of(mount)
 
         def go_on(logs: LogHandler) -> Answer[Any]:
             try:
-                following = resolving.advance(lambda one: one.device == device)
+                following = resolving.advance(partial(self._is_served_by, lane))
             except (OSError, ValueError):
                 # (the handler says what is wrong)
                 following = None
-            if following is not None or resolving.mount.device != device:
+            if following is not None or not self._is_served_by(lane, resolving.mount):
                 return _FURTHER
             return call(logs, path)
 
@@ -725,7 +745,7 @@ class AllLogs:
         for lane in list(self._lanes.values()):
             for path, real_path in lane.names():
                 mount = self._mount_of(path, real_path)
-                if mount is None or mount.device == lane.mount.device:
+                if mount is None or self._is_served_by(lane, mount):
                     continue
                 self._move_out(path, real_path, lane)
             if self._is_inline(lane.mount):

@@ -26,10 +26,12 @@ from twisted.logger import capturedLogs, formatEvent
 
 from harness.hung_mount import HungMount, hung_mount
 from harness.mounting import mount, unmount
+from harness.pass_mount import pass_mount
 from tests.effort import examples
 from tests.fakes.reactor import FakeReactor
-from tests.logs.fakes import descriptors
+from tests.logs.fakes import DOMAIN, DRIVER, descriptors
 from tests.logs.lanes.test_all_logs import World
+from twisted_virtlog.errors import NoAnswer
 from twisted_virtlog.logs.files.cleaner import FIRST_SECONDS, Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.lanes import confined, resolving
@@ -457,6 +459,41 @@ def cleaning(directory: Path) -> None:
     assert sorted(left) == ["hung/hidden.log", "other/c.log"]
 
 
+def passing(directory: Path) -> None:
+    """What is mounted below a file system with a lane is served in that lane.
+
+    Whoever opens it passes that file system.
+    """
+    for name in ("shown", "point", "far"):
+        (directory / name).mkdir()
+    (directory / "shown/inner").mkdir()
+    with pass_mount(directory / "shown", directory / "point") as fuse:
+        inner = directory / "point/inner"
+        tmpfs(inner)
+        tmpfs(directory / "far")
+        (directory / "far/link").symlink_to(inner)
+        world = World(directory, "auto")
+        path, link = str(inner / "guest.log"), str(directory / "far/link/guest.log")
+        os.write(world.open(path), b"line\n")
+        assert world.position(link).offset == 5
+        assert world.status(path).thread == str(directory / "point")
+        place = world.result(world.logs.places(lambda path: False)(str(directory / "far/link")))
+        assert (place.path, place.keeps_reactor) == (str(inner), False)
+        # (it stays there)
+        world.clock.advance(60.0)
+        world.turn_until(lambda: world.logs._rearranging is None)
+        assert world.status(path).thread == str(directory / "point")
+        with fuse.stopped():
+            opened = world.logs.open(str(inner / "other.log"), DRIVER, DOMAIN, False)
+            world.turn_until(lambda: world.lane.lane.busy_seconds() > 0)
+            world.fall_silent()
+            assert isinstance(world.error(opened), NoAnswer)
+        world.turn_until(lambda: not world.lane.lane.is_silent)
+        world.settle()
+        world.end()
+        unmount(inner)
+
+
 # Automatic mounts.
 
 _AUTOFS_IOC_READY = 0x9360
@@ -652,7 +689,19 @@ def _fails(path: str) -> bool:
     return False
 
 
-SCENARIOS = (notice, threads, hung, lanes, changing, renamed, chroot, cleaning, automatic, anything)
+SCENARIOS = (
+    notice,
+    threads,
+    hung,
+    lanes,
+    changing,
+    renamed,
+    chroot,
+    cleaning,
+    passing,
+    automatic,
+    anything,
+)
 
 if __name__ == "__main__":
     {one.__name__: one for one in SCENARIOS}[sys.argv[1]](Path(os.path.realpath(sys.argv[2])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -53,19 +54,22 @@ class Places:
         table: Table,
         is_inline: Callable[[Mount], bool],
         lane_of: Callable[[Mount], LaneLogs],
+        is_served_by: Callable[[LaneLogs, Mount], bool],
         in_thread: InThread,
         is_in_use: Callable[[str], bool],
     ) -> None:
         """Find nothing yet.
 
         :param is_inline: whether files on a mount are served in the reactor's thread.
-        :param lane_of: returns the lane of a mount that has one.
+        :param lane_of: returns the lane in which they are served otherwise.
+        :param is_served_by: whether they are served in a lane; called in its thread.
         :param in_thread: where directories are read whose files are served in the reactor's thread.
         :param is_in_use: see Place; called in a lane's thread, too.
         """
         self._table = table
         self._is_inline = is_inline
         self._lane_of = lane_of
+        self._is_served_by = is_served_by
         self._in_thread = in_thread
         self._is_in_use = is_in_use
 
@@ -79,10 +83,10 @@ class Places:
         except OSError:
             return fail()
         if mount is not None:
-            lane, device = self._lane_of(mount), mount.device
+            lane = self._lane_of(mount)
 
             def in_lane() -> object:
-                return resolving.advance(lambda one: one.device == device)
+                return resolving.advance(partial(self._is_served_by, lane))
 
             return _asked(lane, mount.point, in_lane).addCallback(lambda _: self._go_on(resolving))
         if self._is_inline(resolving.mount):
