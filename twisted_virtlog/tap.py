@@ -92,6 +92,7 @@ def makeService(options: Options) -> DaemonService:
     except (ConfigError, OutputError, StateError, OSError, RuntimeError) as error:
         raise SystemExit(f"virtlogd: {error}") from error
     if former.is_tried:
+        former.accept()
         raise SystemExit(0)
     prepared.own_descriptors()
     _quiet_twist(options)

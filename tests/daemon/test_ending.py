@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import CHECKOUT, Daemon, running
+from harness.fuse import Operation
+from harness.pass_mount import pass_mount
 from tests.daemon.test_handover import until
 from tests.hanging import fifo, hanging_in
 from tests.locked_pipe import wait_for_end
@@ -117,6 +119,35 @@ def test_nobody_waits_for_what_has_been_told_to_end(
         assert "closed by hand: " in own_log(first)
         with running(tmp_path / "daemon") as second, second.client() as client_of_second:
             assert client_of_second.info().pid == second.process.pid
+
+
+@pytest.mark.fuse
+def test_a_server_of_fuse_that_does_not_answer(tmp_path: Path) -> None:
+    """The thread that waits for it looks like any that waits, until it is killed."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there" / "file").touch()
+    with pass_mount(tmp_path / "there", tmp_path / "here") as mount:
+        code = f"""
+from twisted_virtlog.loop.threads import DeafThread
+hang = lambda: open({str(mount.point / "file")!r})
+DeafThread(target=hang, name="lane /mnt/a", daemon=True).start()
+"""
+        mount.hold(Operation.OPEN)
+        with running(tmp_path / "daemon", patch=f"exec({code!r}, {{}})") as first:
+            assert mount.held() is Operation.OPEN
+            client = first.client()
+            pipe = client.open(str(tmp_path / "guest.log")).write_end
+            first.process.send_signal(signal.SIGTERM)
+            status = Path(f"/proc/{first.process.pid}/status")
+            until(lambda: "State:\tZ" in status.read_text())
+            assert is_closed(pipe)
+            os.close(pipe)
+            client.close()
+            assert first.process.poll() is None
+            mount.release()
+            assert first.process.wait(30) == 0
+        assert "the thread 'lane /mnt/a' waits; the daemon has stopped" in own_log(first)
 
 
 def test_guests_pipes_are_closed_whatever_the_service_did(

@@ -19,6 +19,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from twisted_virtlog.errors import HandOverFailed
+from twisted_virtlog.handover import giving
 from twisted_virtlog.handover.giving import HandOver
 from twisted_virtlog.handover.state import (
     ClientState,
@@ -32,7 +33,14 @@ from twisted_virtlog.handover.state import (
     StateError,
     encode,
 )
-from twisted_virtlog.handover.successor import VARIABLE, Image, Kind, Successor
+from twisted_virtlog.handover.successor import (
+    TRIAL_SECONDS,
+    VARIABLE,
+    Image,
+    Kind,
+    Successor,
+    Tried,
+)
 from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
 from twisted_virtlog.loop.signals import OBEYED
 from twisted_virtlog.values import Queued, Suspended
@@ -579,3 +587,38 @@ def test_descriptors_that_were_taken_over_are_not_passed_on(world: World) -> Non
     own(state)
     assert not os.get_inheritable(world.pipe)
     own(DaemonState(1, {}, (OpenLogState(999_999, "/a", "qemu"),)))
+
+
+def test_a_trial_that_never_comes_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up; and as an exec would wait for its thread, no other begins before it ends."""
+    tries, goes_on = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> Tried:
+        tries.set()
+        goes_on.wait()
+        raise HandOverFailed("too late")
+
+    def in_thread(call: Callable[[], T]) -> Deferred[T]:
+        if call == world.service.let_go:
+            return maybeDeferred(call)
+        threads.append(threading.Thread(target=lambda: maybeDeferred(call).addErrback(str)))
+        threads[0].start()
+        tries.wait()
+        return Deferred()
+
+    threads: list[threading.Thread] = []
+    image = world.image()
+    with capturedLogs():
+        with monkeypatch.context() as patch:
+            patch.setattr(giving, "try_image", hang)
+            patch.setattr(world.hand_over, "_in_thread", in_thread)
+            outcome = world.begin(image)
+            assert outcome == []
+            world.clock.advance(TRIAL_SECONDS + 1)
+        assert "it does not even start" in reason(outcome)
+        assert "a former trial waits" in reason(world.begin(image))
+        assert world.executed == []
+        goes_on.set()
+        threads[0].join()
+        assert world.begin(image) == [None]
+    assert len(world.executed) == 1

@@ -23,7 +23,7 @@ from pathlib import Path
 from twisted.logger import Logger
 
 from twisted_virtlog.daemon.log.observer import OwnLog
-from twisted_virtlog.logs.pipes.closing import PipeCloser
+from twisted_virtlog.logs.pipes.closing import THREADS_NAME, PipeCloser
 from twisted_virtlog.loop.threads import DeafThread
 
 #: After so long nothing that hangs is waited for any more. The interpreter has as long to end.
@@ -67,6 +67,7 @@ class Ending:
         # On CLOCK_MONOTONIC; None until the process is to end.
         self._deadline: float | None = None
         self._is_written = False
+        self._watching: DeafThread | None = None
         self._once = threading.Lock()
 
     def release(self, release: Callable[[], object]) -> None:
@@ -80,7 +81,8 @@ class Ending:
         """Take note that the process is to end, and see to it that it does."""
         if self._deadline is None:
             self._deadline = time.monotonic() + _SECONDS
-            DeafThread(target=self._watch, name="end of the process", daemon=True).start()
+            self._watching = DeafThread(target=self._watch, name="end of the process", daemon=True)
+            self._watching.start()
 
     def written(self) -> None:
         """Take note that the service has ended: nothing else is worth waiting for."""
@@ -114,7 +116,25 @@ class Ending:
         return self._is_written or bool(self._hung())
 
     def _reasons(self) -> Sequence[str]:
-        return [*self._hung(), *(f"the thread {name!r} waits" for name in waiting_threads())]
+        return [*self._hung(), *(f"the thread {name!r} waits" for name in self._late_threads())]
+
+    def _late_threads(self) -> list[str]:
+        """Return the names of threads that something in the kernel keeps from ending.
+
+        One that waits for a server of FUSE looks like any that waits, until it is killed: so those
+        that have not ended with the service count as well.
+        """
+        present = threading.current_thread(), self._watching
+        late = [
+            one.name
+            for one in threading.enumerate()
+            if isinstance(one, DeafThread)
+            and one.daemon
+            and one not in present
+            # (which wait for more to close; those that hang are known)
+            and one.name != THREADS_NAME
+        ]
+        return list(dict.fromkeys((*late, *waiting_threads())))
 
     def _end_by_hand(self, reasons: Sequence[str]) -> None:
         if not self._once.acquire(blocking=False):

@@ -26,7 +26,7 @@ from twisted_virtlog.handover.giving import HandOver
 from twisted_virtlog.handover.state import DaemonState, Details, LoggingState
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.loop import signals
-from twisted_virtlog.loop.threads import DeafThread, threads_of
+from twisted_virtlog.loop.threads import DeafThread, own_threads_of
 from twisted_virtlog.service import (
     Endpoints,
     IDaemonReactor,
@@ -162,7 +162,7 @@ class DaemonService(Service):
             self._virtlog,
             self,
             self._virtlog.clock,
-            threads_of(self._reactor),
+            own_threads_of(self._reactor),
             self._reactor.callFromThread,
             self._successor.state_file,
         )

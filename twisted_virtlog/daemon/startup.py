@@ -20,7 +20,7 @@ from twisted_virtlog.daemon.run_directory import make_run_directory
 from twisted_virtlog.daemon.twistd import Twistd
 from twisted_virtlog.handover.state import DaemonState, StateError
 from twisted_virtlog.handover.successor import Successor
-from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
+from twisted_virtlog.handover.taking import accept, bury, from_virtlogd, handed_over, own
 from twisted_virtlog.service import Endpoints, IDaemonReactor
 from twisted_virtlog.systemd.inherited import last_configuration
 from twisted_virtlog.systemd.invocation import invocation
@@ -61,7 +61,8 @@ class Former:
         """Take what was handed over.
 
         :param environment: as the process got it.
-        :param variables: the process's own environment, from which the state's variable is removed.
+        :param variables: the process's own environment, from which what a former image put there
+            is removed.
         :param state_file: where libvirt's virtlogd leaves its state; None if this process cannot
             have been one.
         """
@@ -74,8 +75,13 @@ class Former:
         except StateError as error:
             self.error = error
         self.is_tried = self.state is not None and self.state.pid != os.getpid()
+        self._variables = variables
         resumed = self.state is not None or self.error is not None
         self.invocation = invocation(environment, os.getpid(), resumed)
+
+    def accept(self) -> None:
+        """Tell the process that tries this image that it would take over."""
+        accept(self._variables)
 
     def last_good(self) -> LastGood | None:
         """Return what to go by if the configuration is wrong; None if no log depends on it."""
@@ -136,6 +142,7 @@ class Prepared:
         """Keep what was handed over from programs that this process executes."""
         if self.former.state is not None:
             own(self.former.state)
+            bury()
 
     def service(
         self, reactor: IDaemonReactor, successor: Successor, runner: Twistd | None = None

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, encoded
 from twisted_virtlog.handover.successor import (
+    TRIAL_SECONDS,
     VARIABLE,
     Image,
     Tried,
@@ -102,8 +103,9 @@ class HandOver:
         call_soon: Callable[[Callable[[], None]], object],
         state_file: str,
     ) -> None:
-        """:param call_soon: the reactor's callFromThread, by which signals are obeyed too.
+        """:param in_thread: runs each call in a thread that nobody waits for.
 
+        :param call_soon: the reactor's callFromThread, by which signals are obeyed too.
         :param state_file: see Successor.
         """
         self._daemon = daemon
@@ -113,6 +115,8 @@ class HandOver:
         self._call_soon = call_soon
         self._state_file = state_file
         self._under_way = False
+        # Those that have not come back; all but the present one are given up.
+        self._trials = 0
 
     def begin(
         self, image: Image, for_client: bool, state_version: int | None = None
@@ -147,7 +151,7 @@ class HandOver:
                 await self._pause_lanes()
                 await self._in_thread(self._process.let_go)
                 state = self._daemon.suspended(conversations=False)
-                tried = await self._in_thread(lambda: try_image(image, state, state_version))
+                tried = await self._tried(image, state, state_version)
                 # (who waits for a lane is in progress)
                 self._daemon.go_on()
                 await self._stand_still_and_execute(image, tried, asking, answer)
@@ -182,6 +186,34 @@ class HandOver:
                 self._execute(image, tried)
         finally:
             self._daemon.release()
+
+    async def _tried(self, image: Image, state: DaemonState, version: int | None) -> Tried:
+        """Try an image in a thread, which may never come back.
+
+        :raises HandOverFailed: the image cannot take over, or nobody knows in time.
+        """
+        if self._trials:
+            raise HandOverFailed("a former trial waits for a file system that does not answer")
+        later = self._in_thread(lambda: self._try(image, state, version))
+        limit = self._clock.callLater(TRIAL_SECONDS + _THREADS_SECONDS, later.cancel)
+        try:
+            return await later
+        except CancelledError:
+            raise HandOverFailed(
+                f"{image.program} cannot be tried: it does not even start, as if a file system did"
+                " not answer"
+            ) from None
+        finally:
+            if limit.active():
+                limit.cancel()
+
+    def _try(self, image: Image, state: DaemonState, version: int | None) -> Tried:
+        """Try an image; in a thread, for which an exec might wait."""
+        self._trials += 1
+        try:
+            return try_image(image, state, version)
+        finally:
+            self._trials -= 1
 
     async def _wait_for_threads(self) -> None:
         """Wait until no thread hangs: execve(2) waits for all of them, whatever they do."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import os
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from twisted_virtlog.errors import HandOverFailed
+from twisted_virtlog.handover import trial
 from twisted_virtlog.handover.state import (
     DaemonState,
     StateError,
@@ -22,7 +22,7 @@ from twisted_virtlog.handover.state import (
 VARIABLE = "TWISTED_VIRTLOG_HANDOVER"
 
 #: How long the next image may take to load the state when it is tried.
-_TRIAL_SECONDS = 30.0
+TRIAL_SECONDS = 30.0
 
 _LIBVIRTS = "(libvirt)"
 
@@ -88,7 +88,9 @@ class Tried:
 
 
 def try_image(image: Image, state: DaemonState, version: int | None = None) -> Tried:
-    """Find out whether an image can take over, without starting it; may block.
+    """Find out whether an image can take over, without starting it.
+
+    This may take :data:`TRIAL_SECONDS`, and for ever where a file system does not answer.
 
     :param version: that of the state's document; None for the lowest that says all.
     :raises HandOverFailed: it cannot.
@@ -103,11 +105,11 @@ def try_image(image: Image, state: DaemonState, version: int | None = None) -> T
     version = version_of(state, version)
     with document_of(encoded(state, version)) as document:
         environment = {**os.environ, VARIABLE: str(document)}
-        tried = _run(image, image.trial, environment, (document,))
-    if tried.returncode:
-        last = tried.stdout.strip().splitlines()[-1:] or ["it said nothing"]
+        tried = _run(image, image.trial, environment)
+    if tried.status:
+        last = tried.output.strip().splitlines()[-1:] or ["it said nothing"]
         raise HandOverFailed(
-            f"{image.program} ended with status {tried.returncode} when it was tried: {last[0]}"
+            f"{image.program} ended with status {tried.status} when it was tried: {last[0]}"
         )
     return Tried(False, version)
 
@@ -125,7 +127,7 @@ def version_of(state: DaemonState, version: int | None) -> int:
 
 def _is_virtlogd(image: Image) -> bool:
     """Return whether a program is libvirt's, going by its version."""
-    return _LIBVIRTS in _run(image, (image.arguments[0], "-V"), os.environ, ()).stdout
+    return _LIBVIRTS in _run(image, (image.arguments[0], "-V"), os.environ).output
 
 
 def directory_of(image: Image) -> str:
@@ -168,26 +170,8 @@ def check_for_virtlogd(state: DaemonState) -> None:
             ) from None
 
 
-def _run(
-    image: Image,
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    descriptors: tuple[int, ...],
-) -> subprocess.CompletedProcess[str]:
+def _run(image: Image, arguments: Sequence[str], environment: Mapping[str, str]) -> trial.Result:
     try:
-        return subprocess.run(
-            arguments,
-            executable=image.program,
-            cwd=directory_of(image),
-            env=environment,
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=_TRIAL_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        return trial.run(image.program, arguments, directory_of(image), environment, TRIAL_SECONDS)
+    except OSError as error:
         raise HandOverFailed(f"{image.program} cannot be tried: {error}") from error

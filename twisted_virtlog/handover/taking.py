@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from twisted_virtlog.handover.state import DaemonState, StateError, decode
 from twisted_virtlog.handover.successor import VARIABLE
+from twisted_virtlog.handover.trial import ACCEPTED, VERDICT
 
 _logger = Logger()
 
@@ -59,6 +60,23 @@ def from_virtlogd(state_file: str, pid: int) -> DaemonState | None:
         )
         return None
     return state
+
+
+def accept(environment: MutableMapping[str, str]) -> None:
+    """Tell the process that tries this one that it would take over, and that no end is awaited."""
+    text = environment.pop(VERDICT, "")
+    with suppress(OSError, ValueError):
+        os.write(int(text), ACCEPTED)
+
+
+def bury() -> None:
+    """Fetch the status of processes that the former image has tried and that have ended since.
+
+    To be called before this image starts any itself.
+    """
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def own(state: DaemonState) -> None:

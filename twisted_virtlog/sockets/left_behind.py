@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from twisted_virtlog.loop.processes import is_dying
+from twisted_virtlog.loop.threads import DeafThread
 
 _PROCESSES = "/proc"
 _SOCKETS = "/proc/net/unix"
 
 # Columns of /proc/net/unix (proc_pid_net(5)), before the path.
 _FLAGS, _INODE, _PATH = 3, 6, 7
+
+#: How long the look at all processes may take.
+_LOOK_SECONDS = 2.0
 
 #: The socket listens (__SO_ACCEPTCON).
 _LISTENS = 0x10000
@@ -28,19 +32,26 @@ def find_dying_listener(path: str) -> int | None:
     For a socket with a full queue, which cannot be asked: it takes a look at all processes.
 
     :param path: as it was bound.
-    :returns: its number; None if there is none, or if it is another user's.
+    :returns: its number; None if there is none, if it is another user's, or if it waits on its way
+        through an exec, as then so would this.
     """
+    found: list[int] = []
+    looking = DeafThread(target=lambda: found.extend(_dying_listeners(path)), daemon=True)
+    looking.start()
+    looking.join(_LOOK_SECONDS)
+    return found[0] if found else None
+
+
+def _dying_listeners(path: str) -> Iterator[int]:
     links = {f"socket:[{inode}]" for inode in _listening_at(path)}
-    if not links:
-        return None
     for name in os.listdir(_PROCESSES):
         if (
-            name.isdigit()
+            links
+            and name.isdigit()
             and is_dying(int(name))
             and not links.isdisjoint(_descriptors(f"{_PROCESSES}/{name}/task"))
         ):
-            return int(name)
-    return None
+            yield int(name)
 
 
 def _listening_at(path: str) -> Iterator[str]:

@@ -16,9 +16,9 @@ import pytest
 
 from harness.daemon import CHECKOUT
 from tests.hanging import hanging
+from twisted_virtlog.logs.lanes import lock as lock_module
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock, lock_path
 from twisted_virtlog.logs.lanes.mounts import Mount
-from twisted_virtlog.loop.processes import ProcessIdentity
 
 
 def mount(point: str, device: str = "0:51") -> Mount:
@@ -48,13 +48,13 @@ def waiting(lock: LaneLock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     :returns: what waits until it has the lock.
     """
     waits = threading.Event()
-    wait = ProcessIdentity.wait_for_end
+    wait = lock_module.wait_for_end
 
-    def told(self: ProcessIdentity, seconds: float) -> None:
+    def told(pid: int, seconds: float) -> None:
         waits.set()
-        wait(self, seconds)
+        wait(pid, seconds)
 
-    monkeypatch.setattr(ProcessIdentity, "wait_for_end", told)
+    monkeypatch.setattr(lock_module, "wait_for_end", told)
     thread = threading.Thread(target=lock.acquire)
     thread.start()
     assert waits.wait(30), "nobody was waited for"

@@ -126,6 +126,7 @@ class _Start:
         if prepared.former.error is not None:
             return self._refused(str(prepared.former.error), Status.FAILED)
         if prepared.former.is_tried:
+            prepared.former.accept()
             return Status.DONE
         prepared.own_descriptors()
         if prepared.asked.background and self._is_resumed:

@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from twisted_virtlog.escaping import as_file_name
 from twisted_virtlog.logs.lanes.mounts import Mount
-from twisted_virtlog.loop.processes import Life, ProcessIdentity, this_process
+from twisted_virtlog.loop.processes import Life, birth, has_open, life_of, wait_for_end
 
 _SUFFIX = ".lock"
 
@@ -106,7 +106,7 @@ class LaneLock:
 
     def _taken(self) -> int:
         """Wait for the lock; return its descriptor."""
-        me = this_process()
+        me = _this_process()
         while True:
             os.makedirs(self._directory, 0o700, exist_ok=True)
             try:
@@ -119,7 +119,7 @@ class LaneLock:
                     # If its holder has removed the file meanwhile, this lock keeps nobody out.
                     if _is_at(self._path, descriptor):
                         os.ftruncate(descriptor, 0)
-                        os.pwrite(descriptor, f"{me.pid} {me.born or 0}\n".encode(), 0)
+                        os.pwrite(descriptor, me + b"\n", 0)
                         taken, descriptor = descriptor, -1
                         return taken
                 elif _holder(descriptor) == me:
@@ -132,7 +132,7 @@ class LaneLock:
 
     def _wait_for(self, path: str) -> None:
         """Wait until nobody has another lock, and remove its file."""
-        me = this_process()
+        me = _this_process()
         while True:
             try:
                 descriptor = _opened(path)
@@ -149,7 +149,7 @@ class LaneLock:
                 os.close(descriptor)
 
     @staticmethod
-    def _is_free(descriptor: int, path: str, me: ProcessIdentity) -> bool:
+    def _is_free(descriptor: int, path: str, me: bytes) -> bool:
         """Try to lock a file; if a dying process has it, wait a while for its end.
 
         :raises Held: a process that lives has it, and is not this one.
@@ -159,12 +159,13 @@ class LaneLock:
         except BlockingIOError:
             holder = _holder(descriptor)
             if holder != me:
-                life = Life.GONE if holder is None else holder.life()
-                if holder is not None and life is Life.LIVING and _is_at(path, descriptor):
-                    raise Held(holder.pid) from None
-                # (one that is gone has left the lock to a child on its way to an exec; one that is
-                # not known has not written its number yet)
-                (holder or _NOBODY).wait_for_end(_WAIT_SECONDS)
+                pid = _pid_of(holder)
+                # (another process may have the number by now)
+                if life_of(pid) is Life.LIVING and has_open(pid, os.path.realpath(path)):
+                    raise Held(pid) from None
+                # One that is gone has left the lock to a child on its way to an exec; one that is
+                # not known has not written its number yet.
+                wait_for_end(pid, _WAIT_SECONDS)
             return False
         return True
 
@@ -177,21 +178,26 @@ class LaneLock:
         return own_point == point or own_device == device
 
 
-#: Stands for a holder that is not known.
-_NOBODY = ProcessIdentity(-1)
-
-
 def _opened(path: str, flags: int = 0) -> int:
     return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
 
 
-def _holder(descriptor: int) -> ProcessIdentity | None:
-    """Return who has written its number into a lock's file; None if nobody has."""
+def _this_process() -> bytes:
+    """Return what is written into a lock's file."""
+    return b"%d %d" % (os.getpid(), birth())
+
+
+def _holder(descriptor: int) -> bytes:
+    """Return what its holder has written into a lock's file; empty if nobody has."""
+    return os.pread(descriptor, 64, 0).rstrip(b"\n")
+
+
+def _pid_of(holder: bytes) -> int:
+    """Return the number of a process that has written something; -1 if that is none."""
     try:
-        pid, born = os.pread(descriptor, 64, 0).split()
-        return ProcessIdentity(int(pid), int(born) or None)
+        return int(holder.partition(b" ")[0])
     except ValueError:
-        return None
+        return -1
 
 
 def _is_at(path: str, descriptor: int) -> bool:

@@ -23,6 +23,9 @@ from twisted_virtlog.syscalls import pipe_events
 #: them comes back; the log is closed all the same, and its guest's writes wait when it is full.
 MOST_THREADS = 32
 
+#: What the threads are called.
+THREADS_NAME = "pipes to close"
+
 #: How long a thread waits for the next pipe.
 _IDLE_SECONDS = 1.0
 
@@ -75,7 +78,7 @@ class PipeCloser:
             self._given.notify()
         if starts:
             try:
-                DeafThread(target=self._work, name="pipes to close", daemon=True).start()
+                DeafThread(target=self._work, name=THREADS_NAME, daemon=True).start()
             except RuntimeError:
                 # (no thread can be had; the next one closes this pipe too)
                 with self._lock:
