@@ -31,7 +31,7 @@ from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
-from twisted_virtlog.logs.lanes.choice import Choice
+from twisted_virtlog.logs.lanes.choice import SLOW_SECONDS, Choice
 from twisted_virtlog.logs.lanes.lane import Silent
 from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
@@ -251,13 +251,12 @@ class AllLogs:
             return True
         resolving = Resolving(path, self._table)
         try:
-            # (below a lane's mount a path is known as it is spelled, or not at all)
-            needed = resolving.advance(self._is_inline)
+            resolving.advance(self._is_inline)
         except (OSError, ValueError):
             return False
-        return needed is None and (
-            resolving.real in self.known or self._place(resolving.real) is not None
-        )
+        # (on a mount that has a lane no link is looked for: a path is known there as it is spelled)
+        real = resolving.so_far
+        return real in self.known or self._place(real) is not None
 
     def counts(self) -> Counts:
         counts = self._inline.counts()
@@ -513,6 +512,10 @@ class AllLogs:
                 return one
             if self._choice.has_lane(one, now):
                 return one
+            lane = self._lanes.get(device)
+            if lane is not None and lane.lane.busy_seconds() > SLOW_SECONDS:
+                # (it may not answer, and is not to be touched from here, whatever is chosen)
+                return one
         return None
 
     def _is_served_by(self, lane: LaneLogs, mount: Mount) -> bool:
@@ -714,6 +717,9 @@ class AllLogs:
         now = self.clock.seconds()
         self._tick = None
         for device, lane in list(self._lanes.items()):
+            if lane.lane.busy_seconds() > SLOW_SECONDS:
+                # (it is slow again, if it answers at all)
+                self.slow_lane(lane)
             if lane.is_idle and not lane.lane.is_busy and now - lane.lane.used_at >= _IDLE_SECONDS:
                 self._inline.add_totals(lane.closed_totals())
                 del self._lanes[device]

@@ -47,7 +47,7 @@ from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
-from twisted_virtlog.loop.slices import at_once
+from twisted_virtlog.loop.slices import at_once, timed
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
@@ -511,9 +511,12 @@ class LogHandler:
                 del self._orders[real_path]
 
             order = self._orders[real_path] = InOrder(self._in_slices, end)
+        path = real_path
         if log is not None:
             order.occupy(log)
-        return order.do(work(order))
+            path = log.path
+        slow = partial(self._surroundings.slow, path, real_path)
+        return order.do(timed(work(order), SLOW_SECONDS, slow))
 
     def _occupied(self, path: str, order: InOrder) -> OpenLog:
         """Return the log for which something has its turn; it may be another than at the call.

@@ -483,10 +483,14 @@ class OpenLog:
         """
         if not self.writer.is_short(message) or not self.drain():
             return None
+        begun = Writer.seconds()
         try:
             self.writer.append(message)
         except SystemFailure as failure:
             raise self._not_appended(failure) from failure
+        finally:
+            if Writer.seconds() - begun > SLOW_SECONDS:
+                self._owner.log_slow(self)
         return self._end_of_file()
 
     def append_in_slices(self, message: bytes, mark: Mark) -> Slices[Position]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,3 +17,23 @@ def at_once(slices: Generator[None, None, T]) -> T:
     except StopIteration as end:
         value: T = end.value
         return value
+
+
+def timed(
+    slices: Generator[None, None, T], seconds: float, slow: Callable[[], object]
+) -> Generator[None, None, T]:
+    """Do such work, and tell when one of its steps takes long.
+
+    :param slow: is called after each step that takes more than ``seconds``.
+    """
+    while True:
+        begun = time.monotonic()
+        try:
+            next(slices)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        finally:
+            if time.monotonic() - begun > seconds:
+                slow()
+        yield

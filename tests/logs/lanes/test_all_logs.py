@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ class World:
     hangs in a gate, and :meth:`fall_silent` lets it have hung for long.
     """
 
-    def __init__(self, directory: Path, threads: str = "always", **settings: Any) -> None:
+    def __init__(
+        self, directory: Path, threads: str | tuple[str, ...] = "always", **settings: Any
+    ) -> None:
         self.directory = directory
         self.path = str(directory / "guest.log")
         self.reactor = FakeReactor()
@@ -367,6 +370,57 @@ def test_a_slow_file_system_gets_a_lane_and_loses_it(tmp_path: Path) -> None:
     world.tick(lambda: world.logs.counts().lanes == 0)
     assert world.logs.counts().bytes_written == 14
     world.end()
+
+
+def test_a_file_system_that_does_not_answer_stays_in_its_lane(tmp_path: Path) -> None:
+    """However long that lasts, and whatever the settings say meanwhile; then logs may leave."""
+    world = World(tmp_path, "auto")
+    other = str(tmp_path / "other.log")
+    end = world.open()
+    world.logs.slow(world.path, world.path)
+    world.tick(lambda: world.status().thread is not None)
+    gate = world.hang()
+    world.fall_silent()
+    world.clock.advance(700.0)
+    assert isinstance(world.error(world.logs.open(other, DRIVER, DOMAIN, False)), NoAnswer)
+    world.logs.reload(world.settings, 64 * KIB, LaneSettings("never", TIMEOUT))
+    assert isinstance(world.error(world.logs.read(other, None, 1)), NoAnswer)
+    assert not Path(other).exists()
+    gate.let_go()
+    world.tick(lambda: world.status().thread is None)
+    os.write(end, b"one\n")
+    assert world.position().offset == 4
+    world.end()
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_message_that_was_slow_shows_a_slow_file_system(
+    tmp_path: Path, is_open: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As output of the guest that was."""
+    world = World(tmp_path, "auto")
+    world.open()
+    path = world.path if is_open else str(tmp_path / "closed.log")
+    monkeypatch.setattr("twisted_virtlog.logs.handler.SLOW_SECONDS", -1.0)
+    monkeypatch.setattr("twisted_virtlog.logs.open_log.SLOW_SECONDS", -1.0)
+    world.result(world.logs.append(path, b"said\n", DRIVER, DOMAIN))
+    world.tick(lambda: world.status().thread is not None)
+    world.end()
+
+
+def test_a_known_log_is_known_by_a_link_to_its_mount(tmp_path: Path) -> None:
+    """Which is as far as can be seen without touching the mount."""
+    point = Path("/dev/shm")
+    world = World(tmp_path, (str(point),))
+    with tempfile.TemporaryDirectory(dir=point) as directory:
+        link = tmp_path / "link"
+        link.symlink_to(directory)
+        path = str(link / "guest.log")
+        world.result(world.logs.append(path, b"said\n", DRIVER, DOMAIN))
+        assert world.logs.is_known(path)
+        assert world.logs.is_known(f"{directory}/guest.log")
+        assert not world.logs.is_known(str(link / "other.log"))
+        world.end()
 
 
 def test_who_asks_while_a_log_moves_gets_an_answer(tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ class Common(Protocol):
     def surroundings_of(self, lane: LaneLogs) -> Surroundings:
         """Return what a lane's handler is to tell; it calls that in its thread."""
 
+    def look_again(self) -> None:
+        """See soon which logs are to be in other threads."""
+
 
 class _KnownInReactor:
     """The logs that are known, as a lane's thread may add to them."""
@@ -516,6 +519,8 @@ class LaneLogs:
         dropped, self._dropped = self._dropped, {}
         for path, (_, since) in dropped.items():
             self.lane.tell(partial(self._heed_dropped, path, since))
+        # (while it did not answer, no log could leave)
+        self._common.look_again()
 
     def _look_at_pipes(self) -> None:
         """Empty the pipes that are full, of guests that are not to be blocked."""
