@@ -177,6 +177,29 @@ def test_a_call_that_is_asked_for_late_finds_out_at_once(room: Room) -> None:
     assert begun(room.result(room.lane.call(lambda: None))) is False
 
 
+def test_who_asks_as_soon_as_it_answers_is_served(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is silent no more when the reactor is told, whatever the thread still has to do."""
+    seen: list[float | None] = []
+    add = room.answers.add
+
+    def look(call: Any) -> bool:
+        seen.append(room.lane.silent_seconds())
+        return add(call)
+
+    monkeypatch.setattr(room.answers, "add", look)
+    gate = room.gate()
+    later = room.lane.call(gate)
+    gate.wait_until_entered()
+    room.clock.advance(TIMEOUT)
+    assert room.result(later).check(Silent)
+    gate.let_go()
+    while room.lane.is_silent:
+        room.reactor.turn()
+    assert seen[0] is None
+
+
 def test_what_was_given_up_is_undone_when_it_ends(room: Room) -> None:
     """In the lane, too."""
     gate, undone = room.gate(), []

@@ -241,6 +241,8 @@ class Lane:
 
     def done(self, task: _Task[Any]) -> None:
         """Have whoever waits for a task told."""
+        # (first, or whoever asks as soon as he is told finds the lane silent still)
+        self.loop.get_on()
         self._answers.add(lambda: self._told(task))
 
     def in_reactor(self, call: Callable[[], T], otherwise: Callable[[], T]) -> T:
