@@ -65,8 +65,10 @@ _IDLE_SECONDS = 60.0
 #: When a log that cannot be moved now is tried again.
 _AGAIN_SECONDS = 1.0
 
-#: How long lanes have to write what their pipes hold, at the end.
+#: How long lanes have to write what their pipes hold, at the end; and how long they have if they
+#: get on.
 _FINISH_SECONDS = 4.0
+_LONGEST_FINISH_SECONDS = 30.0
 
 #: How soon it is known whether a pipe was slow, and not the file system.
 _DOUBT_SECONDS = 0.3
@@ -437,16 +439,31 @@ class AllLogs:
     def finish(self) -> Deferred[None]:
         """Write what is in the pipes, and close all logs, while others are served.
 
-        :returns: fires when all is written, or a file system has not answered for some seconds.
+        :returns: fires when all is written, but for the logs of file systems that do not answer
+            after some seconds, or are so slow that it would take too long.
         """
         self._stop_looking()
         waits = [lane.finish().addErrback(lambda _: None) for lane in self._lanes.values()]
         written: Deferred[None] = Deferred()
-        lanes = DeferredList(waits)
-        lanes.addCallback(lambda _: None if written.called else written.callback(None))
-        if not written.called:
-            end = self.clock.callLater(_FINISH_SECONDS, written.callback, None)
-            lanes.addCallback(lambda _: end.cancel() if end.active() else None)
+        begun = self.clock.seconds()
+
+        def look() -> None:
+            lanes = self._lanes.values()
+            hung = all(lane.lane.busy_seconds() >= HUNG_SECONDS for lane in lanes if lane.is_open)
+            if hung or self.clock.seconds() - begun >= _LONGEST_FINISH_SECONDS:
+                written.callback(None)
+                return
+            # (one that is slow gets on)
+            looks.append(self.clock.callLater(_AGAIN_SECONDS, look))
+
+        looks = [self.clock.callLater(_FINISH_SECONDS, look)]
+
+        def end(result: object) -> None:
+            if not written.called:
+                looks[-1].cancel()
+                written.callback(None)
+
+        DeferredList(waits).addCallback(end)
         return self._inline.finish().addCallback(lambda _: written)
 
     def close(self) -> None:
@@ -813,7 +830,12 @@ class AllLogs:
                 self._logger.failure("{path}: moving failed", result, path=path)
             moving.callback(None)
 
-        left = lane.ask(path, lambda logs: logs.leave(path))
+        def stay(logs: LogHandler, state: OpenLogState | None) -> None:
+            # (it left when nobody waited for it any more)
+            if state is not None:
+                logs.adopt(state)
+
+        left = lane.ask(path, lambda logs: logs.leave(path), stay)
         left.addCallback(arrive).addBoth(end)
 
 

@@ -441,6 +441,37 @@ def test_who_asks_while_a_log_moves_gets_an_answer(tmp_path: Path) -> None:
     world.end()
 
 
+def test_a_log_that_leaves_when_nobody_waits_stays(tmp_path: Path) -> None:
+    """Its lane fell silent meanwhile."""
+    world = World(tmp_path, "auto")
+    end = world.open()
+    world.logs.slow(world.path, world.path)
+    world.tick(lambda: world.status().thread is not None)
+    world.settle()
+    gate = Gate()
+    world.gates.append(gate)
+    (handler,) = [lane._handler for lane in world.logs._lanes.values()]
+    assert handler is not None
+    leave = handler.leave
+
+    def leave_late(path: str) -> Any:
+        state = leave(path)
+        gate()
+        return state
+
+    handler.leave = leave_late  # type: ignore[method-assign]
+    world.clock.advance(700.0)
+    gate.wait_until_entered()
+    world.fall_silent()
+    world.turn_until(lambda: not world.logs._moving)
+    handler.leave = leave  # type: ignore[method-assign]
+    gate.let_go()
+    world.turn_until(lambda: not world.lane.lane.is_silent)
+    os.write(end, b"line\n")
+    assert world.position().offset == 5
+    world.end()
+
+
 def test_the_limit_of_open_logs_is_of_all_threads(tmp_path: Path) -> None:
     """However they are spread."""
     world = World(tmp_path, max_open_logs=1)
@@ -521,6 +552,7 @@ def test_the_end_waits_for_lanes_but_not_for_ever(world: World) -> None:
     gate = world.hang()
     os.write(end, b"lost\n")
     finished = world.logs.finish()
+    world.lane.lane.loop.since -= 1
     world.clock.advance(4.0)
     world.result(finished)
     thread = world.lane.lane._thread

@@ -134,6 +134,10 @@ class Answers(Protocol):
         :returns: whether it will be; not after the end.
         """
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is called any more."""
+
 
 class Lane:
     """One file system's thread, as the reactor sees it.
@@ -264,7 +268,9 @@ class Lane:
 
         if not self._answers.add(ask):
             return otherwise()
-        done.wait()
+        while not done.wait(_LOOK_SECONDS):
+            if self._answers.is_closed:
+                return otherwise()
         (result,) = found
         if isinstance(result, Failure):
             result.raiseException()
@@ -379,6 +385,11 @@ class LaneAnswers:
         self._calls.append(call)
         event.set()
         return True
+
+    @property
+    def is_closed(self) -> bool:
+        """See Answers."""
+        return self._event is None
 
     def close(self) -> None:
         """Call nothing any more."""

@@ -189,6 +189,11 @@ class LaneLogs:
         )
 
     @property
+    def is_open(self) -> bool:
+        """Whether its handler is still to be closed."""
+        return not self._has_ended
+
+    @property
     def is_idle(self) -> bool:
         """Whether the lane has no logs, and nothing to do."""
         return not self._expected and not self._taken and not self._open_logs()
