@@ -35,7 +35,8 @@ from twisted_virtlog.logs.lanes.choice import SLOW_SECONDS, Choice
 from twisted_virtlog.logs.lanes.lane import Silent
 from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
-from twisted_virtlog.logs.lanes.lock import Held, LaneLock, lock_path
+from twisted_virtlog.logs.lanes.lock import Held
+from twisted_virtlog.logs.lanes.locks import LaneLocks
 from twisted_virtlog.logs.lanes.mounts import Mount
 from twisted_virtlog.logs.lanes.places import Places
 from twisted_virtlog.logs.lanes.resolving import Resolving
@@ -143,9 +144,9 @@ class AllLogs:
         self._in_slices = in_slices
         self._in_thread = in_thread
         self._lane_settings = lane_settings
-        self._lane_directory = lane_directory
-        self._table = MountTable(reactor)
+        table = self._table = MountTable(reactor)
         self._choice = Choice(lane_settings.threads)
+        self._locks = LaneLocks(lane_directory, table, self._may_wait)
         self._threads = Lanes(reactor, clock, lambda: self._lane_settings.timeout_seconds)
         self._inline = LogHandler(
             clock,
@@ -535,6 +536,9 @@ class AllLogs:
                 return one
         return None
 
+    def _may_wait(self, mount: Mount) -> bool:
+        return self._choice.may_wait(mount)
+
     def _is_served_by(self, lane: LaneLogs, mount: Mount) -> bool:
         server = self._server_of(mount)
         return server is not None and server.device == lane.mount.device
@@ -553,10 +557,7 @@ class AllLogs:
     def _own_lane_of(self, mount: Mount) -> LaneLogs:
         lane = self._lanes.get(mount.device)
         if lane is None:
-            directory = self._lane_directory
-            lock = None
-            if directory is not None and not mount.device.startswith(_ALONE):
-                lock = LaneLock(lock_path(directory, mount))
+            lock = None if mount.device.startswith(_ALONE) else self._locks.of(mount)
             lane = LaneLogs(
                 self._threads.make(
                     mount.device if mount.device.startswith(_ALONE) else mount.point

@@ -21,7 +21,8 @@ _MODULES: dict[str, str] = {
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol",
     "logs": "logs.all_logs logs.failing logs.files.attributes logs.handler logs.lanes.lane"
-    " logs.lanes.lane_logs logs.lanes.table logs.open_log loop.guest_pipes loop.thread_loop",
+    " logs.lanes.lane_logs logs.lanes.locks logs.lanes.table logs.open_log loop.guest_pipes"
+    " loop.thread_loop",
     "logs.cleaner": "logs.files.cleaner",
     "systemd": "systemd.inherited systemd.notify systemd.store",
 }

@@ -22,6 +22,9 @@ WAITING_TYPES = (
 )  # fmt: skip
 
 
+_WAITING = frozenset({*WAITING_TYPES, _FUSE_ON_A_DISK})
+
+
 class Choice:
     """What ``file_threads`` means, and which file systems were slow."""
 
@@ -58,6 +61,17 @@ class Choice:
             return mount.point in self._points and mount is not UNKNOWN
         slow_at = self._slow.get(mount.device)
         return slow_at is not None and now - slow_at < REMEMBERED_SECONDS
+
+    def may_wait(self, mount: Mount) -> bool:
+        """Return whether a mount is of a type that waits for others, or one that was named."""
+        kind = mount.kind
+        return (
+            kind in _WAITING
+            or kind.partition(".")[0] in _WAITING
+            or kind in self._types
+            or kind.partition(".")[0] in self._types
+            or mount.point in self._points
+        )
 
     def slow(self, mount: Mount, now: float) -> None:
         """Note that an operation on a mount took longer than SLOW_SECONDS, in its lane or not."""

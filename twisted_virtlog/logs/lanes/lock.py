@@ -15,7 +15,9 @@ have either in common with it.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import re
 from contextlib import suppress
 
 from twisted_virtlog.escaping import as_file_name
@@ -23,6 +25,8 @@ from twisted_virtlog.logs.lanes.mounts import Mount
 from twisted_virtlog.loop.processes import Life, birth, has_open, life_of, wait_for_end
 
 _SUFFIX = ".lock"
+
+_NUMBERS = re.compile("[0-9]+:[0-9]+")
 
 #: Between the mount point and the file system in a lock's name; neither has it.
 _BETWEEN = "@"
@@ -49,7 +53,11 @@ def lock_path(directory: str, mount: Mount) -> str:
     :param mount: by which the lane's file system was found.
     """
     point = as_file_name(os.fsencode(mount.point))
-    return os.path.join(directory, f"{point}{_BETWEEN}{mount.device}{_SUFFIX}")
+    device = mount.device
+    if not _NUMBERS.fullmatch(device):
+        # It stands for one that is not known.
+        device = hashlib.sha256(device.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return os.path.join(directory, f"{point}{_BETWEEN}{device}{_SUFFIX}")
 
 
 class LaneLock:
