@@ -189,6 +189,7 @@ def hung(directory: Path) -> None:
         (directory / "inner/y").symlink_to("../hung/../over")
         both_ways(lambda: _refuses_nothing(directory / "inner/y/x", directory / "over/x", table))
         _stale(directory, it)
+        _reused(directory, it)
         # A directory in which a resolving is already.
         begun = Resolving(f"{directory}/over/../hung/x", table)
         assert begun.advance(but("fuse.sshfs")) is not None
@@ -276,6 +277,43 @@ def _stale(directory: Path, it: HungMount) -> None:
     assert not it.is_touched()
 
 
+class _LateOnce:
+    """A table that changes just after it was asked for first."""
+
+    def __init__(self, mounts: Mounts, table: MountTable) -> None:
+        self._late: Mounts | None = mounts
+        self._table = table
+
+    def now(self) -> Mounts:
+        late, self._late = self._late, None
+        return late or self._table.now()
+
+    def afresh(self) -> Mounts:
+        return self._table.afresh()
+
+
+def _reused(directory: Path, it: HungMount) -> None:
+    """One that has come in place of another may have its number."""
+    table = MountTable(FakeReactor())
+    for _ in range(20):
+        tmpfs(directory / "over")
+        before = table.now()
+        begun = Resolving(f"{directory}/over/x/y", _LateOnce(before, table))
+        assert begun.advance(but("tmpfs")) is not None
+        unmount(directory / "over")
+        bind(it.path, directory / "over")
+        numbers = {one.of(f"{directory}/over").number for one in (before, table.now())}  # type: ignore[union-attr]
+        begun._table = _LateOnce(before, table)
+        found = begun.advance(but("fuse.sshfs"))
+        assert found is not None
+        assert found.point == f"{directory}/over"
+        unmount(directory / "over")
+        if len(numbers) == 1:
+            break
+    table.close()
+    assert not it.is_touched()
+
+
 def _enters(directory: Path, table: Table, it: HungMount) -> None:
     """Who may touch it waits, so that the rest shows something."""
     found: list[tuple[str, Mount]] = []
@@ -289,6 +327,45 @@ def _enters(directory: Path, table: Table, it: HungMount) -> None:
     thread.join(_SECONDS)
     ((real, mount),) = found
     assert (real, mount.device) == (f"{directory}/hung/x/y", it.device)
+
+
+def storm(directory: Path) -> None:
+    """While mounts come and go all the time, nothing of one that must not be touched is."""
+    for path in ("a/b/c", "x/y", "plain", "hung"):
+        (directory / path).mkdir(parents=True)
+    (directory / "x/l").symlink_to("../a/b")
+    (directory / "a/b/up").symlink_to("../../x")
+    table = MountTable(FakeReactor())
+    ended = threading.Event()
+
+    def come_and_go(choice: random.Random) -> None:
+        while not ended.is_set():
+            point = directory / choice.choice(["a", "a/b", "x", "x/y", "a/b/c", "plain"])
+            kind = choice.randrange(3)
+            if kind == 0:
+                bind(directory / "hung", point)
+            elif kind == 1:
+                tmpfs(point)
+            else:
+                bind(directory / choice.choice(["plain", "x", "a"]), point)
+            ended.wait(choice.random() / 2000)
+            unmount(point)
+
+    paths = ["a/b/c/f", "x/l/c/f", "a/b/up/y/f", "x/l/up/l/up/l/c", "plain/f/../g", "x/y/../l/f"]
+    refused = 0
+    with hung_mount(directory / "hung", "fuse.sshfs") as it:
+        thread = threading.Thread(target=come_and_go, args=(random.Random(1),))
+        thread.start()
+        before = descriptors()
+        for number in range(examples(20_000)):
+            one = Resolving(f"{directory}/{paths[number % len(paths)]}", table)
+            refused += one.advance(but("fuse.sshfs")) is not None
+            assert not it.is_touched()
+        assert descriptors() == before
+        ended.set()
+        thread.join()
+    assert refused
+    table.close()
 
 
 def lanes(directory: Path) -> None:
@@ -693,6 +770,7 @@ SCENARIOS = (
     notice,
     threads,
     hung,
+    storm,
     lanes,
     changing,
     renamed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted_virtlog.logs.lanes.mounts import Mount, Mounts
 from twisted_virtlog.syscalls import (
@@ -28,11 +28,15 @@ CANNOT = frozenset({errno.ENOSYS, errno.EPERM, errno.EMFILE, errno.ENFILE, errno
 
 
 class Unreachable(Exception):
-    """A mount's root cannot be opened, or another mount is there."""
+    """A mount's root cannot be opened, or another mount is, or may be, there."""
 
 
 def look(
-    mounts: Mounts, mount: Mount | None, directory: str, names: Sequence[str]
+    mounts: Mounts,
+    mount: Mount | None,
+    directory: str,
+    names: Sequence[str],
+    is_present: Callable[[], bool],
 ) -> tuple[int, int, str]:
     """Look names up from a directory on.
 
@@ -42,6 +46,8 @@ def look(
     :param mount: the one that the directory lies on; None for a root that is no mount.
     :param directory: its path, without links; empty for the root.
     :param names: neither empty nor ``.`` nor ``..``; at least one.
+    :param is_present: returns whether the table is still the present one. The number of a mount
+        says little, as the next one may get it as soon as it is unmounted.
     :returns: how many are there and are no links; the error number of the one after these, 0 if
         there is none; and if that is ELOOP, the text of the link. EAGAIN: it has changed meanwhile.
         A number of CANNOT says nothing of the names.
@@ -57,6 +63,8 @@ def look(
             return 0, error.errno or 0, ""
         raise Unreachable from error
     try:
+        if not is_present():
+            raise Unreachable
         below = directory[len(mount.point) + 1 :]
         return _look(base, below and f"{below}/", names, resolve)
     finally:

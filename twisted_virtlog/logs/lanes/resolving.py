@@ -24,6 +24,9 @@ _MOST_LINKS = 40
 _MOST_BEGINNINGS = 16
 
 
+#: So often a name is looked up again at which the table turned out to be wrong.
+_MOST_SURPRISES = 8
+
 _NO_MOUNTS = Mounts("")
 
 
@@ -59,6 +62,7 @@ class Resolving:
         "_mounts",
         "_names",
         "_path",
+        "_surprises",
         "_table",
         "mount",
         "real",
@@ -76,6 +80,7 @@ class Resolving:
         self._follows_last = follow_last
         self._beginnings = 0
         self._is_stepwise = False
+        self._surprises = 0
         self._mounts = _NO_MOUNTS
         # What is done: a directory without links, "" for the root, and the mount that it is on.
         self._directory = ""
@@ -185,9 +190,12 @@ class Resolving:
     def _look(self, names: Sequence[str]) -> None:
         """Look up names that are on one mount, as the table says."""
         try:
-            count, number, text = look(self._mounts, self._mount, self._directory, names)
+            count, number, text = look(
+                self._mounts, self._mount, self._directory, names, self._is_present
+            )
         except Unreachable:
-            self._is_stepwise = not self._renew(self._table.afresh())
+            if self._is_surprised():
+                self._is_stepwise = True
             return
         if number in CANNOT:
             self._is_stepwise = True
@@ -212,10 +220,23 @@ class Resolving:
         A directory above it may have been renamed. Or a file system mounts it when the directory is
         entered: then it is entered now.
         """
-        if self._renew(self._table.afresh()):
+        if not self._is_surprised():
             return
         _enter(f"{self._directory}/{'/'.join(names)}")
         self._is_stepwise = not self._renew(self._table.afresh())
+
+    def _is_surprised(self) -> bool:
+        """Return whether the table is wrong, again and again, and does not change.
+
+        A mount may have come and gone again, and then the table is as before.
+        """
+        if self._renew(self._table.afresh()):
+            return False
+        self._surprises += 1
+        return self._surprises > _MOST_SURPRISES
+
+    def _is_present(self) -> bool:
+        return self._table.now() is self._mounts
 
     def _step(self) -> None:
         """Read one name."""
