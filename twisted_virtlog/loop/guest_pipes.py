@@ -33,6 +33,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.loop.flag import Flag
 from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
 from twisted_virtlog.loop.timerfd import TimerFD
@@ -144,12 +145,15 @@ class PipeWatch:
         self._looked_at = seconds()
         self._resting = False
         self._timed = False
+        # Up while busy pipes are to be looked at in the next turn; nothing else calls for them.
+        self._again = Flag()
         self._next_rest = _FIRST_REST_SECONDS
         self._pipes = select.epoll()
         self._timer = TimerFD()
         self._gate = select.epoll()
         self._gate.register(self._pipes.fileno(), select.EPOLLIN)
         self._gate.register(self._timer.fileno(), select.EPOLLIN)
+        self._gate.register(self._again.fileno(), select.EPOLLIN)
         reactor.addReader(self)
 
     def add(self, pipe: int, reader: Watched) -> None:
@@ -175,9 +179,7 @@ class PipeWatch:
                 raise
             self._readers[pipe] = reader
             self._busy[pipe] = _poll_of(pipe)
-            # Nothing else would call for it.
-            self._timed = True
-            self._timer.start(0.0)
+            self._again.put_up()
 
     def remove(self, pipe: int) -> None:
         """Stop watching a pipe; to be called before it is closed, any number of times."""
@@ -201,6 +203,7 @@ class PipeWatch:
         self._reactor.removeReader(self)
         self._gate.close()
         self._timer.close()
+        self._again.close()
         self._pipes.close()
 
     def fileno(self) -> int:
@@ -309,6 +312,7 @@ class PipeWatch:
             self._resting = True
             self._gate.modify(self._pipes.fileno(), 0)
         self._next_rest = 2 * seconds
+        self._again.take_down()
         self._timed = True
         self._timer.start(seconds)
 
@@ -317,10 +321,10 @@ class PipeWatch:
             self._resting = False
             self._gate.modify(self._pipes.fileno(), select.EPOLLIN)
         if self._busy:
-            # Nothing else would call for them.
-            self._timed = True
-            self._timer.start(0.0)
-        elif self._timed:
+            self._again.put_up()
+            return
+        self._again.take_down()
+        if self._timed:
             self._timed = False
             self._timer.stop()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import select
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -21,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.loop.flag import Flag
 from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.timerfd import TimerFD
 
@@ -63,9 +65,13 @@ class Shares:
         # By the time from which on it may go on, and the order of asking.
         self._resting: list[tuple[float, int, Work]] = []
         self._numbers = itertools.count()
+        # Up while somebody waits for his turn; and expires when somebody has rested.
+        self._flag = Flag()
         self._timer = TimerFD()
-        # Whether the timer has expired, and so says that there is work.
-        self._called = False
+        self._timed = False
+        self._calls = select.epoll()
+        for one in (self._flag, self._timer):
+            self._calls.register(one.fileno(), select.EPOLLIN)
         reactor.addReader(self)
 
     @property
@@ -79,15 +85,12 @@ class Shares:
         It should take no more than :data:`SHARE_SECONDS`, and ask again if anything is left.
         """
         self._waiting.append(work)
-        if not self._called:
-            self._called = True
-            self._timer.start(0.0)
+        self._flag.put_up()
 
     def rest(self, seconds: float, work: Work) -> None:
         """Call something in its turn, but not before some seconds have passed."""
         heapq.heappush(self._resting, (self._seconds() + seconds, next(self._numbers), work))
-        if not self._called:
-            self._timer.start(self._resting[0][0] - self._seconds())
+        self._wait()
 
     def in_slices(self, slices: Generator[None, None, T]) -> T | Deferred[T]:
         """Do what is long by itself, as far as a share goes; the rest in its later turns.
@@ -133,13 +136,15 @@ class Shares:
         self._reactor.removeReader(self)
         self._waiting.clear()
         self._resting.clear()
+        self._calls.close()
+        self._flag.close()
         self._timer.close()
 
     # IReadDescriptor.
 
     def fileno(self) -> int:
-        """Return the timer's descriptor; -1 once closed."""
-        return self._timer.fileno()
+        """Return the descriptor that calls for work; -1 once closed."""
+        return -1 if self._calls.closed else self._calls.fileno()
 
     def logPrefix(self) -> str:
         return "shares"
@@ -163,8 +168,10 @@ class Shares:
                 self._logger.failure("something that took its turn failed")
             self._between()
             now = seconds()
-        if self._timer.fileno() != -1:
-            self._arm()
+        if not self._calls.closed:
+            if not waiting:
+                self._flag.take_down()
+            self._wait()
 
     def _wake(self, now: float) -> None:
         """Let those whose rest is over wait with the others."""
@@ -172,15 +179,14 @@ class Shares:
         while resting and resting[0][0] <= now:
             self._waiting.append(heapq.heappop(resting)[2])
 
-    def _arm(self) -> None:
-        """Have the reactor call again when there is something to do."""
-        if self._waiting:
-            if not self._called:
-                self._timer.start(0.0)
-            self._called = True
+    def _wait(self) -> None:
+        """Have the reactor call when the first of those who rest has rested."""
+        if self._flag.is_up:
+            # (it calls anyhow)
             return
-        self._called = False
         if self._resting:
+            self._timed = True
             self._timer.start(self._resting[0][0] - self._seconds())
-        else:
+        elif self._timed:
+            self._timed = False
             self._timer.stop()
