@@ -2,9 +2,11 @@
 
 Rounds of one act each (a write, a rollover, a cut, a removed or renamed file, a full disk, a dead
 descriptor, ...) with the log handler in this process, as many as --rounds; and daemons that are
-killed with SIGKILL and that hand over while guests write, as often as --kills and --handovers.
+killed with SIGKILL and that hand over while guests write, as often as --kills and --handovers; as
+often as --slow-kills and --slow-handovers with logs on a file system that is slow and does not
+answer at times, which takes root.
 
-    python -m bench.faults                    # 1,000,000 rounds, 1,000 kills, 1,000 hand-overs
+    python -m bench.faults                    # 1,000,000 rounds, 1,300 kills, 1,200 hand-overs
     python -m bench.faults --lose             # a daemon that loses a byte now and then: fails
 """
 
@@ -18,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from bench import fault_rounds, killed_daemons
+from bench import fault_rounds, killed_daemons, slow_daemons
 from bench.fault_rounds import Outcome
+from bench.places import are_possible
 
 _SHOWN_MISTAKES = 10
 
@@ -44,20 +47,29 @@ def _rounds(pool: ProcessPoolExecutor, options: argparse.Namespace, place: str) 
     return total
 
 
-def _tasks(options: argparse.Namespace, place: str) -> Iterator[killed_daemons.Task]:
+def _tasks(
+    options: argparse.Namespace, place: str, handovers: int, kills: int
+) -> Iterator[killed_daemons.Task]:
     shares = zip(
-        _shares(options.handovers, options.processes),
-        _shares(options.kills, options.processes),
-        strict=True,
+        _shares(handovers, options.processes), _shares(kills, options.processes), strict=True
     )
-    for number, (handovers, kills) in enumerate(shares):
+    for number, share in enumerate(shares):
         seed = f"{options.seed}-{number}"
-        yield killed_daemons.Task(f"{place}/{number}", handovers, kills, seed, options.lose)
+        yield killed_daemons.Task(f"{place}/{number}", *share, seed, options.lose)
 
 
 def _daemons(pool: ProcessPoolExecutor, options: argparse.Namespace, place: str) -> Outcome:
     total = Outcome()
-    for outcome in pool.map(killed_daemons.run, _tasks(options, place)):
+    tasks = _tasks(options, place, options.handovers, options.kills)
+    for outcome in pool.map(killed_daemons.run, tasks):
+        total.add(outcome)
+    return total
+
+
+def _slow(pool: ProcessPoolExecutor, options: argparse.Namespace, place: str) -> Outcome:
+    total = Outcome()
+    tasks = _tasks(options, place, options.slow_handovers, options.slow_kills)
+    for outcome in pool.map(slow_daemons.run, tasks):
         total.add(outcome)
     return total
 
@@ -86,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=1_000_000)
     parser.add_argument("--handovers", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--slow-handovers", type=int, default=200 if are_possible() else 0)
+    parser.add_argument("--slow-kills", type=int, default=300 if are_possible() else 0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--directory", help="where the logs are written (default: temporary)")
@@ -96,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for title, run, wanted in (
             ("rounds", _rounds, options.rounds),
             ("daemons", _daemons, options.handovers + options.kills),
+            ("slow daemons", _slow, options.slow_handovers + options.slow_kills),
         ):
             if wanted:
                 began = time.monotonic()

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,9 @@ from twisted_virtlog.client import BlockingClient, ClientError, RemoteError
 
 _LOGS = 3
 _MAX_BACKUPS = 32
-_SETTINGS = ("max_size = 60000", f"max_backups = {_MAX_BACKUPS}", 'on_write_error = "block"')
+SETTINGS = ("max_size = 60000", f"max_backups = {_MAX_BACKUPS}", 'on_write_error = "block"')
+#: The name of the file that they are in.
+CONFIG = "virtlogd.conf"
 #: No file grows beyond it while the disk is full; the journal of open logs is smaller.
 _FULL_BYTES = 40_000
 _CLIENT_SECONDS = 60.0
@@ -73,9 +75,11 @@ class Task:
 class Guest:
     """Writes numbered lines into a log's pipe, but for pauses."""
 
-    def __init__(self, path: Path, chance: random.Random) -> None:
+    def __init__(self, path: Path, chance: random.Random, seen: Path | None = None) -> None:
+        """:param seen: where its files are as well, whatever becomes of a mount at ``path``."""
         self.path = str(path)
-        self.ledger = Ledger(self.path, _MAX_BACKUPS, hold=True)
+        self.seen = str(seen or path)
+        self.ledger = Ledger(self.seen, _MAX_BACKUPS, hold=True)
         self.moved = 0
         self._chance = random.Random(chance.random())
         self._pipe = -1
@@ -136,7 +140,14 @@ class Guest:
 class Rounds:
     """One daemon, its guests, and what happens to them."""
 
-    def __init__(self, directory: Path, seed: str, manager: ServiceManager) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        seed: str,
+        manager: ServiceManager,
+        places: Sequence[tuple[Path, Path]] = (),
+    ) -> None:
+        """:param places: of the logs, and where their files are seen; by default the directory."""
         self._directory = directory
         self._chance = random.Random(seed)
         self._manager = manager
@@ -144,7 +155,10 @@ class Rounds:
             manager.listen(f"{name}.socket", directory / name)
         manager.start()
         self.rounds: Counter[str] = Counter()
-        self.guests = [Guest(directory / f"{number}.log", self._chance) for number in range(_LOGS)]
+        # What happens now, for people.
+        self.present = ""
+        places = places or [(directory / f"{number}.log",) * 2 for number in range(_LOGS)]
+        self.guests = [Guest(log, self._chance, seen) for log, seen in places]
         with self._client() as client:
             for guest in self.guests:
                 guest.begin(client)
@@ -168,14 +182,20 @@ class Rounds:
         weights, acts = zip(*self._acts, strict=True)
         for end in ends:
             (act,) = self._chance.choices(acts, weights)
-            act(self._chance.choice(self.guests))
+            guest = self._chance.choice(self.guests)
+            self.present = f"{act.__name__} of {os.path.basename(guest.path)}, {end.__name__}"
+            act(guest)
             for guest in self.guests:
                 guest.resume()
             time.sleep(self._chance.uniform(0, _WRITING_SECONDS))
             end()
+            self._recover()
             self._look()
             for name in (act.__name__, end.__name__):
                 self.rounds[name] += 1
+
+    def _recover(self) -> None:
+        """End what an act began, after what happened to the daemon."""
 
     def _look(self) -> None:
         """Pause, and find all that was written in the files."""
@@ -209,16 +229,16 @@ class Rounds:
 
     def copytruncate(self, guest: Guest) -> None:
         """A program cuts a file to nothing."""
-        file = guest.ledger.at(guest.path)
+        file = guest.ledger.at(guest.seen)
         if file is not None:
-            os.truncate(guest.path, 0)
+            os.truncate(guest.seen, 0)
             guest.ledger.cut(file, 0)
 
     def remove(self, guest: Guest) -> None:
         """A program removes the log's file."""
-        if guest.ledger.at(guest.path):
-            guest.ledger.removing(guest.path, rotation=False)
-            os.unlink(guest.path)
+        if guest.ledger.at(guest.seen):
+            guest.ledger.removing(guest.seen, rotation=False)
+            os.unlink(guest.seen)
 
     def rename(self, guest: Guest) -> None:
         """A program moves the log's file away, which the daemon writes on until it is full."""
@@ -226,11 +246,11 @@ class Rounds:
             if ".moved" in file.path:
                 guest.ledger.removing(file.path, rotation=False)
                 os.unlink(file.path)
-        if guest.ledger.at(guest.path):
+        if guest.ledger.at(guest.seen):
             guest.moved += 1
-            target = f"{guest.path}.moved{guest.moved}"
-            os.rename(guest.path, target)
-            guest.ledger.moved(guest.path, target)
+            target = f"{guest.seen}.moved{guest.moved}"
+            os.rename(guest.seen, target)
+            guest.ledger.moved(guest.seen, target)
 
     def truncating_open(self, guest: Guest) -> None:
         """End a guest, and let its successor truncate the log."""
@@ -271,8 +291,12 @@ class Rounds:
             if time.monotonic() > deadline:
                 raise Mistake("the daemon did not hand over")
             time.sleep(_PROBE_SECONDS)
+            self._ask_again()
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(self._manager.pid, resource.RLIMIT_FSIZE, unlimited)
+
+    def _ask_again(self) -> None:
+        """Ask for the hand-over once more, if it may have been refused."""
 
     def _image(self) -> bytes:
         # Where the kernel put the program is another place each time.
@@ -286,23 +310,31 @@ class Rounds:
 
 def run(task: Task) -> Outcome:
     """Start a daemon and let it endure."""
+    return endured(task, Rounds)
+
+
+def endured(task: Task, begin: Callable[[Path, str, ServiceManager], Rounds]) -> Outcome:
+    """Start a daemon and let it endure rounds.
+
+    :param begin: makes them, for a directory, a seed and what starts the daemon.
+    """
     directory = Path(task.directory)
-    directory.mkdir()
-    config = directory / "virtlogd.conf"
-    config.write_text("\n".join([*_SETTINGS, "# end"]) + "\n")
+    directory.mkdir(exist_ok=True)
+    config = directory / CONFIG
+    config.write_text("\n".join([*SETTINGS, "# end"]) + "\n")
     start = _START.format(patch=_LOSES if task.loses else "")
     command = [sys.executable, "-c", start, "-f", str(config), "-p", str(directory / "pid")]
     manager = ServiceManager(directory, command)
     manager.environment = {"PYTHONPATH": str(CHECKOUT), "FDSTORE": "100", "HOME": task.directory}
     outcome = Outcome()
     try:
-        rounds = Rounds(directory, task.seed, manager)
+        rounds = begin(directory, task.seed, manager)
         try:
             rounds.run(task.handovers, task.kills)
             for guest in rounds.guests:
                 outcome.totals.add(guest.ledger.finish())
         except (Mistake, ClientError) as mistake:
-            outcome.mistakes.append(f"{task.seed}: {mistake}")
+            outcome.mistakes.append(f"{task.seed}, {rounds.present}: {mistake}")
         outcome.rounds.update(rounds.rounds)
     finally:
         manager.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -54,8 +55,10 @@ class _Server:
             self._guardian = Guardian("pass_server", arguments, given)
         self.pid, self.device = int(self._guardian.told[0]), self._guardian.told[1]
 
-    def held(self) -> Operation:
-        """Wait until an operation is held."""
+    def held(self, seconds: float | None) -> Operation | None:
+        """Wait until an operation is held, or for a time."""
+        if not select.select([self._held], [], [], seconds)[0]:
+            return None
         (number,) = os.read(self._held, 1)
         return Operation(number)
 
@@ -143,19 +146,20 @@ class PassMount:
         """Let one operation take until it is released, and none after it.
 
         :param operations: one of these; if none are named, any.
-        :param chance: of each to be the one, from 0 to 1.
+        :param chance: of each to be the one, from 0 to 1; with 0 none will be.
         :param done: it has been done when it is held, but for the answer.
         """
         for operation in operations or tuple(Operation):
             if operation is not Operation.INIT:
                 self._servers[-1].wishes.chance[operation] = -chance if done else chance
 
-    def held(self) -> Operation:
+    def held(self, seconds: float | None = None) -> Operation | None:
         """Wait until an operation is held.
 
-        :returns: which.
+        :param seconds: to wait at most.
+        :returns: which; None if there is none.
         """
-        return self._servers[-1].held()
+        return self._servers[-1].held(seconds)
 
     def release(self) -> None:
         """Let the operation go on that is held."""
@@ -177,8 +181,13 @@ class PassMount:
         """Mount it at the same place by another server, with no wishes; what is open stays."""
         self._servers.append(_Server(self.directory, self.point, self._kind))
 
+    def end_former(self) -> None:
+        """End the servers of the mounts before the present one, and what is open there."""
+        while len(self._servers) > 1:
+            self._servers.pop(0).close()
+
     def close(self) -> None:
-        """Let all servers go on, and end them."""
+        """End all servers, and all that waits for them."""
         with ExitStack() as stack:
             for server in self._servers:
                 stack.callback(server.close)

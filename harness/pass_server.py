@@ -389,6 +389,8 @@ class _Child:
 
     def look(self) -> None:
         """End it if it was stopped for too long."""
+        if self._has_ended:
+            return
         found, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
         if found and os.WIFSTOPPED(status):
             self._patience.begin()

@@ -15,7 +15,8 @@ NOTICE = b"\n[virtlogd: 32 bytes lost from 2026-01-01 to 2026-01-01: No space le
 
 def faults(directory: Path, *options: str) -> int:
     """Run with as few processes as can be."""
-    return main(["--processes", "1", "--directory", str(directory), *options])
+    slow = ("--slow-kills", "0", "--slow-handovers", "0")
+    return main(["--processes", "1", "--directory", str(directory), *slow, *options])
 
 
 def test_every_byte_is_accounted_for(tmp_path: Path) -> None:
@@ -34,6 +35,15 @@ def test_a_lost_byte_is_noticed(tmp_path: Path) -> None:
 def test_every_byte_outlives_kills_and_hand_overs(tmp_path: Path) -> None:
     """While other programs meddle with the logs."""
     assert faults(tmp_path, "--rounds", "0", "--kills", "1", "--handovers", "1") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.fuse
+def test_every_byte_outlives_them_on_a_slow_file_system(tmp_path: Path) -> None:
+    """Which does not answer at times, and is taken away and mounted anew."""
+    options = ("--slow-kills", "2", "--slow-handovers", "2")
+    assert faults(tmp_path, "--rounds", "0", "--kills", "0", "--handovers", "0", *options) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -159,6 +160,7 @@ def test_one_operation_is_held(mounted: PassMount, done: bool) -> None:
     file = mounted.point / "file"
     file.touch()
     mounted.hold(Operation.WRITE, done=done)
+    assert mounted.held(0.0) is None
     with waiting(lambda: file.write_bytes(b"held")) as result:
         assert mounted.held() is Operation.WRITE
         assert (mounted.directory / "file").read_bytes() == (b"held" if done else b"")
@@ -171,7 +173,7 @@ def test_one_operation_is_held(mounted: PassMount, done: bool) -> None:
 def test_one_of_many_is_held_at_random(mounted: PassMount) -> None:
     """Whichever it is, it goes on."""
     mounted.hold(chance=0.1)
-    held: list[Operation] = []
+    held: list[object] = []
 
     def work() -> None:
         while not held:
@@ -199,8 +201,13 @@ def test_it_is_unmounted_and_mounted_anew(mounted: PassMount) -> None:
         with mounted.stopped():
             os.write(opened, b"again")
         assert file.read_bytes() == b"to the former again"
+        mounted.end_former()
+        with pytest.raises(OSError, match="not connected"):
+            os.write(opened, b"to nobody")
+        assert file.read_bytes() == b"to the former again"
     finally:
-        os.close(opened)
+        with suppress(OSError):
+            os.close(opened)
 
 
 _LEFT = """
