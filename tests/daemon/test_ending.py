@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from harness.pass_mount import pass_mount
 from tests.daemon.test_handover import until
 from tests.hanging import fifo, hanging_in
 from tests.locked_pipe import wait_for_end
-from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client import BlockingClient, RemoteError
 from twisted_virtlog.sockets.peer_credentials import peer_credentials
 
 #: A thread that nobody waits for, as that of a lane.
@@ -148,6 +149,62 @@ DeafThread(target=hang, name="lane /mnt/a", daemon=True).start()
             mount.release()
             assert first.process.wait(30) == 0
         assert "the thread 'lane /mnt/a' waits; the daemon has stopped" in own_log(first)
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_who_comes_next_waits_for_what_was_begun(number: signal.Signals, tmp_path: Path) -> None:
+    """And for no more: it has the sockets, and serves all other logs."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    log, other = str(tmp_path / "here" / "guest.log"), str(tmp_path / "other.log")
+    settings = ["file_timeout = 1"]
+    with ExitStack() as stack:
+        mount = stack.enter_context(pass_mount(tmp_path / "there", tmp_path / "here"))
+        first = stack.enter_context(running(tmp_path / "daemon", settings))
+        with first.client() as client:
+            pipe = client.open(log).write_end
+            os.write(pipe, b"one\n")
+            assert client.position(log).offset == 4
+        mount.hold(Operation.WRITE)
+        os.write(pipe, b"two\n")
+        assert mount.held() is Operation.WRITE
+        first.process.send_signal(number)
+        status = Path(f"/proc/{first.process.pid}/status")
+        until(lambda: "State:\tZ" in status.read_text())
+        # (who was killed cannot let go of it)
+        assert is_closed(pipe) == (number is signal.SIGTERM)
+        os.close(pipe)
+        second = stack.enter_context(
+            running(
+                tmp_path / "daemon",
+                settings,
+                wait=lambda process: until(lambda: listens(first.socket) == process.pid),
+            )
+        )
+        client = stack.enter_context(second.client())
+        with pytest.raises(RemoteError, match="does not answer"):
+            client.open(log)
+        os.close(client.open(other).write_end)
+        assert first.process.poll() is None
+        assert (tmp_path / "there" / "guest.log").read_bytes() == b"one\n"
+        mount.release()
+        assert first.process.wait(30) == (0 if number is signal.SIGTERM else -number)
+        pipe = _opened(client, log)
+        os.write(pipe, b"three\n")
+        assert client.position(log).offset == 14
+        os.close(pipe)
+    assert (tmp_path / "there" / "guest.log").read_bytes() == b"one\ntwo\nthree\n"
+
+
+def _opened(client: BlockingClient, log: str) -> int:
+    """Open a log as soon as its file system answers; return the pipe."""
+    while True:
+        try:
+            return client.open(log).write_end
+        except RemoteError as error:
+            if "does not answer" not in str(error):
+                raise
 
 
 def test_guests_pipes_are_closed_whatever_the_service_did(
