@@ -344,8 +344,10 @@ class LogHandler:
     def position(self, path: str) -> Answer[Position]:
         log = self._open_log(path)
         position = log.position()
-        if position is not None:
-            return position
+        # (a function of its own has the variables that another one keeps, which cost as well)
+        return self._position_later(log, path) if position is None else position
+
+    def _position_later(self, log: OpenLog, path: str) -> Answer[Position]:
         mark = log.mark()
 
         def ask(order: InOrder) -> Slices[Position]:

@@ -21,6 +21,8 @@ from twisted_virtlog.syscalls import tee
 #: What one tee(2) into the scratch pipe may show: the capacity of a new pipe.
 _COPY_BYTES = 65536
 
+_POLLIN = select.POLLIN
+
 #: How many pipes have a poll object of their own, of 0.3 KiB.
 _MOST_POLLS = 256
 
@@ -124,12 +126,15 @@ class PipeSource:
     def waiting(self) -> int:
         """Return how many bytes are in the pipe; an empty one is not asked, see syscalls."""
         # (as syscalls.bytes_waiting, which has to ask for its thread's memory, as each position)
-        poll = self._polls.get(self.pipe)
-        found = (poll or self._poll_of(self.pipe))(0)
-        if not found or not found[0][1] & select.POLLIN:
+        pipe = self.pipe
+        try:
+            found = self._polls[pipe](0)
+        except KeyError:
+            found = self._poll_of(pipe)(0)
+        if not found or not found[0][1] & _POLLIN:
             return 0
         count = self._count
-        fcntl.ioctl(self.pipe, termios.FIONREAD, count)
+        fcntl.ioctl(pipe, termios.FIONREAD, count)
         return count[0]
 
     def _poll_of(self, pipe: int) -> Callable[[int], list[tuple[int, int]]]:
