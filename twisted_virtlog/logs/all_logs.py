@@ -10,6 +10,7 @@ Where no mount has a lane, every call is one of the reactor's own handler at onc
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 from collections.abc import Callable, Generator, Sequence
@@ -490,7 +491,9 @@ class AllLogs:
                     lost=waiting,
                     mount=lane.mount.point,
                 )
-            self.pipes.close(pipe)
+            with contextlib.suppress(OSError):
+                # (a thread that does not hang may have closed it just now)
+                self.pipes.give_up(pipe)
 
     def _stop_looking(self) -> None:
         for call in (self._tick, self._rearranging):

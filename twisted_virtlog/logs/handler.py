@@ -626,11 +626,11 @@ class LogHandler:
             log.interrupted(failure, since)
 
     def abandon_all(self) -> None:
-        """Close all files, and leave the pipes, which are not this thread's any more."""
+        """Close all that the logs have, and write nothing: their pipes were given up."""
         self._failing.close()
-        self.watch.close()
         for log in self.open_logs():
-            log.writer.close()
+            log.abandon()
+        self.watch.close()
 
     def abandon(self, path: str, opened: Opened, truncated: bool) -> None:
         """End a log that was opened for somebody who does not wait any more.

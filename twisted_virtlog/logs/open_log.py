@@ -755,6 +755,10 @@ class OpenLog:
             self._owner.source.release(pipe)
         self._release(self._owner.keeper.settled)
 
+    def abandon(self) -> None:
+        """Close all descriptors, and write nothing more."""
+        self._release()
+
     def _release(self, settled: Callable[[], Callable[[], object]] | None = None) -> None:
         pipes = self._owner.pipes
         for former in self._former:

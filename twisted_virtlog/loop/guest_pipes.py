@@ -188,7 +188,11 @@ class PipeWatch:
         if pipe in self._busy:
             del self._busy[pipe]
         else:
-            self._pipes.unregister(pipe)
+            try:
+                self._pipes.unregister(pipe)
+            except FileNotFoundError:
+                # (the service has ended meanwhile, and given the pipe up)
+                return
 
     @property
     def is_calm(self) -> bool:

@@ -19,6 +19,7 @@ from tests.logs.lanes.test_lane import Gate
 from twisted_virtlog.errors import LimitReached, LogBusy, NoAnswer, NotWritten
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
+from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_pipes import PipeWatch
@@ -555,13 +556,52 @@ def test_the_end_waits_for_lanes_but_not_for_ever(world: World) -> None:
     world.lane.lane.loop.since -= 1
     world.clock.advance(4.0)
     world.result(finished)
+    end_hung(world, gate)
+
+
+def end_hung(world: World, gate: Gate, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """End everything but the lane's thread, and then let that go on."""
     thread = world.lane.lane._thread
     world._closed = True
     world.logs.close()
+    meanwhile()
     gate.let_go()
     thread.join(60)
+    assert not thread.is_alive()
     for number in world.ends:
         os.close(number)
+
+
+def test_a_thread_that_goes_on_after_the_end_closes_nothing_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application has opened files meanwhile, which could have the numbers of pipes."""
+    before = set(os.listdir("/proc/self/fd"))
+    world.open()
+    gate = Gate()
+    world.gates.append(gate)
+    real = Writer.position
+
+    def hang(writer: Writer) -> Position:
+        gate()
+        return real(writer)
+
+    monkeypatch.setattr(Writer, "position", hang)
+    # (which closes the pipe, after what hangs)
+    closed = world.logs.close_log(world.path)
+    gate.wait_until_entered()
+    world.fall_silent()
+    assert isinstance(world.error(closed), NotWritten)
+    files: list[int] = []
+    end_hung(
+        world,
+        gate,
+        lambda: files.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(64)),
+    )
+    for number in files:
+        os.close(number)
+    world.logs.pipes.finish(60)
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 def test_the_end_writes_what_is_in_the_pipes(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ they come first when the file system answers, then the line that says what was d
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -147,6 +148,7 @@ class LaneLogs:
         self._resume: threading.Event | None = None
         self._refuses_opens = False
         self._has_ended = False
+        self._is_given_up = False
         lane.changed = self._silence_changed
 
     # In the reactor's thread.
@@ -292,6 +294,10 @@ class LaneLogs:
         self._expected[path] = tuple(states)
 
         def take() -> None:
+            if self._is_given_up:
+                for state in states:
+                    os.close(state.pipe)
+                return
             try:
                 adopt(self._logs(), states)
                 self._heed_dropped(path, self._dropped.get(path, _NOTHING)[1])
@@ -398,8 +404,10 @@ class LaneLogs:
     def give_up(self) -> Sequence[tuple[str, int]]:
         """Take nothing out of pipes any more, as the process ends; return what is not written.
 
-        :returns: the path of each log, with the read end of its guest's pipe.
+        :returns: the path of each log, with the read end of its guest's pipe, which the thread
+            closes in the end.
         """
+        self._is_given_up = True
         # (the thread may be in the middle of a call that does not wait)
         for _ in range(_STOP_TRIES):
             if self._source.stop():

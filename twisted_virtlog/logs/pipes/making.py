@@ -128,6 +128,23 @@ class Pipes:
         self._budget.remove(read_end)
         self._closer.close(read_end, settled)
 
+    def give_up(self, read_end: int) -> None:
+        """Close a pipe whose descriptor another thread has as well.
+
+        The descriptor stays open, so that its number does not become another file's: it is that of
+        something empty from now on, and the other thread's to close.
+
+        :raises OSError: no descriptors are left, or it is closed already.
+        """
+        pipe = os.dup(read_end)
+        try:
+            empty = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            os.dup2(empty, read_end, inheritable=False)
+            os.close(empty)
+        finally:
+            self._closer.close(pipe)
+        self._budget.remove(read_end)
+
     def unclosed(self) -> Sequence[int]:
         """Return the inode numbers of pipes that are not closed yet."""
         return self._closer.unclosed()
