@@ -203,7 +203,8 @@ class AllLogs:
         )
 
     def position(self, path: str) -> Answer[Position]:
-        if not self._spread:
+        # (the second is what _ask would find out, without what only a lane needs)
+        if not self._spread or (path not in self._moving and self._inline.has(path)):
             return self._inline.position(path)
         return self._ask(
             path, lambda logs, path: logs.position(path), partial(self._not_written, path)
