@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from harness.daemon import CHECKOUT
+from harness.fuse import Operation
+from harness.pass_mount import pass_mount
 from tests import documented
 from tests.daemon.command.command import AS_NOBODY, install
 from tests.documented import Row, row
@@ -286,6 +289,40 @@ def locked_pipe() -> None:
         with client() as connected:
             connected.open(str(LOGS / "other.log"))
             assert len(connected.list()) == 2
+
+
+def hung_mount() -> None:
+    """systemd starts a daemon beside one that cannot end: no byte is lost or doubled.
+
+    It does so after four times TimeoutStopSec=. Of one that was killed it hears when it is gone.
+    """
+    installed("TimeoutStopSec=1s")
+    os.mknod("/dev/fuse", stat.S_IFCHR | 0o666, os.makedev(10, 229))
+    shown, point = Path("/srv/shown"), Path("/srv/hung")
+    for directory in (shown, point):
+        directory.mkdir()
+    with pass_mount(shown, point) as mount:
+        guests = [guest("other.log"), guest(str(point / "guest.log"))]
+        for restart in (True, False):
+            former = main_pid()
+            mount.hold(Operation.WRITE)
+            mount.held()
+            if restart:
+                command("systemctl", "restart", "--no-block", SERVICE)
+                wait_for(lambda former=former: main_pid() not in {0, former})  # type: ignore[misc]
+                wait_for(lambda: serves(main_pid()))
+                with client() as connected:
+                    connected.position(str(guests[0].path))
+                assert "State:\tZ" in Path(f"/proc/{former}/status").read_text()
+            else:
+                os.kill(former, signal.SIGKILL)
+                wait_for(lambda: "State:\tZ" in Path(f"/proc/{main_pid()}/status").read_text())
+                assert (show("ActiveState"), show("SubState")) == ("active", "running")
+                assert main_pid() == former
+            mount.release()
+            wait_for(lambda former=former: main_pid() not in {0, former})  # type: ignore[misc]
+            wait_for(lambda: serves(main_pid()))
+        complete(guests)
 
 
 def _stays_ended() -> None:

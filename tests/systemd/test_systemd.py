@@ -33,6 +33,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.narrowed.__name__,
         inside.restart.__name__,
         inside.locked_pipe.__name__,
+        pytest.param(inside.hung_mount.__name__, marks=pytest.mark.fuse),
         inside.ended.__name__,
         inside.names.__name__,
         inside.wrong_file.__name__,
