@@ -626,11 +626,12 @@ class LogHandler:
             log.interrupted(failure, since)
 
     def abandon_all(self) -> None:
-        """Close all that the logs have, and write nothing: their pipes were given up."""
+        """Close what :meth:`close` does, and write nothing: the pipes were given up."""
         self._failing.close()
         for log in self.open_logs():
             log.abandon()
         self.watch.close()
+        self.source.close()
 
     def abandon(self, path: str, opened: Opened, truncated: bool) -> None:
         """End a log that was opened for somebody who does not wait any more.

@@ -515,12 +515,19 @@ class OpenLog:
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""
-        outage = self.outage
         try:
             position = self.writer.position()
         except SystemFailure:
             # A log that was taken over has none if its file cannot be opened.
             position = Position(0, 0)
+        return self._status(position)
+
+    def known_status(self) -> LogStatus:
+        """Return what is known of the log, for another thread; neither file nor pipe is asked."""
+        return self._status(self.writer.known_end)
+
+    def _status(self, position: Position) -> LogStatus:
+        outage = self.outage
         return LogStatus(
             path=self.path,
             driver=self.driver,
@@ -534,24 +541,6 @@ class OpenLog:
             lost_bytes=self.lost,
             pipe=self.number,
             # (of an open log, all that is counted is written)
-            pending=outage.pending if outage else 0,
-        )
-
-    def known_status(self) -> LogStatus:
-        """Return what is known of the log, for another thread; neither file nor pipe is asked."""
-        outage = self.outage
-        return LogStatus(
-            path=self.path,
-            driver=self.driver,
-            domain=self.domain,
-            position=self.writer.known_end,
-            opened_at=self.opened_at,
-            bytes_written=self.writer.written,
-            rollovers=self.writer.rollovers,
-            state=LogState.FAILING if outage else LogState.OPEN,
-            error=str(outage.failure) if outage else None,
-            lost_bytes=self.lost,
-            pipe=self.number,
             pending=outage.pending if outage else 0,
         )
 

@@ -35,6 +35,7 @@ from twisted_virtlog.logs.lanes.lane_keeper import LaneKeeper
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock
 from twisted_virtlog.logs.lanes.mounts import Mount
 from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy
@@ -429,30 +430,24 @@ class LaneLogs:
     # In the lane's thread.
 
     def _end(self) -> None:
-        handler, self._handler = self._handler, None
-        if self._has_ended:
-            return
-        self._has_ended = True
-        if handler is None:
-            self._source.close()
-            return
-        handler.close()
-        if self._lane_clock is not None:
-            self._lane_clock.close()
-        if self._lock is not None:
-            self._lock.release()
+        self._close_by(LogHandler.close)
 
     def _abandon(self) -> None:
         """Close what is the lane's own; the guests' pipes were given up."""
-        handler, self._handler = self._handler, None
+        self._close_by(LogHandler.abandon_all)
+
+    def _close_by(self, close: Callable[[LogHandler], object]) -> None:
+        """Close the handler, and all else, once."""
         if self._has_ended:
             return
         self._has_ended = True
-        if handler is not None:
-            handler.abandon_all()
+        handler, self._handler = self._handler, None
+        if handler is None:
+            self._source.close()
+        else:
+            close(handler)
         if self._lane_clock is not None:
             self._lane_clock.close()
-        self._source.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -603,6 +598,8 @@ def _expected_status(
     """
     state = states[-1]
     details = state.details
+    if failure is None and details is not None and details.outage is not None:
+        failure = Outage.resumed(details.outage, state.log).failure
     current = details.files.current if details is not None and details.files else None
     return LogStatus(
         path=state.log,
