@@ -380,15 +380,21 @@ class Server:
 
 
 class _Child:
-    """The server, as the process knows it that guards it."""
+    """The server, as the process knows it that guards it.
+
+    :ivar unmounted: it has ended by itself, as its mount has: another may have its number by now.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._has_ended = False
+        self.unmounted = False
         self._patience = Patience()
 
     def look(self) -> None:
         """End it if it was stopped for too long."""
+        if self._has_ended:
+            return
         if self._has_ended:
             return
         found, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
@@ -397,6 +403,7 @@ class _Child:
         elif found:
             self._patience.end()
             self._has_ended = not os.WIFCONTINUED(status)
+            self.unmounted = self._has_ended and os.WIFEXITED(status)
         if self._patience.is_over:
             self.end()
 
@@ -425,8 +432,10 @@ def main(directory: Path, point: Path, kind: str, wishes: int, held: int, releas
     try:
         until_end(lambda _: None, child.look)
     finally:
+        child.look()
         child.end()
-        unmount_device(number)
+        if not child.unmounted:
+            unmount_device(number)
 
 
 if __name__ == "__main__":

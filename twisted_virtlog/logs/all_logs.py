@@ -38,7 +38,7 @@ from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
 from twisted_virtlog.logs.lanes.lock import Held
 from twisted_virtlog.logs.lanes.locks import LaneLocks
-from twisted_virtlog.logs.lanes.mounts import Mount
+from twisted_virtlog.logs.lanes.mounts import Mount, Mounts
 from twisted_virtlog.logs.lanes.places import Places
 from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.logs.lanes.table import MountTable
@@ -47,7 +47,7 @@ from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.loop.threads import InThread
-from twisted_virtlog.syscalls import bytes_waiting, pipe_number
+from twisted_virtlog.syscalls import bytes_waiting, mount_number, pipe_number
 from twisted_virtlog.values import (
     Closed,
     Counts,
@@ -175,6 +175,8 @@ class AllLogs:
         self._suspects: set[str] = set()
         # Of the file systems that have a lane.
         self._devices: frozenset[str] = frozenset()
+        # The mounts by which these were found.
+        self._seen: Mounts | None = None
         # Whether any log is, or may have to be, elsewhere than inline.
         self._spread = False
         self._table.observe(self._mounts_changed)
@@ -705,6 +707,19 @@ class AllLogs:
         """Take note that the file system of a lane was slow to answer."""
         self._choice.slow(lane.mount, self.clock.seconds())
 
+    def leads_away(self, real_path: str, file: int) -> bool | None:
+        """Return whether a path leads to where the reactor must not look; see Writer.
+
+        Something may have been mounted over a log's directory, and the log is still here.
+        """
+        mounts = self._table.now()
+        if mounts is self._seen and not self._devices:
+            return None
+        mount = mounts.of(real_path)
+        if mount is None or self._is_inline(mount):
+            return None
+        return file < 0 or mount_number(file) != mount.number
+
     def look_again(self) -> None:
         """Have it looked soon which logs are to be elsewhere."""
         self._look_again(0.0)
@@ -724,8 +739,9 @@ class AllLogs:
 
     def _see_mounts(self) -> None:
         now, choice = self.clock.seconds(), self._choice
+        self._seen = self._table.now()
         self._devices = frozenset(
-            mount.device for mount in self._table.now().all if choice.has_lane(mount, now)
+            mount.device for mount in self._seen.all if choice.has_lane(mount, now)
         )
         self._spread = bool(self._lanes or self._devices)
 
@@ -859,6 +875,9 @@ class _Inline:
     def moved_away(self, path: str) -> None:
         self._logs.look_again()
 
+    def leads_away(self, real_path: str, file: int) -> bool | None:
+        return self._logs.leads_away(real_path, file)
+
 
 class _InLane:
     """What a lane's handler tells, in the lane's thread."""
@@ -875,6 +894,10 @@ class _InLane:
 
     def moved_away(self, path: str) -> None:
         self._lane.lane.later_in_reactor(self._logs.look_again)
+
+    def leads_away(self, real_path: str, file: int) -> bool | None:
+        # (what its path leads to holds up nobody but this lane)
+        return None
 
 
 def _no_answer(action: str, path: str, lane: LaneLogs, begun: bool) -> LogError:

@@ -97,6 +97,9 @@ class Surroundings(Protocol):
     def moved_away(self, path: str) -> None:
         """Take note that an open log's path leads to another file system than before."""
 
+    def leads_away(self, real_path: str, file: int) -> bool | None:
+        """Return whether a path leads to where this thread must not look; see Writer."""
+
 
 class Alone:
     """There is but one handler."""
@@ -110,6 +113,10 @@ class Alone:
 
     def moved_away(self, path: str) -> None:
         """Do nothing."""
+
+    def leads_away(self, real_path: str, file: int) -> bool | None:
+        """Return None: it may look."""
+        return None
 
 
 _ALONE = Alone()
@@ -612,6 +619,7 @@ class LogHandler:
         log = self._logs.get(path)
         if log is None or log.real_path in self._orders or not log.may_leave:
             return None
+        self._failing.discard(log)
         state = log.leave()
         self._unlist(log, log.path, log.real_path)
         return state
@@ -842,6 +850,9 @@ class LogHandler:
 
     def log_moved_away(self, log: OpenLog) -> None:
         self._surroundings.moved_away(log.path)
+
+    def log_leads_away(self, log: OpenLog, file: int) -> bool | None:
+        return self._surroundings.leads_away(log.real_path, file)
 
     def log_in_order(self, log: OpenLog, work: Slices[None]) -> None:
         self._in_turn(log, log.real_path, _whatever(_if_open(work)))

@@ -122,6 +122,9 @@ class Owner(Protocol):
     def log_moved_away(self, log: OpenLog) -> None:
         """Take note that the log's path leads to another file system than before."""
 
+    def log_leads_away(self, log: OpenLog, file: int) -> bool | None:
+        """Return whether the log's path leads to where this thread must not look; see Writer."""
+
     def log_in_order(self, log: OpenLog, work: Slices[None]) -> None:
         """Do something long with a log, which is occupied until it is done."""
 
@@ -202,6 +205,7 @@ class OpenLog:
         self._taken = 0
         writer.note = self._note
         writer.moved_away = self._moved_away
+        writer.leads_away = self._leads_away
         self.number = pipe_number(pipe)
         self.capacity = capacity
 
@@ -604,15 +608,16 @@ class OpenLog:
 
     @property
     def may_leave(self) -> bool:
-        """Whether another thread may go on with the log: nothing is under way, or waits."""
-        return (
-            self.outage is None
-            and self.order is None
-            and not self._former
-            and self.writer.stranded is None
-            and not self.writer.steps_left
-            and not self._owner.source.staged(self._pipe)
-        )
+        """Whether another thread may go on with the log: nothing is under way, or waits.
+
+        One that fails stays where it is, unless nothing can be done for it there any more.
+        """
+        if self.order is not None or self._former or self._owner.source.staged(self._pipe):
+            return False
+        writer = self.writer
+        if self.outage is not None:
+            return not writer.is_open and bool(writer.leads_away(-1))
+        return writer.stranded is None and not writer.steps_left
 
     def leave(self) -> OpenLogState:
         """End here, without the pipe: another thread goes on with what this returns."""
@@ -760,6 +765,9 @@ class OpenLog:
     def _note(self) -> None:
         """Have the keeper record what a crash must not undo."""
         self._owner.keeper.outage(self.suspended())
+
+    def _leads_away(self, file: int) -> bool | None:
+        return self._owner.log_leads_away(self, file)
 
     def _moved_away(self) -> None:
         self._owner.log_moved_away(self)

@@ -31,7 +31,7 @@ from tests.effort import examples
 from tests.fakes.reactor import FakeReactor
 from tests.logs.fakes import DOMAIN, DRIVER, descriptors
 from tests.logs.lanes.test_all_logs import World
-from twisted_virtlog.errors import NoAnswer
+from twisted_virtlog.errors import NoAnswer, NotWritten
 from twisted_virtlog.logs.files.cleaner import FIRST_SECONDS, Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.lanes import confined, resolving
@@ -571,6 +571,55 @@ def passing(directory: Path) -> None:
         unmount(inner)
 
 
+def covered(directory: Path) -> None:
+    """A log whose directory something is mounted over goes there, and nobody looks before.
+
+    Whether it was written until then, or failed.
+    """
+    for name in ("shown", "point", "full"):
+        (directory / name).mkdir()
+    tmpfs(directory / "point")
+    mount("full", directory / "full", "tmpfs", data="size=64k")
+    _cover(directory, "point", failing=False)
+    _cover(directory, "full", failing=True)
+
+
+def _cover(directory: Path, name: str, failing: bool) -> None:
+    world = World(directory, "auto")
+    path = str(directory / name / "guest.log")
+    end = world.open(path)
+    if failing:
+        with contextlib.suppress(OSError):
+            (directory / name / "rest").write_bytes(b"x" * 65536)
+    os.write(end, b"before\n")
+    assert (_error_of(world, path) is not None) == failing
+    with pass_mount(directory / "shown", directory / name) as fuse:
+        with fuse.stopped():
+            os.write(end, b"then\n")
+            world.clock.advance(1.0)
+            world.tick(lambda: world.logs._lanes and world.lane.lane.busy_seconds() > 0)
+            world.fall_silent()
+            assert _error_of(world, path) is not None
+        world.turn_until(lambda: not world.lane.lane.is_silent)
+        world.tick(lambda: _error_of(world, path) is None)
+        assert world.status(path).thread == str(directory / name)
+        os.write(end, b"more\n")
+        world.position(path)
+        text = (directory / "shown/guest.log").read_bytes()
+        assert text.endswith(b"before\nthen\nmore\n" if failing else b"more\n"), text
+        world.end()
+    (directory / "shown/guest.log").unlink()
+
+
+def _error_of(world: World, path: str) -> NotWritten | None:
+    """Ask for a position; return what is wrong."""
+    try:
+        world.position(path)
+    except NotWritten as error:
+        return error
+    return None
+
+
 # Automatic mounts.
 
 _AUTOFS_IOC_READY = 0x9360
@@ -777,6 +826,7 @@ SCENARIOS = (
     chroot,
     cleaning,
     passing,
+    covered,
     automatic,
     anything,
 )

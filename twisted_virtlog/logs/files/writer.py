@@ -120,6 +120,9 @@ class Writer:
         program cut it; the next write begins with them. Nearly always None.
     :ivar unfinished: the latest write stopped as its time was up, and not for want of bytes; the
         next one, of the same source, goes on in the middle.
+    :ivar leads_away: asked with the current file's descriptor, -1 for none, before the path is
+        looked at: None if it may be. Otherwise it leads to a file system that this thread must not
+        touch; whether that may be another than the current file's.
     :ivar moved_away: called when the log's path leads to another file system than before.
     :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
         of ``stranded``, before the file is touched.
@@ -142,6 +145,7 @@ class Writer:
         "_steps",
         "_tail",
         "_waiting",
+        "leads_away",
         "limits",
         "lineage",
         "moved_away",
@@ -189,6 +193,7 @@ class Writer:
         self._into_chunk = 0
         self.note: Callable[[], object] = _nobody
         self.moved_away: Callable[[], object] = _nobody
+        self.leads_away: Callable[[int], bool | None] = _may_look
         self._tail: Tail | None = None
         self._remove = remove
         self._keep_attributes = keep_attributes
@@ -246,6 +251,15 @@ class Writer:
 
         :param error: why the file failed, an errno.
         """
+        away = self.leads_away(self._file)
+        if away is not None:
+            # (who may touch it goes on with the log, if it is not kept here by its file)
+            if self._file >= 0 and (away or error in ERRORS_OF_DESCRIPTOR):
+                self._give_up()
+                if away and self._left is not None:
+                    self._left = EndedFile(0, self._left.size, "")
+                    self._steps = []
+            return
         here = file_system(self.path)
         if self._file >= 0:
             moved = here is not None and here[0] != self._device
@@ -520,7 +534,8 @@ class Writer:
         if self._rotates and self._file >= 0 and not self._steps:
             with contextlib.suppress(OSError):
                 self.see_size(os.fstat(self._file).st_size)
-            if self._is_elsewhere():
+            away = self.leads_away(self._file)
+            if away or (away is None and self._is_elsewhere()):
                 self._part()
 
     @property
@@ -559,7 +574,9 @@ class Writer:
             return
         self._see_outside()
         if self.file >= 0:
-            self._left = EndedFile(self._inode, self._end, "")
+            # (an inode of another file system is another file's)
+            inode = 0 if self.leads_away(self._file) else self._inode
+            self._left = EndedFile(inode, self._end, "")
         self._release_removed()
         close_quietly(self._file)
         self._file = -1
@@ -684,6 +701,7 @@ class Writer:
         self.rollovers += 1
 
     def _begin_to_roll_over(self) -> None:
+        self._stay()
         most = self.limits.max_backups
         # What an earlier configuration left there is not continued by what comes to stand below it.
         self._mark_gap_after(backup_path(self.path, most))
@@ -699,7 +717,9 @@ class Writer:
     def _part(self) -> None:
         """Remember that bytes are missing between the newest backup and what comes now."""
         self.lineage.forget_ends()
-        self._mark_gap_after(backup_path(self.path, 0))
+        # (elsewhere the backup is not this file's)
+        if not self.leads_away(self._file):
+            self._mark_gap_after(backup_path(self.path, 0))
 
     def _mark_gap_after(self, path: str) -> None:
         """Mark a log's file, if it exists, as one after which bytes are missing."""
@@ -790,6 +810,7 @@ class Writer:
         return self._open()
 
     def _open(self) -> int:
+        self._stay()
         file, self._made = self._attempt(f"Unable to open file: {self.path}", open_file, self.path)
         try:
             os.lseek(file, 0, os.SEEK_END)
@@ -799,6 +820,15 @@ class Writer:
             action = f"Unable to determine current file offset: {self.path}"
             raise self._failure(action, error) from error
         return file
+
+    def _stay(self) -> None:
+        """Do not touch what the path leads to if this thread must not.
+
+        :raises SystemFailure: EAGAIN; the log fails until it is where that may be touched.
+        """
+        if self.leads_away(self._file):
+            error = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            raise self._failure(f"Unable to open file: {self.path}", error)
 
     def _attempt(self, action: str, call: Callable[..., T], *args: object) -> T:
         try:
@@ -830,6 +860,10 @@ def _size(path: str) -> int | None:
         return os.lstat(path).st_size
     except OSError:
         return None
+
+
+def _may_look(file: int) -> None:
+    """Look wherever the path leads."""
 
 
 def _nobody() -> None:
