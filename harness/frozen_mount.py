@@ -87,9 +87,10 @@ def main(image: Path, point: Path) -> None:
     assert number is not None
     patience = Patience()
     with ExitStack() as stack:
-        stack.callback(unmount_device, number)
+        # (open until the end, so that no other mount gets the number, which would go instead)
         root = os.open(point, os.O_RDONLY | os.O_DIRECTORY)
         stack.callback(os.close, root)
+        stack.callback(unmount_device, number)
         stack.callback(_thaw, root)
         say_ready(number)
 

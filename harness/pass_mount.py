@@ -189,8 +189,8 @@ class PassMount:
     def close(self) -> None:
         """End all servers, and all that waits for them."""
         with ExitStack() as stack:
-            for server in self._servers:
-                stack.callback(server.close)
+            while self._servers:
+                stack.callback(self._servers.pop().close)
 
 
 @contextmanager

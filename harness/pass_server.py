@@ -418,12 +418,15 @@ def main(directory: Path, point: Path, kind: str, wishes: int, held: int, releas
     device = fuse.mounted(point, kind)
     number = device_at(point)
     assert number is not None
+    # Open until the end, so that no other mount gets the number, which would be taken away for it.
+    root = os.open(point, os.O_PATH | os.O_DIRECTORY)
     pid = os.fork()
     if not pid:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1):
             os.dup2(nothing, descriptor)
+        os.close(root)
         Server(device, PassThrough(directory), Wishes(wishes), held, release).serve()
         os._exit(0)
     os.close(device)

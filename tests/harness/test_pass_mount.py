@@ -210,6 +210,17 @@ def test_it_is_unmounted_and_mounted_anew(mounted: PassMount) -> None:
             os.close(opened)
 
 
+def test_no_other_mount_goes_instead_of_it(mounted: PassMount, tmp_path: Path) -> None:
+    """When it is gone already, its number may be another's."""
+    point = tmp_path / "other"
+    point.mkdir()
+    mounted.unmount_lazily()
+    with pass_mount(mounted.directory, point) as other:
+        assert other.device != mounted.device
+        mounted.close()
+        assert points_of(other.device) == [point]
+
+
 _LEFT = """
 import os, signal, sys
 from pathlib import Path
