@@ -11,7 +11,7 @@ import base64
 import json
 import secrets
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timezone
 from mmap import mmap
 from typing import Any
 
@@ -280,6 +280,21 @@ class OpenLogState(Struct, frozen=True):
     def order(self) -> int:
         """The place of this pipe among those of the log; see LogDetails."""
         return self.details.order if self.details else 0
+
+
+def with_dropped(state: OpenLogState, dropped: int, action: str, errno: int) -> OpenLogState:
+    """Return a log's state with bytes that were dropped, of which the log has not heard.
+
+    :param action: what failed, if that is not in the state, and ``errno`` why.
+    """
+    details = state.details
+    if not dropped or details is None:
+        return state
+    outage = details.outage or OutageState(datetime.now(timezone.utc), 0, action, errno)
+    outage = msgspec.structs.replace(outage, lost=outage.lost + dropped)
+    lost = details.lost_bytes + dropped
+    details = msgspec.structs.replace(details, outage=outage, lost_bytes=lost)
+    return msgspec.structs.replace(state, details=details)
 
 
 def by_log(states: Iterable[OpenLogState]) -> list[list[OpenLogState]]:

@@ -162,8 +162,8 @@ class AllLogs:
         )
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
-        # Logs between two threads, by path and real path, and who waits for them.
-        self._moving: dict[str, Deferred[None]] = {}
+        # Logs between two threads, by path and real path.
+        self._moving: dict[str, _Move] = {}
         # What was last known of those, by path.
         self._between: dict[str, LogStatus] = {}
         self._stopping = False
@@ -306,7 +306,9 @@ class AllLogs:
         if any(not lane.is_idle for lane in self._lanes.values()):
             return None
         since = self._inline.idle_since
-        return None if since is None else max(since, self._lane_ended_at)
+        if since is None:
+            return None
+        return max(since, self._lane_ended_at, *(lane.ended_at for lane in self._lanes.values()))
 
     def has(self, path: str) -> bool:
         """Return whether a log is open by this name, or has this real path; asks no file.
@@ -608,15 +610,21 @@ class AllLogs:
         """Ask for something, where the log is."""
         moving = self._moving.get(path)
         if moving is not None:
-            again: Deferred[T] = _after(moving)
-            return again.addCallback(lambda _: self._ask(path, call, explain, undo, follow_last))
+            return moving.ask(lambda: self._ask(path, call, explain, undo, follow_last), explain)
         place = self._place(path)
         if place is self._inline or not self._spread:
             return call(self._inline, path)
-        if isinstance(place, LaneLogs):
-            answer = place.ask(path, lambda logs: call(logs, path), undo)
-            return answer.addErrback(_explained, place, path, explain)
         resolving = Resolving(path, self._table, follow_last)
+        if isinstance(place, LaneLogs):
+            if place.has_open(path):
+                answer = place.ask(path, lambda logs: call(logs, path), undo)
+                return answer.addErrback(_explained, place, path, explain)
+            # What is under way there about the name may yet lead elsewhere.
+            done: Deferred[Any] = place.ask(path, lambda logs: None)
+            done.addErrback(_explained, place, path, explain)
+            return done.addCallback(
+                lambda _: self._resolve(resolving, path, call, explain, undo, False)
+            )
         return self._resolve(resolving, path, call, explain, undo, False)
 
     def _resolve(
@@ -829,35 +837,91 @@ class AllLogs:
         """Move a log out of a lane, to where its path leads now."""
         if path in self._moving or lane.lane.is_silent:
             return
-        moving: Deferred[None] = Deferred()
+        moving = _Move(path, lane)
         names = {path, real_path}
         for name in names:
             self._moving[name] = moving
         self._between.update((one.path, one) for one in lane.statuses() if one.path == path)
 
         def arrive(state: OpenLogState | None) -> None:
-            if state is None:
-                self._look_again(_AGAIN_SECONDS)
-                return
-            mount = self._mount_of(path, real_path)
-            inline = mount is None or self._is_inline(mount)
-            self._put(state, None if inline or mount is None else self._lane_of(mount))
+            try:
+                if state is None:
+                    self._look_again(_AGAIN_SECONDS)
+                    return
+                mount = self._mount_of(path, real_path)
+                inline = mount is None or self._is_inline(mount)
+                self._put(state, None if inline or mount is None else self._lane_of(mount))
+            finally:
+                end()
 
-        def end(result: Any) -> None:
+        def end() -> None:
+            if self._moving.get(path) is not moving:
+                return
             for name in names:
                 del self._moving[name]
             self._between.pop(path, None)
-            if isinstance(result, Failure) and result.check(Silent) is None:
-                self._logger.failure("{path}: moving failed", result, path=path)
-            moving.callback(None)
+            moving.end()
 
-        def stay(logs: LogHandler, state: OpenLogState | None) -> None:
-            # (it left when nobody waited for it any more)
-            if state is not None:
-                logs.adopt(state)
+        def leave(logs: LogHandler) -> OpenLogState | None:
+            try:
+                return logs.leave(path)
+            except BaseException:
+                # (whoever waited may have given up)
+                lane.lane.later_in_reactor(end)
+                raise
 
-        left = lane.ask(path, lambda logs: logs.leave(path), stay)
-        left.addCallback(arrive).addBoth(end)
+        def fail(failure: Failure) -> None:
+            error = failure.value
+            if isinstance(error, Silent) and error.begun:
+                # (it is on its way, and arrives when the file system answers)
+                moving.give_up()
+                return
+            end()
+            if not isinstance(error, Silent):
+                self._logger.failure("{path}: moving failed", failure, path=path)
+
+        def arrive_late(state: OpenLogState | None) -> None:
+            lane.lane.later_in_reactor(lambda: arrive(state))
+
+        left = lane.ask(path, leave, lambda logs, state: arrive_late(state))
+        left.addCallbacks(arrive, fail).addErrback(
+            lambda failure: self._logger.failure("{path}: moving failed", failure, path=path)
+        )
+
+
+class _Move:
+    """A log that leaves a lane, and who waits for its arrival elsewhere.
+
+    :ivar lane: the one that it leaves.
+    """
+
+    def __init__(self, path: str, lane: LaneLogs) -> None:
+        """:param path: of the log."""
+        self.path = path
+        self.lane = lane
+        self._waiting: list[Deferred[None]] = []
+
+    def ask(self, again: Callable[[], Answer[T]], explain: _Explain) -> Deferred[T]:
+        """Ask for something after the arrival; fail if the lane falls silent before."""
+        later: Deferred[Any] = Deferred()
+        if self.lane.lane.is_silent:
+            later.errback(Silent(begun=False))
+        else:
+            self._waiting.append(later)
+        later.addErrback(_explained, self.lane, self.path, explain)
+        return later.addCallback(lambda _: again())
+
+    def give_up(self) -> None:
+        """Tell all who wait that the lane is silent."""
+        waiting, self._waiting = self._waiting, []
+        for later in waiting:
+            later.errback(Silent(begun=False))
+
+    def end(self) -> None:
+        """Let all go on who wait."""
+        waiting, self._waiting = self._waiting, []
+        for later in waiting:
+            later.callback(None)
 
 
 class _Inline:
@@ -912,17 +976,6 @@ def _explained(failure: Failure, lane: LaneLogs, path: str, explain: _Explain) -
     if isinstance(error, Held):
         return Failure(HeldByOther(path, error.pid, lane.mount.point))
     return failure
-
-
-def _after(moving: Deferred[None]) -> Deferred[Any]:
-    """Return what fires when something has been moved, whoever else waits for that."""
-    later: Deferred[None] = Deferred()
-
-    def tell(result: None) -> None:
-        later.callback(None)
-
-    moving.addCallback(tell)
-    return later
 
 
 def _sum(one: Totals, other: Totals) -> Totals:

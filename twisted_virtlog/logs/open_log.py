@@ -49,7 +49,13 @@ from twisted.logger import Logger
 
 from twisted_virtlog.errors import NoSuchLog, NotWritten, SystemFailure
 from twisted_virtlog.handover.keeper import Keeper
-from twisted_virtlog.handover.state import MOST_FORMER, NO_UUID, LogDetails, OpenLogState
+from twisted_virtlog.handover.state import (
+    MOST_FORMER,
+    NO_UUID,
+    LogDetails,
+    OpenLogState,
+    with_dropped,
+)
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
@@ -449,6 +455,7 @@ class OpenLog:
         :raises OSError: it cannot be watched; nothing has changed.
         """
         owner = self._owner
+        self._hear_of_dropped()
         left = self._held()
         if self.outage is None:
             # (only to find out, as the log is occupied)
@@ -559,6 +566,8 @@ class OpenLog:
     def suspended(self) -> OpenLogState:
         """Return what the daemon's next image needs to go on with this log."""
         domain = self.domain or Domain(NO_UUID, "")
+        # (another thread may ask, see LaneLogs)
+        outage = self.outage
         state = OpenLogState(
             pipe=self._pipe,
             path=self.path,
@@ -572,7 +581,7 @@ class OpenLog:
                 bytes_written=self.writer.written,
                 rollovers=self.writer.rollovers,
                 lost_bytes=self.lost,
-                outage=self.outage.suspended() if self.outage else None,
+                outage=outage.suspended() if outage else None,
                 steps_left=self.writer.steps_left,
                 has_domain=self.domain is not None,
                 gone=tuple(self.writer.gone),
@@ -589,9 +598,12 @@ class OpenLog:
         lane = self._owner.lane
         if lane is None or state.details is None:
             return state
-        staged = self._owner.source.handed_over(pipe)
-        details = msgspec.structs.replace(state.details, lane=lane, staged=staged)
-        return msgspec.structs.replace(state, details=details)
+        source = self._owner.source
+        details = msgspec.structs.replace(state.details, lane=lane, staged=source.handed_over(pipe))
+        state = msgspec.structs.replace(state, details=details)
+        # (the log may not have heard of it yet)
+        action = f"Unable to write to file {self.path}"
+        return with_dropped(state, source.known_dropped(pipe), action, errno.ETIMEDOUT)
 
     def let_go_of_file(self) -> None:
         """Write to the end of a chunk, and close the file until :meth:`take_file`."""
@@ -720,6 +732,7 @@ class OpenLog:
         :param keeps: whether a pipe stays, with what is left in it.
         :returns: bytes that could not be written and are lost.
         """
+        self._hear_of_dropped()
         outage, kept = self.outage, keeps(self.number)
         left = self._held()
         rest = self._try(left) if outage is None else self._recover(outage)
@@ -890,6 +903,12 @@ class OpenLog:
             if since is not None and not outage.lost:
                 outage.since = since
             self._count_dropped(outage, dropped)
+
+    def _hear_of_dropped(self) -> None:
+        """Take note of what was dropped while the present call waited, before the pipe goes."""
+        if self._owner.source.known_dropped(self._pipe):
+            action = f"Unable to write to file {self.path}"
+            self.interrupted(SystemFailure(action, errno.ETIMEDOUT, self.path), None)
 
     def _drop_former(self, outage: Outage) -> None:
         """Drop the output of guests that are gone, as if nobody had followed them."""

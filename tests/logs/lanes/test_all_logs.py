@@ -442,8 +442,8 @@ def test_who_asks_while_a_log_moves_gets_an_answer(tmp_path: Path) -> None:
     world.end()
 
 
-def test_a_log_that_leaves_when_nobody_waits_stays(tmp_path: Path) -> None:
-    """Its lane fell silent meanwhile."""
+def test_a_log_whose_lane_falls_silent_while_it_leaves_arrives_late(tmp_path: Path) -> None:
+    """Until then it is neither here nor there, and nobody waits for it."""
     world = World(tmp_path, "auto")
     end = world.open()
     world.logs.slow(world.path, world.path)
@@ -463,13 +463,16 @@ def test_a_log_that_leaves_when_nobody_waits_stays(tmp_path: Path) -> None:
     handler.leave = leave_late  # type: ignore[method-assign]
     world.clock.advance(700.0)
     gate.wait_until_entered()
+    waiting = world.logs.position(world.path)
     world.fall_silent()
-    world.turn_until(lambda: not world.logs._moving)
+    for asked in (waiting, world.logs.position(world.path)):
+        assert isinstance(world.error(asked), NotWritten)
     handler.leave = leave  # type: ignore[method-assign]
     gate.let_go()
-    world.turn_until(lambda: not world.lane.lane.is_silent)
+    world.turn_until(lambda: not world.logs._moving)
     os.write(end, b"line\n")
     assert world.position().offset == 5
+    assert world.status().thread is None
     world.end()
 
 

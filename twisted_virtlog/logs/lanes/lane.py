@@ -59,9 +59,21 @@ class _Task(Generic[T]):
     """A call, and what became of it; called itself, it makes the call.
 
     :ivar waiter: fires with the result; None once nobody waits.
+    :ivar ended: whether there is a result, or a failure.
     """
 
-    __slots__ = ("_call", "_failure", "_lane", "_result", "_undo", "begun", "release", "waiter")
+    __slots__ = (
+        "_call",
+        "_failure",
+        "_lane",
+        "_result",
+        "_undo",
+        "_was_asked",
+        "begun",
+        "ended",
+        "release",
+        "waiter",
+    )
 
     def __init__(
         self,
@@ -71,9 +83,10 @@ class _Task(Generic[T]):
         release: Callable[[], object] | None = None,
         waiter: Deferred[T] | None = None,
     ) -> None:
-        self.begun = False
+        self.begun = self.ended = False
         self.release = release
         self.waiter = waiter
+        self._was_asked = waiter is not None
         self._lane = lane
         self._call = call
         self._undo = undo
@@ -101,6 +114,7 @@ class _Task(Generic[T]):
             if self.waiter is None:
                 # (given up: before anything that comes after it)
                 self._undo_now(result)
+        self.ended = True
         self._lane.done(self)
 
     def _undo_now(self, result: T) -> None:
@@ -114,7 +128,11 @@ class _Task(Generic[T]):
         result: Any = self._result
         if waiter is not None:
             waiter.callback(result if self._failure is None else self._failure)
-        elif self._failure is None and self._undo is not None:
+        elif self._failure is not None:
+            if not self._was_asked:
+                # (nobody else hears of it)
+                _logger.failure("something in a lane failed", self._failure)
+        elif self._undo is not None:
             return lambda: self._undo_now(result)
         return None
 
@@ -125,6 +143,29 @@ class _Task(Generic[T]):
             waiter.errback(Silent(self.begun))
 
 
+class Question:
+    """Something that a lane's thread wants from the reactor's, and waits for.
+
+    :ivar found: the result, or the failure; empty if it was not called.
+    :ivar done: set when it was called, or will not be.
+    """
+
+    __slots__ = ("_call", "done", "found")
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.done = threading.Event()
+        self.found: list[Any] = []
+        self._call = call
+
+    def __call__(self) -> None:
+        """Call it; in the reactor's thread."""
+        try:
+            self.found.append(self._call())
+        except BaseException:  # noqa: BLE001 (whoever asks is told)
+            self.found.append(Failure())
+        self.done.set()
+
+
 class Answers(Protocol):
     """The way from lanes to the reactor's thread."""
 
@@ -133,10 +174,6 @@ class Answers(Protocol):
 
         :returns: whether it will be; not after the end.
         """
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing is called any more."""
 
 
 class Lane:
@@ -256,22 +293,13 @@ class Lane:
 
         :param otherwise: called here in its place after all lanes were closed.
         """
-        done = threading.Event()
-        found: list[Any] = []
-
-        def ask() -> None:
-            try:
-                found.append(call())
-            except BaseException:  # noqa: BLE001 (whoever asks is told)
-                found.append(Failure())
-            done.set()
-
-        if not self._answers.add(ask):
+        question = Question(call)
+        if not self._answers.add(question):
             return otherwise()
-        while not done.wait(_LOOK_SECONDS):
-            if self._answers.is_closed:
-                return otherwise()
-        (result,) = found
+        question.done.wait()
+        if not question.found:
+            return otherwise()
+        (result,) = question.found
         if isinstance(result, Failure):
             result.raiseException()
         answer: T = result
@@ -333,7 +361,11 @@ class Lane:
             self._withdraw(task)
         waiting, self._waiting = self._waiting, {}
         for task in waiting:
-            task.give_up()
+            if task.ended:
+                # (it has a result, which is on its way)
+                self._waiting[task] = None
+            else:
+                task.give_up()
 
     def _withdraw(self, task: _Task[Any]) -> None:
         """Give up what has not begun."""
@@ -379,23 +411,30 @@ class LaneAnswers:
 
     def add(self, call: Callable[[], object]) -> bool:
         """See Answers."""
+        calls = self._calls
+        calls.append(call)
+        # (after that: whoever closes this does so before it is emptied)
         event = self._event
         if event is None:
+            self._refuse_all()
             return False
-        self._calls.append(call)
         event.set()
         return True
 
-    @property
-    def is_closed(self) -> bool:
-        """See Answers."""
-        return self._event is None
-
     def close(self) -> None:
-        """Call nothing any more."""
+        """Call nothing any more, and let nobody wait for that."""
         self._reactor.removeReader(self)
         self._event = None
-        self._calls.clear()
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        while True:
+            try:
+                call = self._calls.popleft()
+            except IndexError:
+                return
+            if isinstance(call, Question):
+                call.done.set()
 
     def fileno(self) -> int:
         """Return the descriptor; -1 once closed."""

@@ -11,6 +11,8 @@ they come first when the file system answers, then the line that says what was d
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 import time
@@ -26,7 +28,7 @@ from twisted.logger import Logger
 
 from twisted_virtlog.errors import LogError, NoAnswer, SystemFailure
 from twisted_virtlog.handover.keeper import Keeper
-from twisted_virtlog.handover.state import OpenLogState, OutageState, Totals
+from twisted_virtlog.handover.state import OpenLogState, Totals, with_dropped
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
@@ -183,13 +185,13 @@ class LaneLogs:
         return result
 
     def has(self, path: str) -> bool:
-        """Return whether a log is the lane's, by a name that is known."""
+        """Return whether a log is the lane's, or may be: something is under way about its name."""
+        return path in self._taken or self.has_open(path)
+
+    def has_open(self, path: str) -> bool:
+        """Return whether a log is open in the lane, or expected, by a name that is known."""
         handler = self._handler
-        return (
-            path in self._expected
-            or path in self._taken
-            or (handler is not None and handler.has(path))
-        )
+        return path in self._expected or (handler is not None and handler.has(path))
 
     @property
     def is_open(self) -> bool:
@@ -200,6 +202,13 @@ class LaneLogs:
     def is_idle(self) -> bool:
         """Whether the lane has no logs, and nothing to do."""
         return not self._expected and not self._taken and not self._open_logs()
+
+    @property
+    def ended_at(self) -> float:
+        """When the last of its logs was closed; both clocks count from the same time."""
+        handler = self._handler
+        since = None if handler is None else handler.idle_since
+        return -math.inf if since is None else since
 
     def count(self) -> int:
         """Return how many logs it has."""
@@ -221,12 +230,12 @@ class LaneLogs:
         states = self._expected.get(path)
         if states is None or not self.asks_pipes:
             return None
-        return bytes_waiting(states[-1].pipe)
+        return _waiting(states[-1].pipe)
 
     def _pending(self, log: OpenLog) -> int | None:
-        if not self.asks_pipes:
-            return None
-        return bytes_waiting(log.pipe) + self._source.known_staged(log.pipe)
+        pipe = log.pipe
+        waiting = _waiting(pipe) if self.asks_pipes else None
+        return None if waiting is None else waiting + self._source.known_staged(pipe)
 
     def statuses(self) -> list[LogStatus]:
         """Return what is known of its logs."""
@@ -310,6 +319,9 @@ class LaneLogs:
                 self._logger.error(
                     "{path}: this log cannot be taken over: {error}", path=path, error=error
                 )
+                self.lane.later_in_reactor(lambda: self._came_to(path))
+            except Exception:  # noqa: BLE001 (nobody waits, and the log would be expected for ever)
+                self._logger.failure("{path}: this log cannot be taken over", path=path)
                 self.lane.later_in_reactor(lambda: self._came_to(path))
             else:
                 self.lane.later_in_reactor(lambda: self._came_to(path))
@@ -414,7 +426,7 @@ class LaneLogs:
             if self._source.stop():
                 break
             time.sleep(_STOP_SECONDS)
-        found = [(log.path, log.pipe) for log in self._open_logs()]
+        found = [(log.path, log.pipe) for log in self._open_logs() if log.pipe >= 0]
         found += [(path, state.pipe) for path, states in self._expected.items() for state in states]
         return found
 
@@ -535,12 +547,14 @@ class LaneLogs:
         self._look = None
         clock = self._common.clock
         begun = clock.seconds()
-        for log in self._open_logs():
-            if log.policy.on_write_error is OnWriteError.DROP:
-                self._drop_if_full(log.path, log.pipe, log.suspended)
-        for path, states in self._expected.items():
-            if self._policy_of(states[-1]).on_write_error is OnWriteError.DROP:
-                self._drop_if_full(path, states[-1].pipe, partial(_last, states))
+        # (the lane may go on at any moment, which the reactor has not heard of)
+        with contextlib.suppress(_GoesOn):
+            for log in self._open_logs():
+                if log.policy.on_write_error is OnWriteError.DROP:
+                    self._drop_if_full(log.path, log.pipe, log.suspended)
+            for path, states in self._expected.items():
+                if self._policy_of(states[-1]).on_write_error is OnWriteError.DROP:
+                    self._drop_if_full(path, states[-1].pipe, partial(self._with_dropped, states))
         took = clock.seconds() - begun
         self._look = clock.callLater(max(_LOOK_SECONDS, took / _LOOK_SHARE), self._look_at_pipes)
 
@@ -549,10 +563,14 @@ class LaneLogs:
         return self._common.settings.policy_of(file, state.driver, state.domain)
 
     def _drop_if_full(self, path: str, pipe: int, state: Callable[[], OpenLogState]) -> None:
-        waiting = bytes_waiting(pipe)
-        if not waiting or waiting == self._had_room.get(pipe):
-            return
+        """Empty a pipe that is full, and have that recorded, as the lane cannot.
+
+        :raises _GoesOn: the lane does something else by now, such as to close pipes.
+        """
         try:
+            waiting = bytes_waiting(pipe)
+            if not waiting or waiting == self._had_room.get(pipe):
+                return
             full = is_pipe_full(pipe)
         except OSError:
             # (nobody knows; a silent guest's output is worth more than a moment of a busy one's)
@@ -560,29 +578,33 @@ class LaneLogs:
         if not full:
             self._had_room[pipe] = waiting
             return
+        if self.lane.silent_seconds() is None:
+            raise _GoesOn
         dropped = self._source.drop(pipe, waiting)
         if not dropped:
             return
         before, since = self._dropped.get(path, (0, datetime.now(timezone.utc)))
         self._dropped[path] = before + dropped, since
-        self._note(state(), before + dropped, since)
+        self._common.keeper.outage(state())
 
-    def _note(self, state: OpenLogState, dropped: int, since: datetime) -> None:
-        """Have the keeper record what was dropped, as the lane cannot."""
-        details = state.details
-        if details is None:
-            return
+    def _with_dropped(self, states: Sequence[OpenLogState]) -> OpenLogState:
+        """Return the state of a log that the lane has not come to, with what was dropped."""
+        state = states[-1]
+        dropped = self._source.known_dropped(state.pipe)
         failure = self._failure(state.log)
-        outage = details.outage or OutageState(since, 0, failure.action, failure.errno)
-        outage = msgspec.structs.replace(outage, lost=outage.lost + dropped)
-        details = msgspec.structs.replace(
-            details, outage=outage, lost_bytes=details.lost_bytes + dropped
-        )
-        self._common.keeper.outage(msgspec.structs.replace(state, details=details))
+        return with_dropped(state, dropped, failure.action, failure.errno)
 
 
-def _last(states: Sequence[OpenLogState]) -> OpenLogState:
-    return states[-1]
+class _GoesOn(Exception):
+    """The lane is silent no more."""
+
+
+def _waiting(pipe: int) -> int | None:
+    """Return how many bytes are in a pipe; None if the lane has just closed it."""
+    try:
+        return bytes_waiting(pipe)
+    except OSError:
+        return None
 
 
 def _in_this_thread(call: Callable[[], T]) -> Deferred[T]:
@@ -613,6 +635,6 @@ def _expected_status(
         error=None if failure is None else str(failure),
         lost_bytes=details.lost_bytes if details else 0,
         pipe=pipe_number(state.pipe),
-        pending=bytes_waiting(state.pipe) if asks_pipe else None,
+        pending=_waiting(state.pipe) if asks_pipe else None,
         thread=thread,
     )

@@ -72,6 +72,9 @@ class GuestSource(Source, Protocol):
     def staged(self, pipe: int) -> int:
         """Return how many bytes of a pipe are staged."""
 
+    def known_dropped(self, pipe: int) -> int:
+        """Return what :meth:`take_dropped` will, for the time being."""
+
     def take_dropped(self, pipe: int) -> int:
         """Return how many bytes of a pipe were dropped since this was asked last."""
 
@@ -181,6 +184,10 @@ class PipeSource:
 
     def staged(self, pipe: int) -> int:
         """Return 0: what has left the pipe is in the file."""
+        return 0
+
+    def known_dropped(self, pipe: int) -> int:
+        """Return 0: one thread does everything."""
         return 0
 
     def take_dropped(self, pipe: int) -> int:

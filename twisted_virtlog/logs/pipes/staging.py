@@ -219,6 +219,10 @@ class StagedSource:
         """
         return self._counts.get(pipe, 0)
 
+    def known_dropped(self, pipe: int) -> int:
+        """Return what :meth:`take_dropped` will, for the time being. Any thread may ask."""
+        return self._dropped.get(pipe, 0)
+
     def take_dropped(self, pipe: int) -> int:
         """Return how many bytes :meth:`drop` took since this was asked last; go on with the pipe.
 
