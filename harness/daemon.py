@@ -31,6 +31,21 @@ NO_DRAIN = (
 )
 
 
+#: Whether each file system is to have a thread of its own, in all daemons that tests start.
+_FILE_THREADS = "TWISTED_VIRTLOG_TEST_FILE_THREADS"
+
+
+def file_threads(settings: Sequence[str] = ()) -> list[str]:
+    """Return a line of the configuration about threads of file systems, if tests run with such.
+
+    :param settings: other lines, one of which may say something else.
+    """
+    value = os.environ.get(_FILE_THREADS)
+    if not value or any(line.startswith("file_threads") for line in settings):
+        return []
+    return [f'file_threads = "{value}"']
+
+
 @dataclass(frozen=True)
 class Daemon:
     """A daemon that answers.
@@ -66,7 +81,7 @@ def running(
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "virtlogd.conf"
-    config.write_text("\n".join([*settings, "# end of the configuration"]) + "\n")
+    config.write_text("\n".join([*settings, *file_threads(settings), "# end"]) + "\n")
     socket = directory / "jsonrpc-sock"
     command = [sys.executable, "-c", _TWISTD.format(patch=patch)]
     command += ["--pidfile=", "-n", "virtlogd", "--config", str(config)]

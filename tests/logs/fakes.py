@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+import pytest
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.fakes.reactor import FakeReactor
 from tests.fakes.slices import Slices
+from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.logs.files.rotation import Limits
@@ -33,6 +36,21 @@ KIB = 1024
 #: Whether bytes go by way of a staging pipe, as they do in the thread of a slow file system; all
 #: tests of logs are run once like this, too.
 STAGED = bool(os.environ.get("TWISTED_VIRTLOG_TEST_STAGED"))
+
+#: Of a test that counts what is in a guest's pipe, or in a process's descriptors.
+of_the_direct_way = pytest.mark.skipif(
+    STAGED, reason="some of what its file does not take is in the staging pipe here"
+)
+
+
+def copied(state: OpenLogState) -> OpenLogState:
+    """Return what another image gets as an exec leaves it; the former image goes on here."""
+    state = msgspec.structs.replace(state, pipe=os.dup(state.pipe))
+    details = state.details
+    if details is None or details.staged is None:
+        return state
+    details = msgspec.structs.replace(details, staged=os.dup(details.staged))
+    return msgspec.structs.replace(state, details=details)
 
 
 class Threads:

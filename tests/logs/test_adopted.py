@@ -9,13 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, World, descriptors, place
+from tests.logs.fakes import DOMAIN, World, copied, descriptors, of_the_direct_way, place
 from tests.logs.test_failing import fail, files_end_at, pass_time
 from twisted_virtlog.errors import NotWritten, SystemFailure
 from twisted_virtlog.handover.state import OpenLogState
@@ -36,9 +35,7 @@ def successor() -> Iterator[Callable[..., World]]:
             other = World(world.directory, **{"max_size": 0, "max_backups": 3, **settings})
             stack.callback(other.close)
             for state in world.handler.suspended():
-                # As an exec leaves it, but for the former image, which goes on here.
-                pipe = os.dup(state.pipe)
-                other.handler.adopt(msgspec.structs.replace(state, pipe=pipe))
+                other.handler.adopt(copied(state))
             other.handler.add_totals(world.handler.totals())
             return other
 
@@ -76,6 +73,7 @@ def test_a_log_ends_with_its_guest_in_the_next_image(
     assert next_world.text() == b"last words"
 
 
+@of_the_direct_way
 def test_a_failing_log_fails_on_and_tells_later(
     make_world: MakeWorld, successor: Callable[..., World]
 ) -> None:
@@ -183,6 +181,7 @@ def test_an_end_that_was_rotated_away_is_known_to_the_next_image(
     assert (excerpt.data, excerpt.gap) == (b"1", False)
 
 
+@of_the_direct_way
 @pytest.mark.parametrize("handed_over", [False, True])
 def test_the_line_that_tells_of_missing_bytes_is_one_line(
     make_world: MakeWorld, successor: Callable[..., World], handed_over: bool

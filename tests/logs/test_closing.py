@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import STRANGER, World
+from tests.logs.fakes import STRANGER, World, of_the_direct_way
 from tests.logs.test_failing import files_end_at
 from twisted_virtlog.errors import LogBusy, NoSuchLog
 
@@ -42,6 +42,7 @@ def test_what_is_in_the_pipe_is_written_first(world: World) -> None:
         world.handler.close_log(str(world.directory / "nobody.log"))
 
 
+@of_the_direct_way
 def test_it_says_how_much_its_file_did_not_take(make_world: MakeWorld) -> None:
     """A log can be closed while its file fails; what is lost then is counted."""
     world = make_world()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import KIB, Guest, World
+from tests.logs.fakes import KIB, Guest, World, of_the_direct_way
 from twisted_virtlog.errors import NotWritten, SystemFailure
 from twisted_virtlog.values import LogState
 
@@ -149,6 +149,7 @@ def test_the_file_is_tried_once_a_second(make_world: MakeWorld) -> None:
     assert world.status().state is LogState.OPEN
 
 
+@of_the_direct_way
 def test_bytes_are_dropped_when_the_guest_is_blocked(make_world: MakeWorld) -> None:
     """Not before a retry failed, and not while there is room in the pipe; then it says so."""
     world = make_world(drops=True)
@@ -182,6 +183,7 @@ def test_bytes_are_dropped_when_the_guest_is_blocked(make_world: MakeWorld) -> N
     assert world.text().endswith(b"]\nkept\nmore\n")
 
 
+@of_the_direct_way
 def test_a_guest_that_never_stops_is_not_blocked(make_world: MakeWorld) -> None:
     """After the first second a guest writes on, at the rate at which its pipe is looked at."""
     world = make_world(drops=True)
@@ -203,6 +205,7 @@ def test_a_guest_that_never_stops_is_not_blocked(make_world: MakeWorld) -> None:
     assert world.text().endswith(b"y" * pending)
 
 
+@of_the_direct_way
 def test_nothing_is_dropped_when_the_guest_is_to_wait(make_world: MakeWorld) -> None:
     """Under "block" the pipe fills and every byte is written in the end."""
     world = make_world(drops=False)
@@ -219,6 +222,7 @@ def test_nothing_is_dropped_when_the_guest_is_to_wait(make_world: MakeWorld) -> 
     assert guest.write_without_blocking(b"z") == 1
 
 
+@of_the_direct_way
 @pytest.mark.parametrize(("data", "before"), [(b"x" * 999 + b"\n", b""), (b"x" * 1000, b"\n")])
 def test_the_notice_is_a_line_of_its_own(data: bytes, before: bytes, make_world: MakeWorld) -> None:
     """A line that was cut is ended first; one that was not is not followed by an empty one."""
@@ -232,6 +236,7 @@ def test_the_notice_is_a_line_of_its_own(data: bytes, before: bytes, make_world:
     assert NOTICE.fullmatch(world.text().removeprefix(data + before).removesuffix(b"next\n"))
 
 
+@of_the_direct_way
 def test_each_loss_is_told_where_it_happened(make_world: MakeWorld) -> None:
     """A file that takes the notice but not all that follows fails on, and tells of that later."""
     world = make_world(drops=True)
@@ -531,6 +536,7 @@ def test_the_list_says_how_many_bytes_waited_when_they_were_counted_last(
     assert world.status().pending == 0
 
 
+@of_the_direct_way
 def test_what_is_dropped_does_not_wait(make_world: MakeWorld) -> None:
     """What came after it does."""
     world = make_world(drops=True)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, STRANGER, Guest, World
+from tests.logs.fakes import DOMAIN, STRANGER, Guest, World, copied, of_the_direct_way
 from tests.logs.test_failing import fail, files_end_at, not_written, pass_time
 from tests.logs.test_keeper import Notes
 from twisted_virtlog.errors import LogBusy, SystemFailure
@@ -35,10 +35,7 @@ def next_image(world: World, order: int = 1, **settings: Any) -> Iterator[World]
     with ExitStack() as stack:
         other = World(world.directory, **{"drops": False, **settings})
         stack.callback(other.close)
-        states = [
-            msgspec.structs.replace(state, pipe=os.dup(state.pipe))
-            for state in world.handler.suspended()
-        ]
+        states = [copied(state) for state in world.handler.suspended()]
         for *former, current in by_log(states[::order]):
             other.handler.adopt(current, former)
         other.handler.write_former()
@@ -172,6 +169,7 @@ def test_a_truncation_that_fails_loses_nothing(world: World) -> None:
     assert world.whole() == b"x" * 2000
 
 
+@of_the_direct_way
 def test_dropping_begins_with_those_that_are_gone(make_world: MakeWorld) -> None:
     """Under drop a successor need not wait for the first retry; what is lost is told."""
     world = make_world(drops=True)
@@ -416,12 +414,19 @@ class Story:
         self.go_on(list(self.world.handler.suspended()))
 
     def kill(self, size: int) -> None:
-        states = list(self.kept.records.values())
+        states = [self._with_staged(state) for state in self.kept.records.values()]
         self.go_on(states if size % 2 else states[::-1])
+
+    def _with_staged(self, state: OpenLogState) -> OpenLogState:
+        """Add what the store has of a log beside what it was told."""
+        assert state.details is not None
+        staged = self.world.handler.source.handed_over(state.pipe)
+        details = msgspec.structs.replace(state.details, staged=staged)
+        return msgspec.structs.replace(state, details=details)
 
     def go_on(self, states: list[OpenLogState]) -> None:
         self.begin()
-        own = [msgspec.structs.replace(state, pipe=os.dup(state.pipe)) for state in states]
+        own = [copied(state) for state in states]
         for *former, current in by_log(own):
             self.world.handler.restore(current, former)
         for state in self.world.handler.suspended():

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, DRIVER, KIB, World, log_settings
+from tests.logs.fakes import DOMAIN, DRIVER, KIB, World, log_settings, of_the_direct_way
 from tests.logs.test_failing import FULL_PIPE, fail, files_end_at, pass_time
 from twisted_virtlog.errors import UnsupportedBackups
 from twisted_virtlog.handover.keeper import NO_KEEPER
@@ -109,6 +109,7 @@ def test_when_the_daemon_stops_nothing_is_let_go(kept: World, notes: Notes) -> N
     assert [what for what, _ in notes.told] == ["opened"]
 
 
+@of_the_direct_way
 def test_what_the_file_does_not_take_is_not_lost_when_the_daemon_stops(
     kept: World, notes: Notes
 ) -> None:
@@ -122,6 +123,7 @@ def test_what_the_file_does_not_take_is_not_lost_when_the_daemon_stops(
     assert kept.handler.counts().bytes_lost == 0
 
 
+@of_the_direct_way
 def test_dropped_bytes_are_noted_until_the_log_tells_of_them(kept: World, notes: Notes) -> None:
     """A process that is killed between leaves the count to the next one."""
     with files_end_at(1000):
@@ -140,6 +142,7 @@ def test_dropped_bytes_are_noted_until_the_log_tells_of_them(kept: World, notes:
     assert (log.details.lost_bytes, log.details.outage.lost) == (lost, 0)
 
 
+@of_the_direct_way
 def test_a_restored_log_tells_of_bytes_that_were_dropped_before(
     kept: World, notes: Notes, make_world: MakeWorld
 ) -> None:

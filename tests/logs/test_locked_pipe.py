@@ -9,7 +9,7 @@ import pytest
 
 from tests.locked_pipe import locked
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import STRANGER, Guest, World
+from tests.logs.fakes import STRANGER, Guest, World, of_the_direct_way
 from tests.logs.test_failing import fail, files_end_at, fill, not_written, pass_time
 from tests.logs.test_former import next_image
 from twisted_virtlog.errors import LogBusy
@@ -108,6 +108,7 @@ def empty_and_failing(world: World) -> Guest:
     return guest
 
 
+@of_the_direct_way
 def test_it_is_looked_after_while_its_file_fails(make_world: MakeWorld) -> None:
     """And when it can be written again."""
     world = make_world(drops=True)
@@ -145,6 +146,7 @@ def test_the_next_image_goes_on_with_it(world: World) -> None:
         image.handler.close_log(image.path)
 
 
+@of_the_direct_way
 def test_a_former_guest_that_keeps_its_pipe_locked(make_world: MakeWorld) -> None:
     """Somebody took the bytes out of its pipe that were to be written before those that follow."""
     world = make_world(drops=False)

@@ -19,7 +19,17 @@ from zope.interface.verify import verifyObject
 
 from tests.fakes.reactor import FakeReactor
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, Threads, World, log_settings, place
+from tests.logs.fakes import (
+    DOMAIN,
+    DRIVER,
+    KIB,
+    Guest,
+    Threads,
+    World,
+    log_settings,
+    of_the_direct_way,
+    place,
+)
 from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.logs.handler import LogHandler
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
@@ -161,6 +171,7 @@ def test_a_position_is_not_kept_from_its_caller_by_a_busy_guest(make_world: Make
             writer.join(0.001)
 
 
+@of_the_direct_way
 def test_the_last_write_end_ends_the_log(world: World) -> None:
     """When the guest is gone all is written, and the log's path is free again."""
     before = len(os.listdir("/proc/self/fd"))

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.logs.fakes import of_the_direct_way
 from tests.logs.small_disk import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 
 
+@of_the_direct_way
 @pytest.mark.root
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_on_a_small_disk(name: str, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.daemon import file_threads
 from tests.stack import scenarios
 from twisted_virtlog.client import BlockingClient
 
@@ -54,7 +55,8 @@ def main(max_size: str, *daemon: str) -> None:
     be_init_beside(os.fork())
     mount_own_file_systems()
     # Our daemon reads it as well.
-    Path("/etc/libvirt/virtlogd.conf").write_text(f"max_size = {max_size}\nmax_backups = 3\n")
+    settings = (f"max_size = {max_size}", "max_backups = 3", *file_threads())
+    Path("/etc/libvirt/virtlogd.conf").write_text("".join(f"{line}\n" for line in settings))
     machine = Machine(daemon)
     machine.start_log_daemon()
     machine.start_libvirtd()

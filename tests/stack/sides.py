@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, final
 
-from harness.daemon import CHECKOUT
+from harness.daemon import CHECKOUT, file_threads
 from tests.stack.rpc_client import (
     APPEND,
     OPEN,
@@ -98,7 +98,8 @@ def running(directory: Path, command: Sequence[str], settings: Sequence[str]) ->
     assert program is not None
     said = directory / f"{Path(program).name}.log"
     enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "sh"]
-    config = "".join(f"{line}\n" for line in settings)
+    # (virtlogd ignores keys that it does not know)
+    config = "".join(f"{line}\n" for line in (*settings, *file_threads()))
     with said.open("ab") as log:
         process = subprocess.Popen(
             [*enter, config, program, *command[1:], "--config", _CONFIG],

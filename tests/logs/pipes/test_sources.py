@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.logs.conftest import MakeWorld
-from tests.logs.fakes import KIB, World
+from tests.logs.fakes import KIB, World, of_the_direct_way
 from twisted_virtlog.errors import NotWritten
 from twisted_virtlog.logs.pipes.sources import MessageSource, PipeSource
 from twisted_virtlog.syscalls import bytes_waiting, set_pipe_capacity
@@ -35,6 +35,7 @@ def no_splice(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return refused
 
 
+@of_the_direct_way
 def test_no_byte_passes_through_the_daemon(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where splice(2) works the pipe is never read and the file never written otherwise."""
 
@@ -74,6 +75,7 @@ def test_a_file_that_refuses_splice_is_rotated(no_splice: list[int], make_world:
     assert no_splice
 
 
+@of_the_direct_way
 def test_copied_bytes_stay_in_the_pipe_until_they_are_written(world: World) -> None:
     """/dev/full refuses splice(2), and every byte: all of them are still in the pipe."""
     guest = world.open("/dev/full")
@@ -84,6 +86,7 @@ def test_copied_bytes_stay_in_the_pipe_until_they_are_written(world: World) -> N
     assert bytes_waiting(world.handler.source.pipe) == 8
 
 
+@of_the_direct_way
 @pytest.mark.parametrize("taken", [1, 7, 4096])
 def test_a_file_that_takes_a_part_gets_the_rest_next(
     taken: int, no_splice: list[int], world: World, monkeypatch: pytest.MonkeyPatch
