@@ -25,7 +25,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, NotWritten, SystemFailure
+from twisted_virtlog.errors import (
+    HeldByOther,
+    LogError,
+    NoAnswer,
+    NoSuchLog,
+    NotWritten,
+    SystemFailure,
+)
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
@@ -200,17 +207,13 @@ class AllLogs:
         )
 
     def close_log(self, path: str) -> Answer[Closed]:
-        return self._ask(
-            path, lambda logs, path: logs.close_log(path), partial(self._not_written, path)
-        )
+        return self._ask_open(path, lambda logs, path: logs.close_log(path))
 
     def position(self, path: str) -> Answer[Position]:
         # (the second is what _ask would find out, without what only a lane needs)
         if not self._spread or (path not in self._moving and self._inline.has(path)):
             return self._inline.position(path)
-        return self._ask(
-            path, lambda logs, path: logs.position(path), partial(self._not_written, path)
-        )
+        return self._ask_open(path, lambda logs, path: logs.position(path))
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
         if not self._spread:
@@ -374,6 +377,8 @@ class AllLogs:
             *self._inline.hung(),
             *(
                 f"the file system at {lane.mount.point} does not answer"
+                if lane.asks_pipes
+                else f"the thread for the {lane.mount.device} waits"
                 for lane in self._lanes.values()
                 if lane.lane.busy_seconds() >= HUNG_SECONDS
             ),
@@ -554,7 +559,8 @@ class AllLogs:
     def _mount_of(self, path: str, real_path: str) -> Mount | None:
         """Return what decides where an open log belongs: its mount, or what stands for its pipe."""
         mount = self._table.now().of(real_path)
-        if path not in self._suspects or mount is None:
+        if path not in self._suspects or mount is None or not self._is_inline(mount):
+            # (a lane of its file system does for its pipe, too, and has the lock of that)
             return mount
         return Mount(-1, -1, f"{_ALONE}{path}", mount.point, "", "")
 
@@ -626,6 +632,16 @@ class AllLogs:
                 lambda _: self._resolve(resolving, path, call, explain, undo, False)
             )
         return self._resolve(resolving, path, call, explain, undo, False)
+
+    def _ask_open(self, path: str, call: _Call[T]) -> Answer[T]:
+        """Ask for something of a log that has to be open."""
+        try:
+            return self._ask(path, call, partial(self._not_written, path))
+        except NotWritten:
+            raise
+        except SystemFailure as failure:
+            # (what no path can be resolved to is not open)
+            raise NoSuchLog(f"No open log file {path}", path) from failure
 
     def _resolve(
         self,

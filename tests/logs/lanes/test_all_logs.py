@@ -16,7 +16,14 @@ from twisted.python.failure import Failure
 from tests.fakes.reactor import FakeReactor
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, Threads, log_settings
 from tests.logs.lanes.test_lane import Gate
-from twisted_virtlog.errors import LimitReached, LogBusy, NoAnswer, NotWritten
+from twisted_virtlog.errors import (
+    LimitReached,
+    LogBusy,
+    NoAnswer,
+    NoSuchLog,
+    NotWritten,
+    SystemFailure,
+)
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.files.writer import Writer
@@ -84,6 +91,11 @@ class World:
     def status(self, path: str | None = None) -> Any:
         """Return what the list says of a log."""
         return next(one for one in self.result(self.logs.logs()) if one.path == (path or self.path))
+
+    @property
+    def lanes(self) -> list[LaneLogs]:
+        """All lanes."""
+        return list(self.logs._lanes.values())
 
     @property
     def lane(self) -> LaneLogs:
@@ -389,6 +401,34 @@ def test_a_file_system_that_does_not_answer_stays_in_its_lane(tmp_path: Path) ->
     assert not Path(other).exists()
     gate.let_go()
     world.tick(lambda: world.status().thread is None)
+    os.write(end, b"one\n")
+    assert world.position().offset == 4
+    world.end()
+
+
+def test_a_path_that_cannot_be_resolved_is_no_open_log(tmp_path: Path) -> None:
+    """As where no file system has a lane; to open it is refused for what is wrong with it."""
+    world = World(tmp_path, ("/dev/shm",))
+    path = f"{tmp_path}/{'n' * 300}"
+    for call in (world.logs.position, world.logs.close_log):
+        with pytest.raises(NoSuchLog):
+            call(path)
+    with pytest.raises(SystemFailure, match="File name too long"):
+        world.logs.open(path, DRIVER, DOMAIN, False)
+    world.end()
+
+
+def test_a_lane_of_the_file_system_does_for_the_pipe_too(tmp_path: Path) -> None:
+    """Two threads would otherwise be in one file system, of which one has no lock."""
+    world = World(tmp_path, "auto")
+    end = world.open()
+    world.logs.pipe_locked(world.path)
+    world.tick(lambda: world.status().thread is not None)
+    assert not world.lane.asks_pipes
+    # (as another log of it showed)
+    other = str(tmp_path / "other.log")
+    world.logs.slow(other, other)
+    world.tick(lambda: any(lane.count() and lane.asks_pipes for lane in world.lanes))
     os.write(end, b"one\n")
     assert world.position().offset == 4
     world.end()
