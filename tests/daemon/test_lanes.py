@@ -337,6 +337,7 @@ def test_a_guest_that_ends_meanwhile_loses_nothing(
     assert log.read_bytes() == b"held\nthe last words\nthe next guest\n"
 
 
+@pytest.mark.slow
 def test_every_byte_of_many_guests_is_accounted_for(
     start_daemon: StartDaemon, mounted: PassMount
 ) -> None:
@@ -388,6 +389,7 @@ def accounted(log: Path, written: bytes) -> int:
     return lost
 
 
+@pytest.mark.slow
 def test_logs_change_sides_while_guests_print(
     start_daemon: StartDaemon, mounted: PassMount, tmp_path: Path
 ) -> None:
@@ -568,6 +570,7 @@ def test_links_and_closed_logs_lead_to_the_mount(
     assert (point / "guest.log").read_bytes() == b"before\nduring\n"
 
 
+@pytest.mark.slow
 def test_many_calls_leave_nothing_behind(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """Not one thread or descriptor more, whatever was asked for."""
     daemon = start_daemon(_SOON, _BLOCK)
