@@ -347,6 +347,8 @@ class AllLogs:
         if lane_settings.threads != self._lane_settings.threads:
             self._choice = Choice(lane_settings.threads)
         self._lane_settings = lane_settings
+        for lane in list(self._lanes.values()):
+            lane.lane.timeout_changed()
         self._mounts_changed()
 
     def suspended(self) -> tuple[OpenLogState, ...]:

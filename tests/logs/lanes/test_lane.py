@@ -177,6 +177,20 @@ def test_a_call_that_is_asked_for_late_finds_out_at_once(room: Room) -> None:
     assert begun(room.result(room.lane.call(lambda: None))) is False
 
 
+def test_another_timeout_holds_for_who_waits_already(room: Room) -> None:
+    """As an operator who finds that a mount hangs would have it."""
+    room.timeout = 3600.0
+    gate = room.gate()
+    later = room.lane.call(gate)
+    gate.wait_until_entered()
+    room.clock.advance(TIMEOUT)
+    room.lane.timeout_changed()
+    assert not later.called
+    room.timeout = TIMEOUT
+    room.lane.timeout_changed()
+    assert room.result(later).check(Silent)
+
+
 def test_who_asks_as_soon_as_it_answers_is_served(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:

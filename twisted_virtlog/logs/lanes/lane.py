@@ -245,6 +245,12 @@ class Lane:
         if watched and self._look is None:
             self._look_in(min(_LOOK_SECONDS, self._timeout_seconds()))
 
+    def timeout_changed(self) -> None:
+        """See by another timeout whether what it does lasts too long."""
+        if self._look is not None:
+            self._look.cancel()
+        self._look_now()
+
     @property
     def is_busy(self) -> bool:
         """Whether anything is to be done, or is being done."""
