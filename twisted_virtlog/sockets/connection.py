@@ -254,10 +254,8 @@ class Connection:
 
         If nobody else waits its turn has come.
         """
-        if self._shares is None:
+        if not self._is_greedy or self._shares is None or self.is_alone() or self._has_left():
             self._read()
-        elif not self._is_greedy or self.is_alone() or self._has_left():
-            self._read_and_watch()
         elif not self._is_to_read:
             self._is_to_read = True
             self._shares.later(self._read_in_turn)
@@ -275,14 +273,10 @@ class Connection:
         self._is_to_read = False
         # (it may be closed or paused since)
         if self._reading:
-            self._read_and_watch()
-
-    def _read_and_watch(self) -> None:
-        began = monotonic()
-        self._read()
-        self._is_greedy = monotonic() - began > SHARE_SECONDS
+            self._read()
 
     def _read(self) -> None:
+        began = monotonic()
         try:
             data = self._socket.recv(_READ_BYTES)
         except BlockingIOError:
@@ -291,12 +285,17 @@ class Connection:
             self.abort()
             return
         if data:
-            self._tell(self.conversation.data_received, data)
+            # (as _tell, which costs a call)
+            try:
+                self.conversation.data_received(data)
+            except Exception:  # noqa: BLE001
+                self._give_up()
         else:
             # A half-close: the client may still read what it asked for.
             self._input_ended = True
             self._watch_input()
             self._tell(self.conversation.input_ended)
+        self._is_greedy = monotonic() - began > SHARE_SECONDS
 
     def doWrite(self) -> None:
         """Send on what waits; in its turn, if it is much."""
@@ -374,5 +373,8 @@ class Connection:
         try:
             event(*args, **kwargs)
         except Exception:  # noqa: BLE001 (nobody else's connection may suffer)
-            self._logger.failure("a connection failed and is closed")
-            self.abort()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._logger.failure("a connection failed and is closed")
+        self.abort()
