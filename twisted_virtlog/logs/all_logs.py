@@ -257,7 +257,7 @@ class AllLogs:
     def is_known(self, path: str) -> bool:
         if not self._spread:
             return self._inline.is_known(path)
-        if self._place(path) is not None or path in self.known:
+        if self._place(path) is not None:
             return True
         resolving = Resolving(path, self._table)
         try:
