@@ -161,7 +161,7 @@ class UnsupportedBackups(LogError):
 
 
 class ShuttingDown(LogError):
-    """The daemon is stopping and opens no more logs."""
+    """The daemon is stopping, and opens no more logs."""
 
 
 class ListenError(DaemonError):

@@ -457,6 +457,8 @@ class AllLogs:
             after some seconds, or are so slow that it would take too long.
         """
         self._stop_looking()
+        # (no log changes its thread any more: one that is nowhere would not be written)
+        self._stopping = True
         waits = [lane.finish().addErrback(lambda _: None) for lane in self._lanes.values()]
         written: Deferred[None] = Deferred()
         begun = self.clock.seconds()
@@ -807,12 +809,16 @@ class AllLogs:
         """Move each log to where it belongs."""
         again = False
         for number, log in enumerate(self._inline.open_logs(), 1):
+            if self._stopping:
+                return
             mount = self._mount_of(log.path, log.real_path)
             if mount is not None and not self._is_inline(mount):
                 again |= not self._move_in(log.path, mount)
             if not number % _LOGS_AT_ONCE:
                 yield
         for lane in list(self._lanes.values()):
+            if self._stopping:
+                return
             for path, real_path in lane.names():
                 mount = self._mount_of(path, real_path)
                 if mount is None or self._is_served_by(lane, mount):
@@ -867,7 +873,8 @@ class AllLogs:
                     self._look_again(_AGAIN_SECONDS)
                     return
                 mount = self._mount_of(path, real_path)
-                inline = mount is None or self._is_inline(mount)
+                # (a lane may have finished already)
+                inline = mount is None or self._is_inline(mount) or self._stopping
                 self._put(state, None if inline or mount is None else self._lane_of(mount))
             finally:
                 end()
@@ -882,7 +889,7 @@ class AllLogs:
 
         def leave(logs: LogHandler) -> OpenLogState | None:
             try:
-                return logs.leave(path)
+                return None if self._stopping else logs.leave(path)
             except BaseException:
                 # (whoever waited may have given up)
                 lane.lane.later_in_reactor(end)

@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from twisted_virtlog.errors import LogError, NoAnswer, SystemFailure
+from twisted_virtlog.errors import LogError, NoAnswer, ShuttingDown, SystemFailure
 from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals, with_dropped
 from twisted_virtlog.interfaces import Answer
@@ -467,10 +467,13 @@ class LaneLogs:
         """Return the handler, once the lane may touch files.
 
         :raises Held: another daemon has the lane.
+        :raises ShuttingDown: it is closed for good.
         """
         handler = self._handler
         if handler is not None:
             return handler
+        if self._has_ended:
+            raise ShuttingDown("the daemon is stopping")
         if self._lock is not None:
             try:
                 self._lock.acquire()
