@@ -167,3 +167,30 @@ def test_what_comes_after_the_end_is_not_called() -> None:
     loop.call(lambda: called.append(1))
     loop.serve()
     assert not called
+
+
+def test_it_reads_nothing_once_it_has_ended() -> None:
+    """It may be told to while it serves a reader: then its event is closed, and not to be read."""
+    loop = ThreadLoop()
+    reader = Reader(loop)
+    loop.addReader(reader)
+    os.write(reader.write_end, b"a")
+    loop.call(loop.end)
+    after: list[str] = []
+    loop.call_after(lambda: after.append("called"))
+    # (the reader and the event are ready at once, whichever comes first)
+    loop.run()
+    assert (reader.got, after) == ([], ["called"])
+    reader.close()
+
+
+def test_it_ends_though_a_reader_is_ready_before_its_event() -> None:
+    """Likewise, in the other order."""
+    loop = ThreadLoop()
+    reader = Reader(loop)
+    os.write(reader.write_end, b"a")
+    loop.addReader(reader)
+    loop.call(loop.end)
+    loop.run()
+    assert reader.got == []
+    reader.close()

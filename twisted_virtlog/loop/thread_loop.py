@@ -102,6 +102,9 @@ class ThreadLoop:
         number = -1 if self._wake is None else self._wake.descriptor
         while not self._ended:
             for found, _ in epoll.poll(-1, _EVENTS):
+                if self._ended:
+                    # (the event is closed, and its number may be another's)
+                    break
                 if found == number:
                     with contextlib.suppress(BlockingIOError):
                         os.eventfd_read(number)
