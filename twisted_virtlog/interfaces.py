@@ -111,7 +111,7 @@ class ILogHandler(Interface):
         among them or not.
         """
 
-    def is_known(path: str) -> bool:
+    def is_known(path: str) -> Answer[bool]:
         """Return whether a path names a log that is open, or was opened or appended to before.
 
         Before means since the daemon first started, across hand-overs, as far as it remembers.

@@ -180,6 +180,8 @@ class AllLogs:
         self._rearranging: IDelayedCall | None = None
         # The paths of logs whose guests have kept their pipes locked.
         self._suspects: set[str] = set()
+        # The paths of logs whose files are on other file systems than the ones before.
+        self._strays: set[str] = set()
         # Of the file systems that have a lane.
         self._devices: frozenset[str] = frozenset()
         # The mounts by which these were found.
@@ -254,19 +256,36 @@ class AllLogs:
             yield
         return [by_path[path] for path in sorted(by_path)]
 
-    def is_known(self, path: str) -> bool:
+    def is_known(self, path: str) -> Answer[bool]:
         if not self._spread:
             return self._inline.is_known(path)
-        if self._place(path) is not None:
+        if self._is_open(path):
             return True
-        resolving = Resolving(path, self._table)
+        return self._is_known_by_now(Resolving(path, self._table), path)
+
+    def _is_known_by_now(self, resolving: Resolving, path: str) -> Answer[bool]:
+        """Resolve a path, wherever its links lead, and look whether it is known then."""
         try:
-            resolving.advance(self._is_inline)
+            mount = resolving.advance(self._is_inline)
         except (OSError, ValueError):
             return False
-        # (on a mount that has a lane no link is looked for: a path is known there as it is spelled)
-        real = resolving.so_far
-        return real in self.known or self._place(real) is not None
+        if mount is None:
+            return resolving.real in self.known or self._is_open(resolving.real)
+        lane = self._lane_of(mount)
+
+        def go_on(_: LogHandler) -> None:
+            with contextlib.suppress(OSError, ValueError):
+                resolving.advance(partial(self._is_served_by, lane))
+
+        explain = partial(_no_answer, f"Unable to read from file {path}", path)
+        resolved = lane.ask(path, go_on).addErrback(_explained, lane, path, explain)
+        return resolved.addCallback(lambda _: self._is_known_by_now(resolving, path))
+
+    def _is_open(self, path: str) -> bool:
+        """Return whether a log is open, by a name that is known."""
+        return self._inline.has_open(path) or any(
+            lane.has_open(path) for lane in self._lanes.values()
+        )
 
     def counts(self) -> Counts:
         counts = self._inline.counts()
@@ -752,6 +771,11 @@ class AllLogs:
         """Have it looked soon which logs are to be elsewhere."""
         self._look_again(0.0)
 
+    def moved_away(self, path: str) -> None:
+        """Take note that an open log's file is on another file system than the one before."""
+        self._strays.add(path)
+        self._look_again(0.0)
+
     def count_others(self, lane: LaneLogs | None) -> int:
         """Return how many logs are open elsewhere; any thread may ask.
 
@@ -792,6 +816,7 @@ class AllLogs:
                 lane.end()
                 self._lane_ended_at = now
         self._suspects = {path for path in self._suspects if self._place(path) is not None}
+        self._strays = {path for path in self._strays if self._place(path) is not None}
         if self._lanes:
             self._tick = self.clock.callLater(_IDLE_SECONDS, self._look_after)
         self._mounts_changed()
@@ -823,7 +848,9 @@ class AllLogs:
                 mount = self._mount_of(path, real_path)
                 if mount is None or self._is_served_by(lane, mount):
                     continue
-                self._move_out(path, real_path, lane)
+                # (a log stays with its open file, wherever its path leads meanwhile)
+                if path in self._strays or path in self._suspects:
+                    self._move_out(path, real_path, lane)
             if self._is_inline(lane.mount):
                 for path, real_path in lane.names():
                     self._move_out(path, real_path, lane)
@@ -962,7 +989,7 @@ class _Inline:
         self._logs.slow(path, real_path)
 
     def moved_away(self, path: str) -> None:
-        self._logs.look_again()
+        self._logs.moved_away(path)
 
     def leads_away(self, real_path: str, file: int) -> bool | None:
         return self._logs.leads_away(real_path, file)
@@ -982,7 +1009,7 @@ class _InLane:
         self._lane.lane.later_in_reactor(lambda: self._logs.slow_lane(self._lane))
 
     def moved_away(self, path: str) -> None:
-        self._lane.lane.later_in_reactor(self._logs.look_again)
+        self._lane.lane.later_in_reactor(lambda: self._logs.moved_away(path))
 
     def leads_away(self, real_path: str, file: int) -> bool | None:
         # (what its path leads to holds up nobody but this lane)

@@ -572,6 +572,10 @@ class LogHandler:
         """Return whether a log is open by this name, or has this real path; asks no file."""
         return path in self._logs or path in self._real or path in self._orders
 
+    def has_open(self, path: str) -> bool:
+        """Return whether a log is open by this name, or has this real path; asks no file."""
+        return path in self._logs or path in self._real
+
     def open_logs(self) -> Sequence[OpenLog]:
         """Return the open logs."""
         return list(self._logs.values())

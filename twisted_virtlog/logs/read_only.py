@@ -6,14 +6,17 @@ who may connect to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_virtlog.errors import NotAllowed
 from twisted_virtlog.interfaces import Answer, ILogHandler
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+
+T = TypeVar("T")
 
 
 @implementer(ILogHandler)
@@ -38,14 +41,10 @@ class ReadOnlyLogs:
         self._refuse_change(path)
 
     def position(self, path: str) -> Answer[Position]:
-        self._check(path)
-        answer: Answer[Position] = self._handler.position(path)
-        return answer
+        return self._if_known(path, lambda: self._handler.position(path))
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
-        self._check(path)
-        answer: Answer[Excerpt] = self._handler.read(path, position, max_bytes)
-        return answer
+        return self._if_known(path, lambda: self._handler.read(path, position, max_bytes))
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found: Answer[Sequence[LogStatus]] = self._handler.logs()
@@ -55,12 +54,26 @@ class ReadOnlyLogs:
         found: Counts = self._handler.counts()
         return found
 
-    def is_known(self, path: str) -> bool:
-        known: bool = self._handler.is_known(path)
+    def is_known(self, path: str) -> Answer[bool]:
+        known: Answer[bool] = self._handler.is_known(path)
         return known
 
-    def _check(self, path: str) -> None:
-        if not self._handler.is_known(path):
+    def _if_known(self, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
+        """Ask about a log that is known, as soon as that can be said."""
+        known = self._handler.is_known(path)
+        if not isinstance(known, Deferred):
+            self._check(path, known)
+            return ask()
+
+        def ask_now(known: bool) -> Answer[T]:
+            self._check(path, known)
+            return ask()
+
+        later: Deferred[T] = known.addCallback(ask_now)
+        return later
+
+    def _check(self, path: str, is_known: bool) -> None:
+        if not is_known:
             raise NotAllowed(
                 f"{path} is not a log that the daemon knows: it was neither opened nor appended to"
                 " since the daemon first started; the read-only socket serves no other file",

@@ -173,7 +173,7 @@ def test_a_log_in_a_lane_is_a_log(world: World) -> None:
     closed = world.result(world.logs.close_log(world.path))
     assert closed.position.offset == 10
     assert world.logs.counts().open_logs == 0
-    assert world.logs.is_known(world.path)
+    assert world.result(world.logs.is_known(world.path))
 
 
 def test_it_does_nothing_in_the_reactors_thread(world: World) -> None:
@@ -455,7 +455,7 @@ def test_a_message_that_was_slow_shows_a_slow_file_system(
 
 
 def test_a_known_log_is_known_by_a_link_to_its_mount(tmp_path: Path) -> None:
-    """Which is as far as can be seen without touching the mount."""
+    """Which is looked for in the lane."""
     point = Path("/dev/shm")
     world = World(tmp_path, (str(point),))
     with tempfile.TemporaryDirectory(dir=point) as directory:
@@ -463,9 +463,16 @@ def test_a_known_log_is_known_by_a_link_to_its_mount(tmp_path: Path) -> None:
         link.symlink_to(directory)
         path = str(link / "guest.log")
         world.result(world.logs.append(path, b"said\n", DRIVER, DOMAIN))
-        assert world.logs.is_known(path)
-        assert world.logs.is_known(f"{directory}/guest.log")
-        assert not world.logs.is_known(str(link / "other.log"))
+        assert world.result(world.logs.is_known(path))
+        assert world.result(world.logs.is_known(f"{directory}/guest.log"))
+        assert not world.result(world.logs.is_known(str(link / "other.log")))
+        secret = Path(directory) / "secret"
+        secret.write_bytes(b"of somebody else")
+        Path(path).unlink()
+        Path(path).symlink_to(secret)
+        # (twice at once: that somebody asks does not make it known)
+        asked = [world.logs.is_known(path) for _ in range(2)]
+        assert [world.result(one) for one in asked] == [False, False]
         world.end()
 
 

@@ -184,14 +184,19 @@ class LaneLogs:
         self._watch()
         return result
 
+    def has_open(self, path: str) -> bool:
+        """Return whether a log is open by this name, or has this real path."""
+        handler = self._handler
+        return path in self._expected or (handler is not None and handler.has_open(path))
+
     def has(self, path: str) -> bool:
         """Return whether a log is the lane's, or may be: something is under way about its name."""
-        return path in self._taken or self.has_open(path)
-
-    def has_open(self, path: str) -> bool:
-        """Return whether a log is open in the lane, or expected, by a name that is known."""
         handler = self._handler
-        return path in self._expected or (handler is not None and handler.has(path))
+        return (
+            path in self._taken
+            or path in self._expected
+            or (handler is not None and handler.has(path))
+        )
 
     @property
     def is_open(self) -> bool:

@@ -131,14 +131,6 @@ class Resolving:
         self._end()
         return None
 
-    @property
-    def so_far(self) -> str:
-        """The path as far as it is resolved, and as it is written from there on."""
-        if self._last is None and not self._names:
-            return self.real
-        rest = self._names if self._last is None else [*self._names, self._last]
-        return "/".join([self._directory, *rest])
-
     def _renew(self, mounts: Mounts) -> bool:
         """Take note of the present mounts; begin anew if what is done lies elsewhere by them.
 
