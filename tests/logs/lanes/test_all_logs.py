@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -342,6 +343,39 @@ def test_a_full_pipe_is_emptied_while_the_lane_is_silent(world: World) -> None:
     assert b"Connection timed out" in first
     assert lost == world.status().lost_bytes == before
     assert set(rest.replace(b"\n", b"")) <= {ord("y")}
+
+
+def test_what_is_dropped_while_a_log_is_closed_is_said_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing else of it waits in the pipe afterwards."""
+    end = world.open()
+    world.settle()
+    gate = Gate()
+    world.gates.append(gate)
+    splice = os.splice
+
+    def hang(source: int, target: int, *args: Any, **named: Any) -> int:
+        if stat.S_ISREG(os.fstat(target).st_mode):
+            gate()
+        return splice(source, target, *args, **named)
+
+    idle = world.hang()
+    os.write(end, b"first\n")
+    monkeypatch.setattr(os, "splice", hang)
+    closed = world.logs.close_log(world.path)
+    idle.let_go()
+    # (the lane asks the reactor before)
+    world.turn_until(gate._entered.is_set)
+    dropped = fill(end)
+    world.fall_silent()
+    world.tick(lambda: world.status().lost_bytes)
+    gate.let_go()
+    assert isinstance(world.error(closed), NotWritten)
+    world.turn_until(lambda: not world.logs.counts().open_logs)
+    first, notice = Path(world.path).read_bytes().splitlines()
+    assert (first, int(notice.split()[1])) == (b"first", dropped)
+    assert world.logs.counts().bytes_lost == dropped
 
 
 def test_a_guest_that_is_to_wait_loses_nothing(tmp_path: Path) -> None:
