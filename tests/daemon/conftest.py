@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.daemon import Daemon, running
+from harness.daemon import Daemon, file_threads, running
 
 StartDaemon = Callable[..., Daemon]
+
+#: Of a test that says which file systems have threads, or that nothing is known only to one.
+by_default = pytest.mark.skipif(
+    bool(file_threads()), reason="all file systems have threads of their own here"
+)
 
 
 def wait_for_message(daemon: Daemon, text: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 from harness.daemon import CHECKOUT, Daemon, running
 from harness.fuse import Operation
 from harness.pass_mount import pass_mount
+from tests.daemon.conftest import by_default
 from tests.daemon.test_handover import until
 from tests.hanging import fifo, hanging_in
 from tests.locked_pipe import wait_for_end
@@ -151,6 +152,7 @@ DeafThread(target=hang, name="lane /mnt/a", daemon=True).start()
         assert "the thread 'lane /mnt/a' waits; the daemon has stopped" in own_log(first)
 
 
+@by_default
 @pytest.mark.fuse
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_who_comes_next_waits_for_what_was_begun(number: signal.Signals, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import CHECKOUT, Daemon, running, wait_until_it_answers
-from tests.daemon.conftest import StartDaemon
+from tests.daemon.conftest import StartDaemon, by_default
 from tests.stack.numbered_lines import NumberedLines, missing
 from tests.stack.rpc_client import (
     ADMIN_PROGRAM,
@@ -62,6 +62,7 @@ def kept(log: Path) -> list[bytes]:
     return [name.read_bytes() for name in [*names, log] if name.exists()]
 
 
+@by_default
 def test_logs_counters_and_clients_go_over(daemon: Daemon, tmp_path: Path) -> None:
     """The process, its start, its logs and their counts are the same for those who ask."""
     log = str(tmp_path / "guest.log")
@@ -130,6 +131,7 @@ def test_answers_that_nobody_read_yet_go_over(daemon: Daemon, tmp_path: Path) ->
     assert {answer["result"]["data"] for answer in answers} == {"z" * 60_000}
 
 
+@by_default
 @pytest.mark.parametrize("framing", ["plain", "headers", "http"])
 def test_long_answers_that_are_half_sent_go_over(
     framing: str, daemon: Daemon, tmp_path: Path

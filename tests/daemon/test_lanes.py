@@ -21,7 +21,7 @@ from harness.daemon import Daemon
 from harness.frozen_mount import frozen_mount
 from harness.fuse import Operation
 from harness.pass_mount import PassMount, pass_mount
-from tests.daemon.conftest import StartDaemon, wait_for_message
+from tests.daemon.conftest import StartDaemon, by_default, wait_for_message
 from tests.daemon.test_reload import Configured
 from tests.stack.rpc_client import (
     OPEN,
@@ -121,6 +121,7 @@ def own_log(daemon: Daemon) -> str:
     return (Path(daemon.socket).parent / "daemon.log").read_text()
 
 
+@by_default
 def test_others_are_served_while_calls_wait(
     start_daemon: StartDaemon, mounted: PassMount, tmp_path: Path
 ) -> None:
@@ -486,6 +487,7 @@ def test_each_mount_is_waited_for_by_itself(
     assert (mounted.directory / log.name).read_bytes() == b"before\nduring\n"
 
 
+@by_default
 def test_a_log_stays_with_its_open_file(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """Its mount is taken away while it hangs: what was on the way there arrives there."""
     daemon = start_daemon(_SOON, _BLOCK)
@@ -643,6 +645,7 @@ def test_a_disk_that_hangs(start_daemon: StartDaemon, tmp_path: Path, policy: st
         assert log.read_bytes() == b"before\nduring\nlater\n"
 
 
+@by_default
 @pytest.mark.root
 def test_a_disk_that_hung_once_has_a_thread(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """By itself: the first time all wait, the second time nobody does."""

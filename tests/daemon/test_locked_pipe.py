@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import Daemon
-from tests.daemon.conftest import StartDaemon
+from tests.daemon.conftest import StartDaemon, by_default
 from tests.daemon.test_handover import another_image, until
 from tests.locked_pipe import locked, wait_for_end
 from twisted_virtlog.client import ClientError, RemoteError
@@ -84,6 +84,7 @@ def test_nothing_is_handed_over_while_a_locked_pipe_is_to_be_closed(
         assert client.position(log).offset == 0
 
 
+@by_default
 def test_the_second_time_it_holds_up_nobody_but_itself(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:

@@ -273,13 +273,19 @@ class AllLogs:
             return resolving.real in self.known or self._is_open(resolving.real)
         lane = self._lane_of(mount)
 
-        def go_on(_: LogHandler) -> None:
-            with contextlib.suppress(OSError, ValueError):
+        def go_on(_: LogHandler) -> bool:
+            try:
                 resolving.advance(partial(self._is_served_by, lane))
+            except (OSError, ValueError):
+                return False
+            return True
+
+        def arrive(resolved: bool) -> Answer[bool]:
+            return resolved and self._is_known_by_now(resolving, path)
 
         explain = partial(_no_answer, f"Unable to read from file {path}", path)
         resolved = lane.ask(path, go_on).addErrback(_explained, lane, path, explain)
-        return resolved.addCallback(lambda _: self._is_known_by_now(resolving, path))
+        return resolved.addCallback(arrive)
 
     def _is_open(self, path: str) -> bool:
         """Return whether a log is open, by a name that is known."""
@@ -697,7 +703,7 @@ class AllLogs:
                 following = resolving.advance(partial(self._is_served_by, lane))
             except (OSError, ValueError):
                 # (the handler says what is wrong)
-                following = None
+                return call(logs, path)
             if following is not None or not self._is_served_by(lane, resolving.mount):
                 return _FURTHER
             return call(logs, path)

@@ -615,8 +615,17 @@ class OpenLog:
         if self.outage is None and not self.writer.is_open:
             try:
                 self.writer.reopen()
+                self._know_birth()
             except SystemFailure as failure:
                 self._fail(failure)
+
+    def _know_birth(self) -> None:
+        """Ask the file for its birth, as another thread that wants a position cannot.
+
+        :raises SystemFailure: the file cannot be asked.
+        """
+        if self._owner.lane is not None:
+            self.writer.position()
 
     @property
     def may_leave(self) -> bool:
@@ -666,6 +675,7 @@ class OpenLog:
             self.writer.reopen()
             if self.writer.stranded is not None:
                 self.writer.ready()
+            self._know_birth()
         except SystemFailure as failure:
             self._fail(failure)
 

@@ -11,6 +11,7 @@ import pytest
 
 from harness.daemon import Daemon, running
 from harness.frozen_mount import frozen_mount
+from tests.daemon.conftest import by_default
 from twisted_virtlog.client import BlockingClient, RemoteError
 
 #: So that few messages are more than the queue takes.
@@ -22,6 +23,7 @@ _FULL = 100
 _PATIENCE = 60.0
 
 
+@by_default
 @pytest.mark.root
 def test_a_disk_that_hangs_stops_nobody(tmp_path: Path) -> None:
     """Clients are served, and the messages and their number are there when it answers again."""

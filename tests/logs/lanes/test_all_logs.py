@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -182,6 +183,17 @@ def test_it_does_nothing_in_the_reactors_thread(world: World) -> None:
     os.write(world.open(), b"line\n")
     world.turn_until(lambda: Path(world.path).stat().st_size == 5)
     assert len(world.logs._inline.open_logs()) == 0
+
+
+def test_a_path_that_leads_nowhere_is_refused(world: World) -> None:
+    """In the words of the reactor's thread, which calls wait for no longer."""
+    loop = str(world.directory / "loop.log")
+    os.symlink(loop, loop)
+    for path in (loop, str(world.directory / ("x" * 256))):
+        error = world.error(world.logs.open(path, DRIVER, DOMAIN, False))
+        assert isinstance(error, SystemFailure)
+        assert error.errno in {errno.ELOOP, errno.ENAMETOOLONG}
+        assert not world.result(world.logs.is_known(path))
 
 
 def test_other_names_of_a_log_lead_to_it(world: World) -> None:

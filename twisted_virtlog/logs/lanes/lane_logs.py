@@ -279,10 +279,27 @@ class LaneLogs:
     def totals(self) -> Totals:
         """Return what was counted, of logs that are open too."""
         handler = self._handler
-        if handler is None:
-            return Totals()
-        counts = handler.counts()
-        return Totals(counts.opened_logs, counts.bytes_written, counts.bytes_lost, counts.rollovers)
+        opened = written = lost = rollovers = 0
+        if handler is not None:
+            counts = handler.counts()
+            opened, written = counts.opened_logs, counts.bytes_written
+            lost, rollovers = counts.bytes_lost, counts.rollovers
+        for states in self._to_come():
+            details = states[-1].details
+            if details is not None:
+                written += details.bytes_written
+                lost += details.lost_bytes
+                rollovers += details.rollovers
+        return Totals(opened, written, lost, rollovers)
+
+    def _to_come(self) -> Sequence[tuple[OpenLogState, ...]]:
+        """Return the logs that the lane has not come to."""
+        handler = self._handler
+        return [
+            states
+            for path, states in self._expected.items()
+            if handler is None or not handler.has_open(path)
+        ]
 
     def closed_totals(self) -> Totals:
         """Return what was counted of logs that are closed."""
@@ -291,7 +308,7 @@ class LaneLogs:
     def snapshot(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with its logs."""
         found: list[OpenLogState] = []
-        for states in self._expected.values():
+        for states in self._to_come():
             found += states
         return (*found, *(() if self._handler is None else self._handler.snapshot()))
 
