@@ -146,7 +146,8 @@ def _use() -> dict[str, Any]:
     result["served"] = socket.exists()
     for name in consoles:
         _virsh("destroy", name)
-    _until(lambda: not socket.exists())
+    # (the pid file goes last, when the process's threads have ended)
+    _until(lambda: not (socket.exists() or (_RUN / "virtlogd.pid").exists()))
     result["left"] = sorted(path.name for path in _RUN.glob("virtlogd*"))
     result["starts"] = [json.loads(line) for line in _NOTE.read_text().splitlines()]
     os.kill(int((_RUN / "libvirtd.pid").read_text()), signal.SIGTERM)
