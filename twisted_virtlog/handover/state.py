@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from twisted_virtlog.values import (
+    Counts,
     Destination,
     Domain,
     Filter,
@@ -326,6 +327,20 @@ class Totals(Struct, frozen=True):
     bytes_written: int = 0
     bytes_lost: int = 0
     rollovers: int = 0
+
+    @classmethod
+    def of(cls, counts: Counts) -> Totals:
+        """Return those of a handler's counts, which are of open logs too."""
+        return cls(counts.opened_logs, counts.bytes_written, counts.bytes_lost, counts.rollovers)
+
+    def __add__(self, other: Totals) -> Totals:
+        """Add what was counted elsewhere."""
+        return Totals(
+            self.opened_logs + other.opened_logs,
+            self.bytes_written + other.bytes_written,
+            self.bytes_lost + other.bytes_lost,
+            self.rollovers + other.rollovers,
+        )
 
 
 class Kept(Struct, frozen=True):

@@ -39,7 +39,7 @@ from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
-from twisted_virtlog.logs.lanes.choice import SLOW_SECONDS, Choice
+from twisted_virtlog.logs.lanes.choice import Choice
 from twisted_virtlog.logs.lanes.lane import Silent
 from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
@@ -51,8 +51,8 @@ from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.logs.lanes.table import MountTable
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.loop.clock import Clock
-from twisted_virtlog.loop.guest_pipes import PipeWatch
-from twisted_virtlog.loop.slices import at_once
+from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
+from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.syscalls import bytes_waiting, mount_number, pipe_number
 from twisted_virtlog.values import (
@@ -249,12 +249,15 @@ class AllLogs:
         return self._in_slices(self._merged(found))
 
     def _merged(self, found: Sequence[LogStatus]) -> Generator[None, None, Sequence[LogStatus]]:
-        by_path = {status.path: status for status in (*self._between.values(), *found)}
-        yield
+        by_path = {status.path: status for status in self._between.values()}
+        for start in range(0, len(found), AT_ONCE):
+            by_path.update((one.path, one) for one in found[start : start + AT_ONCE])
+            yield
         for lane in list(self._lanes.values()):
             by_path.update((status.path, status) for status in lane.statuses())
             yield
-        return [by_path[path] for path in sorted(by_path)]
+        paths = yield from sorted_in_slices(list(by_path))
+        return [by_path[path] for path in paths]
 
     def is_known(self, path: str) -> Answer[bool]:
         if not self._spread:
@@ -298,25 +301,15 @@ class AllLogs:
         lanes = self._lanes
         if not lanes:
             return counts
-        open_logs, failing = counts.open_logs, counts.failing_logs
-        opened, written = counts.opened_logs, counts.bytes_written
-        lost, rollovers = counts.bytes_lost, counts.rollovers
-        for lane in lanes.values():
-            totals = lane.totals()
-            open_logs += lane.count()
-            failing += lane.failing()
-            opened += totals.opened_logs
-            written += totals.bytes_written
-            lost += totals.bytes_lost
-            rollovers += totals.rollovers
+        totals = sum((lane.totals() for lane in lanes.values()), Totals.of(counts))
         return msgspec.structs.replace(
             counts,
-            open_logs=open_logs,
-            failing_logs=failing,
-            opened_logs=opened,
-            bytes_written=written,
-            bytes_lost=lost,
-            rollovers=rollovers,
+            open_logs=counts.open_logs + sum(lane.count() for lane in lanes.values()),
+            failing_logs=counts.failing_logs + sum(lane.failing() for lane in lanes.values()),
+            opened_logs=totals.opened_logs,
+            bytes_written=totals.bytes_written,
+            bytes_lost=totals.bytes_lost,
+            rollovers=totals.rollovers,
             lanes=len(lanes),
             lane_oldest_s=max(lane.lane.busy_seconds() for lane in lanes.values()),
         )
@@ -413,10 +406,8 @@ class AllLogs:
 
     def totals(self) -> Totals:
         """Return what was counted for logs that are closed."""
-        found = self._inline.totals()
-        for lane in self._lanes.values():
-            found = _sum(found, lane.closed_totals())
-        return found
+        closed = (lane.closed_totals() for lane in self._lanes.values())
+        return sum(closed, self._inline.totals())
 
     def add_totals(self, totals: Totals) -> None:
         """Count on from where the daemon's former image stopped."""
@@ -600,15 +591,13 @@ class AllLogs:
     def _own_lane_of(self, mount: Mount) -> LaneLogs:
         lane = self._lanes.get(mount.device)
         if lane is None:
-            lock = None if mount.device.startswith(_ALONE) else self._locks.of(mount)
+            alone = mount.device.startswith(_ALONE)
             lane = LaneLogs(
-                self._threads.make(
-                    mount.device if mount.device.startswith(_ALONE) else mount.point
-                ),
+                self._threads.make(mount.device if alone else mount.point),
                 mount,
-                lock,
+                None if alone else self._locks.of(mount),
                 self,
-                asks_pipes=not mount.device.startswith(_ALONE),
+                asks_pipes=not alone,
             )
             self._lanes[mount.device] = lane
             self._spread = True
@@ -1034,12 +1023,3 @@ def _explained(failure: Failure, lane: LaneLogs, path: str, explain: _Explain) -
     if isinstance(error, Held):
         return Failure(HeldByOther(path, error.pid, lane.mount.point))
     return failure
-
-
-def _sum(one: Totals, other: Totals) -> Totals:
-    return Totals(
-        one.opened_logs + other.opened_logs,
-        one.bytes_written + other.bytes_written,
-        one.bytes_lost + other.bytes_lost,
-        one.rollovers + other.rollovers,
-    )

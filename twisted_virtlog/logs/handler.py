@@ -47,7 +47,7 @@ from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
-from twisted_virtlog.loop.slices import at_once, timed
+from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices, timed
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
 
@@ -61,9 +61,6 @@ _PATH_MAX = 4096
 
 #: So many logs are looked at before others are served, and are few enough to be looked at at once.
 _LOGS_AT_ONCE = 32
-
-#: So many logs are sorted before others are served.
-_SORTED_AT_ONCE = 1024
 
 
 #: A thread that has been in one call for so long does not end soon.
@@ -472,7 +469,7 @@ class LogHandler:
     def _look_at_all(self) -> Generator[None, None, Sequence[LogStatus]]:
         """Look at each log that is open now and still is when its turn comes; sort by path."""
         logs, opened = self._logs, self._opened
-        paths = yield from _sorted(list(logs))
+        paths = yield from sorted_in_slices(list(logs))
         found: dict[OpenLog, LogStatus] = {}
         for number, path in enumerate(paths, 1):
             log = logs.get(path)
@@ -496,12 +493,12 @@ class LogHandler:
             is_listed = logs.get(status.path) is log
             if is_listed or (log.path == status.path and log.real_path not in files):
                 by_path[status.path] = status
-            if not number % _SORTED_AT_ONCE:
+            if not number % AT_ONCE:
                 yield
         for log in new:
             if logs.get(log.path) is log:
                 by_path[log.path] = log.status()
-        paths = yield from _sorted(list(by_path))
+        paths = yield from sorted_in_slices(list(by_path))
         return [by_path[path] for path in paths]
 
     # What takes long.
@@ -569,8 +566,8 @@ class LogHandler:
         return None if self._logs else self._ended_at
 
     def has(self, path: str) -> bool:
-        """Return whether a log is open by this name, or has this real path; asks no file."""
-        return path in self._logs or path in self._real or path in self._orders
+        """Return whether a log is open by this name, or something is under way about it."""
+        return self.has_open(path) or path in self._orders
 
     def has_open(self, path: str) -> bool:
         """Return whether a log is open by this name, or has this real path; asks no file."""
@@ -914,19 +911,6 @@ class LogHandler:
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
-
-
-def _sorted(paths: list[str]) -> Generator[None, None, list[str]]:
-    """Sort paths, in steps of which none takes long."""
-    runs = []
-    for start in range(0, len(paths), _SORTED_AT_ONCE):
-        runs.append(sorted(paths[start : start + _SORTED_AT_ONCE]))
-        yield
-    while len(runs) > 1:
-        # (to sort two sorted runs is to merge them)
-        runs.append(sorted(runs.pop(0) + runs.pop(0)))
-        yield
-    return runs[0] if runs else []
 
 
 def _whatever(work: Slices[T]) -> Callable[[InOrder], Slices[T]]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from twisted_virtlog.logs.lanes.mounts import AUTOFS, UNKNOWN, Mount
 from twisted_virtlog.values import FileThreads
 
-#: An operation that takes longer, in seconds, shows that its file system may be waited for.
-SLOW_SECONDS = 0.1
-
 #: One that was slow has a lane until so many seconds have passed without a slow operation.
 REMEMBERED_SECONDS = 600.0
 
@@ -74,7 +71,7 @@ class Choice:
         )
 
     def slow(self, mount: Mount, now: float) -> None:
-        """Note that an operation on a mount took longer than SLOW_SECONDS, in its lane or not."""
+        """Note that an operation on a mount took long, in its lane or not."""
         if not self._learns or mount is UNKNOWN:
             return
         slow = self._slow

@@ -279,18 +279,15 @@ class LaneLogs:
     def totals(self) -> Totals:
         """Return what was counted, of logs that are open too."""
         handler = self._handler
-        opened = written = lost = rollovers = 0
-        if handler is not None:
-            counts = handler.counts()
-            opened, written = counts.opened_logs, counts.bytes_written
-            lost, rollovers = counts.bytes_lost, counts.rollovers
-        for states in self._to_come():
-            details = states[-1].details
-            if details is not None:
-                written += details.bytes_written
-                lost += details.lost_bytes
-                rollovers += details.rollovers
-        return Totals(opened, written, lost, rollovers)
+        to_come = (states[-1].details for states in self._to_come())
+        return sum(
+            (
+                Totals(0, one.bytes_written, one.lost_bytes, one.rollovers)
+                for one in to_come
+                if one is not None
+            ),
+            Totals() if handler is None else Totals.of(handler.counts()),
+        )
 
     def _to_come(self) -> Sequence[tuple[OpenLogState, ...]]:
         """Return the logs that the lane has not come to."""
@@ -337,16 +334,14 @@ class LaneLogs:
                 self.lane.later_in_reactor(
                     lambda: self._common.clock.callLater(_HELD_SECONDS, self.lane.tell, take)
                 )
+                return
             except LogError as error:
                 self._logger.error(
                     "{path}: this log cannot be taken over: {error}", path=path, error=error
                 )
-                self.lane.later_in_reactor(lambda: self._came_to(path))
             except Exception:  # noqa: BLE001 (nobody waits, and the log would be expected for ever)
                 self._logger.failure("{path}: this log cannot be taken over", path=path)
-                self.lane.later_in_reactor(lambda: self._came_to(path))
-            else:
-                self.lane.later_in_reactor(lambda: self._came_to(path))
+            self.lane.later_in_reactor(lambda: self._came_to(path))
 
         self.lane.tell(take)
         self._watch()
