@@ -26,9 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.errors import (
-    HeldByOther,
     LogError,
-    NoAnswer,
     NoSuchLog,
     NotWritten,
     SystemFailure,
@@ -41,12 +39,11 @@ from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, 
 from twisted_virtlog.logs.known import Known
 from twisted_virtlog.logs.lanes.choice import Choice
 from twisted_virtlog.logs.lanes.lane import Silent
-from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
+from twisted_virtlog.logs.lanes.lane_logs import Explain, LaneLogs, explained, no_answer
 from twisted_virtlog.logs.lanes.lanes import Lanes
-from twisted_virtlog.logs.lanes.lock import Held
 from twisted_virtlog.logs.lanes.locks import LaneLocks
 from twisted_virtlog.logs.lanes.mounts import Mount, Mounts
-from twisted_virtlog.logs.lanes.places import Places
+from twisted_virtlog.logs.lanes.places import LOOK_INTO, Places
 from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.logs.lanes.table import MountTable
 from twisted_virtlog.logs.pipes.making import Pipes
@@ -117,9 +114,6 @@ _FURTHER = _Further()
 
 #: Asks a handler about a log, by a path.
 _Call = Callable[[LogHandler, str], "Answer[T]"]
-
-#: Says of a failure what a caller is to know; with the lane, and whether the call had begun.
-_Explain = Callable[["LaneLogs", bool], LogError]
 
 
 @implementer(ILogHandler)
@@ -203,7 +197,7 @@ class AllLogs:
         return self._ask(
             path,
             lambda logs, path: logs.open(path, driver, domain, truncate),
-            partial(_no_answer, f"Unable to open file: {path}", path),
+            partial(no_answer, f"Unable to open file: {path}", path),
             abandon,
             follow_last=not truncate,
         )
@@ -223,7 +217,7 @@ class AllLogs:
         return self._ask(
             path,
             lambda logs, path: logs.read(path, position, max_bytes),
-            partial(_no_answer, f"Unable to read from file {path}", path),
+            partial(no_answer, f"Unable to read from file {path}", path),
         )
 
     def append(
@@ -264,31 +258,41 @@ class AllLogs:
             return self._inline.is_known(path)
         if self._is_open(path):
             return True
-        return self._is_known_by_now(Resolving(path, self._table), path)
-
-    def _is_known_by_now(self, resolving: Resolving, path: str) -> Answer[bool]:
-        """Resolve a path, wherever its links lead, and look whether it is known then."""
         try:
-            mount = resolving.advance(self._is_inline)
+            resolved = self._resolved(path, f"Unable to read from file {path}")
         except (OSError, ValueError):
             return False
+        if not isinstance(resolved, Deferred):
+            return self._is_known(resolved)
+
+        def nowhere(failure: Failure) -> bool:
+            failure.trap(OSError, ValueError)
+            return False
+
+        return resolved.addCallback(self._is_known).addErrback(nowhere)
+
+    def _is_known(self, resolved: Resolving) -> bool:
+        return resolved.real in self.known or self._is_open(resolved.real)
+
+    def _resolved(
+        self, path: str, action: str, resolving: Resolving | None = None
+    ) -> Answer[Resolving]:
+        """Resolve a path, wherever its links lead.
+
+        :param action: what is tried, in the words of SystemFailure, if a lane does not answer.
+        :param resolving: what is done of it.
+        :raises OSError: it cannot be resolved.
+        :raises ValueError: no file's name can be so.
+        """
+        found = resolving or Resolving(path, self._table)
+        mount = found.advance(self._is_inline)
         if mount is None:
-            return resolving.real in self.known or self._is_open(resolving.real)
+            return found
         lane = self._lane_of(mount)
-
-        def go_on(_: LogHandler) -> bool:
-            try:
-                resolving.advance(partial(self._is_served_by, lane))
-            except (OSError, ValueError):
-                return False
-            return True
-
-        def arrive(resolved: bool) -> Answer[bool]:
-            return resolved and self._is_known_by_now(resolving, path)
-
-        explain = partial(_no_answer, f"Unable to read from file {path}", path)
-        resolved = lane.ask(path, go_on).addErrback(_explained, lane, path, explain)
-        return resolved.addCallback(arrive)
+        later = lane.ask(path, lambda _: found.advance(partial(self._is_served_by, lane)))
+        explain = partial(no_answer, action, path)
+        going_on: Deferred[Any] = later.addErrback(explained, lane, path, explain)
+        return going_on.addCallback(lambda _: self._resolved(path, action, found))
 
     def _is_open(self, path: str) -> bool:
         """Return whether a log is open, by a name that is known."""
@@ -345,10 +349,9 @@ class AllLogs:
             without links, and any thread may ask.
         """
         return Places(
-            self._table,
+            lambda path: self._resolved(path, LOOK_INTO),
             self._is_inline,
             self._lane_of,
-            self._is_served_by,
             self._in_thread,
             lambda path: self.has(path) or is_in_use(path),
         )
@@ -627,7 +630,7 @@ class AllLogs:
         self,
         path: str,
         call: _Call[T],
-        explain: _Explain,
+        explain: Explain,
         undo: Callable[[LogHandler, T], object] | None = None,
         follow_last: bool = True,
     ) -> Answer[T]:
@@ -642,10 +645,10 @@ class AllLogs:
         if isinstance(place, LaneLogs):
             if place.has_open(path):
                 answer = place.ask(path, lambda logs: call(logs, path), undo)
-                return answer.addErrback(_explained, place, path, explain)
+                return answer.addErrback(explained, place, path, explain)
             # What is under way there about the name may yet lead elsewhere.
             done: Deferred[Any] = place.ask(path, lambda logs: None)
-            done.addErrback(_explained, place, path, explain)
+            done.addErrback(explained, place, path, explain)
             return done.addCallback(
                 lambda _: self._resolve(resolving, path, call, explain, undo, False)
             )
@@ -666,7 +669,7 @@ class AllLogs:
         resolving: Resolving,
         path: str,
         call: _Call[T],
-        explain: _Explain,
+        explain: Explain,
         undo: Callable[[LogHandler, T], object] | None,
         was_in_lane: bool,
     ) -> Answer[T]:
@@ -707,7 +710,7 @@ class AllLogs:
             return result
 
         answer: Deferred[Any] = lane.ask(path, go_on, undo_it)
-        answer.addErrback(_explained, lane, path, explain)
+        answer.addErrback(explained, lane, path, explain)
         return answer.addCallback(arrive)
 
     def _not_written(self, path: str, lane: LaneLogs, begun: bool) -> LogError:
@@ -948,14 +951,14 @@ class _Move:
         self.lane = lane
         self._waiting: list[Deferred[None]] = []
 
-    def ask(self, again: Callable[[], Answer[T]], explain: _Explain) -> Deferred[T]:
+    def ask(self, again: Callable[[], Answer[T]], explain: Explain) -> Deferred[T]:
         """Ask for something after the arrival; fail if the lane falls silent before."""
         later: Deferred[Any] = Deferred()
         if self.lane.lane.is_silent:
             later.errback(Silent(begun=False))
         else:
             self._waiting.append(later)
-        later.addErrback(_explained, self.lane, self.path, explain)
+        later.addErrback(explained, self.lane, self.path, explain)
         return later.addCallback(lambda _: again())
 
     def give_up(self) -> None:
@@ -1009,17 +1012,3 @@ class _InLane:
     def leads_away(self, real_path: str, file: int) -> bool | None:
         # (what its path leads to holds up nobody but this lane)
         return None
-
-
-def _no_answer(action: str, path: str, lane: LaneLogs, begun: bool) -> LogError:
-    return NoAnswer(action, path, lane.mount.point)
-
-
-def _explained(failure: Failure, lane: LaneLogs, path: str, explain: _Explain) -> Failure:
-    """Say what a caller is to know of a failure of a lane."""
-    error = failure.value
-    if isinstance(error, Silent):
-        return Failure(explain(lane, error.begun))
-    if isinstance(error, Held):
-        return Failure(HeldByOther(path, error.pid, lane.mount.point))
-    return failure

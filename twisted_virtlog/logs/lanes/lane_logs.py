@@ -19,20 +19,21 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timezone
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from twisted_virtlog.errors import LogError, NoAnswer, ShuttingDown, SystemFailure
+from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, ShuttingDown, SystemFailure
 from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals, with_dropped
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
-from twisted_virtlog.logs.lanes.lane import Lane
+from twisted_virtlog.logs.lanes.lane import Lane, Silent
 from twisted_virtlog.logs.lanes.lane_keeper import LaneKeeper
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock
 from twisted_virtlog.logs.lanes.mounts import Mount
@@ -60,6 +61,9 @@ _STOP_SECONDS = 0.002
 _HELD_SECONDS = 1.0
 
 _NOTHING = (0, None)
+
+#: Says of a lane that does not answer what a caller is told, and whether the call had begun.
+Explain: TypeAlias = "Callable[[LaneLogs, bool], LogError]"
 
 
 class Common(Protocol):
@@ -613,6 +617,24 @@ class LaneLogs:
         dropped = self._source.known_dropped(state.pipe)
         failure = self._failure(state.log)
         return with_dropped(state, dropped, failure.action, failure.errno)
+
+
+def no_answer(action: str, path: str, lane: LaneLogs, begun: bool) -> LogError:
+    """Return what a caller is told of a lane that does not answer; see Explain.
+
+    :param action: what was tried, in the words of SystemFailure.
+    """
+    return NoAnswer(action, path, lane.mount.point)
+
+
+def explained(failure: Failure, lane: LaneLogs, path: str, explain: Explain) -> Failure:
+    """Return what a caller is told of a failure of :meth:`LaneLogs.ask`."""
+    error = failure.value
+    if isinstance(error, Silent):
+        return Failure(explain(lane, error.begun))
+    if isinstance(error, Held):
+        return Failure(HeldByOther(path, error.pid, lane.mount.point))
+    return failure
 
 
 class _GoesOn(Exception):

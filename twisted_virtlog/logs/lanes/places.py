@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, maybeDeferred
 
-from twisted_virtlog.errors import HeldByOther, NoAnswer
+from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.files.places import Here, Place
-from twisted_virtlog.logs.lanes.lane import Silent
-from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
-from twisted_virtlog.logs.lanes.lock import Held
+from twisted_virtlog.logs.lanes.lane_logs import LaneLogs, explained, no_answer
 from twisted_virtlog.logs.lanes.mounts import Mount
-from twisted_virtlog.logs.lanes.resolving import Resolving, Table
+from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.loop.threads import InThread
 
 T = TypeVar("T")
 
-_ACTION = "Unable to look into directory"
+#: What is tried, in the words of SystemFailure.
+LOOK_INTO = "Unable to look into directory"
 
 
 class _InLane:
@@ -35,7 +33,9 @@ class _InLane:
 
     def look(self, call: Callable[[], T]) -> Deferred[T]:
         """See Place."""
-        return _asked(self._lane, self.path, call)
+        explain = partial(no_answer, LOOK_INTO, self.path)
+        asked = self._lane.ask(self.path, lambda logs: call())
+        return asked.addErrback(explained, self._lane, self.path, explain)
 
     def change(self, call: Callable[[], T]) -> Deferred[T]:
         """See Place."""
@@ -51,59 +51,33 @@ class Places:
 
     def __init__(
         self,
-        table: Table,
+        resolved: Callable[[str], Answer[Resolving]],
         is_inline: Callable[[Mount], bool],
         lane_of: Callable[[Mount], LaneLogs],
-        is_served_by: Callable[[LaneLogs, Mount], bool],
         in_thread: InThread,
         is_in_use: Callable[[str], bool],
     ) -> None:
         """Find nothing yet.
 
+        :param resolved: resolves a path, wherever its links lead.
         :param is_inline: whether files on a mount are served in the reactor's thread.
         :param lane_of: returns the lane in which they are served otherwise.
-        :param is_served_by: whether they are served in a lane; called in its thread.
         :param in_thread: where directories are read whose files are served in the reactor's thread.
         :param is_in_use: see Place; called in a lane's thread, too.
         """
-        self._table = table
+        self._resolved = resolved
         self._is_inline = is_inline
         self._lane_of = lane_of
-        self._is_served_by = is_served_by
         self._in_thread = in_thread
         self._is_in_use = is_in_use
 
     def __call__(self, path: str) -> Deferred[Place]:
         """Find the place of a directory; see ``Where``."""
-        return self._go_on(Resolving(path, self._table))
+        resolved: Callable[[str], Any] = self._resolved
+        found: Deferred[Any] = maybeDeferred(resolved, path)
+        return found.addCallback(self._place)
 
-    def _go_on(self, resolving: Resolving) -> Deferred[Place]:
-        try:
-            mount = resolving.advance(self._is_inline)
-        except OSError:
-            return fail()
-        if mount is not None:
-            lane = self._lane_of(mount)
-
-            def in_lane() -> object:
-                return resolving.advance(partial(self._is_served_by, lane))
-
-            return _asked(lane, mount.point, in_lane).addCallback(lambda _: self._go_on(resolving))
-        if self._is_inline(resolving.mount):
-            return succeed(Here(resolving.real, self._in_thread, self._is_in_use))
-        lane = self._lane_of(resolving.mount)
-        return succeed(_InLane(resolving.real, lane, self._is_in_use))
-
-
-def _asked(lane: LaneLogs, path: str, call: Callable[[], T]) -> Deferred[T]:
-    """Call something in a lane that may touch its files."""
-
-    def explain(failure: Failure) -> Failure:
-        error = failure.value
-        if isinstance(error, Silent):
-            return Failure(NoAnswer(_ACTION, path, lane.mount.point))
-        if isinstance(error, Held):
-            return Failure(HeldByOther(path, error.pid, lane.mount.point))
-        return failure
-
-    return lane.ask(path, lambda logs: call()).addErrback(explain)
+    def _place(self, resolved: Resolving) -> Place:
+        if self._is_inline(resolved.mount):
+            return Here(resolved.real, self._in_thread, self._is_in_use)
+        return _InLane(resolved.real, self._lane_of(resolved.mount), self._is_in_use)
