@@ -23,14 +23,14 @@ from bench.writing import Wrong, files, opened
 FILE_TIMEOUT_SECONDS = 1
 SETTINGS = (f"file_timeout = {FILE_TIMEOUT_SECONDS}",)
 
-#: It hangs for so many times a sample's time, 10 s, and at least as long as all takes that is seen.
+#: It hangs for this multiple of a sample's time, 10 s, and at least until everything was seen.
 _TIMES = 20 / 3
 _LEAST_SECONDS = 4.0
 #: From when on a guest may expect that bytes are thrown away: some longer than the daemon waits.
 _NOTICED_SECONDS = FILE_TIMEOUT_SECONDS + 0.25
-#: Guests and clients end by so much before the file system answers again.
+#: How long before the file system answers again guests and clients end.
 _MARGIN_SECONDS = 0.3
-#: So long it is waited for all to be in its files then.
+#: How long to wait then until everything is in its file.
 _RECOVERY_SECONDS = 30.0
 #: Before the one that counts, if the daemon is to know it by then.
 _FIRST_SECONDS = 0.5

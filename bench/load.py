@@ -106,7 +106,7 @@ class Load:
         :param size: bytes of a write.
         :param rate: writes a second to all pipes together, from one process; 0 is full speed.
         :param most_bytes: end when so many bytes were written to each pipe; 0 is no limit.
-        :param since: what writes take is counted after so many seconds only.
+        :param since: the time that writes take is counted from this many seconds on.
         """
         arguments = ["write", f"size={size}", f"seconds={seconds}", f"rate={rate}"]
         arguments += [f"bytes={most_bytes}", f"since={since}"]

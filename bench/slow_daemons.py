@@ -2,7 +2,7 @@
 
 What killed_daemons.py does, with logs on a FUSE mount whose writes take a while. Between two rounds
 it is stopped, one of its operations is held, all that need room are refused, it is taken away and
-mounted anew, or the logs get or lose the thread of their file system. What stops goes on a moment
+mounted again, or the logs get or lose the thread of their file system. What stops goes on a moment
 later, whatever became of the daemon; a successor may be started beside one that cannot end before.
 """
 

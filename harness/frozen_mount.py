@@ -70,7 +70,7 @@ class FrozenMount:
 def frozen_mount(point: Path, image: Path, size_mib: int = _MIB) -> Iterator[FrozenMount]:
     """Mount a new ext4 at a directory inside the context.
 
-    :param image: the file that it is in, which is written anew.
+    :param image: the file that it is in, which is overwritten.
     :raises GuardianFailed: it cannot be mounted.
     """
     mounted = FrozenMount(point, image, size_mib)

@@ -44,7 +44,7 @@ class HungMount:
     def is_touched(self, seconds: float = 0) -> bool:
         """Return whether anybody asks for anything and waits for the answer.
 
-        :param seconds: wait so long for somebody to do so.
+        :param seconds: how long to wait for somebody to do so.
         """
         waiting = select.poll()
         waiting.register(self._file, select.POLLIN)

@@ -157,7 +157,7 @@ class PassMount:
         """Wait until an operation is held.
 
         :param seconds: to wait at most.
-        :returns: which; None if there is none.
+        :returns: the operation; None if there is none.
         """
         return self._servers[-1].held(seconds)
 

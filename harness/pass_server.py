@@ -45,7 +45,7 @@ class Wishes:
     BYTES = 3 * OPERATIONS * 8
 
     def __init__(self, descriptor: int) -> None:
-        """:param descriptor: of a file of so many bytes."""
+        """:param descriptor: of a file of :attr:`BYTES` bytes."""
         memory = memoryview(mmap.mmap(descriptor, self.BYTES)).cast("d")
         self.delay = memory[:OPERATIONS]
         self.error = memory[OPERATIONS : 2 * OPERATIONS]
@@ -148,7 +148,7 @@ class PassThrough:
         return self._entry(head, fuse.name(body))
 
     def _entry(self, head: Request, name: bytes) -> bytes:
-        """Tell of a file in a directory."""
+        """Return the kernel's description of a file in a directory."""
         descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=self._fd(head))
         identity = self._identity(descriptor)
         number = self._numbers.get(identity)

@@ -200,16 +200,21 @@ def test_every_staged_byte_has_its_log(small: int, acts: Sequence[tuple[str, int
     process.die()
 
 
+def handed_over_of(process: Process, one: OpenLogState) -> tuple[OpenLogState, int]:
+    """Return what the next image gets of a log, and the read end with what is staged of it."""
+    staged = process.lane.handed_over(one.pipe)
+    assert one.details is not None
+    assert staged is not None
+    details = msgspec.structs.replace(one.details, staged=staged)
+    return msgspec.structs.replace(one, details=details), staged
+
+
 def test_a_hand_over_keeps_what_is_staged(manager: ServiceManager) -> None:
     """The next image goes on with it; what else the former one's lanes had is taken out."""
     process = Process(manager.address).begin()
     one = process.open("/a", lane=MOUNT)
     refuse(process, one, b"staged")
-    staged = process.lane.handed_over(one.pipe)
-    assert one.details is not None
-    assert staged is not None
-    details = msgspec.structs.replace(one.details, staged=staged)
-    handed = msgspec.structs.replace(one, details=details)
+    handed, staged = handed_over_of(process, one)
     kept = process.store.suspended()
     settled(manager)
     assert sorted(kept.lanes) == sorted(of_lanes(manager.names))
@@ -238,11 +243,7 @@ def test_what_the_manager_has_not_heard_of_is_stored_by_the_next_image(
     process = Process(manager.address).begin()
     one = process.open("/a", lane=MOUNT)
     refuse(process, one, b"staged")
-    staged = process.lane.handed_over(one.pipe)
-    assert one.details is not None
-    assert staged is not None
-    details = msgspec.structs.replace(one.details, staged=staged)
-    handed = msgspec.structs.replace(one, details=details)
+    handed, staged = handed_over_of(process, one)
     name = staging_name(inode_of(staged))
     kept = process.store.suspended()
     kept = msgspec.structs.replace(kept, unstored=(name,))

@@ -132,7 +132,7 @@ class Resolving:
         return None
 
     def _renew(self, mounts: Mounts) -> bool:
-        """Take note of the present mounts; begin anew if what is done lies elsewhere by them.
+        """Take note of the present mounts; start over if what is done lies elsewhere by them.
 
         :returns: whether anything has changed.
         """
