@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from twisted_virtlog.values import (
+    Boot,
     ClientInfo,
     ClientLimits,
     Closed,
@@ -17,6 +19,10 @@ from twisted_virtlog.values import (
     Domain,
     Excerpt,
     Filter,
+    Followed,
+    FollowEnd,
+    FollowerState,
+    LogEvent,
     Logging,
     LogStatus,
     Opened,
@@ -25,6 +31,9 @@ from twisted_virtlog.values import (
     Priority,
     Suspended,
     ThreadPoolStatus,
+    TimeMark,
+    TimeRange,
+    Watched,
 )
 
 T = TypeVar("T")
@@ -119,6 +128,125 @@ class ILogHandler(Interface):
 
     def counts() -> Counts:
         """Return the handler's totals."""
+
+
+class IFollower(Interface):
+    """A log that a client follows: a position in it, and no bytes.
+
+    Whoever has one asks it for bytes, as fast as its client takes them. It is used in the reactor's
+    thread.
+    """
+
+    position = Attribute("Position: what comes next begins there.")
+
+    def read(max_bytes: int) -> Answer[Followed | FollowEnd | None]:
+        """Return what comes next, from :attr:`position` on; nothing else is asked meanwhile.
+
+        :returns: None if that is nothing now: ``ready`` is called when there may be something. A
+            FollowEnd ends it; nothing is asked after that.
+        """
+
+    def advance(end: Position) -> None:
+        """Go on from a position at the end of what was read, or before.
+
+        What is left out there is read once more, with what comes after it. ``ready`` is called when
+        there may be more.
+        """
+
+    def stop() -> None:
+        """End; ``ready`` is not called any more."""
+
+    def suspended() -> FollowerState:
+        """Return what the daemon's next image needs to go on."""
+
+
+class IWatch(Interface):
+    """What happens to logs, as a client watches it; used in the reactor's thread."""
+
+    def take() -> Watched | None:
+        """Return what happened next; None if that is nothing yet: ``ready`` is called then.
+
+        To one that takes it late, less is told: of each log the last that happened, at least.
+        """
+
+    def stop() -> None:
+        """End; ``ready`` is not called any more."""
+
+
+class IFollowing(Interface):
+    """Follows logs as they grow, and watches which there are."""
+
+    def follow(
+        path: str,
+        position: Position | None,
+        until_closed: bool,
+        ready: Callable[[], None],
+        from_opening: bool = False,
+    ) -> Answer[IFollower]:
+        """Follow a log, open or not, there or not.
+
+        :param position: None for its end now, after what its pipe holds at the call.
+        :param until_closed: end with the first close; of a log that is not open, the one after its
+            next opening.
+        :param ready: called when there may be something to read after there was nothing.
+        :param from_opening: say nothing before the daemon has opened the log.
+        :raises LimitReached: too many logs are followed.
+        :raises LogError: the log cannot be asked.
+        """
+
+    def resume(state: FollowerState, ready: Callable[[], None]) -> IFollower:
+        """Go on where the daemon's former image stopped; takes over the descriptors."""
+
+    def watch(ready: Callable[[], None]) -> IWatch:
+        """Watch which logs are opened and closed, and which change their state, from now on.
+
+        :param ready: called when there is something to take after there was nothing.
+        """
+
+    def end_all() -> None:
+        """End all that follows and watches: the daemon stops. Each reads it as a FollowEnd."""
+
+
+class IHistory(Interface):
+    """What happened to logs, and when their bytes came; also of logs that are not open.
+
+    Every method may fail with any :class:`twisted_virtlog.errors.LogError`, as ILogHandler's.
+    """
+
+    def locate(
+        path: str, since: datetime | None, until: datetime | None
+    ) -> Answer[Sequence[TimeRange]]:
+        """Return the ranges in which every byte is that may have arrived in a time, oldest first.
+
+        :param since: an aware time; None for the oldest byte kept.
+        :param until: an aware time; None for now.
+        :raises NoSuchLog: no file of the log exists.
+        """
+
+    def times(
+        path: str, start: Position | None, end: Position | None
+    ) -> Answer[Sequence[TimeMark]]:
+        """Return what is known of when bytes arrived, oldest first.
+
+        :param start: None for the oldest byte kept.
+        :param end: None for the end of the log.
+        :raises NoSuchLog: no file of the log exists.
+        """
+
+    def boots(path: str) -> Answer[Sequence[Boot]]:
+        """Return each opening of a log, oldest first, as far as its bytes are kept.
+
+        :raises NoSuchLog: no file of the log exists, and it is not known.
+        """
+
+    def events(path: str, since: datetime | None) -> Answer[Sequence[LogEvent]]:
+        """Return what happened to a log, oldest first, as far as its bytes are kept.
+
+        :raises NoSuchLog: no file of the log exists, and it is not known.
+        """
+
+    def closed_logs() -> Answer[Sequence[LogStatus]]:
+        """Return the logs that are known and not open, sorted by path."""
 
 
 class IOwnLog(Interface):

@@ -98,37 +98,193 @@ class LogState(enum.Enum):
 
     OPEN = "open"
     FAILING = "failing"
+    #: The log is known, and not open.
+    CLOSED = "closed"
 
 
 class LogStatus(msgspec.Struct, frozen=True, gc=False):
-    """What operators see of an open log.
+    """What operators see of a log that is open, or known.
 
-    :ivar position: the end of the current file, without what is still in the pipe.
-    :ivar opened_at: an aware time, UTC.
+    :ivar position: the end of the current file, without what is still in the pipe; None if the log
+        is closed.
+    :ivar opened_at: an aware time, UTC; of a log that is closed, when it was opened last.
     :ivar bytes_written: bytes moved into files since the log was opened.
     :ivar rollovers: how often a new file was begun since the log was opened.
     :ivar error: why the file cannot be written, if ``state`` is FAILING.
     :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written.
-    :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end.
+    :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end;
+        None if the log is closed.
     :ivar pending: bytes that could not be written when they were counted last, and wait; None while
         that is not known.
     :ivar thread: where the file system is mounted whose own thread writes the log; None if the
         reactor writes it.
+    :ivar followers: how many follow the log.
+    :ivar kept: bytes of the log in all its files, as they were last seen.
+    :ivar closed_at: when it was closed, if it is and that is known; an aware time, UTC.
     """
 
     path: str
     driver: str
     domain: Domain | None
-    position: Position
+    position: Position | None
     opened_at: datetime
     bytes_written: int
     rollovers: int
     state: LogState
     error: str | None
     lost_bytes: int
-    pipe: int
+    pipe: int | None
     pending: int | None = 0
     thread: str | None = None
+    followers: int = 0
+    kept: int = 0
+    closed_at: datetime | None = None
+
+
+class KeptFile(msgspec.Struct, frozen=True, gc=False):
+    """A file of a log.
+
+    :ivar birth: see Position.
+    :ivar size: its bytes.
+    :ivar modified_at: when it was written last, as the file system says; an aware time, UTC.
+    :ivar file_system: tells its file system apart, also after a reboot; "" where nothing does.
+    :ivar parted: bytes are, or may be, missing between the file before it and this one.
+    """
+
+    inode: int
+    birth: str
+    size: int
+    modified_at: datetime
+    file_system: str
+    parted: bool = False
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """What comes next in a log that is followed.
+
+    :ivar pieces: the bytes, exactly as they are in the files.
+    :ivar start: where they begin.
+    :ivar end: where they end, for :meth:`.IFollower.advance`.
+    :ivar gap: bytes are missing before ``start``.
+    :ivar missed: how many bytes; None where that is not known, or there is no gap.
+    :ivar final: nothing will complete a character that is not complete at the end.
+    """
+
+    pieces: tuple[bytes, ...]
+    start: Position
+    end: Position
+    gap: bool = False
+    missed: int | None = None
+    final: bool = False
+
+
+class EndReason(enum.Enum):
+    """Why a log is not followed any more.
+
+    The values are those that clients see.
+    """
+
+    UNFOLLOWED = "unfollowed"
+    #: The guest is gone, and all is sent.
+    CLOSED = "closed"
+    #: The files cannot be read.
+    FAILED = "failed"
+    SHUTTING_DOWN = "shutting down"
+
+
+class FollowEnd(msgspec.Struct, frozen=True):
+    """The end of a log that is followed.
+
+    :ivar error: why its files cannot be read, if that is the reason; a LogError.
+    """
+
+    reason: EndReason
+    error: Exception | None = None
+
+
+class WatchKind(enum.Enum):
+    """What happened to a log. The values are the ends of the notifications' names."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    STATE = "state"
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """Something happened to a log.
+
+    :ivar status: of the log, afterwards.
+    """
+
+    kind: WatchKind
+    status: LogStatus
+
+
+class TimeRange(msgspec.Struct, frozen=True):
+    """A part of a log of which bytes may have arrived in the time that was asked for.
+
+    :ivar since: the earliest time at which a byte of it may have arrived; an aware time, UTC.
+    :ivar until: the latest.
+    :ivar exact_s: by how many seconds the ends may be off; None where no time is known.
+    """
+
+    start: Position
+    end: Position
+    since: datetime
+    until: datetime
+    exact_s: float | None
+
+
+class TimeMark(msgspec.Struct, frozen=True):
+    """Bytes below the position had arrived by the time, which is an aware one, UTC."""
+
+    position: Position
+    time: datetime
+
+
+class Boot(msgspec.Struct, frozen=True):
+    """One opening of a log.
+
+    :ivar opened_at: an aware time, UTC.
+    :ivar closed_at: likewise; None if the log is open still, or nobody knows.
+    """
+
+    start: Position
+    opened_at: datetime
+    closed_at: datetime | None
+    driver: str
+    domain: Domain | None
+
+
+class EventKind(enum.Enum):
+    """What can happen to a log. The values are those that clients see."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    #: The file cannot be written.
+    OUTAGE = "outage"
+    #: It can again.
+    RECOVERED = "recovered"
+    #: Bytes are lost.
+    DROPPED = "dropped"
+    #: Another program has cut the file.
+    CUT = "cut"
+    #: Bytes are missing between two files.
+    GAP = "gap"
+
+
+class LogEvent(msgspec.Struct, frozen=True):
+    """Something that happened to a log.
+
+    :ivar position: the end of the log's file then.
+    :ivar time: an aware time, UTC.
+    :ivar bytes: how many bytes it is about; None where that says nothing.
+    """
+
+    position: Position
+    time: datetime
+    kind: EventKind
+    bytes: int | None = None
 
 
 class OnWriteError(enum.Enum):
@@ -329,6 +485,39 @@ class Queued(msgspec.Struct, frozen=True, omit_defaults=True):
     descriptors: tuple[int, ...] = ()
 
 
+class FollowerState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A log that a client follows, for the daemon's next image.
+
+    :ivar path: as the client spelled it.
+    :ivar position: what comes next begins there; None if that is the log's first byte.
+    :ivar from_opening: nothing is to be sent before the daemon has opened the log.
+    :ivar until_closed: it ends with the first close.
+    :ivar closes_at: where it ends, as the log was closed.
+    :ivar files: descriptors of the files that it reads and that have no name any more, the oldest
+        first.
+    """
+
+    path: str
+    position: Position | None
+    from_opening: bool = False
+    until_closed: bool = False
+    closes_at: Position | None = None
+    files: tuple[int, ...] = ()
+
+
+class SubscriptionState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A subscription of a client.
+
+    :ivar number: by which the client knows it.
+    :ivar follower: None if it watches which logs there are.
+    :ivar encoding: of what is followed, as JSON-RPC has it.
+    """
+
+    number: int
+    follower: FollowerState | None = None
+    encoding: str = "utf-8"
+
+
 class HTTPState(msgspec.Struct, frozen=True, omit_defaults=True):
     """An HTTP request that is half received, or half answered.
 
@@ -367,6 +556,7 @@ class Suspended(msgspec.Struct, frozen=True, omit_defaults=True):
         that older releases, which know no other, close the connection.
     :ivar http: the request under way, if the framing is HTTP.
     :ivar gathered: the part of the batch's answer that was made and not sent.
+    :ivar subscriptions: of JSON-RPC, and ``last_subscription`` the number of the latest.
     """
 
     received: bytes = b""
@@ -380,6 +570,8 @@ class Suspended(msgspec.Struct, frozen=True, omit_defaults=True):
     framing_lost: bool = False
     http: HTTPState | None = None
     gathered: Queued | None = None
+    subscriptions: tuple[SubscriptionState, ...] = ()
+    last_subscription: int = 0
 
 
 # Births. One is ``KIND.FILE`` or ``KIND.FILE+CUT``. FILE comes from the file itself, and KIND says

@@ -119,7 +119,7 @@ class LogEntry(Struct, frozen=True, gc=False):
     driver: Driver
     domain: OptionalDomain
     position: Annotated[
-        Position, Meta(description="the file's end, without what is still in the pipe")
+        Position | None, Meta(description="the file's end, without what is still in the pipe")
     ]
     opened_at: Annotated[datetime, Meta(tz=True, description="when the log was opened")]
     bytes: Annotated[int, Meta(ge=0, description="bytes written since the log was opened")]
@@ -253,7 +253,7 @@ def _entry(status: values.LogStatus) -> LogEntry:
         path=printable(status.path),
         driver=printable(status.driver),
         domain=None if domain is None else Domain.of(domain),
-        position=Position.of(status.position),
+        position=None if status.position is None else Position.of(status.position),
         opened_at=status.opened_at,
         bytes=status.bytes_written,
         rollovers=status.rollovers,

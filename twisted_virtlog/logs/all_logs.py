@@ -46,6 +46,7 @@ from twisted_virtlog.logs.lanes.mounts import Mount, Mounts
 from twisted_virtlog.logs.lanes.places import LOOK_INTO, Places
 from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.logs.lanes.table import MountTable
+from twisted_virtlog.logs.observing import LogObserver, ObserverOf, nobody
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
@@ -134,16 +135,19 @@ class AllLogs:
         in_slices: InSlices = at_once,
         lane_settings: LaneSettings = LaneSettings(),
         lane_directory: str | None = None,
+        observer_of: ObserverOf = nobody,
     ) -> None:
         """Take over ``watch``, which :meth:`close` closes; the others as in LogHandler.
 
         :param lane_directory: of the locks of lanes; None for no locks.
+        :param observer_of: makes what is told of the logs of each thread.
         """
         self.clock = clock
         self.keeper = keeper
         self.pipes = pipes
         self.settings = settings
         self._in_slices = in_slices
+        self._observer_of = observer_of
         self._in_thread = in_thread
         self._lane_settings = lane_settings
         table = self._table = MountTable(reactor)
@@ -160,6 +164,7 @@ class AllLogs:
             in_slices,
             self._threads,
             surroundings=_Inline(self),
+            observer=observer_of(_at_once),
         )
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
@@ -624,6 +629,10 @@ class AllLogs:
         """See lane_logs.Common."""
         return _InLane(self, lane)
 
+    def observer_of(self, lane: LaneLogs) -> LogObserver:
+        """See lane_logs.Common."""
+        return self._observer_of(lane.lane.later_in_reactor)
+
     # To ask.
 
     def _ask(
@@ -1012,3 +1021,8 @@ class _InLane:
     def leads_away(self, real_path: str, file: int) -> bool | None:
         # (what its path leads to holds up nobody but this lane)
         return None
+
+
+def _at_once(call: Callable[[], object]) -> None:
+    """Call something in the reactor's thread, which is this one."""
+    call()

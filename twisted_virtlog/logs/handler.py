@@ -40,6 +40,7 @@ from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import Known, KnownLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
+from twisted_virtlog.logs.observing import NO_OBSERVER, LogObserver
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
@@ -139,6 +140,7 @@ class LogHandler:
         lane: str | None = None,
         known: Known | None = None,
         surroundings: Surroundings = _ALONE,
+        observer: LogObserver = NO_OBSERVER,
     ) -> None:
         """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
 
@@ -148,12 +150,14 @@ class LogHandler:
         :param source: takes bytes out of pipes; by default they go straight into the files.
         :param lane: the mount point of the file system whose thread this is; None in the reactor's.
         :param known: remembers logs; by default, those of this handler alone.
+        :param observer: is told what happens to logs.
         """
         self.watch = watch
         self.keeper = keeper
         self.pipes = pipes
         self.source = source or PipeSource()
         self.lane = lane
+        self.observer = observer
         self._clock = clock
         self._in_thread = in_thread
         self._in_slices = in_slices
@@ -297,6 +301,7 @@ class LogHandler:
         if holder is not None:
             holder.give_up()
         self._remember(log)
+        self.observer.opened(log, truncate)
         self._opened += 1
         self.keeper.opened(log.suspended())
         return opened
@@ -332,6 +337,7 @@ class LogHandler:
             # (nobody hears of it, as the daemon ends)
             os.close(write_end)
             raise
+        self.observer.followed(log)
         log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
         with contextlib.suppress(SystemFailure):
             position = log.writer.position()
@@ -454,7 +460,9 @@ class LogHandler:
         try:
             yield from writer.append_in_slices(message)
             position = writer.position()
-            self.known.add(_real_path(path))
+            real_path = _real_path(path)
+            self.known.add(real_path)
+            self.observer.appended(path, real_path, writer)
             return position
         finally:
             self._count(writer.written, 0, writer.rollovers)
@@ -716,6 +724,7 @@ class LogHandler:
             self.pipes.close(pipe)
             raise
         self._remember(log)
+        self.observer.adopted(log)
 
     def _adopt_former(
         self, states: Sequence[OpenLogState], opened_at: datetime

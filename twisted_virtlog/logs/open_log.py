@@ -59,6 +59,7 @@ from twisted_virtlog.handover.state import (
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
+from twisted_virtlog.logs.observing import LogObserver
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource
@@ -102,6 +103,7 @@ class Owner(Protocol):
     """What an open log needs from the handler.
 
     :ivar lane: the mount point of the file system whose thread this is; None in the reactor's.
+    :ivar observer: is told what happens to the log.
     """
 
     watch: PipeWatch
@@ -109,6 +111,7 @@ class Owner(Protocol):
     source: GuestSource
     keeper: Keeper
     lane: str | None
+    observer: LogObserver
 
     def seconds(self) -> float:
         """Return the time of a clock that never steps."""
@@ -209,9 +212,7 @@ class OpenLog:
         self._recovered_at = _NEVER
         # Bytes that were taken out of this pipe while the log was occupied.
         self._taken = 0
-        writer.note = self._note
-        writer.moved_away = self._moved_away
-        writer.leads_away = self._leads_away
+        writer.owner = self
         self.number = pipe_number(pipe)
         self.capacity = capacity
 
@@ -637,12 +638,13 @@ class OpenLog:
             return False
         writer = self.writer
         if self.outage is not None:
-            return not writer.is_open and bool(writer.leads_away(-1))
+            return not writer.is_open and bool(self.leads_away(-1))
         return writer.stranded is None and not writer.steps_left
 
     def leave(self) -> OpenLogState:
         """End here, without the pipe: another thread goes on with what this returns."""
         self._owner.watch.remove(self._pipe)
+        self._owner.observer.left(self)
         self.let_go_of_file()
         state = self.suspended()
         self._owner.source.release(self._pipe)
@@ -719,6 +721,10 @@ class OpenLog:
         What would take long stays there too.
         """
         self._flush(self._owner.keeper.keeps)
+        if self._owner.keeper.keeps(self.number):
+            self._owner.observer.left(self)
+        else:
+            self._owner.observer.closed(self)
         self._release()
 
     def end_by_force(self) -> Slices[Closed]:
@@ -754,7 +760,7 @@ class OpenLog:
             at_once(rest)
         left = sum(one.left for one in self._former if not keeps(one.number))
         left += 0 if kept else self._held() + self._stranded
-        self.lost += left
+        self._lose(left)
         unsaid = left + (outage.lost if outage and not kept else 0)
         if unsaid:
             self._logger.error(
@@ -765,6 +771,7 @@ class OpenLog:
         return left
 
     def _let_all_go(self) -> None:
+        self._owner.observer.closed(self)
         # (the keeper first, so that a pipe that its guest has locked is closed last here)
         self._owner.log_ended(self)
         # (at the daemon's end, what is staged stays for whoever comes next)
@@ -785,15 +792,25 @@ class OpenLog:
         self._pipe = -1
         self.writer.close()
 
-    def _note(self) -> None:
-        """Have the keeper record what a crash must not undo."""
+    # For the writer: WriterOwner.
+
+    def note(self) -> None:
         self._owner.keeper.outage(self.suspended())
 
-    def _leads_away(self, file: int) -> bool | None:
+    def leads_away(self, file: int) -> bool | None:
         return self._owner.log_leads_away(self, file)
 
-    def _moved_away(self) -> None:
+    def moved_away(self) -> None:
         self._owner.log_moved_away(self)
+
+    def woken(self) -> None:
+        self._owner.observer.woken(self)
+
+    def file_ends(self) -> None:
+        self._owner.observer.file_ends(self)
+
+    def was_cut(self, size: int) -> None:
+        self._owner.observer.was_cut(self, size)
 
     # The file's failures.
 
@@ -866,7 +883,7 @@ class OpenLog:
                 notice = outage.notice(now)
                 self.writer.append(notice if self.writer.ends_line() else b"\n" + notice)
                 outage.lost, outage.since = 0, now
-                self._note()
+                self.note()
         except SystemFailure as failure:
             return failure
         return (yield from self._try(self._held()))
@@ -893,8 +910,13 @@ class OpenLog:
 
     def _count_dropped(self, outage: Outage, dropped: int) -> None:
         outage.lost += dropped
-        self.lost += dropped
-        self._note()
+        self._lose(dropped)
+        self.note()
+
+    def _lose(self, count: int) -> None:
+        if count:
+            self.lost += count
+            self._owner.observer.dropped(self, count)
 
     def interrupted(self, failure: SystemFailure, since: datetime | None) -> None:
         """Fail, if bytes were dropped while a call of the file did not return; try again at once.
@@ -933,10 +955,7 @@ class OpenLog:
         """Take bytes out of a pipe, and record that they are lost."""
         source = self._owner.source
         source.pipe = pipe
-        dropped = source.discard(count)
-        outage.lost += dropped
-        self.lost += dropped
-        self._note()
+        self._count_dropped(outage, source.discard(count))
 
     def _recovered(self) -> None:
         self.outage = None
@@ -944,6 +963,7 @@ class OpenLog:
         self._owner.log_recovered(self)
         # (a warning, so that whoever read of the beginning reads of the end)
         self._logger.warn("{path}: the file is written again", path=self.path)
+        self._owner.observer.state_changed(self)
 
     def _not_written(self, failure: SystemFailure) -> NotWritten:
         waiting = self._waiting(bytes_waiting(self._pipe))
@@ -1056,6 +1076,7 @@ class OpenLog:
         self.outage = Outage(failure, datetime.now(timezone.utc), now, repeated=repeated)
         self._owner.watch.remove(self._pipe)
         self._owner.log_failing(self)
+        self._owner.observer.state_changed(self)
 
     # The end.
 

@@ -56,7 +56,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Generator, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
@@ -106,6 +106,74 @@ _NEVER = math.inf
 SHORT_BYTES = 64 * 1024
 
 
+class WriterOwner(Protocol):
+    """Whose file a writer writes."""
+
+    def leads_away(self, file: int) -> bool | None:
+        """Return whether the path leads to a file system that this thread must not touch.
+
+        It is asked before the path is looked at.
+
+        :param file: the current file's descriptor, -1 for none.
+        :returns: None if it may be looked at; otherwise, whether that file system may be another
+            than the current file's.
+        """
+
+    def moved_away(self) -> None:
+        """Take note that the path leads to another file system than before."""
+
+    def note(self) -> None:
+        """Have recorded what a crash must not undo: ``lineage`` or ``stranded`` has changed.
+
+        With the latter, the file is not touched yet.
+        """
+
+    def woken(self) -> None:
+        """Take note that bytes were written; see :attr:`Writer.asleep`."""
+
+    def file_ends(self) -> None:
+        """Take note that another file takes the place of the current one, which is still open.
+
+        It may be told more than once of the same file.
+        """
+
+    def was_cut(self, size: int) -> None:
+        """Take note that another program has cut the current file, of so many bytes before."""
+
+
+class _Nobody:
+    """The owner of a writer that has none."""
+
+    def leads_away(self, file: int) -> bool | None:
+        """Return None: look wherever the path leads."""
+        return None
+
+    def moved_away(self) -> None:
+        """Do nothing."""
+
+    def note(self) -> None:
+        """Do nothing."""
+
+    def woken(self) -> None:
+        """Do nothing."""
+
+    def file_ends(self) -> None:
+        """Do nothing."""
+
+    def was_cut(self, size: int) -> None:
+        """Do nothing."""
+
+
+_NOBODY = _Nobody()
+
+
+class _Closing(_Nobody):
+    """The owner of a writer that is closed: it is asked, and told nothing more."""
+
+    def __init__(self, owner: WriterOwner) -> None:
+        self.leads_away = owner.leads_away  # type: ignore[method-assign]  # (it is what is wanted)
+
+
 class Writer:
     """The current file of a log and its rotation.
 
@@ -120,12 +188,8 @@ class Writer:
         program cut it; the next write begins with them. Nearly always None.
     :ivar unfinished: the latest write stopped as its time was up, and not for want of bytes; the
         next one, of the same source, goes on in the middle.
-    :ivar leads_away: asked with the current file's descriptor, -1 for none, before the path is
-        looked at: None if it may be. Otherwise it leads to a file system that this thread must not
-        touch; whether that may be another than the current file's.
-    :ivar moved_away: called when the log's path leads to another file system than before.
-    :ivar note: called after a change of ``lineage`` that a crash must not undo, and after each one
-        of ``stranded``, before the file is touched.
+    :ivar owner: is told, and asked; by default nobody.
+    :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
     """
 
     __slots__ = (
@@ -145,11 +209,10 @@ class Writer:
         "_steps",
         "_tail",
         "_waiting",
-        "leads_away",
+        "asleep",
         "limits",
         "lineage",
-        "moved_away",
-        "note",
+        "owner",
         "path",
         "rollovers",
         "stranded",
@@ -191,9 +254,8 @@ class Writer:
         # chunk were written.
         self._waiting = 0
         self._into_chunk = 0
-        self.note: Callable[[], object] = _nobody
-        self.moved_away: Callable[[], object] = _nobody
-        self.leads_away: Callable[[int], bool | None] = _may_look
+        self.owner: WriterOwner = _NOBODY
+        self.asleep = False
         self._tail: Tail | None = None
         self._remove = remove
         self._keep_attributes = keep_attributes
@@ -251,7 +313,7 @@ class Writer:
 
         :param error: why the file failed, an errno.
         """
-        away = self.leads_away(self._file)
+        away = self.owner.leads_away(self._file)
         if away is not None:
             # (who may touch it goes on with the log, if it is not kept here by its file)
             if self._file >= 0 and (away or error in ERRORS_OF_DESCRIPTOR):
@@ -354,6 +416,8 @@ class Writer:
                         self._end = size + moved
                         if tail is not None and tail.is_cut(file, size, moved):
                             self._take_back(tail, size)
+                        if self.asleep:
+                            self._wake()
                         return moved
             except OSError:
                 pass
@@ -523,18 +587,20 @@ class Writer:
 
         :param size: of the file, in bytes.
         """
-        if size < self._end:
+        before = self._end
+        if size < before:
             self._birth = self.lineage.note_cut(self._own_birth())
             self._end = size
             self._part()
-            self.note()
+            self.owner.note()
+            self.owner.was_cut(before)
 
     def _see_outside(self) -> None:
         """Notice what another program did to the current file since the last write."""
         if self._rotates and self._file >= 0 and not self._steps:
             with contextlib.suppress(OSError):
                 self.see_size(os.fstat(self._file).st_size)
-            away = self.leads_away(self._file)
+            away = self.owner.leads_away(self._file)
             if away or (away is None and self._is_elsewhere()):
                 self._part()
 
@@ -575,7 +641,7 @@ class Writer:
         self._see_outside()
         if self.file >= 0:
             # (an inode of another file system is another file's)
-            inode = 0 if self.leads_away(self._file) else self._inode
+            inode = 0 if self.owner.leads_away(self._file) else self._inode
             self._left = EndedFile(inode, self._end, "")
         self._release_removed()
         close_quietly(self._file)
@@ -583,7 +649,7 @@ class Writer:
 
     def close(self) -> None:
         """Close the current file."""
-        self.note = self.moved_away = _nobody
+        self.owner = _Closing(self.owner)
         self._see_outside()
         self._release_removed()
         close_quietly(self._file)
@@ -654,7 +720,7 @@ class Writer:
 
     def _strand(self, stranded: Stranded | None) -> None:
         self.stranded = stranded
-        self.note()
+        self.owner.note()
 
     def _status(self) -> os.stat_result:
         try:
@@ -677,7 +743,13 @@ class Writer:
             raise self._failure(f"Unable to write to file {self.path}", error) from error
         self.written += done
         self._end = offset + done
+        if self.asleep:
+            self._wake()
         return done
+
+    def _wake(self) -> None:
+        self.asleep = False
+        self.owner.woken()
 
     def _roll_over(self, ends: float = _NEVER) -> None:
         """Begin a new file, or go on with doing so.
@@ -718,13 +790,13 @@ class Writer:
         """Remember that bytes are missing between the newest backup and what comes now."""
         self.lineage.forget_ends()
         # (elsewhere the backup is not this file's)
-        if not self.leads_away(self._file):
+        if not self.owner.leads_away(self._file):
             self._mark_gap_after(backup_path(self.path, 0))
 
     def _mark_gap_after(self, path: str) -> None:
         """Mark a log's file, if it exists, as one after which bytes are missing."""
         if self.lineage.mark_gap_after(path):
-            self.note()
+            self.owner.note()
 
     def _is_elsewhere(self) -> bool:
         """Return whether somebody has moved the current file away from its name."""
@@ -752,6 +824,8 @@ class Writer:
 
     def _begin(self) -> None:
         """Open the file, or a new one with an inode that no position of a removed file can mean."""
+        if self._file >= 0:
+            self.owner.file_ends()
         former = self._attributes()
         if self._removed is None:
             file = self._open_sparing()
@@ -786,7 +860,7 @@ class Writer:
         status = self._status()
         self._inode = status.st_ino
         if self._device not in (0, status.st_dev):
-            self.moved_away()
+            self.owner.moved_away()
         self._device = status.st_dev
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
@@ -826,7 +900,7 @@ class Writer:
 
         :raises SystemFailure: EAGAIN; the log fails until it is where that may be touched.
         """
-        if self.leads_away(self._file):
+        if self.owner.leads_away(self._file):
             error = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
             raise self._failure(f"Unable to open file: {self.path}", error)
 
@@ -860,11 +934,3 @@ def _size(path: str) -> int | None:
         return os.lstat(path).st_size
     except OSError:
         return None
-
-
-def _may_look(file: int) -> None:
-    """Look wherever the path leads."""
-
-
-def _nobody() -> None:
-    """Do nothing."""

@@ -37,6 +37,7 @@ from twisted_virtlog.logs.lanes.lane import Lane, Silent
 from twisted_virtlog.logs.lanes.lane_keeper import LaneKeeper
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock
 from twisted_virtlog.logs.lanes.mounts import Mount
+from twisted_virtlog.logs.observing import LogObserver
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes.making import Pipes
@@ -80,6 +81,9 @@ class Common(Protocol):
 
     def surroundings_of(self, lane: LaneLogs) -> Surroundings:
         """Return what a lane's handler is to tell; it calls that in its thread."""
+
+    def observer_of(self, lane: LaneLogs) -> LogObserver:
+        """Return what is told of the lane's logs, in its thread."""
 
     def look_again(self) -> None:
         """See soon which logs are to be in other threads."""
@@ -520,6 +524,7 @@ class LaneLogs:
             lane=self.mount.point,
             known=_KnownInReactor(self.lane, common.known),
             surroundings=common.surroundings_of(self),
+            observer=common.observer_of(self),
         )
         if self._refuses_opens:
             handler.refuse_opens()

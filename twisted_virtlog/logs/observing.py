@@ -1,0 +1,182 @@
+"""What is told of logs to whoever follows them, or keeps their history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from twisted_virtlog.logs.files.writer import Writer
+    from twisted_virtlog.logs.open_log import OpenLog
+
+
+class LogObserver(Protocol):
+    """Is told what happens to logs, in the thread in which it happens; nothing here raises.
+
+    Each is called while something is done with the log: what takes long, and whatever asks for
+    something of the log, is for later.
+    """
+
+    def opened(self, log: OpenLog, truncated: bool) -> None:
+        """Take note that a guest has opened a log, and nothing of it is written yet.
+
+        :param truncated: the files of the log were removed for that.
+        """
+
+    def adopted(self, log: OpenLog) -> None:
+        """Take note that this thread goes on with an open log, of another one or another process.
+
+        Bytes may have been written already.
+        """
+
+    def closed(self, log: OpenLog) -> None:
+        """Take note that the guest is gone, and all is written; the file is still open."""
+
+    def followed(self, log: OpenLog) -> None:
+        """Take note that a guest is gone, and another has the log, which was not closed between.
+
+        What the former guest left is written, unless the file fails.
+        """
+
+    def left(self, log: OpenLog) -> None:
+        """Take note that another thread, or the next process, goes on with a log.
+
+        The file is still open.
+        """
+
+    def state_changed(self, log: OpenLog) -> None:
+        """Take note that a log's file cannot be written any more, or can again."""
+
+    def woken(self, log: OpenLog) -> None:
+        """Take note that bytes were written to a log whose writer was asleep."""
+
+    def file_ends(self, log: OpenLog) -> None:
+        """Take note that a log goes on in another file; the present one is still open.
+
+        It may be told more than once of the same file.
+        """
+
+    def was_cut(self, log: OpenLog, size: int) -> None:
+        """Take note that another program has cut a log's file, whose birth has changed.
+
+        :param size: of the file before, in bytes.
+        """
+
+    def dropped(self, log: OpenLog, count: int) -> None:
+        """Take note that so many bytes of a log are lost."""
+
+    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+        """Take note that a message was appended to a log that is not open."""
+
+
+class NoObserver:
+    """Nobody wants to know."""
+
+    def opened(self, log: OpenLog, truncated: bool) -> None:
+        """Do nothing."""
+
+    def adopted(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def closed(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def followed(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def left(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def state_changed(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def woken(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def file_ends(self, log: OpenLog) -> None:
+        """Do nothing."""
+
+    def was_cut(self, log: OpenLog, size: int) -> None:
+        """Do nothing."""
+
+    def dropped(self, log: OpenLog, count: int) -> None:
+        """Do nothing."""
+
+    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+        """Do nothing."""
+
+
+class Observers:
+    """Tells several, in their order."""
+
+    def __init__(self, observers: Sequence[LogObserver]) -> None:
+        self._observers = observers
+
+    def opened(self, log: OpenLog, truncated: bool) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.opened(log, truncated)
+
+    def adopted(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.adopted(log)
+
+    def closed(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.closed(log)
+
+    def followed(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.followed(log)
+
+    def left(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.left(log)
+
+    def state_changed(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.state_changed(log)
+
+    def woken(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.woken(log)
+
+    def file_ends(self, log: OpenLog) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.file_ends(log)
+
+    def was_cut(self, log: OpenLog, size: int) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.was_cut(log, size)
+
+    def dropped(self, log: OpenLog, count: int) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.dropped(log, count)
+
+    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.appended(path, real_path, writer)
+
+
+#: Calls something in the reactor's thread, later if this is another one.
+InReactor: TypeAlias = Callable[[Callable[[], object]], object]
+
+#: Makes the observer of the logs of one thread.
+ObserverOf: TypeAlias = Callable[[InReactor], LogObserver]
+
+NO_OBSERVER = NoObserver()
+
+
+def nobody(in_reactor: InReactor) -> LogObserver:
+    """Make the observer of a thread whose logs nobody wants to know of."""
+    return NO_OBSERVER
