@@ -144,7 +144,10 @@ PURE: dict[str, tuple[str, ...]] = {
     # Type checkers see what each client returns.
     "client.call": ("twisted.internet.defer", "asyncio"),
     "client.calls": (),
+    "client.members": (),
+    "client.history_calls": (),
     "client.admin_calls": (),
+    "client.notifications": (),
     "client.dialogue": (),
     "client.errors": (),
     "systemd.activation": (),

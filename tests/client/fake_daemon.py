@@ -80,6 +80,10 @@ class FakeDaemon:
         """Move what a pipe holds into its log; it must hold something."""
         self.logs[path] += os.read(read_end, 65536)
 
+    def passes(self, descriptor: int) -> None:
+        """Send a descriptor with the answer under way; it is closed here then."""
+        self._descriptors.append(descriptor)
+
     def position(self, path: str) -> dict[str, int]:
         """Return the end of a log."""
         return {"inode": INODE, "offset": len(self.logs[path])}

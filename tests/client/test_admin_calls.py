@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 
+from tests.client.everyone import Row, ask_everyone
 from tests.client.fake_daemon import FakeDaemon
-from tests.client.test_deferred import Wire
 from twisted_virtlog.client import (
-    BlockingClient,
     ClientInfo,
     OwnLogging,
     ServerClients,
     ServerLimits,
 )
-from twisted_virtlog.client.asyncio_client import connect
 
 CLIENT = {
     "id": 17,
@@ -34,8 +30,7 @@ LOGGING = {"level": "warning", "filters": ["1:logs"], "outputs": ["3:stderr"]}
 LIMITS = {"server": "virtlogd", "max_clients": 5, "clients": 2}
 NO_CHANGE = {"level": None, "filters": None, "outputs": None}
 
-#: A client's method and what it is given; the request's parameters and result; what comes of it.
-CALLS: list[tuple[str, tuple[Any, ...], str, dict[str, Any], Any, Any]] = [
+CALLS: list[Row] = [
     (
         *("clients", (), "daemon.clients", {"server": None}),
         [{"server": "virtlogd", "max_clients": 20, "clients": [CLIENT]}],
@@ -58,39 +53,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, dict[str, Any], Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "given", "method", "params", "result", "expected"), CALLS)
-def test_all_clients_ask_and_understand(
-    daemon: FakeDaemon,
-    name: str,
-    given: tuple[Any, ...],
-    method: str,
-    params: dict[str, Any],
-    result: Any,
-    expected: Any,
-) -> None:
+@pytest.mark.parametrize("row", CALLS, ids=lambda row: row[0])
+def test_all_clients_ask_and_understand(daemon: FakeDaemon, row: Row) -> None:
     """The same request of all, and the same value for its answer."""
-    asked = []
-
-    def answered(got: dict[str, Any]) -> Any:
-        asked.append(got)
-        return result
-
-    daemon.answers[method] = answered
-    with BlockingClient(str(daemon.path), 10) as client:
-        assert getattr(client, name)(*given) == expected
-    assert asked == [params]
-
-    async def ask() -> Any:
-        async with await connect(str(daemon.path), 10) as client:
-            return await getattr(client, name)(*given)
-
-    assert asyncio.run(ask()) == expected
-    assert asked == [params, params]
-
-    wire = Wire()
-    got: list[Any] = []
-    getattr(wire.client, name)(*given).addCallback(got.append)
-    (request,) = wire.requests()
-    assert (request["method"], request.get("params", {})) == (method, params)
-    wire.answer(request["id"], result=result)
-    assert got == [expected]
+    ask_everyone(daemon, row)

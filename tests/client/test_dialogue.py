@@ -6,17 +6,20 @@ import base64
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.client.fake_daemon import LOG
 from twisted_virtlog.client import (
     BadAnswer,
     BadRequest,
     Chunk,
     Domain,
+    LogInfo,
     Opened,
     Position,
     RemoteError,
@@ -24,15 +27,40 @@ from twisted_virtlog.client import (
 from twisted_virtlog.client import dialogue as module
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Requests
-from twisted_virtlog.client.dialogue import Dialogue, Reply
+from twisted_virtlog.client.dialogue import Dialogue
+from twisted_virtlog.client.notifications import FeedData, FeedEnd, FeedLog
 
 HERE = {"inode": 5, "offset": 9}
+LOG_INFO = LogInfo(
+    path="/var/log/web.log",
+    driver="qemu",
+    domain=Domain(**LOG["domain"]),
+    position=Position(5, 1234),
+    opened_at=datetime(2024, 2, 29, 12, tzinfo=timezone.utc),
+    bytes=1234,
+    rollovers=0,
+    state="open",
+    pipe=4321,
+    pending=0,
+)
 REQUESTS = Requests()
 
 
 def answer(number: int | str | None, **members: Any) -> bytes:
     """Write an answer as the daemon does."""
     return json.dumps({"jsonrpc": "2.0", "id": number, **members}).encode() + b"\n"
+
+
+def notify(method: str, **params: Any) -> bytes:
+    """Write a notification as the daemon does."""
+    return json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode() + b"\n"
+
+
+def data(content: bytes, **members: Any) -> bytes:
+    """Write a notification of bytes of a log."""
+    text = base64.b64encode(content).decode()
+    told = {"data": text, "encoding": "base64", "start": HERE, "end": HERE, "gap": False}
+    return notify("log.data", subscription=1, **{**told, "missed": None, **members})
 
 
 def asking(*asked: Call[Any]) -> Dialogue:
@@ -43,9 +71,9 @@ def asking(*asked: Call[Any]) -> Dialogue:
     return dialogue
 
 
-def receive(dialogue: Dialogue, pieces: Iterable[bytes]) -> list[Reply]:
+def receive(dialogue: Dialogue, pieces: Iterable[bytes]) -> list[Any]:
     """Feed pieces, one after the other."""
-    return [reply for piece in pieces for reply in dialogue.receive(piece)]
+    return [said for piece in pieces for said in dialogue.receive(piece)]
 
 
 def test_requests_are_json_rpc_texts_with_ids_of_their_own() -> None:
@@ -80,8 +108,17 @@ def test_requests_are_json_rpc_texts_with_ids_of_their_own() -> None:
     ]
 
 
-@given(st.lists(st.binary(max_size=40), max_size=5), st.data())
-def test_any_bytes_come_back_in_any_split(contents: list[bytes], data: st.DataObject) -> None:
+def split(stream: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """Cut a stream at some places."""
+    cuts = sorted(cuts)
+    return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+CUTS = st.sets(st.integers(0, 10_000), max_size=12)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5), CUTS)
+def test_any_bytes_come_back_in_any_split(contents: list[bytes], cuts: set[int]) -> None:
     """A log's bytes are the same however the answers were cut on their way."""
     stream = b"".join(
         answer(
@@ -96,10 +133,8 @@ def test_any_bytes_come_back_in_any_split(contents: list[bytes], data: st.DataOb
         )
         for number, content in enumerate(contents, start=1)
     )
-    cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=12)))
-    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     dialogue = asking(*[REQUESTS.read("/a", None, 100) for _content in contents])
-    replies = receive(dialogue, pieces)
+    replies = receive(dialogue, split(stream, (cut % (len(stream) + 1) for cut in cuts)))
     assert [(reply.id, reply.outcome) for reply in replies] == [
         (number, Chunk(content, Position(5, 9), Position(5, 9), False))
         for number, content in enumerate(contents, start=1)
@@ -177,9 +212,60 @@ def test_an_error_without_an_id_belongs_to_the_oldest_request() -> None:
 def test_what_a_newer_daemon_adds_is_ignored() -> None:
     """Members that this client does not know, and notifications, disturb nothing."""
     dialogue = asking(REQUESTS.position("/a"))
-    news = b'{"jsonrpc":"2.0","method":"log.data","params":{"subscription":1}}\n'
+    news = notify("log.moved", subscription=1, data=1)
     stream = news + b"\n" + answer(1, result={**HERE, "colour": "red"}, more=1)
     assert [reply.outcome for reply in dialogue.receive(stream)] == [Position(5, 9)]
+
+
+@given(st.lists(st.one_of(st.none(), st.binary(max_size=40)), max_size=6), CUTS)
+def test_news_and_replies_come_in_order(said: list[bytes | None], cuts: set[int]) -> None:
+    """What a followed log gets stands where it was sent, between the replies."""
+    numbers = iter(range(1, 7))
+    stream = b"".join(
+        answer(next(numbers), result=HERE) if content is None else data(content) for content in said
+    )
+    asked = [REQUESTS.position("/a") for content in said if content is None]
+    got = receive(asking(*asked), split(stream, (cut % (len(stream) + 1) for cut in cuts)))
+    assert [one.data if isinstance(one, FeedData) else None for one in got] == said
+
+
+ROW = {"subscription": 2, "log": LOG}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            data(b"\xff\0", start={"inode": str(2**60), "offset": "1", "birth": "h1.a"}, gap=True),
+            FeedData(1, b"\xff\0", Position(2**60, 1, "h1.a"), Position(5, 9), True),
+        ),
+        (
+            data(b"x", gap=True, missed=7, colour="red"),
+            FeedData(1, b"x", Position(5, 9), Position(5, 9), True, 7),
+        ),
+        (notify("log.end", subscription=1, reason="closed"), FeedEnd(1, "closed")),
+        (
+            notify("log.end", subscription=3, reason="failed", error={"errno": "EIO"}),
+            FeedEnd(3, "failed", {"errno": "EIO"}),
+        ),
+        (notify("log.opened", **ROW), FeedLog(2, "opened", LOG_INFO)),
+        (notify("log.closed", **ROW), FeedLog(2, "closed", LOG_INFO)),
+        (notify("log.state", **ROW), FeedLog(2, "state", LOG_INFO)),
+    ],
+)
+def test_what_is_told_has_its_own_types(text: bytes, told: Any) -> None:
+    """Each kind of news is a value of its own."""
+    assert receive(Dialogue(), [text]) == [told]
+
+
+def test_who_stops_in_the_middle_gets_the_rest_later() -> None:
+    """An answer and what follows it may come in one piece, and nothing of it is lost."""
+    dialogue = asking(REQUESTS.position("/a"))
+    stream = answer(1, result=HERE) + data(b"one") + data(b"two") + data(b"three")
+    assert next(iter(dialogue.receive(stream[:-5]))).outcome == Position(5, 9)
+    assert [told.data for told in receive(dialogue, [b"", stream[-5:]])] == [
+        *(b"one", b"two", b"three")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +316,12 @@ def test_an_answer_without_a_result_is_an_error() -> None:
         answer(1, result={"position": HERE, "fds": 1}),
         answer(1, result={"position": HERE, "fds": "one"}),
         answer(1, result={"position": HERE, "fds": -1}),
+        data(b"", data="?"),
+        notify("log.data", subscription=1),
+        notify("log.end", subscription="x", reason="closed"),
+        notify("log.opened", subscription=1, log={}),
+        b'{"method":"log.end"}\n',
+        b'{"method":"log.end","params":[1]}\n',
     ],
 )
 def test_a_stream_that_makes_no_sense_is_refused(stream: bytes) -> None:

@@ -22,13 +22,25 @@ from twisted_virtlog.client.errors import (
     TimedOut,
     Unreachable,
 )
-from twisted_virtlog.values import MAX_READ_BYTES, ClientInfo, Closed, Domain, Opened, Position
+from twisted_virtlog.client.history_calls import LogEvent, LogFile, LogFiles
+from twisted_virtlog.values import (
+    MAX_READ_BYTES,
+    Boot,
+    ClientInfo,
+    Closed,
+    Domain,
+    Opened,
+    Position,
+    TimeMark,
+    TimeRange,
+)
 
 __all__ = [
     "MAX_READ_BYTES",
     "BadAnswer",
     "BadRequest",
     "BlockingClient",
+    "Boot",
     "Chunk",
     "ClientError",
     "ClientInfo",
@@ -36,6 +48,9 @@ __all__ = [
     "DaemonInfo",
     "Disconnected",
     "Domain",
+    "LogEvent",
+    "LogFile",
+    "LogFiles",
     "LogInfo",
     "Opened",
     "OwnLogging",
@@ -43,6 +58,8 @@ __all__ = [
     "RemoteError",
     "ServerClients",
     "ServerLimits",
+    "TimeMark",
+    "TimeRange",
     "TimedOut",
     "Unreachable",
 ]

@@ -134,8 +134,10 @@ class AsyncioClient(Calls[asyncio.Future[Any]]):
             self._end(Disconnected, "the daemon closed the connection")
             return
         try:
-            for reply in self._dialogue.receive(data):
-                self._settle(reply)
+            for said in self._dialogue.receive(data):
+                # (nothing is followed on this connection)
+                if isinstance(said, Reply):
+                    self._settle(said)
         except BadAnswer as error:
             self._end(BadAnswer, str(error))
 

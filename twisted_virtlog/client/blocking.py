@@ -90,9 +90,11 @@ class BlockingClient(Calls[None]):
                     raise Disconnected(
                         f"the daemon closed the connection before it answered {call.method}"
                     )
-                # Only one request is pending, so there is no second reply.
-                for reply in self._dialogue.receive(data):
-                    return reply
+                for said in self._dialogue.receive(data):
+                    # (nothing is followed on this connection)
+                    if isinstance(said, Reply):
+                        # Only one request is pending, so there is no second reply.
+                        return said
         except TimeoutError as error:
             raise TimedOut(
                 f"no answer to {call.method} came within {self._timeout:g} seconds"

@@ -1,22 +1,21 @@
 """The table of calls: the daemon's methods as every client has them.
 
-A method is defined here or in :mod:`.admin_calls`, once for all clients: with the type of its
-result, what is sent, and how the answer is read.
+A method is defined here, in :mod:`.history_calls` or in :mod:`.admin_calls`, once for all clients:
+with the type of its result, what is sent, and how the answer is read.
 """
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-import pybase64
 
 from twisted_virtlog.client.admin_calls import AdminCalls
 from twisted_virtlog.client.call import Call, call, decoder, plain
-from twisted_virtlog.client.errors import BadAnswer
+from twisted_virtlog.client.history_calls import HistoryCalls
+from twisted_virtlog.client.members import bytes_of, position_member
 from twisted_virtlog.values import Closed, Domain, Opened, Position
 
 R = TypeVar("R")
@@ -42,25 +41,32 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class LogInfo(msgspec.Struct, frozen=True):
-    """An open log.
+    """A log that is open, or that the daemon knows.
 
-    :ivar opened_at: an aware time.
+    What an older daemon does not say is None.
+
+    :ivar position: the end of the log's file, without what is still in the pipe; None if the log is
+        closed.
+    :ivar opened_at: an aware time; of a closed log, when it was opened last.
     :ivar bytes: bytes written to files since the log was opened.
     :ivar rollovers: the number of times that the log was rotated since it was opened.
-    :ivar state: ``open``, or ``failing`` with the reason in ``error``; a newer daemon may know
-        others.
-    :ivar pipe: the pipe's inode number, N where ``/proc/PID/fd`` shows ``pipe:[N]``; None if the
-        daemon does not say.
+    :ivar state: ``open``, ``closed``, or ``failing`` with the reason in ``error``; a newer daemon
+        may know others.
+    :ivar pipe: the pipe's inode number, N where ``/proc/PID/fd`` shows ``pipe:[N]``.
     :ivar pending: bytes that could not be written when they were counted last; None if none were
-        counted yet, or an older daemon does not say.
+        counted yet.
     :ivar thread: the mount point of the file system whose own thread writes the log; None if it has
-        none, or an older daemon does not say.
+        none.
+    :ivar dropped: bytes lost since the log was opened, as they could not be written.
+    :ivar followers: how many follow the log.
+    :ivar kept: bytes of the log in all its files.
+    :ivar closed_at: when the log was closed, if it is and the daemon knows; an aware time.
     """
 
     path: str
     driver: str
     domain: Domain | None
-    position: Position
+    position: Position | None
     opened_at: datetime
     bytes: int
     rollovers: int
@@ -69,6 +75,10 @@ class LogInfo(msgspec.Struct, frozen=True):
     pipe: int | None = None
     pending: int | None = None
     thread: str | None = None
+    dropped: int | None = None
+    followers: int | None = None
+    kept: int | None = None
+    closed_at: datetime | None = None
 
 
 class DaemonInfo(msgspec.Struct, frozen=True):
@@ -116,20 +126,11 @@ def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opene
 
 def _decode_read(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Chunk:
     result = _read_decoder.decode(text)
-    try:
-        data = pybase64.b64decode(result.data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadAnswer(f"the data in the answer to log.read is not base64: {error}") from error
+    data = bytes_of(result.data, "the answer to log.read")
     return Chunk(data, result.start, result.end, result.gap)
 
 
-def _position_param(position: Position) -> dict[str, object]:
-    members: dict[str, object] = {"inode": position.inode, "offset": position.offset}
-    # Daemons before 0.2 refuse members that they do not know.
-    return {**members, "birth": position.birth} if position.birth else members
-
-
-class Calls(AdminCalls[W]):
+class Calls(HistoryCalls[W], AdminCalls[W]):
     """All calls; the base of every client."""
 
     @call
@@ -174,7 +175,7 @@ class Calls(AdminCalls[W]):
         # In base64 on the wire, so that every byte survives.
         params = {
             "path": path,
-            "position": None if position is None else _position_param(position),
+            "position": position_member(position),
             "max_bytes": max_bytes,
             "encoding": "base64",
         }
@@ -195,9 +196,13 @@ class Calls(AdminCalls[W]):
         return Call("log.append", _decode_position, params)
 
     @call
-    def list(self) -> Call[Sequence[LogInfo]]:
-        """Return all open logs, sorted by path."""
-        return Call("log.list", _decode_list)
+    def list(self, closed: bool = False) -> Call[Sequence[LogInfo]]:
+        """Return all open logs, sorted by path.
+
+        :param closed: those too that the daemon knows and that are not open.
+        """
+        # Older daemons refuse members that they do not know.
+        return Call("log.list", _decode_list, {"closed": True} if closed else {})
 
     @call
     def info(self) -> Call[DaemonInfo]:

@@ -150,8 +150,10 @@ class _Wire(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Fire the Deferreds of the answers that have arrived."""
         try:
-            for reply in self._dialogue.receive(data):
-                self._settle(reply)
+            for said in self._dialogue.receive(data):
+                # (nothing is followed on this connection)
+                if isinstance(said, Reply):
+                    self._settle(said)
         except BadAnswer as error:
             self._end(error)
             self.transport.loseConnection()

@@ -1,4 +1,4 @@
-"""The requests and answers of one connection, without the connection: bytes in, replies out."""
+"""What is said on one connection, without the connection: bytes in, replies and news out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, RemoteError
+from twisted_virtlog.client.notifications import Notification, notification
 
 #: The longest text that the daemon accepts.
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
@@ -29,6 +30,7 @@ class _Error(msgspec.Struct):
 class _Answer(msgspec.Struct):
     id: int | str | None = None
     method: str | None = None
+    params: msgspec.Raw = _MISSING
     result: msgspec.Raw = _MISSING
     error: _Error | None = None
 
@@ -102,8 +104,11 @@ class Dialogue:
         """Take descriptors that arrived; call this before :meth:`receive` with their bytes."""
         self._descriptors.extend(descriptors)
 
-    def receive(self, data: bytes) -> Iterator[Reply]:
-        """Take bytes, however they are split, and yield the replies that they complete.
+    def receive(self, data: bytes) -> Iterator[Reply | Notification]:
+        """Take bytes, however they are split, and yield what they complete, in order.
+
+        Whoever stops in the middle gets the rest from the next call. Notifications that are not
+        known come from a newer daemon, and are left out.
 
         :raises BadAnswer: what the daemon sends cannot be matched with the requests. No later
             answer can be trusted, and the connection must be closed.
@@ -113,8 +118,8 @@ class Dialogue:
             text = bytes(memoryview(self._input)[:end])
             del self._input[: end + 1]
             self._searched = 0
-            if text and (reply := self._reply(text)) is not None:
-                yield reply
+            if text and (said := self._said(text)) is not None:
+                yield said
         self._searched = len(self._input)
         if self._searched > MAX_ANSWER_BYTES:
             raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
@@ -131,7 +136,7 @@ class Dialogue:
         self._searched = 0
         return descriptors
 
-    def _reply(self, text: bytes) -> Reply | None:
+    def _said(self, text: bytes) -> Reply | Notification | None:
         try:
             answer = self._answers.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -139,8 +144,7 @@ class Dialogue:
                 f"the daemon sent something that is not an answer: {error}: {text[:80]!r}"
             ) from error
         if answer.method is not None:
-            # A notification, from a daemon that is newer than this client.
-            return None
+            return notification(answer.method, answer.params)
         number = self._number(answer)
         call = self._calls.pop(number)
         if answer.error is not None:

@@ -136,7 +136,7 @@ def _log_row(log: LogInfo) -> tuple[str, ...]:
         visible(log.state),
         visible(log.domain.name) if log.domain else "-",
         visible(log.driver),
-        position_text(log.position),
+        position_text(log.position) if log.position else "-",
         str(log.bytes),
         str(log.rollovers),
         _time_text(log.opened_at),

@@ -1,0 +1,101 @@
+"""What the daemon tells of what a connection follows and watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from twisted_virtlog.client.call import decoder
+from twisted_virtlog.client.calls import LogInfo
+from twisted_virtlog.client.errors import BadAnswer
+from twisted_virtlog.client.members import bytes_of
+from twisted_virtlog.values import Position
+
+
+class FeedData(msgspec.Struct, frozen=True):
+    """What came in a log that is followed.
+
+    :ivar subscription: which one, as the answer of ``log.follow`` says.
+    :ivar data: the bytes, exactly as they were written.
+    :ivar start: where they begin.
+    :ivar end: where to go on.
+    :ivar gap: bytes before ``start`` were rotated away, or may have been.
+    :ivar missed: how many; None where that is not known, or there is no gap.
+    """
+
+    subscription: int
+    data: bytes
+    start: Position
+    end: Position
+    gap: bool = False
+    missed: int | None = None
+
+
+class FeedEnd(msgspec.Struct, frozen=True):
+    """Nothing more comes of a subscription.
+
+    :ivar reason: ``unfollowed``, ``closed``, ``failed`` (the files cannot be read) or ``shutting
+        down``; a newer daemon may know others.
+    :ivar error: of ``failed``: what the data of error 1003 would be.
+    """
+
+    subscription: int
+    reason: str
+    error: dict[str, Any] | None = None
+
+
+class FeedLog(msgspec.Struct, frozen=True):
+    """Something happened to a log.
+
+    :ivar kind: ``opened``, ``closed`` or ``state``: it is written again, or cannot be.
+    :ivar log: what it is since then, as ``list`` has it.
+    """
+
+    subscription: int
+    kind: str
+    log: LogInfo
+
+
+Notification = FeedData | FeedEnd | FeedLog
+
+
+class _Data(msgspec.Struct):
+    subscription: int
+    data: str
+    start: Position
+    end: Position
+    gap: bool = False
+    missed: int | None = None
+
+
+class _Log(msgspec.Struct):
+    subscription: int
+    log: LogInfo
+
+
+_data_decoder = decoder(_Data)
+_end_decoder = decoder(FeedEnd)
+_log_decoder = decoder(_Log)
+_KINDS = {"log.opened": "opened", "log.closed": "closed", "log.state": "state"}
+
+
+def notification(method: str, params: msgspec.Raw) -> Notification | None:
+    """Return what a notification tells.
+
+    :returns: None if it is none that this client knows: it is of a newer daemon.
+    :raises BadAnswer: it makes no sense.
+    """
+    try:
+        if method == "log.data":
+            told = _data_decoder.decode(params)
+            data = bytes_of(told.data, method)
+            return FeedData(told.subscription, data, told.start, told.end, told.gap, told.missed)
+        if method == "log.end":
+            return _end_decoder.decode(params)
+        if (kind := _KINDS.get(method)) is not None:
+            row = _log_decoder.decode(params)
+            return FeedLog(row.subscription, kind, row.log)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadAnswer(f"the daemon sent {method} with invalid params: {error}") from error
+    return None
