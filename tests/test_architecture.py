@@ -148,6 +148,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "client.history_calls": (),
     "client.admin_calls": (),
     "client.notifications": (),
+    "client.subscriptions": (),
     "client.dialogue": (),
     "client.errors": (),
     "systemd.activation": (),

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,34 @@ class Refusal(Exception):
         self.error = {"code": code, "message": message, "data": data}
 
 
+@dataclass
+class Subscription:
+    """A log that a connection follows, or a watch.
+
+    :ivar offset: what comes next begins there; None of a watch.
+    """
+
+    number: int
+    connection: socket.socket
+    path: str
+    offset: int | None
+    until: str | None = None
+
+
 class FakeDaemon:
-    """Serves one connection after another.
+    """Serves any number of connections, each in a thread, one request of all at a time.
 
     :ivar answers: method to function from params to result; a test replaces what it wants.
     :ivar requests: all requests received, in order.
     :ivar logs: path to content.
+    :ivar chunk_bytes: what it tells at once of a log that is followed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, logs: dict[str, bytes] | None = None) -> None:
         self.path = path
         self.requests: list[dict[str, Any]] = []
-        self.logs: dict[str, bytes] = {}
+        self.logs: dict[str, bytes] = {} if logs is None else logs
+        self.chunk_bytes = 65536
         self.answers: dict[str, Answerer] = {
             "log.open": self._open,
             "log.close": lambda params: {"position": self._position(params), "dropped": 0},
@@ -49,12 +66,26 @@ class FakeDaemon:
             "log.read": self._read,
             "log.append": self._append,
             "log.list": lambda _params: [],
+            "log.follow": self._follow,
+            "log.unfollow": self._unfollow,
+            "log.watch": self._watch,
             "daemon.info": lambda _params: INFO,
             "rpc.discover": lambda _params: {"openrpc": "1.2.6", "methods": []},
         }
         #: (read end, path) of the pipes made.
         self.pipes: list[tuple[int, str]] = []
+        #: By number.
+        self.subscriptions: dict[int, Subscription] = {}
+        #: How many connections were taken, and which of them are open.
+        self.accepted = 0
+        self.connections: set[socket.socket] = set()
+        self._last_subscription = 0
         self._descriptors: list[int] = []
+        self._lock = threading.RLock()
+        #: What is notified of when a connection comes or goes, and a request has been answered.
+        self._changed = threading.Condition(self._lock)
+        self._asker: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -66,9 +97,26 @@ class FakeDaemon:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
+        self.crash()
         for read_end, _path in self.pipes:
             os.close(read_end)
         self.pipes.clear()
+
+    def crash(self) -> None:
+        """Close all connections; new ones are served."""
+        with self._lock:
+            for connection in self.connections:
+                # (its client may have gone)
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join()
+
+    def wait_for(self, condition: Callable[[FakeDaemon], bool]) -> None:
+        """Wait until something is so, after a connection or a request."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: condition(self), 60)
 
     def written(self) -> bytes:
         """Return what was written into the last pipe, once its last write end is closed."""
@@ -79,6 +127,28 @@ class FakeDaemon:
     def drain(self, read_end: int, path: str) -> None:
         """Move what a pipe holds into its log; it must hold something."""
         self.logs[path] += os.read(read_end, 65536)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Add bytes to a log, and tell them to who follows it."""
+        with self._lock:
+            self.logs[path] = self.logs.get(path, b"") + data
+            for subscription in list(self.subscriptions.values()):
+                self._pump(subscription)
+
+    def end(self, path: str, reason: str, **members: Any) -> None:
+        """End all that follows a log."""
+        with self._lock:
+            for subscription in list(self.subscriptions.values()):
+                if subscription.path == path:
+                    self._end(subscription, reason, **members)
+
+    def notify(self, subscription: int, method: str, **members: Any) -> None:
+        """Tell a subscription something."""
+        with self._lock:
+            told = {"subscription": subscription, **members}
+            text = json.dumps({"jsonrpc": "2.0", "method": method, "params": told}).encode()
+            with contextlib.suppress(OSError):
+                self.subscriptions[subscription].connection.sendall(text + b"\n")
 
     def passes(self, descriptor: int) -> None:
         """Send a descriptor with the answer under way; it is closed here then."""
@@ -94,30 +164,96 @@ class FakeDaemon:
                 connection, _address = self._listener.accept()
             except OSError:
                 return
-            # A test's client may go whenever it likes.
-            with connection, contextlib.suppress(ConnectionError):
-                self._converse(connection)
+            thread = threading.Thread(target=self._attend, args=(connection,), daemon=True)
+            with self._changed:
+                self.connections.add(connection)
+                self.accepted += 1
+                self._threads.append(thread)
+                self._changed.notify_all()
+            thread.start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        # A test's client may go whenever it likes.
+        with connection, contextlib.suppress(ConnectionError):
+            self._converse(connection)
+        with self._changed:
+            self.connections.discard(connection)
+            for number, subscription in list(self.subscriptions.items()):
+                if subscription.connection is connection:
+                    del self.subscriptions[number]
+            self._changed.notify_all()
 
     def _converse(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as lines:
             for line in lines:
                 request = json.loads(line)
-                self.requests.append(request)
-                answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
-                try:
-                    answer["result"] = self.answers[request["method"]](request.get("params", {}))
-                except Refusal as refusal:
-                    answer["error"] = refusal.error
-                except ConnectionAbortedError:
-                    return
-                text = json.dumps(answer).encode() + b"\n"
-                descriptors, self._descriptors = self._descriptors, []
-                if descriptors:
-                    socket.send_fds(connection, [text[:1]], descriptors)
-                    text = text[1:]
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                connection.sendall(text)
+                with self._changed:
+                    self.requests.append(request)
+                    self._asker = connection
+                    answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+                    params = request.get("params", {})
+                    answerer = self.answers.get(request["method"], _no_such_method)
+                    try:
+                        answer["result"] = answerer(params)
+                    except Refusal as refusal:
+                        answer["error"] = refusal.error
+                    except ConnectionAbortedError:
+                        return
+                    text = json.dumps(answer).encode() + b"\n"
+                    descriptors, self._descriptors = self._descriptors, []
+                    if descriptors:
+                        socket.send_fds(connection, [text[:1]], descriptors)
+                        text = text[1:]
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+                    connection.sendall(text)
+                    if request["method"] == "log.follow" and "result" in answer:
+                        self._pump(self.subscriptions[answer["result"]["subscription"]])
+                    self._changed.notify_all()
+
+    def _subscribe(self, path: str, offset: int | None, until: str | None = None) -> int:
+        assert self._asker is not None
+        self._last_subscription += 1
+        number = self._last_subscription
+        self.subscriptions[number] = Subscription(number, self._asker, path, offset, until)
+        return number
+
+    def _follow(self, params: Params) -> Any:
+        assert params["encoding"] == "base64"
+        path, position = params["path"], params.get("position")
+        there = path in self.logs
+        offset = position["offset"] if position else len(self.logs.get(path, b""))
+        number = self._subscribe(path, offset, params.get("until"))
+        inode = INODE if there else 0
+        return {"subscription": number, "position": {"inode": inode, "offset": offset, "birth": ""}}
+
+    def _unfollow(self, params: Params) -> Any:
+        self._end(self.subscriptions[params["subscription"]], "unfollowed")
+        return True
+
+    def _watch(self, _params: Params) -> Any:
+        return {"subscription": self._subscribe("", None)}
+
+    def _end(self, subscription: Subscription, reason: str, **members: Any) -> None:
+        self.notify(subscription.number, "log.end", reason=reason, **members)
+        del self.subscriptions[subscription.number]
+
+    def _pump(self, subscription: Subscription) -> None:
+        if subscription.offset is None:
+            return
+        content = self.logs.get(subscription.path, b"")
+        while data := content[subscription.offset : subscription.offset + self.chunk_bytes]:
+            start, subscription.offset = subscription.offset, subscription.offset + len(data)
+            self.notify(
+                subscription.number,
+                "log.data",
+                data=base64.b64encode(data).decode(),
+                encoding="base64",
+                start={"inode": INODE, "offset": start, "birth": ""},
+                end={"inode": INODE, "offset": subscription.offset, "birth": ""},
+                gap=False,
+                missed=None,
+            )
 
     def _open(self, params: Params) -> Any:
         read_end, write_end = os.pipe()
@@ -151,6 +287,10 @@ class FakeDaemon:
         if path not in self.logs:
             raise Refusal(1002, f"{path} is not open", {"path": path})
         return path
+
+
+def _no_such_method(_params: Params) -> Any:
+    raise Refusal(-32601, "no such method")
 
 
 INFO: dict[str, Any] = {

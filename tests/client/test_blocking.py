@@ -27,7 +27,7 @@ from twisted_virtlog.client import (
     RemoteError,
     TimedOut,
     Unreachable,
-    blocking,
+    blocking_connection,
 )
 
 
@@ -140,7 +140,7 @@ def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             if len(pauses) == 3:
                 listener.accept()[0].close()
 
-        monkeypatch.setattr(blocking.time, "sleep", wait)
+        monkeypatch.setattr(blocking_connection.time, "sleep", wait)
         BlockingClient(str(path), timeout=None).close()
         assert len(pauses) == 3
         with pytest.raises(Unreachable, match=r"was full for 0\.5 seconds") as raised:
