@@ -46,7 +46,13 @@ from twisted_virtlog.logs.lanes.mounts import Mount, Mounts
 from twisted_virtlog.logs.lanes.places import LOOK_INTO, Places
 from twisted_virtlog.logs.lanes.resolving import Resolving
 from twisted_virtlog.logs.lanes.table import MountTable
-from twisted_virtlog.logs.observing import LogObserver, ObserverOf, nobody
+from twisted_virtlog.logs.observing import (
+    REACTOR_THREAD,
+    LogObserver,
+    LogThread,
+    ObserverOf,
+    nobody,
+)
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
@@ -164,7 +170,7 @@ class AllLogs:
             in_slices,
             self._threads,
             surroundings=_Inline(self),
-            observer=observer_of(_at_once),
+            observer=observer_of(REACTOR_THREAD),
         )
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
@@ -360,6 +366,16 @@ class AllLogs:
             self._in_thread,
             lambda path: self.has(path) or is_in_use(path),
         )
+
+    def ask_where_it_is(self, path: str, call: _Call[T], action: str) -> Answer[T]:
+        """Ask the handler of the thread in which a log is, or would be opened, in that thread.
+
+        :param call: gets the handler, and the log's path.
+        :param action: what is tried, in the words of SystemFailure, if a lane does not answer.
+        """
+        if not self._spread:
+            return call(self._inline, path)
+        return self._ask(path, call, partial(no_answer, action, path))
 
     def reload(self, settings: LogSettings, pipe_size: int, lane_settings: LaneSettings) -> None:
         """Apply other settings, to open logs too.
@@ -629,9 +645,9 @@ class AllLogs:
         """See lane_logs.Common."""
         return _InLane(self, lane)
 
-    def observer_of(self, lane: LaneLogs) -> LogObserver:
+    def observer_of(self, thread: LogThread) -> LogObserver:
         """See lane_logs.Common."""
-        return self._observer_of(lane.lane.later_in_reactor)
+        return self._observer_of(thread)
 
     # To ask.
 
@@ -1021,8 +1037,3 @@ class _InLane:
     def leads_away(self, real_path: str, file: int) -> bool | None:
         # (what its path leads to holds up nobody but this lane)
         return None
-
-
-def _at_once(call: Callable[[], object]) -> None:
-    """Call something in the reactor's thread, which is this one."""
-    call()

@@ -40,7 +40,12 @@ from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import Known, KnownLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
-from twisted_virtlog.logs.observing import NO_OBSERVER, LogObserver
+from twisted_virtlog.logs.observing import (
+    NO_OBSERVER,
+    REACTOR_THREAD,
+    LogObserver,
+    LogThread,
+)
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
@@ -141,6 +146,7 @@ class LogHandler:
         known: Known | None = None,
         surroundings: Surroundings = _ALONE,
         observer: LogObserver = NO_OBSERVER,
+        thread: LogThread = REACTOR_THREAD,
     ) -> None:
         """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
 
@@ -151,8 +157,10 @@ class LogHandler:
         :param lane: the mount point of the file system whose thread this is; None in the reactor's.
         :param known: remembers logs; by default, those of this handler alone.
         :param observer: is told what happens to logs.
+        :param thread: in which all this is.
         """
         self.watch = watch
+        self.thread = thread
         self.keeper = keeper
         self.pipes = pipes
         self.source = source or PipeSource()
@@ -331,13 +339,14 @@ class LogHandler:
         self._unlist(log, *former)
         self._remember(log)
         self._opened += 1
+        if not log.former:
+            self.observer.followed(log)
         try:
             yield from log.write_former()
         except BaseException:
             # (nobody hears of it, as the daemon ends)
             os.close(write_end)
             raise
-        self.observer.followed(log)
         log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
         with contextlib.suppress(SystemFailure):
             position = log.writer.position()
@@ -457,10 +466,11 @@ class LogHandler:
         """Append to a log that is not open."""
         file = link_target(path)
         writer = self._make_writer(file, self._settings.policy_of(file, driver, domain))
+        real_path = _real_path(path)
         try:
+            self.observer.appending(real_path, writer)
             yield from writer.append_in_slices(message)
             position = writer.position()
-            real_path = _real_path(path)
             self.known.add(real_path)
             self.observer.appended(path, real_path, writer)
             return position
@@ -612,6 +622,7 @@ class LogHandler:
         """Close all files, until :meth:`go_on`; nothing may be asked meanwhile."""
         for log in self.open_logs():
             log.let_go_of_file()
+        self.observer.paused()
         placeholders().release_all()
 
     def go_on(self) -> None:

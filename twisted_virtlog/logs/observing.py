@@ -35,7 +35,8 @@ class LogObserver(Protocol):
     def followed(self, log: OpenLog) -> None:
         """Take note that a guest is gone, and another has the log, which was not closed between.
 
-        What the former guest left is written, unless the file fails.
+        All that the former guest left is written now. While the file fails nobody is told; later,
+        each former guest is told of by itself.
         """
 
     def left(self, log: OpenLog) -> None:
@@ -65,8 +66,17 @@ class LogObserver(Protocol):
     def dropped(self, log: OpenLog, count: int) -> None:
         """Take note that so many bytes of a log are lost."""
 
+    def appending(self, real_path: str, writer: Writer) -> None:
+        """Take note that a message will be appended to a log that is not open.
+
+        Whoever wants to be told of files that end meanwhile becomes the writer's owner.
+        """
+
     def appended(self, path: str, real_path: str, writer: Writer) -> None:
-        """Take note that a message was appended to a log that is not open."""
+        """Take note that a message was appended to a log that is not open; its file still is."""
+
+    def paused(self) -> None:
+        """Close all files: nothing may be asked of the file system for a while."""
 
 
 class NoObserver:
@@ -102,7 +112,13 @@ class NoObserver:
     def dropped(self, log: OpenLog, count: int) -> None:
         """Do nothing."""
 
+    def appending(self, real_path: str, writer: Writer) -> None:
+        """Do nothing."""
+
     def appended(self, path: str, real_path: str, writer: Writer) -> None:
+        """Do nothing."""
+
+    def paused(self) -> None:
         """Do nothing."""
 
 
@@ -162,21 +178,63 @@ class Observers:
         for one in self._observers:
             one.dropped(log, count)
 
+    def appending(self, real_path: str, writer: Writer) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.appending(real_path, writer)
+
     def appended(self, path: str, real_path: str, writer: Writer) -> None:
         """Tell all."""
         for one in self._observers:
             one.appended(path, real_path, writer)
 
+    def paused(self) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.paused()
 
-#: Calls something in the reactor's thread, later if this is another one.
-InReactor: TypeAlias = Callable[[Callable[[], object]], object]
+
+class LogThread(Protocol):
+    """The thread in which some logs are: the reactor's, or a lane's.
+
+    :ivar is_reactor: it is the reactor's, which must not wait for a file.
+    """
+
+    is_reactor: bool
+
+    def in_reactor(self, call: Callable[[], object]) -> None:
+        """Call something in the reactor's thread; at once if this is it. Asked in this thread."""
+
+    def tell(self, call: Callable[[], object]) -> None:
+        """Call something in this thread; at once if this is the reactor's. Asked in that one.
+
+        It is called however long the thread may be silent before.
+        """
+
+
+class ReactorThread:
+    """The reactor's thread."""
+
+    is_reactor = True
+
+    def in_reactor(self, call: Callable[[], object]) -> None:
+        """Call something at once."""
+        call()
+
+    def tell(self, call: Callable[[], object]) -> None:
+        """Call something at once."""
+        call()
+
 
 #: Makes the observer of the logs of one thread.
-ObserverOf: TypeAlias = Callable[[InReactor], LogObserver]
+ObserverOf: TypeAlias = Callable[[LogThread], LogObserver]
 
 NO_OBSERVER = NoObserver()
 
+#: All that is asked of it is done at once.
+REACTOR_THREAD = ReactorThread()
 
-def nobody(in_reactor: InReactor) -> LogObserver:
+
+def nobody(thread: LogThread) -> LogObserver:
     """Make the observer of a thread whose logs nobody wants to know of."""
     return NO_OBSERVER

@@ -950,6 +950,7 @@ class OpenLog:
             staged = self._let_go(one)
             if staged:
                 self._count_dropped(outage, staged)
+            self._owner.observer.followed(self)
 
     def _discard(self, outage: Outage, pipe: int, count: int) -> None:
         """Take bytes out of a pipe, and record that they are lost."""
@@ -1007,6 +1008,7 @@ class OpenLog:
                 return failure
             self._former = others
             self._let_go(former)
+            self._owner.observer.followed(self)
         return (yield from self._write(self._pipe, count))
 
     def _let_go(self, former: FormerPipe) -> int:

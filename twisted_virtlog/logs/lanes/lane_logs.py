@@ -37,7 +37,7 @@ from twisted_virtlog.logs.lanes.lane import Lane, Silent
 from twisted_virtlog.logs.lanes.lane_keeper import LaneKeeper
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock
 from twisted_virtlog.logs.lanes.mounts import Mount
-from twisted_virtlog.logs.observing import LogObserver
+from twisted_virtlog.logs.observing import LogObserver, LogThread
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.outage import Outage
 from twisted_virtlog.logs.pipes.making import Pipes
@@ -82,8 +82,8 @@ class Common(Protocol):
     def surroundings_of(self, lane: LaneLogs) -> Surroundings:
         """Return what a lane's handler is to tell; it calls that in its thread."""
 
-    def observer_of(self, lane: LaneLogs) -> LogObserver:
-        """Return what is told of the lane's logs, in its thread."""
+    def observer_of(self, thread: LogThread) -> LogObserver:
+        """Return what is told of a lane's logs, in its thread."""
 
     def look_again(self) -> None:
         """See soon which logs are to be in other threads."""
@@ -112,6 +112,21 @@ class _KnownInReactor:
 
     def add_earlier(self, paths: Iterable[str]) -> None:
         """Do nothing: the reactor does so."""
+
+
+class _LaneThread:
+    """A lane's thread; see LogThread."""
+
+    is_reactor = False
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    def in_reactor(self, call: Callable[[], object]) -> None:
+        self._lane.later_in_reactor(call)
+
+    def tell(self, call: Callable[[], object]) -> None:
+        self._lane.tell(call)
 
 
 class LaneLogs:
@@ -512,6 +527,7 @@ class LaneLogs:
                 self._lock = None
         loop, common = self.lane.loop, self._common
         clock = self._lane_clock = MonotonicClock(loop)
+        thread = _LaneThread(self.lane)
         handler = LogHandler(
             clock,
             _in_this_thread,
@@ -524,7 +540,8 @@ class LaneLogs:
             lane=self.mount.point,
             known=_KnownInReactor(self.lane, common.known),
             surroundings=common.surroundings_of(self),
-            observer=common.observer_of(self),
+            observer=common.observer_of(thread),
+            thread=thread,
         )
         if self._refuses_opens:
             handler.refuse_opens()
