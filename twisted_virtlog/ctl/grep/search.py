@@ -1,0 +1,65 @@
+"""Which lines of a block match: what a finder names is looked at line by line."""
+
+from __future__ import annotations
+
+import re
+
+from twisted_virtlog.ctl.grep.finders import Finder, re_finder
+
+_CARRIAGE_RETURN = ord("\r")
+
+
+class Search:
+    """Searches for a regular expression, each line by itself.
+
+    The newline is not part of the line, nor are carriage returns before it: ``$`` matches there.
+    """
+
+    def __init__(self, pattern: re.Pattern[bytes], finder: Finder) -> None:
+        """Search for a pattern.
+
+        :param finder: made for this pattern.
+        """
+        self._search = pattern.search
+        self._spans = pattern.finditer
+        self._line_ends = finder.line_ends
+
+    def lines(self, block: bytes) -> list[tuple[int, int]]:
+        """Return where lines that match begin and end; the newline is within.
+
+        :param block: whole lines, at least one.
+        """
+        search = self._search
+        matching = []
+        begin = 0
+        for line_end in self._line_ends(block):
+            if line_end < begin:
+                continue
+            start, end = block.rfind(b"\n", begin, line_end) + 1 or begin, line_end
+            begin = end + 1
+            while end > start and block[end - 1] == _CARRIAGE_RETURN:
+                end -= 1
+            if search(block[start:end]):
+                matching.append((start, begin))
+        if matching and begin > len(block):
+            # The last line has no newline.
+            matching[-1] = (matching[-1][0], min(matching[-1][1], len(block)))
+        return matching
+
+    def matches(self, line: bytes) -> list[tuple[int, int]]:
+        """Return where in a line something matches; what is empty is left out.
+
+        :param line: with or without its newline.
+        """
+        text = line.removesuffix(b"\n").rstrip(b"\r")
+        spans = (match.span() for match in self._spans(text))
+        return [(start, end) for start, end in spans if end > start]
+
+
+def make_search(pattern: re.Pattern[bytes]) -> Search:
+    """Return a search, by the fastest way that is installed and can have the pattern."""
+    try:
+        from twisted_virtlog.ctl.grep.by_hyperscan import hyperscan_finder  # noqa: PLC0415
+    except ImportError:
+        return Search(pattern, re_finder(pattern))
+    return Search(pattern, hyperscan_finder(pattern) or re_finder(pattern))
