@@ -25,6 +25,7 @@ _PROGRAMS = {
     "socat": ("socat",),
     "curl": ("curl",),
     "jq": ("jq",),
+    "systemd_analyze": ("systemd-analyze",),
 }
 
 settings.register_profile(
