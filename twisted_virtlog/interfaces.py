@@ -22,6 +22,7 @@ from twisted_virtlog.values import (
     Followed,
     FollowEnd,
     FollowerState,
+    KeptFile,
     LogEvent,
     Logging,
     LogStatus,
@@ -101,6 +102,13 @@ class ILogHandler(Interface):
         :param max_bytes: the most bytes to return.
         :raises NoSuchLog: no file of the log exists.
         :raises SystemFailure: a file cannot be read.
+        """
+
+    def kept_files(path: str) -> Answer[Sequence[KeptFile]]:
+        """Return the files of a log, oldest first; an open log's pipe is drained first.
+
+        :raises NoSuchLog: no file of the log exists.
+        :raises SystemFailure: a file cannot be opened.
         """
 
     def append(path: str, message: bytes, driver: str, domain: Domain | None) -> Answer[Position]:

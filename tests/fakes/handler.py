@@ -8,7 +8,16 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted_virtlog.interfaces import Answer, ILogHandler
-from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import (
+    Closed,
+    Counts,
+    Domain,
+    Excerpt,
+    KeptFile,
+    LogStatus,
+    Opened,
+    Position,
+)
 
 
 @implementer(ILogHandler)
@@ -51,6 +60,10 @@ class FakeHandler:
         self, path: str, message: bytes, driver: str, domain: Domain | None
     ) -> Answer[Position]:
         answer: Answer[Position] = self._answer("append", path, message, driver, domain)
+        return answer
+
+    def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
+        answer: Answer[Sequence[KeptFile]] = self._answer("kept_files", path)
         return answer
 
     def logs(self) -> Answer[Sequence[LogStatus]]:

@@ -65,6 +65,7 @@ from twisted_virtlog.values import (
     Domain,
     Excerpt,
     FileThreads,
+    KeptFile,
     LogStatus,
     Opened,
     Position,
@@ -228,6 +229,15 @@ class AllLogs:
         return self._ask(
             path,
             lambda logs, path: logs.read(path, position, max_bytes),
+            partial(no_answer, f"Unable to read from file {path}", path),
+        )
+
+    def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
+        if not self._spread:
+            return self._inline.kept_files(path)
+        return self._ask(
+            path,
+            lambda logs, path: logs.kept_files(path),
             partial(no_answer, f"Unable to read from file {path}", path),
         )
 

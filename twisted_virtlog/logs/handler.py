@@ -31,6 +31,7 @@ from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
+from twisted_virtlog.logs.files.inventory import inventory
 from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
@@ -55,7 +56,16 @@ from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
 from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices, timed
 from twisted_virtlog.loop.threads import InThread
-from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import (
+    Closed,
+    Counts,
+    Domain,
+    Excerpt,
+    KeptFile,
+    LogStatus,
+    Opened,
+    Position,
+)
 
 T = TypeVar("T")
 
@@ -375,17 +385,31 @@ class LogHandler:
         return self._in_turn(log, log.real_path, ask)
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
+        return self._drained(path, lambda: self._read(path, position, max_bytes))
+
+    def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
+        return self._drained(path, lambda: self._kept_files(path))
+
+    def _kept_files(self, path: str) -> Sequence[KeptFile]:
+        log = self._find(path)
+        file = link_target(path) if log is None else log.writer.path
+        policy = self._settings.policy_of(file, None, None) if log is None else log.policy
+        try:
+            return inventory(file, policy.limits, None if log is None else log.writer)
+        except SystemFailure as failure:
+            raise _limit_or(failure) from failure
+
+    def _drained(self, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
+        """Ask for something about a log's files once they have what its pipe holds now."""
         log = self._find(path)
         if log is not None:
             # What cannot be written cannot be read; the rest can.
             with contextlib.suppress(NotWritten):
                 if not log.drain():
-                    return self._drain_and_read(log, path, position, max_bytes)
-        return self._read(path, position, max_bytes)
+                    return self._drain_and_ask(log, path, ask)
+        return ask()
 
-    def _drain_and_read(
-        self, log: OpenLog, path: str, position: Position | None, max_bytes: int
-    ) -> Answer[Excerpt]:
+    def _drain_and_ask(self, log: OpenLog, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
         mark = log.mark()
 
         def drain(order: InOrder) -> Slices[None]:
@@ -394,8 +418,9 @@ class LogHandler:
 
         drained = self._in_turn(log, log.real_path, drain)
         if isinstance(drained, Deferred):
-            return drained.addCallback(lambda _: self._read(path, position, max_bytes))
-        return self._read(path, position, max_bytes)
+            later: Deferred[T] = drained.addCallback(lambda _: ask())
+            return later
+        return ask()
 
     def _read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
         log = self._find(path)

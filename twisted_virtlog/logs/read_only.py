@@ -14,7 +14,16 @@ from zope.interface import implementer
 
 from twisted_virtlog.errors import NotAllowed
 from twisted_virtlog.interfaces import Answer, ILogHandler
-from twisted_virtlog.values import Closed, Counts, Domain, Excerpt, LogStatus, Opened, Position
+from twisted_virtlog.values import (
+    Closed,
+    Counts,
+    Domain,
+    Excerpt,
+    KeptFile,
+    LogStatus,
+    Opened,
+    Position,
+)
 
 T = TypeVar("T")
 
@@ -45,6 +54,9 @@ class ReadOnlyLogs:
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
         return self._if_known(path, lambda: self._handler.read(path, position, max_bytes))
+
+    def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
+        return self._if_known(path, lambda: self._handler.kept_files(path))
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found: Answer[Sequence[LogStatus]] = self._handler.logs()

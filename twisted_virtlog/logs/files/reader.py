@@ -46,10 +46,11 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
-class _File:
+class File:
     """An open file of a log.
 
     :ivar size: its bytes when it was opened.
+    :ivar modified_ns: when it was written last, in nanoseconds since 1970.
     :ivar parted: bytes are missing between the file before it and this one.
     """
 
@@ -60,6 +61,7 @@ class _File:
         "descriptor",
         "device",
         "inode",
+        "modified_ns",
         "parted",
         "path",
         "size",
@@ -83,6 +85,7 @@ class _File:
         self.inode = status.st_ino
         self.device = status.st_dev
         self.size = status.st_size
+        self.modified_ns = status.st_mtime_ns
         self.current = current
         self._birth: str | None = None
         self._lineage = None if writer is None else writer.lineage
@@ -144,7 +147,7 @@ class Reading:
         """
         check_backups(path, limits.max_backups)
         self._final = writer is None
-        self._files = _open_files(path, limits, position, writer)
+        self._files = open_files(path, limits, position, writer)
         if not self._files:
             raise NoSuchLog(f"no file of the log {path} exists", path)
         self._first, offset, self._gap = _begin(self._files, position, writer)
@@ -243,7 +246,7 @@ class Reading:
                 break
         return Excerpt(tuple(parts), self._start, end.at(offset), self._gap, self._final)
 
-    def _following(self, file: _File) -> _File | None:
+    def _following(self, file: File) -> File | None:
         """Return the next file, if a read goes on in it."""
         number = self._files.index(file) + 1
         following = self._files[number] if number < len(self._files) else None
@@ -251,10 +254,12 @@ class Reading:
         return None if following is None or following.parted else following
 
 
-def _open_files(
+def open_files(
     path: str, limits: Limits, position: Position | None, writer: Writer | None
-) -> list[_File]:
+) -> list[File]:
     """Open those from the one with the position on, or all if none has it; oldest first.
+
+    The caller closes them.
 
     Newest first in time, as virtlogd, so that one that is renamed meanwhile is not missed. What
     stands beyond a missing name is not part of the log: an earlier configuration left it behind, or
@@ -263,7 +268,7 @@ def _open_files(
     To a reader with a position without a birth, as libvirt's, all is one text, as with virtlogd.
     """
     as_one = position is not None and not position.birth
-    files: list[_File] = []
+    files: list[File] = []
     name = path
     try:
         hole = None if writer is None else writer.hole
@@ -290,7 +295,7 @@ def _open_files(
     return files
 
 
-def _may_lack(number: int, files: Sequence[_File], limits: Limits, writer: Writer | None) -> bool:
+def _may_lack(number: int, files: Sequence[File], limits: Limits, writer: Writer | None) -> bool:
     """Return whether a name may be missing because a rollover of a closed log was interrupted.
 
     :param number: of the name; also how many files were found before it, if it is the first.
@@ -299,7 +304,7 @@ def _may_lack(number: int, files: Sequence[_File], limits: Limits, writer: Write
     return writer is None and first and is_full(files[0].size, limits.max_size)
 
 
-def _open_file(path: str, writer: Writer | None, current: bool) -> _File | None:
+def _open_file(path: str, writer: Writer | None, current: bool) -> File | None:
     """Open a file of the log; return None if it does not exist.
 
     :raises OSError: it cannot be opened.
@@ -314,13 +319,13 @@ def _open_file(path: str, writer: Writer | None, current: bool) -> _File | None:
             return None
     else:
         if writer is None or written < 0 or writer.writes(status) == current:
-            return _File(path, descriptor, status, writer, current)
+            return File(path, descriptor, status, writer, current)
         os.close(descriptor)
         if not current:
             return None
     # Somebody has moved it away from its name, or removed it.
     descriptor = os.open(f"/proc/self/fd/{written}", _OPEN_FLAGS)
-    return _File(path, descriptor, _status(descriptor), writer, current)
+    return File(path, descriptor, _status(descriptor), writer, current)
 
 
 def _status(descriptor: int) -> os.stat_result:
@@ -332,7 +337,7 @@ def _status(descriptor: int) -> os.stat_result:
 
 
 def _begin(
-    files: Sequence[_File], position: Position | None, writer: Writer | None
+    files: Sequence[File], position: Position | None, writer: Writer | None
 ) -> tuple[int, int, bool]:
     """Find where to begin.
 
@@ -354,7 +359,7 @@ def _begin(
     return 0, position.offset, False
 
 
-def _read_at(file: _File, offset: int, count: int, flags: int) -> bytes:
+def _read_at(file: File, offset: int, count: int, flags: int) -> bytes:
     """Read a piece; without flags in any thread."""
     room = count if count < PIECE_BYTES else PIECE_BYTES
     # Not more than the file held at the beginning, but for files without a size.
