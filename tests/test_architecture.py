@@ -156,6 +156,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "ctl.grep.finders": (),
     "ctl.grep.by_hyperscan": (),
     "ctl.grep.search": (),
+    "ctl.terminal": (),
     "ctl.times.civil": (),
     "ctl.times.grammar": (),
     "ctl.times.moments": (),
