@@ -43,33 +43,36 @@ def blocks(pieces: Iterable[Piece]) -> Iterator[Block]:
             yield _joined(waiting)
             waiting = []
         end = piece.data.rfind(b"\n") + 1
-        if end == len(piece.data):
-            yield _joined([*waiting, piece])
+        if end:
+            yield _joined([*waiting, piece], len(piece.data) - end)
+            waiting = [_from(piece, end)] if end < len(piece.data) else []
+            continue
+        waiting.append(piece)
+        if sum(len(part.data) for part in waiting) >= LONGEST_LINE_BYTES:
+            yield _joined(waiting)
             waiting = []
-        elif end:
-            yield _joined([*waiting, _slice(piece, 0, end)])
-            waiting = [_slice(piece, end, len(piece.data))]
-        else:
-            waiting.append(piece)
-            if sum(len(part.data) for part in waiting) >= LONGEST_LINE_BYTES:
-                yield _joined(waiting)
-                waiting = []
     if waiting:
         yield _joined(waiting)
 
 
-def _slice(piece: Piece, begin: int, end: int) -> Piece:
+def _from(piece: Piece, begin: int) -> Piece:
+    """Return a piece without its beginning."""
     position = piece.position
-    if position is not None and begin:
+    if position is not None:
         position = Position(position.inode, position.offset + begin, position.birth)
-    return Piece(piece.data[begin:end], position, piece.parted and not begin)
+    return Piece(piece.data[begin:], position)
 
 
-def _joined(pieces: Sequence[Piece]) -> Block:
+def _joined(pieces: Sequence[Piece], left_out: int = 0) -> Block:
+    """Return a block of pieces, of the last one without so many bytes at its end."""
     places: list[tuple[int, Position | None]] = []
     size = 0
     for piece in pieces:
         places.append((size, piece.position))
         size += len(piece.data)
-    data = pieces[0].data if len(pieces) == 1 else b"".join(piece.data for piece in pieces)
+    # (copied once at most, as this is done with all that is searched)
+    parts: list[bytes | memoryview] = [piece.data for piece in pieces]
+    if left_out:
+        parts[-1] = memoryview(parts[-1])[:-left_out]
+    data = pieces[0].data if len(parts) == 1 and not left_out else b"".join(parts)
     return Block(data, places, pieces[0].parted)

@@ -6,27 +6,32 @@ Its block mode alone is used, with a bound on what comes back: one number for ea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import hyperscan
 
-from twisted_virtlog.ctl.grep.widening import widened
+from twisted_virtlog.ctl.grep.widening import Widened, widened
 
-_FLAGS = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY | hyperscan.HS_FLAG_PREFILTER
+_FLAGS = hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_ALLOWEMPTY
 
 
 class HyperscanFinder:
     """Searches for the simpler expression, a whole block at a time, at the memory's speed."""
 
-    def __init__(self, simpler: bytes) -> None:
+    def __init__(self, simpler: Widened) -> None:
         """Compile.
 
         :raises hyperscan.error: it cannot have this expression.
         """
+        self.is_exact = simpler.is_exact
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         # (the rest of the line, so that a line is named once, by its end, however much matches)
-        expression = b"(?:%b).*$" % simpler
-        self._database.compile(expressions=[expression], ids=[0], flags=[_FLAGS])
+        expression = b"(?:%b).*$" % simpler.expression
+        # It may make wider by itself what is too large for it, where that does no harm.
+        flags = _FLAGS if simpler.is_exact else _FLAGS | hyperscan.HS_FLAG_PREFILTER
+        self._database.compile(expressions=[expression], ids=[0], flags=[flags])
 
     def line_ends(self, block: bytes) -> list[int]:
         ends: list[int] = []
@@ -44,12 +49,18 @@ class HyperscanFinder:
 
 def hyperscan_finder(pattern: re.Pattern[bytes]) -> HyperscanFinder | None:
     """Return a finder; None if hyperscan can have nothing that is made of the expression."""
-    for plain in (False, True):
-        simpler = widened(pattern, plain)
-        if simpler is None:
-            return None
+    for simpler in _choices(pattern):
         try:
             return HyperscanFinder(simpler)
         except hyperscan.error:
             continue
     return None
+
+
+def _choices(pattern: re.Pattern[bytes]) -> Iterator[Widened]:
+    """Yield what hyperscan may be able to have, the best first."""
+    for simpler in (widened(pattern), widened(pattern, plain=True)):
+        if simpler is not None:
+            yield simpler
+            if simpler.is_exact:
+                yield replace(simpler, is_exact=False)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from twisted_virtlog.ctl.grep.widening import widened
+from twisted_virtlog.ctl.grep.widening import Widened, widened
 
 _NEWLINE = re.compile(b"\n")
 
 
 class Finder(Protocol):
     """Names lines that may match; it leaves out none that does."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether each line that it names does match."""
 
     def line_ends(self, block: bytes) -> list[int]:
         """Return where these lines end: at their newline, or at the end of the block.
@@ -25,9 +29,10 @@ class Finder(Protocol):
 class WideningFinder:
     """Searches for the simpler expression, a whole block at a time."""
 
-    def __init__(self, simpler: bytes) -> None:
+    def __init__(self, simpler: Widened) -> None:
+        self.is_exact = simpler.is_exact
         # (the rest of the line, so that there is one match in a line, which says where it ends)
-        self._search = re.compile(b"(?:%b).*" % simpler, re.MULTILINE).finditer
+        self._search = re.compile(b"(?:%b).*" % simpler.expression, re.MULTILINE).finditer
 
     def line_ends(self, block: bytes) -> list[int]:
         return [match.end() for match in self._search(block, 0, _last_end(block))]
@@ -42,6 +47,8 @@ class LowerCaseFinder(WideningFinder):
 
 class EveryLine:
     """Names each line."""
+
+    is_exact = False
 
     def line_ends(self, block: bytes) -> list[int]:
         ends = [match.start() for match in _NEWLINE.finditer(block)]

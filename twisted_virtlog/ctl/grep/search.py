@@ -23,13 +23,14 @@ class Search:
         self._search = pattern.search
         self._spans = pattern.finditer
         self._line_ends = finder.line_ends
+        self._is_exact = finder.is_exact
 
     def lines(self, block: bytes) -> list[tuple[int, int]]:
         """Return where lines that match begin and end; the newline is within.
 
         :param block: whole lines, at least one.
         """
-        search = self._search
+        search, is_exact = self._search, self._is_exact
         matching = []
         begin = 0
         for line_end in self._line_ends(block):
@@ -37,9 +38,9 @@ class Search:
                 continue
             start, end = block.rfind(b"\n", begin, line_end) + 1 or begin, line_end
             begin = end + 1
-            while end > start and block[end - 1] == _CARRIAGE_RETURN:
+            while not is_exact and end > start and block[end - 1] == _CARRIAGE_RETURN:
                 end -= 1
-            if search(block[start:end]):
+            if is_exact or search(block[start:end]):
                 matching.append((start, begin))
         if matching and begin > len(block):
             # The last line has no newline.

@@ -7,7 +7,9 @@ only sets of bytes, repetitions, alternatives and a few anchors in it. Nothing i
 newline, so that each of its matches lies in one line.
 
 What cannot be said so is made wider: a look ahead or behind is left out, a back reference is any
-text. Where carriage returns stand before a newline, they belong to the end of the line.
+text. Where carriage returns stand before a newline, they belong to the end of the line; the simple
+expression sees them all the same. Of most that people search for nothing is made wider, and then
+both match in the same lines.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 # (Python has no public name for its parser; a node that is not known here ends in no expression)
 _parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
-_NEWLINE = ord("\n")
+_NEWLINE, _CARRIAGE_RETURN = b"\n\r"
 _ALL = frozenset(range(256)) - {_NEWLINE}
 _DIGITS = frozenset(b"0123456789")
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -44,12 +47,25 @@ _ANCHORS = {
     "AT_BOUNDARY": r"\b",
     "AT_NON_BOUNDARY": r"\B",
 }
+#: What is not needed at the beginning or end.
+_LEFT_OUT = {"ASSERT", "ASSERT_NOT", "GROUPREF"}
 #: Where repetitions are to be short, none is longer.
 _SHORT = 3
 
 
-def widened(pattern: re.Pattern[bytes], plain: bool = False, lower: bool = False) -> bytes | None:
-    """Return the simpler expression, for a search with MULTILINE and nothing else.
+@dataclass(frozen=True, slots=True)
+class Widened:
+    """A simpler expression, for a search with MULTILINE and nothing else.
+
+    :ivar is_exact: it matches in no other lines than the first one.
+    """
+
+    expression: bytes
+    is_exact: bool
+
+
+def widened(pattern: re.Pattern[bytes], plain: bool = False, lower: bool = False) -> Widened | None:
+    """Make the simpler expression.
 
     :param plain: leave out anchors as well, and make long repetitions shorter.
     :param lower: it is for lines in lower case.
@@ -58,10 +74,12 @@ def widened(pattern: re.Pattern[bytes], plain: bool = False, lower: bool = False
     if pattern.flags & re.LOCALE:
         return None
     tree = _parser.parse(pattern.pattern, pattern.flags)
+    widening = _Widening(plain, lower)
     try:
-        return _Widening(plain, lower).whole(tree, bool(pattern.flags & re.IGNORECASE)).encode()
+        text = widening.whole(tree, bool(pattern.flags & re.IGNORECASE))
     except (_Unknown, RecursionError):
         return None
+    return Widened(text.encode(), widening.is_exact)
 
 
 class _Unknown(Exception):
@@ -70,6 +88,7 @@ class _Unknown(Exception):
 
 class _Widening:
     def __init__(self, plain: bool, lower: bool) -> None:
+        self.is_exact = not (plain or lower)
         self._plain = plain
         self._lower = lower
 
@@ -84,7 +103,9 @@ class _Widening:
             seen = [argument[1] for op, argument in items if op.name == "ASSERT"]
             most = max(seen, key=lambda inner: inner.getwidth()[0], default=None)
             if most is not None and most.getwidth()[0]:
+                self.is_exact = False
                 return self.whole(most, ignore_case)
+        self.is_exact = self.is_exact and not any(op.name in _LEFT_OUT for op, _ in items)
         for end in (0, -1):
             while items and (kept := _at_end(*items[end])) is None:
                 del items[end]
@@ -108,7 +129,7 @@ class _Widening:
         return self._one_of(_ALL - _with_cases({byte}, ignore_case))
 
     def _any(self, _: Any, _ignore_case: bool) -> str:
-        return _ANY
+        return self._one_of(_ALL)
 
     def _set(self, items: Sequence[tuple[Any, Any]], ignore_case: bool) -> str:
         found: set[int] = set()
@@ -128,6 +149,8 @@ class _Widening:
         return self._one_of(_ALL - members if negated else members)
 
     def _one_of(self, members: frozenset[int]) -> str:
+        # (one that the line may end with, which is then not seen by the expression of the search)
+        self.is_exact = self.is_exact and _CARRIAGE_RETURN not in members
         return _one_of(frozenset(bytes(members).lower()) if self._lower else members)
 
     def _branch(self, argument: tuple[None, Sequence[Any]], ignore_case: bool) -> str:
@@ -139,6 +162,7 @@ class _Widening:
         return f"(?:{self._sequence(inner, ignore_case)})"
 
     def _atomic(self, inner: Any, ignore_case: bool) -> str:
+        self.is_exact = False
         return f"(?:{self._sequence(inner, ignore_case)})"
 
     def _repeat(self, argument: tuple[int, Any, Any], ignore_case: bool) -> str:
@@ -153,7 +177,13 @@ class _Widening:
             return text if least == 1 else f"{text}{{{least}}}"
         return f"{text}{{{least},{most}}}"
 
+    def _possessive(self, argument: tuple[int, Any, Any], ignore_case: bool) -> str:
+        self.is_exact = False
+        return self._repeat(argument, ignore_case)
+
     def _anchor(self, where: Any, _ignore_case: bool) -> str:
+        # (versions of Python differ in what matches in an empty line)
+        self.is_exact = self.is_exact and where.name != "AT_NON_BOUNDARY"
         if self._plain:
             return ""
         anchor = _ANCHORS.get(where.name)
@@ -162,12 +192,15 @@ class _Widening:
         return anchor
 
     def _look(self, _: Any, _ignore_case: bool) -> str:
+        self.is_exact = False
         return ""
 
     def _reference(self, _: Any, _ignore_case: bool) -> str:
+        self.is_exact = False
         return f"{_ANY}*"
 
     def _condition(self, argument: tuple[Any, Any, Any], ignore_case: bool) -> str:
+        self.is_exact = False
         _, when_there, otherwise = argument
         return (
             f"(?:{self._sequence(when_there, ignore_case)}|"
@@ -185,7 +218,7 @@ class _Widening:
         "ATOMIC_GROUP": _atomic,
         "MAX_REPEAT": _repeat,
         "MIN_REPEAT": _repeat,
-        "POSSESSIVE_REPEAT": _repeat,
+        "POSSESSIVE_REPEAT": _possessive,
         "AT": _anchor,
         "ASSERT": _look,
         "ASSERT_NOT": _look,
@@ -197,7 +230,7 @@ class _Widening:
 
 def _at_end(op: Any, argument: Any) -> tuple[Any, Any] | None:
     """Return what is needed of what an expression begins or ends with; None for nothing."""
-    if op.name in {"ASSERT", "ASSERT_NOT", "GROUPREF"}:
+    if op.name in _LEFT_OUT:
         return None
     if "REPEAT" not in op.name:
         return op, argument
