@@ -81,7 +81,9 @@ def running(
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "virtlogd.conf"
-    config.write_text("\n".join([*settings, *file_threads(settings), "# end"]) + "\n")
+    state = [] if any(line.startswith("state_dir") for line in settings) else [directory / "state"]
+    lines = [*settings, *file_threads(settings), *(f'state_dir = "{one}"' for one in state)]
+    config.write_text("\n".join([*lines, "# end"]) + "\n")
     socket = directory / "jsonrpc-sock"
     command = [sys.executable, "-c", _TWISTD.format(patch=patch)]
     command += ["--pidfile=", "-n", "virtlogd", "--config", str(config)]

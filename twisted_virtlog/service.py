@@ -100,6 +100,8 @@ class Process:
     :ivar lane_directory: the directory of the locks of lanes, by which one that follows a process
         that cannot end waits for it; it need not be there yet. None: there are no locks, and
         whoever embeds the daemon sees to it that a former process is gone.
+    :ivar state_directory: where what is known beside the logs is kept, if the settings do not say;
+        None: nowhere.
     """
 
     keeper: Keeper = NO_KEEPER
@@ -108,6 +110,7 @@ class Process:
     reexec: Callable[[str | None, int | None], Deferred[None]] = _no_hand_over
     suspended: Callable[[Details], Details] = _no_more
     lane_directory: str | None = None
+    state_directory: str | None = None
 
 
 class VirtlogService(Service):
@@ -443,6 +446,8 @@ def _lane_settings(settings: Settings) -> LaneSettings:
 
 def _log_settings(settings: Settings) -> LogSettings:
     policy = Policy(
-        Limits(settings.max_size, settings.max_backups), OnWriteError(settings.on_write_error)
+        Limits(settings.max_size, settings.max_backups),
+        OnWriteError(settings.on_write_error),
+        bool(settings.keep_on_truncate),
     )
     return LogSettings(one_for_all(policy), settings.max_open_logs)

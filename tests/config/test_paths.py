@@ -18,6 +18,7 @@ def test_root_has_the_system_s_paths() -> None:
         own_log="/var/log/libvirt/virtlogd.log",
         pid_file="/run/virtlogd.pid",
         restart_state="/run/virtlogd-restart-exec.json",
+        state="/var/lib/libvirt/virtlogd",
     )
     assert paths.jsonrpc_socket == "/run/libvirt/virtlogd-jsonrpc-sock"
     assert paths.log_socket == "/run/libvirt/virtlogd-sock"
@@ -25,34 +26,42 @@ def test_root_has_the_system_s_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "config", "run_directory", "log"),
+    ("environment", "config", "run_directory", "log", "state"),
     [
         (
-            {"XDG_RUNTIME_DIR": "/run/user/1000", "XDG_CONFIG_HOME": "/c", "XDG_CACHE_HOME": "/l"},
+            {
+                "XDG_RUNTIME_DIR": "/run/user/1000",
+                "XDG_CONFIG_HOME": "/c",
+                "XDG_CACHE_HOME": "/l",
+                "XDG_STATE_HOME": "/s",
+            },
             "/c/libvirt/virtlogd.conf",
             "/run/user/1000/libvirt",
             "/l/libvirt/virtlogd.log",
+            "/s/libvirt/virtlogd",
         ),
         (
             {"XDG_RUNTIME_DIR": "", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": ""},
             "/home/me/.config/libvirt/virtlogd.conf",
             "/home/me/.cache/libvirt",
             "/home/me/.cache/libvirt/virtlogd.log",
+            "/home/me/.local/state/libvirt/virtlogd",
         ),
         (
             {},
             "/home/me/.config/libvirt/virtlogd.conf",
             "/home/me/.cache/libvirt",
             "/home/me/.cache/libvirt/virtlogd.log",
+            "/home/me/.local/state/libvirt/virtlogd",
         ),
     ],
 )
 def test_a_user_has_their_own(
-    environment: dict[str, str], config: str, run_directory: str, log: str
+    environment: dict[str, str], config: str, run_directory: str, log: str, state: str
 ) -> None:
     """Below the XDG directories, or libvirt's fall-backs in the home directory."""
     paths = default_paths(1000, "/home/me", environment)
     pid_file = f"{run_directory}/virtlogd.pid"
-    state = f"{run_directory}/virtlogd-restart-exec.json"
-    assert paths == Paths(config, run_directory, 0o700, log, pid_file, state)
+    former = f"{run_directory}/virtlogd-restart-exec.json"
+    assert paths == Paths(config, run_directory, 0o700, log, pid_file, former, state)
     assert paths.admin_socket == f"{run_directory}/virtlogd-admin-sock"

@@ -54,6 +54,9 @@ def test_each_key_of_the_sample_can_be_changed_alone(key: str) -> None:
         "log_root": "/var/log/guests",
         "file_threads": "always",
         "jsonrpc_ro_group": "adm",
+        "state_dir": "/srv/virtlogd",
+        "time_index": 0,
+        "keep_on_truncate": 1,
     }
     value: Any = changes.get(key, 4 if key == "log_level" else 8192)
     written = f"#{key} = {_quoted(default)}\n"

@@ -53,6 +53,9 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "file_threads": "auto",
         "file_timeout": 5,
         "jsonrpc_ro_group": "",
+        "state_dir": "",
+        "time_index": 1,
+        "keep_on_truncate": 0,
     }
     assert warnings == []
 
@@ -68,6 +71,9 @@ def test_each_key_is_taken(key: str) -> None:
         "log_root": "/var/log/guests",
         "file_threads": "always",
         "jsonrpc_ro_group": "adm",
+        "state_dir": "/srv/state",
+        "time_index": 0,
+        "keep_on_truncate": 1,
     }
     value = values.get(key, 8192)
     written = f'"{value}"' if isinstance(value, str) else str(value)
@@ -224,6 +230,8 @@ def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, mess
         ("file_threads", '["fuse.ssh*"]'),
         ("file_threads", '["/a\0b"]'),
         ("file_timeout", "-1"),
+        ("time_index", "2"),
+        ("keep_on_truncate", "2"),
         ("log_root", '"logs"'),
         ("log_root", '""'),
         ("log_root", '"/a\0b"'),

@@ -20,6 +20,7 @@ class Paths:
     :ivar own_log: the log of a daemon in the background that has no journal.
     :ivar pid_file: libvirt's pid file; not in the run directory for root.
     :ivar restart_state: where virtlogd looks for the state of its former image.
+    :ivar state: the directory of what the daemon keeps beside the logs.
     """
 
     config: str
@@ -28,6 +29,7 @@ class Paths:
     own_log: str
     pid_file: str
     restart_state: str
+    state: str
 
     @property
     def jsonrpc_socket(self) -> str:
@@ -74,10 +76,12 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
             own_log="/var/log/libvirt/virtlogd.log",
             pid_file="/run/virtlogd.pid",
             restart_state="/run/virtlogd-restart-exec.json",
+            state="/var/lib/libvirt/virtlogd",
         )
     run = environment.get("XDG_RUNTIME_DIR") or f"{home}/.cache"
     config = environment.get("XDG_CONFIG_HOME") or f"{home}/.config"
     cache = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    state = environment.get("XDG_STATE_HOME") or f"{home}/.local/state"
     return Paths(
         config=f"{config}/libvirt/virtlogd.conf",
         run_directory=f"{run}/libvirt",
@@ -85,6 +89,7 @@ def default_paths(uid: int, home: str, environment: Mapping[str, str]) -> Paths:
         own_log=f"{cache}/libvirt/virtlogd.log",
         pid_file=f"{run}/libvirt/virtlogd.pid",
         restart_state=f"{run}/libvirt/virtlogd-restart-exec.json",
+        state=f"{state}/libvirt/virtlogd",
     )
 
 

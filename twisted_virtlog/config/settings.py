@@ -144,6 +144,12 @@ def _check_log_root(value: str) -> str:
     return 'write an absolute path, as "/var/log/libvirt/"'
 
 
+def _check_state_dir(value: str) -> str:
+    if not value or (value.startswith("/") and "\0" not in value):
+        return ""
+    return 'write an absolute path, as "/var/lib/libvirt/virtlogd", or "" for the usual one'
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the configuration says. The fields are the keys; those above the gap are libvirt's."""
@@ -179,6 +185,14 @@ class Settings:
     jsonrpc_ro_group: str = _key(
         "", "group that may connect to the read-only socket", check=_check_group, example="adm"
     )
+    state_dir: str = _key(
+        "",
+        "where the daemon keeps what it knows beside the logs; empty: the usual place",
+        check=_check_state_dir,
+        example="/var/lib/libvirt/virtlogd",
+    )
+    time_index: int = _key(1, "1: note when bytes of logs come; 0: do not", 1)
+    keep_on_truncate: int = _key(0, "1: a truncating open begins a new file; 0: it removes all", 1)
 
 
 _KEYS = {one.name: one for one in fields(Settings)}

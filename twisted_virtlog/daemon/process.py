@@ -66,6 +66,7 @@ class DaemonService(Service):
         runner: Twistd | None = None,
         timeout: int = 0,
         lanes: str | None = None,
+        state_directory: str | None = None,
     ) -> None:
         """:param successor: what takes over from this process on SIGUSR1.
 
@@ -75,6 +76,8 @@ class DaemonService(Service):
             for never. That of a former image comes first.
         :param lanes: the directory in which each daemon has one for the locks of its lanes; None
             for no locks.
+        :param state_directory: of what is kept beside the logs, if the configuration does not say;
+            None for none.
         """
         self.stopping = False
         self.ended_on_purpose = False
@@ -87,6 +90,7 @@ class DaemonService(Service):
         self._runner = runner or Twistd({})
         self._timeout = timeout
         self._lanes = lanes
+        self._state_directory = state_directory
         self._observer = Once(configuration.own_log)
         self._ending: Ending | None = None
 
@@ -139,6 +143,7 @@ class DaemonService(Service):
                 self._reexec,
                 self._suspended,
                 own_directory(self._lanes, self._endpoints, state) if self._lanes else None,
+                self._state_directory,
             ),
         )
         try:

@@ -159,6 +159,7 @@ class Prepared:
             runner,
             self.asked.timeout,
             self.paths.lanes,
+            self.paths.state,
         )
 
     def endpoints(self) -> Endpoints:

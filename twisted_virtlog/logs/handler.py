@@ -304,8 +304,12 @@ class LogHandler:
             undo.callback(os.close, write_end)
             file = path if truncate else link_target(path)
             policy = self._settings.policy_of(file, driver, domain)
-            writer = self._make_writer(file, policy, truncate)
+            # (a link is removed: what it leads to is another log's)
+            keeps = truncate and policy.keep_on_truncate and not os.path.islink(path)
+            writer = self._make_writer(file, policy, truncate and not keeps)
             undo.callback(writer.close)
+            if keeps:
+                writer.begin_anew()
             log = OpenLog(self, read_end, writer, policy, path, real_path, driver, domain, capacity)
             opened = Opened(writer.position(), write_end)
             try:
@@ -319,7 +323,7 @@ class LogHandler:
         if holder is not None:
             holder.give_up()
         self._remember(log)
-        self.observer.opened(log, truncate)
+        self.observer.opened(log, truncate and not keeps)
         self._opened += 1
         self.keeper.opened(log.suspended())
         return opened

@@ -19,10 +19,12 @@ class Policy:
 
     :ivar limits: of rotation.
     :ivar on_write_error: what becomes of its guest while its file cannot be written.
+    :ivar keep_on_truncate: who wants an empty log gets a new file, and the former ones stay.
     """
 
     limits: Limits
     on_write_error: OnWriteError = OnWriteError.DROP
+    keep_on_truncate: bool = False
 
 
 class PolicyOf(Protocol):

@@ -303,6 +303,15 @@ class Writer:
             self._keep(self._attributes(), file)
         self._use(file)
 
+    def begin_anew(self) -> None:
+        """Begin with an empty file as after a rollover, before anything is written.
+
+        :raises SystemFailure: a step of the rollover fails.
+        """
+        if self._rotates and self._end:
+            self._roll_over()
+            self.rollovers = 0
+
     def renew(self, error: int) -> None:
         """Prepare a retry: let go of a descriptor that may be dead, and look where the path leads.
 
