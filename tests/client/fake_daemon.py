@@ -93,10 +93,11 @@ class FakeDaemon:
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more, and close what is left."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listener.close()
+        """Listen no more, and close what is left; once more does nothing."""
+        if self._listener.fileno() >= 0:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._thread.join()
+            self._listener.close()
         self.crash()
         for read_end, _path in self.pipes:
             os.close(read_end)
@@ -278,9 +279,8 @@ class FakeDaemon:
         }
 
     def _append(self, params: Params) -> Any:
-        path = params["path"]
-        self.logs[path] = self.logs.get(path, b"") + params["message"].encode()
-        return self.position(path)
+        self.write(params["path"], params["message"].encode())
+        return self.position(params["path"])
 
     def _known(self, params: Params) -> str:
         path: str = params["path"]

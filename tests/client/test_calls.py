@@ -31,7 +31,7 @@ TABLE = methods(Calls)
 def test_a_client_adds_to_the_calls_and_changes_none(client: type) -> None:
     """What one client can ask, all can, by the same name and with the same parameters."""
     assert TABLE.items() <= methods(client).items()
-    assert set(methods(client)) - set(TABLE) <= {"close", "when_gone"}
+    assert set(methods(client)) - set(TABLE) <= {"close", "when_gone", "follow", "watch"}
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.client.fake_daemon import INODE, FakeDaemon, Params
-from twisted_virtlog.client import BlockingClient
+from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params
+from tests.documents import blocks
+from twisted_virtlog.client import BlockingClient, Position
+from twisted_virtlog.client.streams import Streaming
 
 DOCUMENT = Path(__file__).parents[2] / "doc" / "client.md"
 
@@ -69,12 +71,94 @@ def test_the_short_examples_list_the_logs(daemon: FakeDaemon, examples: list[str
     assert run(examples[1], str(daemon.path)) == "version 1.2.3\n/a 3\n"
 
 
+def program(section: str, number: int = 0) -> str:
+    """Return a program of a section."""
+    found = [
+        block.lines
+        for block in blocks(DOCUMENT)
+        if (block.section, block.language) == (section, "python")
+    ]
+    return "\n".join(found[number])
+
+
+@pytest.mark.parametrize(
+    ("number", "printed"), [(0, "it is up, at 17\n"), (1, "Welcome!\n"), (2, "Welcome!\n")]
+)
+def test_logs_are_followed(daemon: FakeDaemon, number: int, printed: str) -> None:
+    """With each of the clients."""
+    assert run(program("Following a log", number), str(daemon.path), "/a") == printed
+    daemon.wait_for(lambda daemon: not daemon.connections)
+
+
+def test_a_text_is_waited_for(daemon: FakeDaemon) -> None:
+    """Also if it comes in two pieces; and for a time only."""
+    names: dict[str, Any] = {}
+    exec(program("Waiting for a text"), names)
+    daemon.chunk_bytes = 3
+    with BlockingClient(str(daemon.path)) as client, client.follow("/a") as following:
+        assert names["wait_for"](following, b"login: ", 0.01) is None
+        daemon.write("/a", b"Welcome!\nlogin: ")
+        assert names["wait_for"](following, b"login: ", 60) == Position(INODE, 16)
+        daemon.end("/a", "closed")
+        assert names["wait_for"](following, b"login: ", 60) is None
+
+
+def test_logs_are_watched(daemon: FakeDaemon) -> None:
+    """The program has the logs as they are."""
+    daemon.answers["log.list"] = lambda _params: [{**LOG, "path": "/a"}]
+    command = [sys.executable, "-u", "-c", program("What happens to logs"), str(daemon.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "/a\n"
+        for kind, path in (("opened", "/b"), ("closed", "/a"), ("state", "/b")):
+            daemon.notify(1, f"log.{kind}", log={**LOG, "path": path})
+        assert [process.stdout.readline() for _ in range(3)] == ["/a /b\n", "/b\n", "/b\n"]
+        process.kill()
+
+
+def test_many_logs_are_followed(daemon: FakeDaemon) -> None:
+    """All over one connection."""
+    daemon.logs.update({"/a": b"one", "/b": b"three"})
+    daemon.answers["log.list"] = lambda _params: [{**LOG, "path": path} for path in daemon.logs]
+    follow = daemon.answers["log.follow"]
+    from_the_first = {"position": {"inode": INODE, "offset": 0}}
+    daemon.answers["log.follow"] = lambda params: follow({**params, **from_the_first})
+    text = program("Many logs over one connection").replace("timeout=5", "timeout=0.1")
+    assert run(text, str(daemon.path)) == "/a 3\n/b 5\n"
+
+
+def test_it_is_found_when_something_was_said(daemon: FakeDaemon) -> None:
+    """By the time, and by the opening."""
+    daemon.logs["/a"] = b"old\nnew\nnewer\n"
+    start, end = ({"inode": INODE, "offset": offset} for offset in (4, 14))
+    since, until = "2024-02-29T12:00:00Z", "2024-02-29T13:00:00Z"
+    part = {"start": start, "end": end, "since": since, "until": until, "exact_s": 1}
+    opening = {"start": start, "opened_at": since, "closed_at": None, "driver": "x", "domain": None}
+    daemon.answers["log.locate"] = lambda _params: {"ranges": [part]}
+    daemon.answers["log.boots"] = lambda _params: [opening]
+    assert run(program("When it was said"), str(daemon.path), "/a") == (
+        "2024-02-29T12:00:00+00:00 new\nopened 2024-02-29T12:00:00+00:00 at 4\n"
+    )
+
+
 def run(program: str, *arguments: str) -> str:
     """Run a program that succeeds; return what it prints."""
     command = [sys.executable, "-c", program, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert result.stderr == ""
     return result.stdout
+
+
+def test_following_is_described_as_it_is() -> None:
+    """With its parameters and defaults, the same in all clients."""
+    signature = inspect.signature(BlockingClient.follow)
+    parameters = [in_short(one) for one in [*signature.parameters.values()][1:]]
+    # (those after the first two are given by name)
+    text = ", ".join([*parameters[:2], "*", *parameters[2:]])
+    assert f"`follow({text})`:" in DOCUMENT.read_text()
+    assert str(signature.replace(return_annotation="")) == str(
+        inspect.signature(Streaming.follow).replace(return_annotation="")
+    )
 
 
 def test_all_calls_are_in_the_table() -> None:
@@ -84,7 +168,7 @@ def test_all_calls_are_in_the_table() -> None:
     assert sorted(listed) == sorted(
         (name, ", ".join(map(in_short, list(inspect.signature(method).parameters.values())[1:])))
         for name, method in methods
-        if not name.startswith("_") and name != "close"
+        if not name.startswith("_") and name not in {"close", "follow"}
     )
 
 

@@ -2,8 +2,9 @@
 
 This package exports the blocking client and what all clients have in common. The Twisted client is
 in :mod:`twisted_virtlog.client.deferred`, the one for asyncio in
-:mod:`twisted_virtlog.client.asyncio_client`. Neither is imported here, so that a command that
-blocks does not wait for the import of Twisted or asyncio.
+:mod:`twisted_virtlog.client.asyncio_client`, and for many logs over one connection there is
+:mod:`twisted_virtlog.client.feed`. None of these is imported here, so that a command that blocks
+does not wait for the import of Twisted or asyncio.
 """
 
 from twisted_virtlog.client.admin_calls import (
@@ -23,6 +24,13 @@ from twisted_virtlog.client.errors import (
     Unreachable,
 )
 from twisted_virtlog.client.history_calls import LogEvent, LogFile, LogFiles
+from twisted_virtlog.client.notifications import (
+    FeedData,
+    FeedEnd,
+    FeedLog,
+    FollowedChunk,
+    Snapshot,
+)
 from twisted_virtlog.values import (
     MAX_READ_BYTES,
     Boot,
@@ -48,6 +56,10 @@ __all__ = [
     "DaemonInfo",
     "Disconnected",
     "Domain",
+    "FeedData",
+    "FeedEnd",
+    "FeedLog",
+    "FollowedChunk",
     "LogEvent",
     "LogFile",
     "LogFiles",
@@ -58,6 +70,7 @@ __all__ = [
     "RemoteError",
     "ServerClients",
     "ServerLimits",
+    "Snapshot",
     "TimeMark",
     "TimeRange",
     "TimedOut",

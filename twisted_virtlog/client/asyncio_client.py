@@ -9,11 +9,13 @@ import socket
 from types import TracebackType
 from typing import Any, TypeVar, final
 
+from twisted_virtlog.client.asyncio_streams import AsyncioWay
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses, receive
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, Disconnected, TimedOut
+from twisted_virtlog.client.streams import Streaming
 
 R = TypeVar("R")
 
@@ -29,11 +31,11 @@ async def connect(path: str, timeout: float | None = 30.0) -> AsyncioClient:
     waits = pauses(path, timeout)
     while (sock := attempt(path)) is None:
         await asyncio.sleep(next(waits))
-    return AsyncioClient(sock, timeout)
+    return AsyncioClient(sock, timeout, path)
 
 
 @final
-class AsyncioClient(Calls[asyncio.Future[Any]]):
+class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):
     """A connection to the daemon; made by :func:`connect`.
 
     Each call sends its request at once and returns a future to be awaited, so requests may
@@ -46,8 +48,9 @@ class AsyncioClient(Calls[asyncio.Future[Any]]):
     loop, which must have ``add_reader``.
     """
 
-    def __init__(self, sock: socket.socket, timeout: float | None) -> None:
+    def __init__(self, sock: socket.socket, timeout: float | None, path: str) -> None:
         """Take over a connected non-blocking socket, which the client then owns."""
+        super().__init__(AsyncioWay(path, timeout))
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._timeout = timeout

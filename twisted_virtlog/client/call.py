@@ -87,13 +87,19 @@ def call(define: Callable[Concatenate[Any, P], Call[R]]) -> Asked[P, R]:
     return method  # type: ignore[return-value]  # (a function is a descriptor of one type only)
 
 
+#: By type: those that were needed, as a command needs one or two.
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
 def decoder(result: type[R]) -> msgspec.json.Decoder[R]:
-    """Return a decoder of results of a type."""
-    # Not strict: numbers that not every JSON reader holds exactly come as strings of digits.
-    return msgspec.json.Decoder(result, strict=False)
+    """Return the decoder of results of a type."""
+    found = _decoders.get(result)
+    if found is None:
+        # Not strict: numbers that not every JSON reader holds exactly come as strings of digits.
+        found = _decoders[result] = msgspec.json.Decoder(result, strict=False)
+    return found
 
 
 def plain(result: type[R]) -> Callable[[bytes | msgspec.Raw, Sequence[int]], R]:
     """Return a ``decode`` for results of a type that come without descriptors."""
-    decode = decoder(result).decode
-    return lambda text, _descriptors: decode(text)
+    return lambda text, _descriptors: decoder(result).decode(text)

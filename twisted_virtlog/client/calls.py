@@ -116,16 +116,14 @@ _decode_true = plain(bool)
 _decode_list = plain(list[LogInfo])
 _decode_info = plain(DaemonInfo)
 _decode_document = plain(dict[str, Any])
-_open_decoder = decoder(_OpenResult)
-_read_decoder = decoder(_ReadResult)
 
 
 def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opened:
-    return Opened(position=_open_decoder.decode(text).position, write_end=descriptors[0])
+    return Opened(position=decoder(_OpenResult).decode(text).position, write_end=descriptors[0])
 
 
 def _decode_read(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Chunk:
-    result = _read_decoder.decode(text)
+    result = decoder(_ReadResult).decode(text)
     data = bytes_of(result.data, "the answer to log.read")
     return Chunk(data, result.start, result.end, result.gap)
 

@@ -12,6 +12,7 @@ from twisted_virtlog.config.paths import too_long
 
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_WITHOUT_A_DAEMON_SECONDS = 1.0
 
 _RECEIVE_BYTES = 256 * 1024
 #: The most descriptors that the kernel passes at once (SCM_MAX_FD).
@@ -62,6 +63,15 @@ def pauses(path: str, timeout: float | None) -> Iterator[float]:
         " or has reached its limit of clients",
         errno.EAGAIN,
     )
+
+
+def pauses_for_ever() -> Iterator[float]:
+    """Yield the seconds to wait before each attempt to connect again to a daemon that has gone."""
+    yield 0.0
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE_WITHOUT_A_DAEMON_SECONDS)
 
 
 def receive(sock: socket.socket) -> tuple[bytes, Sequence[int]]:

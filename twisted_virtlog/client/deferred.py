@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import (
-    IAddress,
-    IFileDescriptorReceiver,
-    IReactorSocket,
-    IReactorTime,
-    IStreamClientEndpoint,
-    ITransport,
-)
-from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
+from twisted.internet.interfaces import IFileDescriptorReceiver, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -23,14 +15,17 @@ from zope.interface import implementer
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses
+from twisted_virtlog.client.deferred_streams import (
+    EndpointWay,
+    PathWay,
+    ReactorForClient,
+    adopt,
+)
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, Disconnected
+from twisted_virtlog.client.streams import Streaming, Way
 
 R = TypeVar("R")
-
-
-class ReactorForClient(IReactorSocket, IReactorTime):
-    """What connecting needs of a reactor; all of Twisted's reactors on Linux provide it."""
 
 
 def connect(reactor: ReactorForClient, path: str, timeout: float | None = 30.0) -> Deferred[Client]:
@@ -49,10 +44,8 @@ async def _connect(reactor: ReactorForClient, path: str, timeout: float | None) 
     while (sock := attempt(path)) is None:
         await deferLater(reactor, next(waits))
     wire = _Wire()
-    with sock:
-        # (the reactor duplicates the descriptor)
-        reactor.adoptStreamConnection(sock.fileno(), socket.AF_UNIX, _Handing(wire))
-    return Client(wire)
+    adopt(reactor, sock, wire)
+    return Client(wire, PathWay(reactor, path, timeout))
 
 
 def connect_endpoint(endpoint: IStreamClientEndpoint) -> Deferred[Client]:
@@ -64,11 +57,15 @@ def connect_endpoint(endpoint: IStreamClientEndpoint) -> Deferred[Client]:
         connections is full.
     """
     return endpoint.connect(Factory.forProtocol(_Wire)).addCallback(
-        lambda protocol: Client(cast(_Wire, protocol))
+        lambda protocol: _client_of_endpoint(cast(_Wire, protocol), endpoint)
     )
 
 
-class Client(Calls[Deferred[Any]]):
+def _client_of_endpoint(wire: _Wire, endpoint: IStreamClientEndpoint) -> Client:
+    return Client(wire, EndpointWay(endpoint, lambda: wire.transport.reactor))
+
+
+class Client(Calls[Deferred[Any]], Streaming):
     """A connection to the daemon; made by :func:`connect`.
 
     Requests may overlap; the daemon carries them out and answers them in the order of the calls.
@@ -79,7 +76,8 @@ class Client(Calls[Deferred[Any]]):
     is closed.
     """
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: _Wire, way: Way) -> None:
+        super().__init__(way)
         self._wire = wire
 
     def _perform(self, call: Call[R]) -> Deferred[R]:
@@ -103,7 +101,8 @@ class Client(Calls[Deferred[Any]]):
 class _Wire(Protocol):
     """The protocol below a :class:`Client`."""
 
-    transport: ITransport
+    #: An ITransport, of a reactor.
+    transport: Any
 
     def __init__(self) -> None:
         self._dialogue = Dialogue()
@@ -187,13 +186,3 @@ class _Wire(Protocol):
                 error
                 or Disconnected(f"the connection ended before {method} was answered: {reason}")
             )
-
-
-class _Handing(ServerFactory):
-    """Connects a protocol that already exists."""
-
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return self._protocol

@@ -114,15 +114,7 @@ class Dialogue:
             answer can be trusted, and the connection must be closed.
         """
         self._input += data
-        while (end := self._input.find(b"\n", self._searched)) >= 0:
-            text = bytes(memoryview(self._input)[:end])
-            del self._input[: end + 1]
-            self._searched = 0
-            if text and (said := self._said(text)) is not None:
-                yield said
-        self._searched = len(self._input)
-        if self._searched > MAX_ANSWER_BYTES:
-            raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
+        return self._all_said()
 
     def abandon(self) -> list[int]:
         """Forget all requests, as the connection has ended.
@@ -135,6 +127,17 @@ class Dialogue:
         self._input.clear()
         self._searched = 0
         return descriptors
+
+    def _all_said(self) -> Iterator[Reply | Notification]:
+        while (end := self._input.find(b"\n", self._searched)) >= 0:
+            text = bytes(memoryview(self._input)[:end])
+            del self._input[: end + 1]
+            self._searched = 0
+            if text and (said := self._said(text)) is not None:
+                yield said
+        self._searched = len(self._input)
+        if self._searched > MAX_ANSWER_BYTES:
+            raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
 
     def _said(self, text: bytes) -> Reply | Notification | None:
         try:

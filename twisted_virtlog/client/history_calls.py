@@ -75,19 +75,17 @@ class _Files(msgspec.Struct, frozen=True):
     more: bool
 
 
-_ranges_decoder = decoder(_Ranges)
-_files_decoder = decoder(_Files)
 _decode_times = plain(list[TimeMark])
 _decode_boots = plain(list[Boot])
 _decode_events = plain(list[LogEvent])
 
 
 def _decode_ranges(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Sequence[TimeRange]:
-    return _ranges_decoder.decode(text).ranges
+    return decoder(_Ranges).decode(text).ranges
 
 
 def _decode_files(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> LogFiles:
-    result = _files_decoder.decode(text)
+    result = decoder(_Files).decode(text)
     if len(result.files) != len(descriptors):
         raise BadAnswer(
             f"log.files was answered with {len(result.files)} files and {len(descriptors)}"

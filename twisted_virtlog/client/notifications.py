@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,23 @@ from twisted_virtlog.client.calls import LogInfo
 from twisted_virtlog.client.errors import BadAnswer
 from twisted_virtlog.client.members import bytes_of
 from twisted_virtlog.values import Position
+
+
+class FollowedChunk(msgspec.Struct, frozen=True):
+    """What came in a log that is followed.
+
+    :ivar data: the bytes, exactly as they were written.
+    :ivar start: where they begin.
+    :ivar end: where to go on.
+    :ivar gap: bytes before ``start`` were rotated away, or may have been.
+    :ivar missed: how many; None where that is not known, or there is no gap.
+    """
+
+    data: bytes
+    start: Position
+    end: Position
+    gap: bool = False
+    missed: int | None = None
 
 
 class FeedData(msgspec.Struct, frozen=True):
@@ -57,6 +75,15 @@ class FeedLog(msgspec.Struct, frozen=True):
     log: LogInfo
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """All logs that are open, from which what is told afterwards goes on.
+
+    :ivar logs: sorted by path.
+    """
+
+    logs: Sequence[LogInfo]
+
+
 Notification = FeedData | FeedEnd | FeedLog
 
 
@@ -74,9 +101,6 @@ class _Log(msgspec.Struct):
     log: LogInfo
 
 
-_data_decoder = decoder(_Data)
-_end_decoder = decoder(FeedEnd)
-_log_decoder = decoder(_Log)
 _KINDS = {"log.opened": "opened", "log.closed": "closed", "log.state": "state"}
 
 
@@ -88,13 +112,13 @@ def notification(method: str, params: msgspec.Raw) -> Notification | None:
     """
     try:
         if method == "log.data":
-            told = _data_decoder.decode(params)
+            told = decoder(_Data).decode(params)
             data = bytes_of(told.data, method)
             return FeedData(told.subscription, data, told.start, told.end, told.gap, told.missed)
         if method == "log.end":
-            return _end_decoder.decode(params)
+            return decoder(FeedEnd).decode(params)
         if (kind := _KINDS.get(method)) is not None:
-            row = _log_decoder.decode(params)
+            row = decoder(_Log).decode(params)
             return FeedLog(row.subscription, kind, row.log)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadAnswer(f"the daemon sent {method} with invalid params: {error}") from error
