@@ -150,6 +150,7 @@ class OpenLog:
     :ivar outage: set while the file cannot be written.
     :ivar number: the pipe's inode number.
     :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
+    :ivar followers: how many follow the log.
     """
 
     # There may be ten thousand.
@@ -163,6 +164,7 @@ class OpenLog:
         "capacity",
         "domain",
         "driver",
+        "followers",
         "lost",
         "number",
         "opened_at",
@@ -204,6 +206,7 @@ class OpenLog:
         self.outage: Outage | None = None
         self.order: InOrder | None = None
         self.lost = 0
+        self.followers = 0
         # Pipes of earlier guests, oldest first; only while the file fails. One object for all logs.
         self._former: Sequence[FormerPipe] = ()
         self._order = 0
@@ -554,6 +557,8 @@ class OpenLog:
             pipe=self.number,
             # (of an open log, all that is counted is written)
             pending=outage.pending if outage else 0,
+            followers=self.followers,
+            kept=self.writer.kept,
         )
 
     def suspended_former(self) -> list[OpenLogState]:

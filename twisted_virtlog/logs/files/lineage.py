@@ -152,6 +152,23 @@ class Lineage:
         return bool(self._gaps) and birth_without_cut(birth) in self._gaps
 
 
+def ended_file(path: str) -> EndedFile | None:
+    """Return a regular file as it is before its name is removed; None if there is none."""
+    try:
+        file = os.open(path, HOLD_FLAGS)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return EndedFile(status.st_ino, status.st_size, identity.birth(file))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
 def is_marked(file: str | int) -> bool:
     """Return whether a file, by its name or descriptor, has a mark.
 

@@ -62,7 +62,7 @@ from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
-from twisted_virtlog.logs.files.lineage import Lineage
+from twisted_virtlog.logs.files.lineage import Lineage, ended_file
 from twisted_virtlog.logs.files.names import backup_path, newest_first
 from twisted_virtlog.logs.files.opening import (
     ERRORS_OF_DESCRIPTOR,
@@ -190,6 +190,7 @@ class Writer:
         next one, of the same source, goes on in the middle.
     :ivar owner: is told, and asked; by default nobody.
     :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
+    :ivar uses: how many times a file was opened: while this stays, it is the same file.
     """
 
     __slots__ = (
@@ -203,6 +204,8 @@ class Writer:
         "_keep_attributes",
         "_left",
         "_made",
+        "_message",
+        "_older",
         "_remove",
         "_removed",
         "_rotates",
@@ -217,6 +220,7 @@ class Writer:
         "rollovers",
         "stranded",
         "unfinished",
+        "uses",
         "written",
     )
 
@@ -256,6 +260,11 @@ class Writer:
         self._into_chunk = 0
         self.owner: WriterOwner = _NOBODY
         self.asleep = False
+        self.uses = 0
+        # Bytes in the files beside the current one, when that was opened.
+        self._older = 0
+        # Where a message begins of which a part is written, and the number of roll-overs then.
+        self._message: tuple[int, int] | None = None
         self._tail: Tail | None = None
         self._remove = remove
         self._keep_attributes = keep_attributes
@@ -282,6 +291,7 @@ class Writer:
         self._file = -1
         check_name(path, limits)
         if truncate:
+            removed = ended_file(path)
             for name in newest_first(path, limits.max_backups):
                 try:
                     self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
@@ -290,6 +300,9 @@ class Writer:
                     if name == path or failure.errno != errno.ENAMETOOLONG:
                         raise
             self._mark_gap_after(backup_path(path, limits.max_backups))
+            if removed is not None:
+                # (nothing is missing between its end and the new file)
+                self.lineage.note_end(removed.inode, removed.size, removed.birth)
         self._begin()
 
     def reopen(self) -> None:
@@ -515,12 +528,16 @@ class Writer:
         """
         if message:
             source, before = MessageSource(message), self._before_message()
+            begin, _, rollovers = before
+            self._message = begin, rollovers
             try:
                 while self._append_part(source, len(message)):
                     yield
             except SystemFailure:
                 self._undo_message(*before)
                 raise
+            finally:
+                self._message = None
 
     def _before_message(self) -> tuple[int, int, int]:
         """Make ready for a message; return what it takes to undo it."""
@@ -578,6 +595,31 @@ class Writer:
     def writes(self, status: os.stat_result) -> bool:
         """Return whether a status is that of the current file."""
         return status.st_ino == self._inode and status.st_dev == self._device and self.file >= 0
+
+    @property
+    def kept(self) -> int:
+        """The bytes in all files of the log, as they were last seen."""
+        left = self._left
+        return self._older + (self._end if left is None else left.size)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether :attr:`file` may be read from, too."""
+        return self._tail is not None and self._file >= 0
+
+    @property
+    def sure_end(self) -> int:
+        """Up to where the current file holds what the writer will not take back by itself."""
+        end = self._end
+        stranded, message = self.stranded, self._message
+        if stranded is not None and stranded.inode == self._inode:
+            end = min(end, stranded.offset)
+        if message is not None:
+            begin, rollovers = message
+            # (what a rollover has moved away is not taken back)
+            if rollovers == self.rollovers and not self._steps:
+                end = min(end, begin)
+        return end
 
     @property
     def hole(self) -> int | None:
@@ -708,9 +750,13 @@ class Writer:
         :param offset: where the write began that made the hole.
         :raises SystemFailure: see the class.
         """
+        # (what stands behind the hole is not lost, if another program has cut what was before)
+        end, self._end = self._end, offset
         try:
             if take_back(self._file, self._inode, offset, tail, self._strand):
                 self._put_back()
+            else:
+                self._end = end
         except OSError as error:
             raise self._failure(f"Unable to write to file {self.path}", error) from error
 
@@ -726,6 +772,8 @@ class Writer:
         except OSError as error:
             raise self._failure(f"Unable to write to file {self.path}", error) from error
         self._strand(None)
+        if self.asleep:
+            self._wake()
 
     def _strand(self, stranded: Stranded | None) -> None:
         self.stranded = stranded
@@ -864,6 +912,7 @@ class Writer:
 
     def _use(self, file: int) -> None:
         self._file = file
+        self.uses += 1
         self._given_up = None
         self._birth = None
         status = self._status()
@@ -873,9 +922,16 @@ class Writer:
         self._device = status.st_dev
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
+        self._older = self._size_of_backups()
         left, self._left = self._left, None
         if left is not None and self._rotates and not self._steps:
             self._go_on_from(left)
+
+    def _size_of_backups(self) -> int:
+        if not self._rotates or self.owner.leads_away(self._file):
+            return 0
+        backups = newest_first(self.path, self.limits.max_backups)[1:]
+        return sum(_size(name) or 0 for name in backups)
 
     def _open_sparing(self) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.

@@ -701,4 +701,5 @@ def _expected_status(
         pipe=pipe_number(state.pipe),
         pending=_waiting(state.pipe) if asks_pipe else None,
         thread=thread,
+        kept=current.size if current else 0,
     )
