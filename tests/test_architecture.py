@@ -54,7 +54,8 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover interfaces loop syscalls values",
-        "all_logs files.cleaner files.cleaning files.rotation handler lanes.mounts"
+        "all_logs files.cleaner files.cleaning files.rotation"
+        " following.following handler lanes.mounts"
         " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(

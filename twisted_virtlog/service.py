@@ -30,6 +30,7 @@ from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.following.following import Following
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
@@ -176,6 +177,7 @@ class VirtlogService(Service):
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._reception.stop_listening()
         self.handler.refuse_opens()
+        self._following.end_all()
         self._cleaner.stop()
         answered = self._reception.finish()
         written = answered.addCallback(lambda _: self.handler.finish())
@@ -266,6 +268,7 @@ class VirtlogService(Service):
         self._shares = turns.shares
         self._budget = RequestBudget(clock)
         self._reception = Reception(turns.clients, clock)
+        self._following = Following(clock, turns.shares.later, turns.shares.rest)
         self.handler = AllLogs(
             reactor,
             clock,
@@ -277,7 +280,9 @@ class VirtlogService(Service):
             turns.shares.in_slices,
             _lane_settings(settings),
             process.lane_directory,
+            self._following.observer_of,
         )
+        self._following.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
         self._cleaner = Cleaner(clock, self.handler.places(self._is_own_log))
         self._timeout = IdleTimeout(
@@ -406,6 +411,7 @@ class VirtlogService(Service):
             self.stopService()
 
     def _close(self) -> None:
+        self._following.end_all()
         self.handler.close()
         self._reception.close()
         self._shares.close()

@@ -317,6 +317,8 @@ class Counts(msgspec.Struct, frozen=True):
     :ivar open_logs: logs open now.
     :ivar failing_logs: open logs whose file cannot be written now.
     :ivar known_logs: logs that are open, or were opened or appended to before.
+    :ivar followed_logs: logs that somebody follows, open or not.
+    :ivar followed_files: files that are kept open for those who read them.
     :ivar lanes: threads of file systems now.
     :ivar lane_oldest_s: for how many seconds the longest of their present operations has lasted; 0
         if they have nothing to do.
@@ -331,6 +333,8 @@ class Counts(msgspec.Struct, frozen=True):
     known_logs: int
     lanes: int = 0
     lane_oldest_s: float = 0.0
+    followed_logs: int = 0
+    followed_files: int = 0
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -495,6 +499,9 @@ class FollowerState(msgspec.Struct, frozen=True, omit_defaults=True):
     :ivar closes_at: where it ends, as the log was closed.
     :ivar files: descriptors of the files that it reads and that have no name any more, the oldest
         first.
+    :ivar was_open: the log was open since it is followed.
+    :ivar then: where the file begins that follows the last of ``files``; None if bytes are missing
+        between the two, or there is none.
     """
 
     path: str
@@ -503,6 +510,8 @@ class FollowerState(msgspec.Struct, frozen=True, omit_defaults=True):
     until_closed: bool = False
     closes_at: Position | None = None
     files: tuple[int, ...] = ()
+    was_open: bool = False
+    then: Position | None = None
 
 
 class SubscriptionState(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -149,7 +149,7 @@ class World:
         pipes = Pipes(pipe_size, PipeLimits(1024 * KIB, None))
         # (a turn ends by its bytes alone)
         self.watch = PipeWatch(self.reactor, rest_seconds=0, seconds=lambda: 0.0)
-        self.handler = LogHandler(
+        self.handler = self.make_handler(
             self.clock,
             self.threads,
             self.watch,
@@ -161,6 +161,10 @@ class World:
         )
         self._guests: list[Guest] = []
         self._closed = False
+
+    def make_handler(self, *arguments: Any, **more: Any) -> LogHandler:
+        """Make the handler."""
+        return LogHandler(*arguments, **more)
 
     def open(
         self,

@@ -36,6 +36,7 @@ from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
 from twisted_virtlog.logs.files.removal import Remover
+from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
@@ -498,8 +499,12 @@ class LogHandler:
         real_path = _real_path(path)
         try:
             self.observer.appending(real_path, writer)
-            yield from writer.append_in_slices(message)
-            position = writer.position()
+            try:
+                yield from writer.append_in_slices(message)
+                position = writer.position()
+            except BaseException:
+                self.observer.not_appended(real_path, writer)
+                raise
             self.known.add(real_path)
             self.observer.appended(path, real_path, writer)
             return position
@@ -604,6 +609,37 @@ class LogHandler:
             rollovers=rollovers,
             known_logs=len(self.known),
         )
+
+    # For those who follow logs.
+
+    def log_of(self, path: str) -> OpenLog | None:
+        """Return the log that a path leads to, if it is open."""
+        return self._find(path)
+
+    def real_path_of(self, path: str) -> str:
+        """Resolve all symbolic links in a path."""
+        return _real_path(path)
+
+    def file_of(self, path: str) -> str:
+        """Return the path of a log's current file."""
+        return link_target(path)
+
+    def limits_of(self, file: str) -> Limits:
+        """Return the limits of a log that is not open, by the path of its current file."""
+        return self._settings.policy_of(file, None, None).limits
+
+    def call_blocking(
+        self, file: int, path: str, call: Callable[[], T], release: Callable[[], object]
+    ) -> Deferred[T]:
+        """Call in a thread what may wait for a disk.
+
+        :param file: a descriptor of the file that is read, and ``path`` for messages.
+        :param release: is called in its place if it is given up before it began.
+        """
+        if self._lanes is None:
+            return self._in_thread(call)
+        action = f"Unable to read from file {path}"
+        return self._lanes.call(os.fstat(file).st_dev, path, action, call, release)
 
     # For the service.
 

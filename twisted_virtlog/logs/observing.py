@@ -75,6 +75,9 @@ class LogObserver(Protocol):
     def appended(self, path: str, real_path: str, writer: Writer) -> None:
         """Take note that a message was appended to a log that is not open; its file still is."""
 
+    def not_appended(self, real_path: str, writer: Writer) -> None:
+        """Take note that a message could not be appended, or only a part that is in full files."""
+
     def paused(self) -> None:
         """Close all files: nothing may be asked of the file system for a while."""
 
@@ -116,6 +119,9 @@ class NoObserver:
         """Do nothing."""
 
     def appended(self, path: str, real_path: str, writer: Writer) -> None:
+        """Do nothing."""
+
+    def not_appended(self, real_path: str, writer: Writer) -> None:
         """Do nothing."""
 
     def paused(self) -> None:
@@ -187,6 +193,11 @@ class Observers:
         """Tell all."""
         for one in self._observers:
             one.appended(path, real_path, writer)
+
+    def not_appended(self, real_path: str, writer: Writer) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.not_appended(real_path, writer)
 
     def paused(self) -> None:
         """Tell all."""

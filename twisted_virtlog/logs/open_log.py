@@ -483,6 +483,10 @@ class OpenLog:
         else:
             self._let_go(former)
 
+    def set_followers(self, count: int) -> None:
+        """Note how many follow the log."""
+        self.followers = count
+
     def set_policy(self, policy: Policy) -> None:
         """Keep the log by another policy from now on."""
         self.policy = policy

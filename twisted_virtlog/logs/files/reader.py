@@ -24,7 +24,7 @@ from twisted_virtlog.values import (
     is_outdated,
 )
 
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class WouldBlock(Exception):
@@ -150,7 +150,7 @@ class Reading:
         self._files = open_files(path, limits, position, writer)
         if not self._files:
             raise NoSuchLog(f"no file of the log {path} exists", path)
-        self._first, offset, self._gap = _begin(self._files, position, writer)
+        self._first, offset, self._gap = find_begin(self._files, position, writer)
         self._start = self._files[self._first].at(offset)
 
     @property
@@ -312,7 +312,7 @@ def _open_file(path: str, writer: Writer | None, current: bool) -> File | None:
     # In the middle of a rollover what is written may be a backup already.
     written = -1 if writer is None or writer.hole is not None else writer.file
     try:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor = os.open(path, OPEN_FLAGS)
         status = _status(descriptor)
     except FileNotFoundError:
         if not current or written < 0:
@@ -324,7 +324,7 @@ def _open_file(path: str, writer: Writer | None, current: bool) -> File | None:
         if not current:
             return None
     # Somebody has moved it away from its name, or removed it.
-    descriptor = os.open(f"/proc/self/fd/{written}", _OPEN_FLAGS)
+    descriptor = os.open(f"/proc/self/fd/{written}", OPEN_FLAGS)
     return File(path, descriptor, _status(descriptor), writer, current)
 
 
@@ -336,7 +336,7 @@ def _status(descriptor: int) -> os.stat_result:
         raise
 
 
-def _begin(
+def find_begin(
     files: Sequence[File], position: Position | None, writer: Writer | None
 ) -> tuple[int, int, bool]:
     """Find where to begin.
@@ -368,20 +368,33 @@ def _read_at(file: File, offset: int, count: int, flags: int) -> bytes:
         room = size - offset
     if room <= 0:
         return b""
+    return read_piece(file.descriptor, offset, room, flags, file.path)
+
+
+def read_piece(file: int, offset: int, count: int, flags: int, path: str) -> bytes:
+    """Read a piece of a file; without flags in any thread.
+
+    :param file: its descriptor.
+    :param count: how many bytes at most; no more than :data:`PIECE_BYTES`.
+    :param flags: RWF_NOWAIT, or 0 to wait for the disk.
+    :param path: for messages.
+    :raises WouldBlock: a part is not in the page cache, or the file system cannot tell.
+    :raises SystemFailure: it cannot be read.
+    """
     try:
         if not flags:
-            return os.pread(file.descriptor, room, offset)
-        buffer = _of_thread.buffer[:room]
+            return os.pread(file, count, offset)
+        buffer = _of_thread.buffer[:count]
         try:
-            got = os.preadv(file.descriptor, [buffer], offset, flags)
+            got = os.preadv(file, [buffer], offset, flags)
         except OSError as error:
-            if error.errno != errno.EOPNOTSUPP or not is_in_memory(file.descriptor):
+            if error.errno != errno.EOPNOTSUPP or not is_in_memory(file):
                 raise
             # tmpfs does not know the flag, and has no disk to wait for.
-            got = os.preadv(file.descriptor, [buffer], offset)
+            got = os.preadv(file, [buffer], offset)
     except OSError as error:
         if flags and error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
             raise WouldBlock from error
-        action = f"Unable to read from file {file.path}"
-        raise SystemFailure(action, error.errno or errno.EIO, file.path) from error
+        action = f"Unable to read from file {path}"
+        raise SystemFailure(action, error.errno or errno.EIO, path) from error
     return bytes(buffer[:got])

@@ -1,0 +1,200 @@
+"""Logs are followed: what comes, from where on, and what is said of what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.logs.fakes import KIB
+from tests.logs.following.room import Room
+from twisted_virtlog.values import EndReason, FollowEnd, Position
+
+MakeRoom = Callable[..., Room]
+
+
+@pytest.fixture
+def make_room(tmp_path: Path, _nothing_leaks: None) -> Iterator[MakeRoom]:
+    """Make log handlers whose logs can be followed; they are closed at the end."""
+    with ExitStack() as stack:
+
+        def make(*arguments: object, **settings: object) -> Room:
+            room = Room(tmp_path, *arguments, **settings)  # type: ignore[arg-type]
+            stack.callback(room.close)
+            return room
+
+        yield make
+
+
+@pytest.fixture
+def room(make_room: MakeRoom) -> Room:
+    """Make a log handler without rotation."""
+    return make_room()
+
+
+def test_what_is_written_comes(room: Room) -> None:
+    """From the end on, when it is there, and nothing twice."""
+    guest = room.open()
+    guest.write(b"before\n")
+    client = room.follow()
+    assert client.take() is None
+    guest.write(b"one\n")
+    room.run()
+    assert client.calls == 1
+    client.take_all()
+    guest.write(b"two\n")
+    room.run()
+    client.take_all()
+    assert client.text == b"one\ntwo\n"
+    assert client.gaps == []
+    assert client.follower is not None
+    assert client.follower.position == room.position()
+    assert room.status().followers == 1
+
+
+def test_nobody_is_woken_for_nothing(room: Room) -> None:
+    """Not while what was announced is not read."""
+    guest = room.open()
+    client = room.follow()
+    assert client.take() is None
+    for _ in range(3):
+        guest.write(b"x")
+        room.run()
+    assert client.calls == 1
+    client.take_all()
+    assert client.text == b"xxx"
+    room.run()
+    assert client.calls == 1
+
+
+def test_rotation_loses_nothing(make_room: MakeRoom) -> None:
+    """Whoever reads is given each file until its end, also those that are removed."""
+    room = make_room(1 * KIB, 1)
+    guest = room.open()
+    client = room.follow()
+    text = b"".join(b"%07d\n" % number for number in range(2000))
+    for start in range(0, len(text), 4096):
+        guest.write(text[start : start + 4096])
+        room.run()
+        client.take_all(1000)
+    assert client.text == text
+    assert client.gaps == []
+
+
+def test_who_reads_late_is_told_what_is_missing(make_room: MakeRoom) -> None:
+    """Exactly how many bytes."""
+    room = make_room(1 * KIB, 1, most_files=1)
+    guest = room.open()
+    client = room.follow()
+    text = b"".join(b"%07d\n" % number for number in range(4000))
+    for start in range(0, len(text), 4096):
+        guest.write(text[start : start + 4096])
+        room.run()
+    client.take_all()
+    (missed,) = client.gaps
+    assert missed is not None
+    assert len(client.text) + missed == len(text)
+    assert text.endswith(client.text[-1000:])
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_position_is_where_it_begins(make_room: MakeRoom, is_open: bool) -> None:
+    """Also in an older file."""
+    room = make_room(100, 3)
+    guest = room.open()
+    start = room.position()
+    text = b"".join(b"%07d\n" % number for number in range(40))
+    guest.write(text)
+    room.run()
+    if not is_open:
+        guest.end()
+        room.run()
+    client = room.follow(start)
+    client.take_all()
+    assert client.text == text
+    assert client.gaps == []
+    client = room.follow(Position(0, 0))
+    client.take_all()
+    assert client.text == text
+
+
+def test_until_closed(room: Room) -> None:
+    """All comes that was written before, then the end."""
+    guest = room.open()
+    client = room.follow(until_closed=True)
+    assert client.take() is None
+    guest.write(b"last words")
+    guest.end()
+    room.run()
+    client.take_all()
+    assert client.text == b"last words"
+    assert client.end == FollowEnd(EndReason.CLOSED)
+
+
+def test_a_log_that_is_not_there(room: Room) -> None:
+    """Is followed from its first byte on, until the close after its opening."""
+    client = room.follow(until_closed=True)
+    assert client.follower is not None
+    assert client.follower.position == Position(0, 0)
+    assert client.take() is None
+    room.append(b"note\n")
+    room.run()
+    client.take_all()
+    guest = room.open()
+    guest.write(b"hello\n")
+    guest.end()
+    room.run()
+    client.take_all()
+    assert client.text == b"note\nhello\n"
+    assert client.end == FollowEnd(EndReason.CLOSED)
+    assert client.gaps == []
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_truncating_open_loses_nothing(room: Room, is_open: bool) -> None:
+    """To those who follow."""
+    guest = room.open()
+    client = room.follow()
+    assert client.take() is None
+    guest.write(b"old")
+    guest.end()
+    if not is_open:
+        room.run()
+    guest = room.open(truncate=True)
+    guest.write(b"new")
+    room.run()
+    client.take_all()
+    assert client.text == b"oldnew"
+    assert client.gaps == []
+
+
+def test_a_removed_file_is_read_to_its_end(room: Room) -> None:
+    """Somebody removes it; then the log goes on in another one."""
+    guest = room.open()
+    client = room.follow()
+    guest.write(b"one")
+    room.run()
+    os.unlink(room.path)
+    guest.write(b"two")
+    room.run()
+    client.take_all()
+    assert client.text == b"onetwo"
+    assert client.gaps == []
+
+
+def test_what_is_cut_is_missing(room: Room) -> None:
+    """And what is written after that comes."""
+    guest = room.open()
+    client = room.follow()
+    guest.write(b"0123456789")
+    room.run()
+    assert client.take(4) is not None
+    os.truncate(room.path, 0)
+    guest.write(b"abc")
+    room.run()
+    client.take_all()
+    assert client.text == b"0123abc"
+    assert client.gaps == [6]

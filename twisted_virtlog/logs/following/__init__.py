@@ -1,0 +1,1 @@
+"""Follows logs as they grow, and watches which there are."""

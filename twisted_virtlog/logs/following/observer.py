@@ -1,0 +1,150 @@
+"""Tells trails, and those who watch logs, what happens to the logs of one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Protocol
+
+import msgspec
+
+from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.following.trail import Trail
+from twisted_virtlog.logs.observing import LogThread
+from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.values import LogState, LogStatus, Watched, WatchKind
+
+
+class Interested(Protocol):
+    """Who wants to know; any thread may ask.
+
+    :ivar is_watched: somebody watches which logs there are.
+    """
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody watches which logs there are."""
+
+    def trails(self, *names: str) -> Iterable[Trail]:
+        """Return the trails of a log, by its path and its real path."""
+
+    def happened(self, event: Watched) -> None:
+        """Tell those who watch; in the reactor's thread."""
+
+
+class FollowedLogs:
+    """See LogObserver."""
+
+    def __init__(self, interested: Interested, thread: LogThread) -> None:
+        """:param thread: whose logs these are."""
+        self._interested = interested
+        self._thread = thread
+
+    def opened(self, log: OpenLog, truncated: bool) -> None:
+        """Begin to follow it, if anybody does."""
+        self._attach(log)
+        self._tell(WatchKind.OPENED, log)
+
+    def adopted(self, log: OpenLog) -> None:
+        """Begin to follow it, if anybody does."""
+        self._attach(log)
+
+    def _attach(self, log: OpenLog) -> None:
+        count = 0
+        for trail in self._interested.trails(log.real_path, log.path):
+            trail.thread = self._thread
+            trail.opened(log)
+            count += len(trail.readers)
+        log.set_followers(count)
+
+    def closed(self, log: OpenLog) -> None:
+        """Let those end who wanted to, and wait for the next guest."""
+        for trail in self._trails(log):
+            trail.guest_gone()
+            trail.let_go()
+        self._tell(WatchKind.CLOSED, log)
+
+    def followed(self, log: OpenLog) -> None:
+        """Let those end who wanted to."""
+        for trail in self._trails(log):
+            trail.guest_gone()
+        # (its path may be spelled otherwise)
+        self._tell(WatchKind.OPENED, log)
+
+    def left(self, log: OpenLog) -> None:
+        """Wait for whoever goes on."""
+        for trail in self._trails(log):
+            trail.let_go()
+
+    def state_changed(self, log: OpenLog) -> None:
+        """Tell so."""
+        self._tell(WatchKind.STATE, log)
+
+    def woken(self, log: OpenLog) -> None:
+        """Wake those who have found nothing."""
+        for trail in self._trails(log):
+            trail.wake()
+
+    def file_ends(self, log: OpenLog) -> None:
+        """Keep the file for those who read it."""
+        for trail in self._trails(log):
+            trail.file_ends()
+
+    def was_cut(self, log: OpenLog, size: int) -> None:
+        """Note what is missing."""
+        for trail in self._trails(log):
+            trail.was_cut(size)
+
+    def dropped(self, log: OpenLog, count: int) -> None:
+        """Do nothing: they never were in the log."""
+
+    def appending(self, real_path: str, writer: Writer) -> None:
+        """Follow what is written."""
+        for trail in self._interested.trails(real_path):
+            trail.thread = self._thread
+            trail.appending(writer)
+
+    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+        """Let it be read."""
+        self.not_appended(real_path, writer)
+
+    def not_appended(self, real_path: str, writer: Writer) -> None:
+        """Follow the writer no more."""
+        for trail in self._interested.trails(real_path):
+            if trail.writer is writer:
+                trail.let_go()
+
+    def paused(self) -> None:
+        """Close the files that are kept."""
+        for trail in self._interested.trails():
+            if trail.thread is self._thread:
+                trail.paused()
+
+    def _trails(self, log: OpenLog) -> Iterable[Trail]:
+        trails = self._interested.trails(log.real_path, log.path)
+        return [trail for trail in trails if trail.log is log]
+
+    def _tell(self, kind: WatchKind, log: OpenLog) -> None:
+        interested = self._interested
+        if interested.is_watched:
+            status = log.known_status()
+            if kind is WatchKind.CLOSED:
+                status = closed_status(status)
+            self._thread.in_reactor(lambda: interested.happened(Watched(kind, status)))
+
+
+def closed_status(status: LogStatus) -> LogStatus:
+    """Return what is told of a log that was closed just now.
+
+    :param status: what was told of it before.
+    """
+    return msgspec.structs.replace(
+        status,
+        state=LogState.CLOSED,
+        position=None,
+        error=None,
+        pipe=None,
+        pending=None,
+        thread=None,
+        closed_at=datetime.now(timezone.utc),
+    )

@@ -1,0 +1,778 @@
+"""The trail of one log: its files as they follow one another, for all who follow the log.
+
+It is there while somebody follows the log, and belongs to the thread in which the log is. It is
+told of each file that ends, so that it knows what comes next whatever the files are called then, or
+if they have no name any more, and how many bytes are missing where one cannot be read.
+
+A reader has no bytes here, but a place. What comes next is read from the log's own descriptor while
+the log is open and its reader keeps up: nothing is opened for that. Of the files that end, those
+are kept open that somebody has yet to read (see KeptFiles).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+
+from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.names import newest_first
+from twisted_virtlog.logs.files.reader import (
+    OPEN_FLAGS,
+    File,
+    WouldBlock,
+    find_begin,
+    open_files,
+    read_piece,
+)
+from twisted_virtlog.logs.files.removal import close_quietly
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.following.kept_files import KeptFiles
+from twisted_virtlog.logs.following.reading import NOTHING, Cold, Found, Reader, Walk
+from twisted_virtlog.logs.following.segments import NO_INODE, Place, Segment, before_all
+from twisted_virtlog.logs.observing import LogThread
+from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.values import Followed, Position, birth_without_cut
+
+#: Files that end before somebody comes to them are kept open too, as long as those of a log hold no
+#: more bytes than this together: in a flood of small files many end between two reads.
+HELD_BYTES = 16 * 1024 * 1024
+
+
+class Trail:
+    """The files of a log, in their order.
+
+    :ivar real_path: of the log, without symbolic links.
+    :ivar path: of its current file.
+    :ivar thread: in which the log is.
+    :ivar limits: of the log while it is not open.
+    :ivar log: None while it is not open.
+    :ivar writer: of the log, or of a message that is appended while it is not open.
+    :ivar readers: all who follow it.
+    """
+
+    def __init__(
+        self,
+        real_path: str,
+        path: str,
+        thread: LogThread,
+        limits: Limits,
+        kept: KeptFiles,
+        announce: Callable[[Iterable[Reader]], object],
+        seconds: Callable[[], float],
+    ) -> None:
+        """Know nothing of any file; see :meth:`attach` and :meth:`look`.
+
+        :param announce: wakes readers; called in the reactor's thread.
+        :param seconds: a clock that never steps.
+        """
+        self.real_path = real_path
+        self.path = path
+        self.thread = thread
+        self.limits = limits
+        self.log: OpenLog | None = None
+        self.writer: Writer | None = None
+        self.readers: dict[Reader, None] = {}
+        self._waiting: dict[Reader, None] = {}
+        self._kept = kept
+        self._announce = announce
+        self._seconds = seconds
+        self._first = self._last = before_all()
+        self._last.is_live = True
+        # Of the writer, when it was looked at last.
+        self._uses = -1
+
+    @property
+    def _limits(self) -> Limits:
+        return self.limits if self.log is None else self.log.policy.limits
+
+    def in_reactor(self, call: Callable[[], object]) -> None:
+        """See kept_files.Home."""
+        self.thread.in_reactor(call)
+
+    def at_home(self, call: Callable[[], object]) -> None:
+        """See kept_files.Home."""
+        thread = self.thread
+
+        def call_there() -> None:
+            # (the log may have changed its thread meanwhile)
+            if self.thread is thread:
+                call()
+            else:
+                thread.in_reactor(lambda: self.at_home(call))
+
+        thread.tell(call_there)
+
+    # What happens to the log.
+
+    def attach(self, log: OpenLog) -> None:
+        """Take note that the log is open, in this thread."""
+        self.log, self.path = log, log.writer.path
+        self._go_on_with(log.writer)
+
+    def _go_on_with(self, writer: Writer) -> None:
+        self.writer = writer
+        self._uses = -1
+        self._sync()
+
+    def opened(self, log: OpenLog) -> None:
+        """Take note that a guest has opened the log, or that this thread goes on with it."""
+        self.attach(log)
+        last = self._last
+        for reader in self.readers:
+            reader.was_open = True
+            if reader.wants_opening:
+                reader.wants_opening = False
+                wanted = reader.wanted
+                self.put(reader, (last, self._end_of(last)))
+                if wanted is not None:
+                    with contextlib.suppress(SystemFailure):
+                        self.put(reader, self.find(wanted))
+        self.wake()
+
+    def guest_gone(self) -> None:
+        """Take note that a guest is gone, and all that it left is written."""
+        self._sync()
+        last = self._last
+        end = self._end_of(last)
+        for reader in self.readers:
+            if reader.until_closed and reader.was_open and reader.closes_at is None:
+                reader.closes_at = (last, end)
+        self.wake()
+
+    def closed_before(self, reader: Reader) -> None:
+        """Let a reader end here: the log was closed before this one knew of him."""
+        if reader.until_closed and reader.closes_at is None:
+            reader.closes_at = (self._last, self._end_of(self._last))
+
+    def let_go(self) -> None:
+        """Take note that the file, which is still open, is not written here any more."""
+        self._sync()
+        last, writer = self._last, self.writer
+        if writer is not None and last.is_live:
+            last.end = last.extent = self._end_of(last)
+            self._keep_for_others(last, writer)
+        self.log = self.writer = None
+        self.wake()
+
+    def appending(self, writer: Writer) -> None:
+        """Take note that a message will be appended to the log, which is not open."""
+        writer.owner = _Appending(self)
+        self._go_on_with(writer)
+
+    def file_ends(self) -> None:
+        """Take note that another file takes the place of the current one, which is still open."""
+        self._sync()
+        last, writer = self._last, self.writer
+        if writer is None or not last.is_live or last.inode == NO_INODE:
+            return
+        last.end = last.extent = self._end_of(last)
+        last.is_live = False
+        self._keep_for_others(last, writer)
+
+    def was_cut(self, before: int) -> None:
+        """Take note that another program has cut the current file.
+
+        :param before: its size then.
+        """
+        self._sync()
+        if self.writer is not None:
+            self._cut(before, self.writer.known_end.offset, self.writer.birth)
+
+    def paused(self) -> None:
+        """Close all files, for a while."""
+        for segment in self._segments():
+            self._kept.release(segment)
+
+    def wake(self) -> None:
+        """Wake those who have found nothing."""
+        waiting = self._waiting
+        if waiting:
+            self._waiting = {}
+            if self.thread.is_reactor:
+                self._announce(waiting)
+            else:
+                self.thread.in_reactor(lambda: self._announce(waiting))
+
+    # Who reads it.
+
+    def add(self, reader: Reader) -> None:
+        """Let somebody follow the log, from its end on unless he finds another place."""
+        last = self._last
+        self.readers[reader] = None
+        if self.log is not None:
+            reader.was_open = True
+            reader.wants_opening = False
+        if not reader.wants_opening:
+            self.put(reader, (last, self._end_of(last)))
+
+    def put(self, reader: Reader, place: Place) -> None:
+        """Let a reader go on from a place."""
+        reader.place = place
+        self._hold(reader, place[0])
+
+    def remove(self, reader: Reader) -> None:
+        """Let somebody go."""
+        if self.readers.pop(reader, self) is self:
+            return
+        self._waiting.pop(reader, None)
+        held, reader.held = reader.held, None
+        if held is not None:
+            self._unhold(held)
+        if not self.readers:
+            for segment in self._segments():
+                self._kept.release(segment)
+
+    def _hold(self, reader: Reader, segment: Segment) -> None:
+        held = reader.held
+        if held is not segment:
+            segment.readers += 1
+            reader.held = segment
+            if held is not None:
+                self._unhold(held)
+
+    def _unhold(self, segment: Segment) -> None:
+        segment.readers -= 1
+        while segment.is_aside and not segment.readers and segment.next is not None:
+            self._kept.release(segment)
+            segment = segment.next
+            segment.readers -= 1
+        self._forget_passed()
+
+    def _forget_passed(self) -> None:
+        """Forget the segments that all have read."""
+        first = self._first
+        while not first.readers and first.next is not None:
+            self._kept.release(first)
+            first = first.next
+        self._first = first
+
+    def read(self, reader: Reader, max_bytes: int) -> Found:
+        """Read what comes next.
+
+        :raises Cold: it is not in memory, and this thread must not wait for it.
+        :raises SystemFailure: the files cannot be read.
+        """
+        writer = self.writer
+        if writer is not None and writer.uses != self._uses:
+            self._sync()
+        segment, offset = reader.place
+        if segment is not reader.held:
+            if reader.wants_opening:
+                self._waiting[reader] = None
+                return NOTHING
+            self._hold(reader, segment)
+        if segment is self._last and reader.closes_at is None:
+            # The short way, as nearly always.
+            end = self._end_of(segment)
+            if offset >= end:
+                return self._find_nothing(reader)
+            room = end - offset
+            data = self._read_at(segment, offset, room if room < max_bytes else max_bytes)
+            if data and segment is self._last:
+                until = offset + len(data)
+                waits = until == end and writer is not None
+                if waits:
+                    self._find_nothing(reader)
+                what = Followed((data,), segment.at(offset), segment.at(until))
+                return Found(what, ((segment, offset, until),), waits)
+        walk = Walk(segment, offset, max_bytes, reader.closes_at)
+        try:
+            while self._take(walk) and walk.go_on():
+                pass
+        except Cold as cold:
+            if not walk.has_found:
+                raise
+            os.close(cold.file)
+        if walk.waits and (writer is not None or not walk.has_found):
+            self._find_nothing(reader)
+        return walk.found(writer is not None)
+
+    def _take(self, walk: Walk) -> bool:
+        """Read what is left of a segment; return whether that is all of it."""
+        segment = walk.segment
+        while True:
+            count = min(walk.limit(self._end_of(segment)) - walk.offset, walk.left)
+            if count <= 0 or segment.is_gone:
+                return walk.left > 0
+            data = self._read_at(segment, walk.offset, count)
+            if data:
+                walk.take(data)
+            elif not segment.is_gone and self._end_of(segment) >= walk.offset + count:
+                # (cut, and written again, in the meantime)
+                return False
+
+    def read_cold(self, cold: Cold, data: bytes) -> Found:
+        """Return what a thread has read, if that is still what was meant."""
+        segment, begin = cold.segment, cold.offset
+        end = begin + len(data)
+        if not data or end > self._end_of(segment):
+            return Found(None)
+        what = Followed((data,), segment.at(begin), segment.at(end))
+        return Found(what, ((segment, begin, end),))
+
+    def _find_nothing(self, reader: Reader) -> Found:
+        """Have a reader woken when there is more."""
+        self._waiting[reader] = None
+        writer, last = self.writer, self._last
+        if writer is not None:
+            writer.asleep = True
+        elif last.file >= 0 and all(one.place == (last, last.end) for one in self.readers):
+            # (for an open log, its own descriptor is there)
+            self._kept.release(last)
+        return NOTHING
+
+    def _end_of(self, segment: Segment) -> int:
+        """Return up to where a segment can be read."""
+        writer = self.writer
+        if segment.is_live and writer is not None and segment is self._last:
+            # (its last cut, if there was one, is its beginning)
+            return max(segment.begin, writer.sure_end) if not segment.is_device else segment.end
+        return segment.end
+
+    def _read_at(self, segment: Segment, offset: int, count: int) -> bytes:
+        """Read some of the bytes of a segment; b"" if they are not there, and that is known now."""
+        writer = self.writer
+        is_current = segment is self._last and segment.is_live and writer is not None
+        if is_current and writer is not None and writer.is_readable:
+            file = writer.file
+        else:
+            file = segment.file if segment.file >= 0 else self._open(segment)
+            if file < 0:
+                segment.is_gone = True
+                return b""
+            segment.used_at = self._seconds()
+        flags = os.RWF_NOWAIT if self.thread.is_reactor else 0
+        try:
+            data = read_piece(file, offset, count, flags, self.path)
+        except WouldBlock:
+            raise Cold(segment, offset, count, os.dup(file)) from None
+        except SystemFailure as failure:
+            if failure.errno != errno.ESTALE:
+                raise
+            data = b""
+        if not data:
+            # Another program has cut it.
+            self._see_size(segment, file, writer if is_current else None, offset)
+        return data
+
+    def _see_size(self, segment: Segment, file: int, writer: Writer | None, offset: int) -> None:
+        try:
+            size = os.fstat(file).st_size
+        except OSError:
+            size = 0
+        if writer is not None:
+            writer.see_size(size)
+        elif segment is self._last and segment.is_live:
+            self._cut(segment.end, min(size, offset), segment.birth)
+        else:
+            segment.end = max(segment.begin, min(segment.end, offset, size))
+
+    # Files.
+
+    def _segments(self) -> list[Segment]:
+        """Return all segments that somebody may come to, the oldest first."""
+        found = []
+        segment: Segment | None = self._first
+        while segment is not None:
+            found.append(segment)
+            segment = segment.next
+        return found
+
+    def _sync(self) -> None:
+        """See which file is the current one."""
+        writer = self.writer
+        if writer is None or writer.uses == self._uses or not writer.is_open:
+            return
+        is_new, self._uses = self._uses < 0, writer.uses
+        last = self._last
+        known = writer.known_end
+        inode, end = known.inode, known.offset
+        if writer.file < 0:
+            if last.is_device and last.inode == inode:
+                return
+            device = Segment(inode, "", 0, 0)
+            device.is_device = True
+            self._append(device)
+            return
+        birth = writer.birth
+        if last.is_of(inode, birth) and (last.is_live or birth or end >= last.end):
+            last.is_live, last.is_gone = True, False
+            if is_new and end < last.end:
+                # (while nobody wrote to it)
+                self._cut(last.end, end, birth)
+            return
+        if last.is_live:
+            self._append_ended(writer)
+        self._append(Segment(inode, birth, 0, 0))
+
+    def _append_ended(self, writer: Writer) -> None:
+        """Add the files that ended since the last one was current, as far as that is known."""
+        last = self._last
+        ended = writer.lineage.ended
+        after = next(
+            (number for number, one in enumerate(ended) if last.is_of(one.inode, one.birth)), None
+        )
+        if after is not None:
+            last.end = max(last.begin, ended[after].size)
+            last.extent = max(last.extent, last.end)
+            ended = ended[:after]
+        elif last.inode == NO_INODE:
+            last.parted = writer.rollovers > len(ended)
+        else:
+            last.parted = True
+            return
+        for one in reversed(ended):
+            self._append(Segment(one.inode, one.birth, 0, one.size))
+
+    def _append(self, segment: Segment) -> None:
+        """Go on in a segment, which is live."""
+        last = self._last
+        last.is_live = False
+        segment.order = last.order + 1
+        segment.is_live = True
+        last.next = self._last = segment
+        self._forget_passed()
+
+    def _cut(self, before: int, size: int, birth: str) -> None:
+        """Take note that another program has cut the last segment's file.
+
+        :param before: its size before, and ``size`` afterwards.
+        :param birth: of the file, after that.
+        """
+        last = self._last
+        for segment in self._segments():
+            if segment.is_of(last.inode, last.birth):
+                segment.end = max(segment.begin, min(segment.end, size))
+        last.end = max(last.begin, size)
+        last.extent = max(last.end, before)
+        if self.writer is not None:
+            self._keep_for_others(last, self.writer)
+        self._append(Segment(last.inode, birth, size, size))
+
+    def _keep_for_others(self, segment: Segment, writer: Writer) -> None:
+        """Keep the file of a segment, which the writer has open, for those who will read it."""
+        if segment.file >= 0 or writer.file < 0:
+            return
+        if segment.end <= segment.begin:
+            return
+        is_wanted = is_read = False
+        for reader in self.readers:
+            at, offset = reader.place
+            if at is segment:
+                is_read |= offset < segment.end
+            elif at.order < segment.order and not reader.wants_opening:
+                is_wanted = True
+            if is_read:
+                break
+        if not is_read:
+            if not is_wanted:
+                return
+            held = sum(one.end - one.begin for one in self._segments() if one.file >= 0)
+            if held + segment.end - segment.begin > HELD_BYTES:
+                return
+        with contextlib.suppress(OSError):
+            self._kept.keep(segment, _opened_again(writer), self)
+
+    def _open(self, segment: Segment) -> int:
+        """Open the file of a segment; return -1 if there is none any more.
+
+        :raises SystemFailure: it cannot be opened.
+        """
+        try:
+            writer = self.writer
+            is_current = segment is self._last and segment.is_live and writer is not None
+            if is_current and writer is not None and writer.file >= 0:
+                self._kept.keep(segment, _opened_again(writer), self)
+                return segment.file
+            for name in newest_first(self.path, self._limits.max_backups):
+                file = _opened_if_there(name)
+                if file >= 0 and _is_of(segment, file):
+                    self._kept.keep(segment, file, self)
+                    return file
+                close_quietly(file)
+        except OSError as error:
+            action = f"Unable to open file: {self.path}"
+            raise SystemFailure(action, error.errno or errno.EIO, self.path) from error
+        return -1
+
+    def look(self) -> None:
+        """See which file of the log, which is not open, is the newest one.
+
+        :raises SystemFailure: it cannot be opened.
+        """
+        try:
+            for name in newest_first(self.path, self._limits.max_backups):
+                file = _opened_if_there(name)
+                if file >= 0:
+                    try:
+                        self._see(file)
+                    finally:
+                        os.close(file)
+                    break
+        except OSError as error:
+            action = f"Unable to open file: {self.path}"
+            raise SystemFailure(action, error.errno or errno.EIO, self.path) from error
+
+    def _see(self, file: int) -> None:
+        status = os.fstat(file)
+        last = self._last
+        if not stat.S_ISREG(status.st_mode):
+            if not last.is_device:
+                device = Segment(status.st_ino, "", 0, 0)
+                device.is_device = True
+                self._append(device)
+            return
+        birth, size = identity.birth(file), status.st_size
+        if not last.is_of(status.st_ino, birth):
+            last.parted = last.inode != NO_INODE
+            self._append(Segment(status.st_ino, birth, 0, size))
+        elif size < last.end:
+            self._cut(last.end, size, last.birth)
+        else:
+            last.end = last.extent = size
+
+    def find(self, position: Position | None) -> Place:
+        """Return the place of a position: one that leads on from there, if its file is gone.
+
+        :param position: None for the oldest byte kept.
+        :raises SystemFailure: a file cannot be opened.
+        """
+        self._sync()
+        if position is not None and position.inode != NO_INODE:
+            for segment in reversed(self._segments()):
+                if segment.has(position):
+                    return segment, position.offset
+            place = self._find_among_ended(position)
+            if place is not None:
+                return place
+        else:
+            position = None
+            if self._first.inode == NO_INODE:
+                return self._first, 0
+        return self._find_by_name(position)
+
+    def _find_among_ended(self, position: Position) -> Place | None:
+        """Find a position in a file that the log's writer knows to have ended."""
+        writer, first = self.writer, self._first
+        if writer is None:
+            return None
+        ended = writer.lineage.ended
+        number = next(
+            (
+                number
+                for number, one in enumerate(ended)
+                if one.inode == position.inode and position.birth in {"", one.birth}
+            ),
+            None,
+        )
+        if number is None or position.offset > ended[number].size:
+            return None
+        newer = next(
+            (count for count, one in enumerate(ended) if first.is_of(one.inode, one.birth)), -1
+        )
+        if newer >= number or (newer < 0 and not (first is self._last and first.is_live)):
+            return None
+        for one in ended[newer + 1 : number + 1]:
+            self._put_before(Segment(one.inode, one.birth, 0, one.size))
+        return self._first, position.offset
+
+    def _put_before(self, segment: Segment) -> None:
+        """Put a segment before all others."""
+        segment.order = self._first.order - 1
+        segment.next = self._first
+        self._first = segment
+
+    def _find_by_name(self, position: Position | None) -> Place:
+        writer = self.writer
+        files = open_files(self.path, self._limits, position, writer)
+        try:
+            if not files:
+                target = self._last
+                return self._lost(position, target) if position else (target, self._end_of(target))
+            first, offset, gap = find_begin(files, position, writer)
+            segments = self._segments_of(files)
+            segment = segments[first]
+            if position is not None and (gap or not files[first].has(position)):
+                place = self._lost(position, segment, gap)
+            else:
+                place = segment, max(segment.begin, offset)
+            if segment.file < 0 and not (segment is self._last and writer is not None):
+                # (so that it is not lost before it is read for the first time)
+                with contextlib.suppress(OSError):
+                    self._kept.keep(segment, os.dup(files[first].descriptor), self)
+            return place
+        except OSError as error:
+            action = f"Unable to read from file {self.path}"
+            raise SystemFailure(action, error.errno or errno.EIO, self.path) from error
+        finally:
+            for file in files:
+                os.close(file.descriptor)
+
+    def _segments_of(self, files: Sequence[File]) -> Sequence[Segment]:
+        """Return the segments of files, oldest first; those that were not known come before all."""
+        known = self._segments()
+        found: list[Segment] = []
+        newer: File | None = None
+        for file in reversed(files):
+            segment = next((one for one in known if one.is_of(file.inode, file.birth)), None)
+            if segment is None:
+                segment = Segment(file.inode, file.birth, 0, file.size)
+                is_next = bool(found) and found[-1] is self._first
+                segment.parted = newer is None or newer.parted or not is_next
+                self._put_before(segment)
+            found.append(segment)
+            newer = file
+        return found[::-1]
+
+    def _lost(self, position: Position, target: Segment, gap: bool = True) -> Place:
+        """Return the place of a position in a file that is gone, and leads to what is there."""
+        lost = Segment(position.inode, position.birth, position.offset, position.offset)
+        lost.is_aside = True
+        lost.parted = gap
+        self._lead(lost, target)
+        return lost, position.offset
+
+    @staticmethod
+    def _lead(aside: Segment, target: Segment) -> None:
+        aside.next = target
+        aside.order = target.order - 1
+        target.readers += 1
+
+    # A hand-over.
+
+    def unnamed(self, place: Place, closes_at: Place | None) -> tuple[list[int], Position | None]:
+        """Return the files from a place on that are kept and have no name.
+
+        Asked in the reactor's thread, in which the log is.
+
+        :returns: their descriptors, oldest first, and the beginning of what comes next; None if
+            nothing does, or bytes are missing.
+        """
+        found: list[int] = []
+        segment: Segment | None = place[0]
+        while segment is not None:
+            if closes_at is not None and segment.order > closes_at[0].order:
+                return found, None
+            self._keep_if_removed(segment)
+            if not _has_no_name(segment.file):
+                return found, segment.at(segment.begin)
+            found.append(segment.file)
+            is_parted = segment.parted or segment.extent > segment.end
+            segment = None if is_parted else segment.next
+        return found, None
+
+    def _keep_if_removed(self, segment: Segment) -> None:
+        """Keep the log's own file, if somebody has removed its name."""
+        writer = self.writer
+        if segment is self._last and segment.is_live and writer is not None:
+            segment.end = segment.extent = self._end_of(segment)
+            if _has_no_name(writer.file):
+                self._keep_for_others(segment, writer)
+
+    def adopt_files(self, files: Sequence[int], first: Position, then: Position | None) -> None:
+        """Go on with files that have no name any more.
+
+        :param files: their descriptors, the oldest first; they are taken over.
+        :param first: a position in the first of them.
+        :param then: see :meth:`unnamed`.
+        """
+        newer = None
+        if then is not None:
+            with contextlib.suppress(SystemFailure):
+                newer = self.find(then)[0]
+        for file in reversed(files):
+            newer = self._adopt_file(file, first, newer)
+
+    def _adopt_file(self, file: int, first: Position, newer: Segment | None) -> Segment | None:
+        """Go on with one file; return its segment."""
+        try:
+            status = os.fstat(file)
+        except OSError:
+            return newer
+        birth = identity.birth(file)
+        if status.st_ino == first.inode and birth_without_cut(first.birth) == birth:
+            birth = first.birth
+        for segment in self._segments():
+            if segment.is_of(status.st_ino, birth):
+                if segment.file != file:
+                    # (another who follows the log has brought it)
+                    os.close(file)
+                return segment
+        segment = Segment(status.st_ino, birth, 0, status.st_size)
+        segment.parted = newer is not self._first
+        self._put_before(segment)
+        with contextlib.suppress(OSError):
+            self._kept.keep(segment, file, self)
+        return segment
+
+
+class _Appending:
+    """Owns the writer of a message that is appended to a log that is not open."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+
+    def leads_away(self, file: int) -> bool | None:
+        return None
+
+    def moved_away(self) -> None:
+        """Do nothing."""
+
+    def note(self) -> None:
+        """Do nothing."""
+
+    def woken(self) -> None:
+        """Do nothing: all are woken when the message is written."""
+
+    def file_ends(self) -> None:
+        self._trail.file_ends()
+
+    def was_cut(self, size: int) -> None:
+        self._trail.was_cut(size)
+
+
+def _has_no_name(file: int) -> bool:
+    """Return whether an open file has no name any more; False if none is open."""
+    try:
+        return file >= 0 and not os.fstat(file).st_nlink
+    except OSError:
+        return False
+
+
+def _opened_again(writer: Writer) -> int:
+    """Open the current file of a writer to read it.
+
+    :raises OSError: it cannot be opened.
+    """
+    if writer.is_readable:
+        return os.dup(writer.file)
+    return os.open(f"/proc/self/fd/{writer.file}", OPEN_FLAGS)
+
+
+def _is_of(segment: Segment, file: int) -> bool:
+    """Return whether a segment lies in an open file."""
+    try:
+        status = os.fstat(file)
+    except OSError:
+        return False
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_ino == segment.inode
+        and segment.is_of(status.st_ino, identity.birth(file))
+    )
+
+
+def _opened_if_there(path: str) -> int:
+    """Open a file to read it; return -1 if there is none.
+
+    :raises OSError: it cannot be opened.
+    """
+    try:
+        return os.open(path, OPEN_FLAGS)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
