@@ -161,6 +161,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "ctl.grep.by_hyperscan": (),
     "ctl.grep.search": (),
     "ctl.terminal": (),
+    "ctl.waiting": (),
     "ctl.times.civil": (),
     "ctl.times.grammar": (),
     "ctl.times.moments": (),
