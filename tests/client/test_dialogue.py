@@ -28,7 +28,7 @@ from twisted_virtlog.client import dialogue as module
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Requests
 from twisted_virtlog.client.dialogue import Dialogue
-from twisted_virtlog.client.notifications import FeedData, FeedEnd, FeedLog
+from twisted_virtlog.client.notifications import FeedData, FeedEnd, FeedLog, bytes_told
 
 HERE = {"inode": 5, "offset": 9}
 LOG_INFO = LogInfo(
@@ -46,21 +46,27 @@ LOG_INFO = LogInfo(
 REQUESTS = Requests()
 
 
+def written(members: dict[str, Any]) -> bytes:
+    """Write a text without spaces."""
+    text = json.dumps({"jsonrpc": "2.0", **members}, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
 def answer(number: int | str | None, **members: Any) -> bytes:
     """Write an answer as the daemon does."""
-    return json.dumps({"jsonrpc": "2.0", "id": number, **members}).encode() + b"\n"
+    return written({"id": number, **members})
 
 
 def notify(method: str, **params: Any) -> bytes:
     """Write a notification as the daemon does."""
-    return json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode() + b"\n"
+    return written({"method": method, "params": params})
 
 
 def data(content: bytes, **members: Any) -> bytes:
     """Write a notification of bytes of a log."""
     text = base64.b64encode(content).decode()
     told = {"data": text, "encoding": "base64", "start": HERE, "end": HERE, "gap": False}
-    return notify("log.data", subscription=1, **{**told, "missed": None, **members})
+    return notify("log.data", **{"subscription": 1, **told, "missed": None, **members})
 
 
 def asking(*asked: Call[Any]) -> Dialogue:
@@ -256,6 +262,41 @@ ROW = {"subscription": 2, "log": LOG}
 def test_what_is_told_has_its_own_types(text: bytes, told: Any) -> None:
     """Each kind of news is a value of its own."""
     assert receive(Dialogue(), [text]) == [told]
+
+
+@given(st.binary(max_size=40), st.integers(0, 2**63), st.booleans())
+def test_bytes_are_the_same_however_they_are_spelled(
+    content: bytes, subscription: int, gap: bool
+) -> None:
+    """As the daemon does, they are found without decoding it all; otherwise they are not."""
+    text = data(content, subscription=subscription, gap=gap)
+    told = bytes_told(text)
+    assert told is not None
+    assert (told.data, told.subscription, told.gap) == (content, subscription, gap)
+    spaced = json.dumps(json.loads(text)).encode() + b"\n"
+    assert bytes_told(spaced) is None
+    assert receive(Dialogue(), [spaced]) == [told]
+    # (an escape that nothing needs)
+    escaped = text.replace(b"/", rb"\/")
+    assert receive(Dialogue(), [escaped]) == [told]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        answer(1, result=HERE),
+        notify("log.end", subscription=1, reason="closed"),
+        notify("log.data", subscription=1, encoding="base64", data="eA=="),
+        notify("log.data", subscription="a long one " * 9, data="eA=="),
+        data(b"x", data="?"),
+        data(b"x", start=None),
+        data(b"x")[:80],
+    ],
+)
+def test_all_else_is_decoded_whole(text: bytes) -> None:
+    """It may be told in another way, or make no sense."""
+    assert bytes_told(text) is None
 
 
 def test_who_stops_in_the_middle_gets_the_rest_later() -> None:

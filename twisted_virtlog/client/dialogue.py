@@ -11,7 +11,7 @@ import msgspec
 
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, RemoteError
-from twisted_virtlog.client.notifications import Notification, notification
+from twisted_virtlog.client.notifications import Notification, bytes_told, notification
 
 #: The longest text that the daemon accepts.
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
@@ -140,6 +140,8 @@ class Dialogue:
             raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
 
     def _said(self, text: bytes) -> Reply | Notification | None:
+        if (told := bytes_told(text)) is not None:
+            return told
         try:
             answer = self._answers.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

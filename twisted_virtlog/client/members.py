@@ -33,7 +33,7 @@ def time_member(time: datetime | None) -> datetime | None:
     return time.astimezone(timezone.utc)
 
 
-def bytes_of(member: str, where: str) -> bytes:
+def bytes_of(member: str | memoryview, where: str) -> bytes:
     """Return the bytes that are written in base64.
 
     :param where: for the error.
