@@ -274,6 +274,82 @@ def test_a_path_that_is_too_long_is_not_asked_for() -> None:
         session.connected()
 
 
+# From a log's first byte.
+
+
+def opened(*offsets: int, kind: str = "opened") -> list[dict[str, Any]]:
+    return [
+        {"position": place(5, offset), "time": NOON.isoformat(), "kind": kind, "bytes": None}
+        for offset in offsets
+    ]
+
+
+@pytest.mark.parametrize(
+    ("events", "gap"),
+    [
+        ({"result": opened(0)}, False),
+        ({"result": opened(0, 9)}, False),
+        # The oldest opening that is known is not where the oldest byte is, or none is.
+        ({"result": opened(9)}, True),
+        ({"result": []}, True),
+        ({"result": opened(0, kind="recovered")}, True),
+        ({"error": {"code": -32601, "message": "no such method"}}, True),
+    ],
+)
+@pytest.mark.parametrize("until_closed", [False, True])
+def test_whether_the_first_byte_is_missing(
+    events: dict[str, Any], gap: bool, until_closed: bool
+) -> None:
+    """The daemon cannot know it of a log that was not there; where it was opened says it."""
+    talk = Talk(until_closed=until_closed)
+    talk.connect()
+    talk.hear(talk.followed(inode=0))
+    if until_closed:
+        talk.sent()
+        talk.hear(*talk.openings(is_open=False))
+    talk.lose()
+    assert talk.connect() == ["log.follow"]
+    assert talk.asked[-1]["params"]["position"] == {"inode": 0, "offset": 0}
+    assert talk.hear(talk.followed(inode=0), tell(b"a", 0, gap=True)) == []
+    assert talk.sent() == ["log.events", *(["log.boots", "log.position"] * until_closed)]
+    answers = [talk.answer("log.events", **events)]
+    if until_closed:
+        answers += talk.openings(OPEN, is_open=True)
+    # What is missing later is missing.
+    came = talk.hear(*answers, tell(b"b", 1, gap=True))
+    assert [(chunk.data, chunk.gap) for chunk in came] == [(b"a", gap), (b"b", True)]
+
+
+def test_a_first_byte_may_be_asked_for() -> None:
+    """By a program that has stored it; what it says is known at once."""
+    talk = Talk(position=Position(0, 0))
+    assert talk.connect() == ["log.follow"]
+    assert talk.hear(talk.followed(inode=0), tell(b"a", 0, gap=True)) == []
+    assert talk.sent() == ["log.events"]
+    assert not talk.session.started
+    assert talk.hear(talk.answer("log.events", result=opened(0))) == [chunk(b"a", 0)]
+    assert talk.session.started
+
+
+def test_the_rest_of_a_log_that_was_not_there_is_whole() -> None:
+    """It was opened and closed while nobody was connected."""
+    talk = Talk(until_closed=True)
+    talk.connect()
+    talk.hear(talk.followed(inode=0))
+    talk.sent()
+    talk.hear(*talk.openings(is_open=False))
+    talk.lose()
+    talk.connect()
+    talk.hear(talk.followed(inode=0))
+    talk.sent()
+    events = talk.answer("log.events", result=opened(0))
+    talk.hear(events, *talk.openings(ONE, is_open=False))
+    assert talk.sent() == ["log.unfollow", "log.read"]
+    read = talk.read(b"all", 0)
+    read["result"]["gap"] = True
+    assert talk.hear(read) == [chunk(b"all", 0)]
+
+
 # Until the log is closed.
 
 

@@ -140,7 +140,8 @@ def test_a_log_that_is_not_there_is_followed_from_its_first_byte(
     daemon.logs["/a"] = b"first"
     assert following.next() == chunk(0, b"first")
     following.close()
-    assert daemon.requests[-1]["params"]["position"] == {"inode": 0, "offset": 0}
+    asked = [one["params"] for one in daemon.requests if one["method"] == "log.follow"]
+    assert asked[-1]["position"] == {"inode": 0, "offset": 0}
 
 
 def test_another_daemon_takes_over(daemon: FakeDaemon, driver: Driver, tmp_path: Path) -> None:

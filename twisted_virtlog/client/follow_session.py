@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from twisted_virtlog.client.calls import Chunk, Requests
 from twisted_virtlog.client.errors import ClientError, Disconnected, RemoteError
+from twisted_virtlog.client.history_calls import LogEvent
 from twisted_virtlog.client.notifications import FeedData, FeedEnd, FollowedChunk, Notification
 from twisted_virtlog.client.session import Session
 from twisted_virtlog.client.subscriptions import Followed, follow_log, unfollow
 from twisted_virtlog.values import Boot, Position
+
+R = TypeVar("R")
 
 _REQUESTS = Requests()
 
@@ -79,7 +83,9 @@ class FollowSession(Session[FollowedChunk]):
     A connection that ends is followed by a subscription from the end of the last chunk on. Before
     there is one, it is from where the first began: the position that was asked for, or the one that
     the daemon answered with. If the log was not there then, that is {0, 0}, which is before its
-    first byte: so nothing is left out that came while nobody was connected.
+    first byte: so nothing is left out that came while nobody was connected. The daemon cannot know
+    whether the oldest byte that it has then is the first one, and says that there is a gap. That is
+    taken back if the log was opened just there.
 
     :ivar position: where the first subscription began, once ``started``; with the inode number 0 if
         the log was not there yet.
@@ -102,6 +108,8 @@ class FollowSession(Session[FollowedChunk]):
         self.position: Position | None = None
         self._openings: Openings | None = None
         self._boots: Sequence[Boot] = ()
+        #: Where the log was opened, as far as the daemon has it.
+        self._beginnings: Sequence[Position] = ()
         #: The close that came while nobody was connected; the bytes before it are read.
         self._closing: Closing | None = None
 
@@ -123,22 +131,27 @@ class FollowSession(Session[FollowedChunk]):
             self.position = outcome.position
         if self._next is None:
             self._next = outcome.position
+        elif self._next.inode == 0:
+            self._holding = True
+            self._ask(_REQUESTS.events(self._path), self._know_beginnings)
         if self._until_closed:
             # The daemon ends with the first close after the subscription. One that comes while
             # there is none has to be found out.
             self._holding = True
             self._ask(_REQUESTS.boots(self._path), self._know_boots)
             self._ask(_REQUESTS.position(self._path), self._know_whether_open)
-        else:
+        elif not self._holding:
+            self.started = True
+
+    def _know_beginnings(self, outcome: Sequence[LogEvent] | ClientError) -> None:
+        events = _unless_refused(outcome, ())
+        self._beginnings = [event.position for event in events if event.kind == "opened"]
+        if not self._until_closed:
+            self._holding = False
             self.started = True
 
     def _know_boots(self, outcome: Sequence[Boot] | ClientError) -> None:
-        if not isinstance(outcome, ClientError):
-            self._boots = outcome
-        elif isinstance(outcome, RemoteError):
-            self._boots = ()
-        else:
-            raise outcome
+        self._boots = _unless_refused(outcome, ())
 
     def _know_whether_open(self, outcome: Position | ClientError) -> None:
         if isinstance(outcome, ClientError) and not isinstance(outcome, RemoteError):
@@ -178,7 +191,8 @@ class FollowSession(Session[FollowedChunk]):
         if not outcome.data:
             self.ended = "closed"
             return None
-        chunk = FollowedChunk(outcome.data, outcome.start, outcome.end, outcome.gap)
+        gap = outcome.gap and not self._is_first_byte(outcome.start)
+        chunk = FollowedChunk(outcome.data, outcome.start, outcome.end, gap)
         if closing.end is not None:
             chunk = cut(chunk, closing.end)
         self._next = chunk.end
@@ -193,11 +207,20 @@ class FollowSession(Session[FollowedChunk]):
             # (unfollowed, with some of its news on the way)
             return None
         if isinstance(told, FeedData):
+            gap = told.gap and not self._is_first_byte(told.start)
             self._next = told.end
-            return FollowedChunk(told.data, told.start, told.end, told.gap, told.missed)
+            return FollowedChunk(told.data, told.start, told.end, gap, told.missed)
         if isinstance(told, FeedEnd):
             self._end(told)
         return None
+
+    def _is_first_byte(self, start: Position) -> bool:
+        """Return whether a log that was not there was opened at the first byte that comes of it."""
+        return (
+            self._next is not None
+            and self._next.inode == 0
+            and any(_is_same_place(start, beginning) for beginning in self._beginnings)
+        )
 
     def _end(self, told: FeedEnd) -> None:
         if told.reason == "shutting down":
@@ -224,6 +247,18 @@ def cut(chunk: FollowedChunk, end: Position) -> FollowedChunk:
     if not 0 <= kept < length:
         return chunk
     return FollowedChunk(chunk.data[:kept], chunk.start, end, chunk.gap, chunk.missed)
+
+
+def _unless_refused(outcome: R | ClientError, otherwise: R) -> R:
+    """Return a result; or something else if the daemon refuses, which may keep no history.
+
+    :raises ClientError: the daemon does not refuse, but makes no sense.
+    """
+    if isinstance(outcome, RemoteError):
+        return otherwise
+    if isinstance(outcome, ClientError):
+        raise outcome
+    return outcome
 
 
 def _is_same_place(one: Position, other: Position | None) -> bool:
