@@ -59,8 +59,8 @@ ROOMS: dict[str, Room] = {
         " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(
-        "config errors handover interfaces loop values",
-        "asking doors outgoing reception request_budget server urls",
+        "config errors handover interfaces loop syscalls values",
+        "asking descriptor_budget doors outgoing reception request_budget server urls",
     ),
     "jsonrpc": Room("errors handover interfaces sockets values", "method protocol"),
     "libvirt": Room(
@@ -128,6 +128,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "jsonrpc.method": ("twisted_virtlog.interfaces",),
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.log_methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.files_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.daemon_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.admin_methods": (),
     "libvirt.xdr": (),

@@ -27,6 +27,7 @@ from twisted_virtlog.values import (
     Logging,
     LogStatus,
     Opened,
+    OpenedFiles,
     Output,
     Position,
     Priority,
@@ -109,6 +110,19 @@ class ILogHandler(Interface):
 
         :raises NoSuchLog: no file of the log exists.
         :raises SystemFailure: a file cannot be opened.
+        """
+
+    def files(path: str, start: Position | None) -> Answer[OpenedFiles]:
+        """Open the files of a log for reading; an open log's pipe is drained first.
+
+        Files that are devices or the like are left out.
+
+        :param start: begin with the file that this is in; None, or where that is gone, with the
+            oldest.
+        :returns: at most MAX_OPENED_FILES, with sizes as of the draining.
+        :raises NoSuchLog: no file of the log exists.
+        :raises SystemFailure: a file cannot be opened.
+        :raises LimitReached: no descriptors are left.
         """
 
     def append(path: str, message: bytes, driver: str, domain: Domain | None) -> Answer[Position]:
@@ -369,10 +383,21 @@ class IConnection(Interface):
     def send(data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send bytes after all that were sent before, with descriptors attached to the first byte.
 
-        The connection owns the descriptors and closes them in any case. This never blocks and never
+        The connection owns the descriptors and closes them in any case, but for a LeftDescriptor,
+        which it has closed. This never blocks and never
         raises: a connection that has ended drops both. Bytes with descriptors are never merged with
         other bytes into one segment.
         """
+
+    def claim_descriptors(most: int) -> None:
+        """Ask for leave to answer a request with several descriptors; before it is carried out.
+
+        :param most: that there may be.
+        :raises LimitReached: others are on their way to this client, or too many to all clients.
+        """
+
+    def settle_descriptors(count: int) -> None:
+        """Say how many they are; before they are sent."""
 
     share_seconds = Attribute(
         "float: how long its protocol may carry requests out at once, before others are served;"

@@ -42,6 +42,7 @@ from twisted_virtlog.loop.stall_watch import StallWatch
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
+from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget, usual_limit
 from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
@@ -267,6 +268,7 @@ class VirtlogService(Service):
         turns = Turns(reactor)
         self._shares = turns.shares
         self._budget = RequestBudget(clock)
+        self._descriptors = DescriptorBudget(usual_limit())
         self._reception = Reception(turns.clients, clock)
         self._following = Following(clock, turns.shares.later, turns.shares.rest)
         self.handler = AllLogs(
@@ -362,6 +364,7 @@ class VirtlogService(Service):
             self._budget,
             lets_first_in=name in OF_VIRTLOGD,
             shares=self._shares,
+            descriptors=self._descriptors,
         )
         return Door(
             server,
@@ -416,6 +419,7 @@ class VirtlogService(Service):
         self._reception.close()
         self._shares.close()
         self._budget.close()
+        self._descriptors.close()
         self.clock.close()
         # (last, as all of these may take long)
         self._stall_watch.stop()

@@ -236,6 +236,17 @@ def bytes_waiting(pipe: int) -> int:
     return count[0]
 
 
+def bytes_unread(sock: int) -> int:
+    """Return a number of bytes that the other end of a UNIX socket has not read yet.
+
+    It is 0 if and only if all is read, with the descriptors that came with it (SIOCOUTQ); otherwise
+    it has what the kernel needs beside, too.
+    """
+    count = _answer.count
+    fcntl.ioctl(sock, termios.TIOCOUTQ, count)
+    return count[0]
+
+
 def pipe_number(pipe: int) -> int:
     """Return a pipe's inode number, as ``/proc/PID/fd`` shows it: ``pipe:[N]``."""
     return os.fstat(pipe).st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +15,9 @@ MAX_NAME_CHARACTERS = 1024
 
 #: The most backups; with more in the configuration, calls are refused, as virtlogd does.
 MAX_BACKUPS = 32
+
+#: The most files that are opened for one request; so many descriptors fit into one message.
+MAX_OPENED_FILES = 64
 
 #: The most bytes that one request may read from a log: libvirt's limit, and JSON-RPC's.
 MAX_READ_BYTES = 4 * 1024 * 1024
@@ -157,6 +161,36 @@ class KeptFile(msgspec.Struct, frozen=True, gc=False):
     modified_at: datetime
     file_system: str
     parted: bool = False
+
+
+class LeftDescriptor(int):
+    """A descriptor that its owner leaves to another thread to close, as that may take long.
+
+    :ivar leave: has it closed; called in the reactor's thread, once.
+    """
+
+    leave: Callable[[], None]
+
+
+class OpenedFile(msgspec.Struct, frozen=True, gc=False):
+    """A file of a log, open for reading.
+
+    :ivar descriptor: close-on-exec. Whoever takes this value owns it, and must pass it on or close
+        it; it may be a LeftDescriptor.
+    """
+
+    kept: KeptFile
+    descriptor: int
+
+
+class OpenedFiles(msgspec.Struct, frozen=True):
+    """Files of a log, open for reading, the oldest first.
+
+    :ivar more: there are newer ones.
+    """
+
+    files: tuple[OpenedFile, ...]
+    more: bool
 
 
 class Followed(msgspec.Struct, frozen=True):

@@ -17,6 +17,8 @@ class FakeConnection:
 
     :ivar congest_at: number of bytes from which the client is said not to read; None for never.
     :ivar sent: each piece with its descriptors; what is gathered is seen piece by piece too.
+    :ivar claims: how many descriptors were claimed, and (negative) how many it became.
+    :ivar refuses_descriptors: what is raised when descriptors are claimed.
     :ivar reading: the client is read from.
     :ivar share_seconds: how long the conversation may go on at once.
     :ivar alone: nobody else waits for a turn.
@@ -29,6 +31,8 @@ class FakeConnection:
     ) -> None:
         """:param conversation: is told if the connection is aborted."""
         self.sent: list[tuple[bytes, tuple[int, ...]]] = []
+        self.claims: list[int] = []
+        self.refuses_descriptors: Exception | None = None
         self.reading = True
         self.share_seconds = math.inf
         self.alone = False
@@ -77,6 +81,14 @@ class FakeConnection:
         assert data, "descriptors need a byte to ride on"
         assert not self.closed, "sent after it was closed"
         self.sent.append((data, tuple(descriptors)))
+
+    def claim_descriptors(self, most: int) -> None:
+        self.claims.append(most)
+        if self.refuses_descriptors is not None:
+            raise self.refuses_descriptors
+
+    def settle_descriptors(self, count: int) -> None:
+        self.claims.append(-count)
 
     def is_alone(self) -> bool:
         return self.alone

@@ -16,6 +16,7 @@ from twisted_virtlog.values import (
     KeptFile,
     LogStatus,
     Opened,
+    OpenedFiles,
     Position,
 )
 
@@ -64,6 +65,10 @@ class FakeHandler:
 
     def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
         answer: Answer[Sequence[KeptFile]] = self._answer("kept_files", path)
+        return answer
+
+    def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
+        answer: Answer[OpenedFiles] = self._answer("files", path, start)
         return answer
 
     def logs(self) -> Answer[Sequence[LogStatus]]:

@@ -70,6 +70,7 @@ def test_every_method_is_in_it(document: Any) -> None:
         "log.close": ["path"],
         "log.position": ["path"],
         "log.read": ["path", "position", "max_bytes", "encoding"],
+        "log.files": ["path", "start"],
         "log.append": ["path", "message", "driver", "domain"],
         "log.list": [],
         "daemon.info": [],

@@ -40,6 +40,7 @@ class LogFile(msgspec.Struct, frozen=True):
     :ivar size: bytes of the log in it, uncompressed.
     :ivar compressed: whether the file itself holds them compressed.
     :ivar descriptor: close-on-exec. Whoever takes this value owns it, and must close it.
+    :ivar gap: bytes are, or may be, missing between the file before it and this one.
     """
 
     inode: int
@@ -47,6 +48,7 @@ class LogFile(msgspec.Struct, frozen=True):
     size: int
     compressed: bool
     descriptor: int
+    gap: bool = False
 
 
 class LogFiles(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ class _File(msgspec.Struct, frozen=True):
     birth: str
     size: int
     compressed: bool = False
+    gap: bool = False
 
 
 class _Files(msgspec.Struct, frozen=True):
@@ -93,7 +96,7 @@ def _decode_files(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> LogF
         )
     return LogFiles(
         [
-            LogFile(file.inode, file.birth, file.size, file.compressed, descriptor)
+            LogFile(file.inode, file.birth, file.size, file.compressed, descriptor, file.gap)
             for file, descriptor in zip(result.files, descriptors, strict=True)
         ],
         result.more,

@@ -72,6 +72,8 @@ class Method(Generic[P, V]):
     :ivar example: one call.
     :ivar errors: codes that it may answer in addition to JSON-RPC's own.
     :ivar descriptors: returns the descriptors that go with an answer; the caller owns them.
+    :ivar most_descriptors: how many descriptors an answer may come with, if that is to be asked for
+        before it is carried out; see :meth:`IConnection.claim_descriptors`.
     :ivar read_only: whether it is served on the read-only socket.
     :ivar needs_stream: whether it sends descriptors, or texts that were not requested, so that it
         is not served over HTTP.
@@ -86,6 +88,7 @@ class Method(Generic[P, V]):
     example: Example[P]
     errors: tuple[Code, ...] = ()
     descriptors: Callable[[V], Sequence[int]] | None = None
+    most_descriptors: int = 0
     read_only: bool = False
     needs_stream: bool = False
 

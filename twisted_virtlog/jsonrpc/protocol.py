@@ -140,7 +140,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         gathered = None
         if self._framing.needs_size:
             piece = batch.gathered()
-            gathered = Queued(piece.text, tuple(piece.descriptors))
+            gathered = Queued(piece.text, tuple(map(int, piece.descriptors)))
         else:
             self._send_piece(batch)
         return msgspec.structs.replace(
@@ -348,7 +348,26 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             params = method.params.decode(request.params)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets an answer
             return self.fail(error, None, request, method, None)
+        if method.most_descriptors:
+            return self._carry_out_claiming(request, method, params)
         return self.carry_out(request, method, self._services, params)
+
+    def _carry_out_claiming(
+        self, request: Request, method: Method[Any, Any], params: Any
+    ) -> Reply | Deferred[Reply]:
+        """Carry out a request whose answer may have many descriptors, if there may be so many."""
+        try:
+            self.connection.claim_descriptors(method.most_descriptors)
+        except DaemonError as error:
+            return self.fail(error, None, request, method, params)
+        reply = self.carry_out(request, method, self._services, params)
+        if isinstance(reply, Reply):
+            return self._settled(reply)
+        return reply.addCallback(self._settled)
+
+    def _settled(self, reply: Reply) -> Reply:
+        self.connection.settle_descriptors(len(reply.descriptors))
+        return reply
 
     def present(
         self, answer: Any, request: Request, entry: Method[Any, Any], arguments: Any

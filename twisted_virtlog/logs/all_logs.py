@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ from twisted_virtlog.errors import (
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
+from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
@@ -66,8 +68,10 @@ from twisted_virtlog.values import (
     Excerpt,
     FileThreads,
     KeptFile,
+    LeftDescriptor,
     LogStatus,
     Opened,
+    OpenedFiles,
     Position,
 )
 
@@ -239,6 +243,16 @@ class AllLogs:
             path,
             lambda logs, path: logs.kept_files(path),
             partial(no_answer, f"Unable to read from file {path}", path),
+        )
+
+    def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
+        if not self._spread:
+            return self._inline.files(path, start)
+        return self._ask(
+            path,
+            lambda logs, path: logs.files(path, start),
+            partial(no_answer, f"Unable to read from file {path}", path),
+            lambda _, opened: close_files(opened),
         )
 
     def append(
@@ -564,6 +578,14 @@ class AllLogs:
             if call is not None and call.active():
                 call.cancel()
         self._tick = self._rearranging = None
+
+    def close_in_lane(self, mount: Mount, descriptor: int) -> None:
+        """Close a file's descriptor in the thread of its file system, whenever that answers.
+
+        At the end of the daemon, that of the process closes it.
+        """
+        if not self._stopping:
+            self._own_lane_of(mount).lane.tell(partial(os.close, descriptor))
 
     # Where a log is.
 
@@ -1027,6 +1049,9 @@ class _Inline:
     def leads_away(self, real_path: str, file: int) -> bool | None:
         return self._logs.leads_away(real_path, file)
 
+    def given(self, descriptor: int) -> int:
+        return descriptor
+
 
 class _InLane:
     """What a lane's handler tells, in the lane's thread."""
@@ -1047,3 +1072,8 @@ class _InLane:
     def leads_away(self, real_path: str, file: int) -> bool | None:
         # (what its path leads to holds up nobody but this lane)
         return None
+
+    def given(self, descriptor: int) -> int:
+        left = LeftDescriptor(descriptor)
+        left.leave = partial(self._logs.close_in_lane, self._lane.mount, descriptor)
+        return left

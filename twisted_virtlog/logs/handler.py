@@ -31,7 +31,7 @@ from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
-from twisted_virtlog.logs.files.inventory import inventory
+from twisted_virtlog.logs.files.inventory import inventory, opened
 from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
@@ -65,6 +65,8 @@ from twisted_virtlog.values import (
     KeptFile,
     LogStatus,
     Opened,
+    OpenedFile,
+    OpenedFiles,
     Position,
 )
 
@@ -114,6 +116,9 @@ class Surroundings(Protocol):
     def leads_away(self, real_path: str, file: int) -> bool | None:
         """Return whether a path leads to where this thread must not look; see Writer."""
 
+    def given(self, descriptor: int) -> int:
+        """Return the descriptor of a file for the reactor's thread, which owns it from now on."""
+
 
 class Alone:
     """There is but one handler."""
@@ -131,6 +136,10 @@ class Alone:
     def leads_away(self, real_path: str, file: int) -> bool | None:
         """Return None: it may look."""
         return None
+
+    def given(self, descriptor: int) -> int:
+        """Return the same."""
+        return descriptor
 
 
 _ALONE = Alone()
@@ -396,11 +405,24 @@ class LogHandler:
         return self._drained(path, lambda: self._kept_files(path))
 
     def _kept_files(self, path: str) -> Sequence[KeptFile]:
+        return self._of_files(path, inventory)
+
+    def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
+        def find(file: str, limits: Limits, writer: Writer | None) -> OpenedFiles:
+            found = opened(file, limits, start, writer)
+            given = self._surroundings.given
+            files = [OpenedFile(one.kept, given(one.descriptor)) for one in found.files]
+            return OpenedFiles(tuple(files), found.more)
+
+        return self._drained(path, lambda: self._of_files(path, find))
+
+    def _of_files(self, path: str, find: Callable[[str, Limits, Writer | None], T]) -> T:
+        """Return what is found of a log's files, by where they are and who writes them."""
         log = self._find(path)
         file = link_target(path) if log is None else log.writer.path
         policy = self._settings.policy_of(file, None, None) if log is None else log.policy
         try:
-            return inventory(file, policy.limits, None if log is None else log.writer)
+            return find(file, policy.limits, None if log is None else log.writer)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
 

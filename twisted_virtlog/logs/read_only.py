@@ -22,6 +22,7 @@ from twisted_virtlog.values import (
     KeptFile,
     LogStatus,
     Opened,
+    OpenedFiles,
     Position,
 )
 
@@ -57,6 +58,9 @@ class ReadOnlyLogs:
 
     def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
         return self._if_known(path, lambda: self._handler.kept_files(path))
+
+    def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
+        return self._if_known(path, lambda: self._handler.files(path, start))
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found: Answer[Sequence[LogStatus]] = self._handler.logs()

@@ -21,9 +21,12 @@ from twisted_virtlog.handover.state import ConnectionState
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.loop.concern import Client, Concern
 from twisted_virtlog.loop.shares import SHARE_SECONDS, Shares
+from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget
 from twisted_virtlog.sockets.outgoing import AT_ONCE_BYTES, Outgoing, close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.request_budget import SMALL_BYTES, RequestBudget
+from twisted_virtlog.syscalls import bytes_unread
+from twisted_virtlog.values import MAX_OPENED_FILES
 
 P = ParamSpec("P")
 
@@ -62,12 +65,14 @@ class Connection:
         closed: Callable[[Connection], None],
         budget: RequestBudget | None = None,
         shares: Shares | None = None,
+        descriptors: DescriptorBudget | None = None,
     ) -> None:
         """Take over a connected socket.
 
         :param closed: called once, when the socket is closed.
         :param budget: what the unfinished requests of all connections may hold; None for no limit.
         :param shares: of the reactor's time; None for no limit.
+        :param descriptors: what may be on their way to all clients; None for no limit.
         """
         self.peer = peer
         self.congested = False
@@ -78,6 +83,7 @@ class Connection:
         self._closed_call = closed
         self._outgoing = Outgoing()
         self._budget = budget
+        self._descriptors = descriptors
         self._shares = shares
         self._is_counted = False
         self._wants_input = False
@@ -108,6 +114,9 @@ class Connection:
     def resume(self, state: ConnectionState) -> None:
         """Go on as the daemon's former image did, in place of :meth:`start`."""
         self._outgoing = Outgoing.resumed(state.queued)
+        if self._descriptors is not None:
+            # (the former image does not say how many of what is on its way are descriptors)
+            self._descriptors.assume(self, MAX_OPENED_FILES)
         self._input_ended = state.conversation.input_ended
         self._closing = state.closing
         self._tell(self.conversation.resume, state.conversation)
@@ -137,6 +146,8 @@ class Connection:
         if self._closed:
             close_all(descriptors)
             return
+        if descriptors and self._descriptors is not None:
+            self._descriptors.sent(self)
         outgoing = self._outgoing
         if self._gathering:
             # (the usual way where there are many requests)
@@ -163,6 +174,14 @@ class Connection:
             self._watch_output()
         else:
             self._send_queued()
+
+    def claim_descriptors(self, most: int) -> None:
+        if self._descriptors is not None:
+            self._descriptors.claim(self, most)
+
+    def settle_descriptors(self, count: int) -> None:
+        if self._descriptors is not None:
+            self._descriptors.settle(self, count)
 
     def gather(self) -> None:
         self._gathering = True
@@ -215,13 +234,18 @@ class Connection:
         self._outgoing.close()
         self._watch_output()
         self._watch_input()
+        if self._descriptors is not None:
+            self._descriptors.leave(self, self._socket)
         self._socket.close()
         self._tell(self.conversation.connection_lost)
         if self._budget is not None:
             self._budget.remove(self)
         self._closed_call(self)
 
-    # Holder.
+    # Holder, of both budgets.
+
+    def has_arrived(self) -> bool:
+        return not self._outgoing and not bytes_unread(self._socket.fileno())
 
     @property
     def waits_for_client(self) -> bool:

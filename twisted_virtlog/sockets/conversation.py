@@ -39,6 +39,12 @@ class _Gone:
     def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         close_all(descriptors)
 
+    def claim_descriptors(self, most: int) -> None:
+        """See IConnection; nobody asks any more."""
+
+    def settle_descriptors(self, count: int) -> None:
+        """See IConnection."""
+
     def _do_nothing(self) -> None:
         """See IConnection."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice, takewhile
 
-from twisted_virtlog.values import Queued
+from twisted_virtlog.values import LeftDescriptor, Queued
 
 #: The kernel takes 253 descriptors with one message (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253
@@ -57,7 +57,10 @@ class Outgoing:
     def suspended(self) -> tuple[Queued, ...]:
         """Return what the daemon's next image needs to go on with the queue."""
         self._queue_added()
-        return tuple(Queued(_bytes(data), descriptors) for data, descriptors in self._messages)
+        return tuple(
+            Queued(_bytes(data), tuple(map(int, descriptors)))
+            for data, descriptors in self._messages
+        )
 
     def add(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         """Queue a message and take its descriptors over.
@@ -165,5 +168,8 @@ def _bytes(data: bytes | memoryview) -> bytes:
 def close_all(descriptors: Sequence[int]) -> None:
     """Close descriptors, whatever their state."""
     for descriptor in descriptors:
+        if isinstance(descriptor, LeftDescriptor):
+            descriptor.leave()
+            continue
         with suppress(OSError):
             os.close(descriptor)

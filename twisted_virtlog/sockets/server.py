@@ -18,6 +18,7 @@ from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.shares import Shares
 from twisted_virtlog.sockets.connection import Connection
+from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials, peer_credentials
 from twisted_virtlog.sockets.request_budget import RequestBudget
@@ -73,6 +74,7 @@ class Server:
         budget: RequestBudget | None = None,
         lets_first_in: bool = True,
         shares: Shares | None = None,
+        descriptors: DescriptorBudget | None = None,
     ) -> None:
         """Serve nobody before a listening socket is added.
 
@@ -81,6 +83,7 @@ class Server:
         :param budget: what the clients' unfinished requests may hold; None for no limit.
         :param lets_first_in: whether the first client is let in at a limit of 0.
         :param shares: of the reactor's time that a client may have; None for no limit.
+        :param descriptors: what may be on their way to the clients; None for no limit.
         """
         self.name = name
         self.max_clients = max_clients
@@ -91,6 +94,7 @@ class Server:
         self.converse = converse
         self._budget = budget
         self._shares = shares
+        self._descriptors = descriptors
         self._lets_first_in = lets_first_in
         #: The group that may reach its socket's file; None: its owner alone.
         self.group: int | None = None
@@ -202,6 +206,7 @@ class Server:
             lambda _: self._left(number),
             self._budget,
             self._shares,
+            self._descriptors,
         )
         self.clients[number] = Client(number, connected_at, peer, connection)
         return connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +124,14 @@ def test_a_file_that_was_cut_ends_early(tmp_path: Path) -> None:
     os.truncate(tmp_path / "0", 5)
     found = b"".join(piece.data for piece in file_pieces(files, None, parted=True))
     assert found == b"abcdenext\n"
+
+
+def test_a_gap_between_files_ends_a_line(tmp_path: Path) -> None:
+    """Nobody knows how it went on."""
+    first, second = opened(tmp_path, [b"ab", b"c\n"])
+    second = msgspec.structs.replace(second, gap=True)
+    found = [block.data for block in blocks(file_pieces([first, second], None, parted=True))]
+    assert found == [b"ab", b"c\n"]
 
 
 def test_who_stops_early_leaves_no_descriptor(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import LogState, Opened, Position
 
 TIMEOUT = 5
@@ -276,6 +277,49 @@ def test_a_message_that_was_being_written_may_be_there(
     gate.let_go()
     world.turn_until(lambda: not world.lane.lane.is_silent)
     assert world.result(world.logs.read(world.path, None, 100)).data == b"after all\n"
+
+
+def test_files_to_read_are_closed_where_they_were_opened(world: World) -> None:
+    """The file system may not answer then, whoever had them in between."""
+    os.write(world.open(), b"line\n")
+    files = world.result(world.logs.files(world.path, None)).files
+    (descriptor,) = [file.descriptor for file in files]
+    assert os.pread(descriptor, 100, 0) == b"line\n"
+    gate = world.hang()
+    close_all([descriptor])
+    assert os.pread(descriptor, 100, 0) == b"line\n"
+    gate.let_go()
+    world.settle()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_files_to_read_that_nobody_waits_for_are_closed(world: World) -> None:
+    """The file system did not answer in time."""
+    os.write(world.open(), b"line\n")
+    world.position()
+    before = len(os.listdir("/proc/self/fd"))
+    hung: list[Gate] = []
+    real = os.open
+
+    def hang(path: Any, *args: Any, **more: Any) -> int:
+        if path == world.path and not hung:
+            hung.append(Gate())
+            world.gates.append(hung[0])
+            hung[0]()
+        return real(path, *args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", hang)
+        answer = world.logs.files(world.path, None)
+        world.turn_until(lambda: hung)
+        hung[0].wait_until_entered()
+        world.fall_silent()
+        assert isinstance(world.error(answer), NoAnswer)
+        hung[0].let_go()
+        world.turn_until(lambda: not world.lane.lane.is_silent)
+        world.settle()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_an_open_that_was_given_up_is_undone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ def file_pieces(files: Sequence[LogFile], start: Position | None, parted: bool) 
             offset = _line_start(left[0], start.offset)
         while left:
             file = left[0]
+            parted |= file.gap
             while count := min(PIECE_BYTES, file.size - offset):
                 data = os.pread(file.descriptor, count, offset) if count > 0 else b""
                 if not data:

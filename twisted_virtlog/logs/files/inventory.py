@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from twisted_virtlog.errors import NoSuchLog
-from twisted_virtlog.logs.files.reader import open_files
+from twisted_virtlog.logs.files.reader import File, open_files
 from twisted_virtlog.logs.files.rotation import Limits, check_backups
 from twisted_virtlog.logs.files.writer import Writer
-from twisted_virtlog.values import KeptFile
+from twisted_virtlog.values import (
+    MAX_OPENED_FILES,
+    KeptFile,
+    OpenedFile,
+    OpenedFiles,
+    Position,
+)
 
 
 def inventory(path: str, limits: Limits, writer: Writer | None) -> Sequence[KeptFile]:
@@ -21,16 +28,54 @@ def inventory(path: str, limits: Limits, writer: Writer | None) -> Sequence[Kept
     :raises SystemFailure: a file cannot be opened.
     :raises UnsupportedBackups: ``max_backups`` is over 32.
     """
-    check_backups(path, limits.max_backups)
-    files = open_files(path, limits, None, writer)
+    files = _open(path, limits, None, writer)
     try:
-        found: list[KeptFile] = []
-        for file in files:
-            modified = datetime.fromtimestamp(file.modified_ns / 1e9, timezone.utc)
-            found.append(KeptFile(file.inode, file.birth, file.size, modified, "", file.parted))
+        return [_kept(file) for file in files]
     finally:
-        for file in files:
-            os.close(file.descriptor)
-    if not found:
+        _close(files)
+
+
+def opened(path: str, limits: Limits, start: Position | None, writer: Writer | None) -> OpenedFiles:
+    """Return the same files, open, from the one on that a position is in.
+
+    :param start: None, or a position in none of them, for all.
+    """
+    files = _open(path, limits, start, writer)
+    try:
+        found = [OpenedFile(_kept(file), file.descriptor) for file in files if _is_regular(file)]
+    except BaseException:
+        _close(files)
+        raise
+    taken = {file.descriptor for file in found[:MAX_OPENED_FILES]}
+    _close(file for file in files if file.descriptor not in taken)
+    return OpenedFiles(tuple(found[:MAX_OPENED_FILES]), len(found) > MAX_OPENED_FILES)
+
+
+def _open(
+    path: str, limits: Limits, start: Position | None, writer: Writer | None
+) -> Sequence[File]:
+    check_backups(path, limits.max_backups)
+    files = open_files(path, limits, start, writer)
+    if not files:
         raise NoSuchLog(f"no file of the log {path} exists", path)
-    return found
+    return files
+
+
+def _kept(file: File) -> KeptFile:
+    modified = datetime.fromtimestamp(file.modified_ns / 1e9, timezone.utc)
+    return KeptFile(file.inode, file.birth, file.size, modified, "", file.parted)
+
+
+def _is_regular(file: File) -> bool:
+    return stat.S_ISREG(os.fstat(file.descriptor).st_mode)
+
+
+def close(files: OpenedFiles) -> None:
+    """Close files that nobody wants any more, in the thread that opened them."""
+    for file in files.files:
+        os.close(file.descriptor)
+
+
+def _close(files: Iterable[File]) -> None:
+    for file in files:
+        os.close(file.descriptor)
