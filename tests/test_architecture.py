@@ -46,11 +46,12 @@ ROOMS: dict[str, Room] = {
     "loop": Room(
         "syscalls",
         "client_sockets clock concern guard guest_pipes idle processes shares signals slices"
-        " stall_watch stalls thread_loop threads turns",
+        " stall_watch stalls thread_loop threads timerfd turns",
     ),
     "handover": Room(
         "errors loop values", "giving keeper ownership state successor suspension taking"
     ),
+    "history": Room("loop syscalls values", "file_system index kept ranges records"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover interfaces loop syscalls values",
@@ -99,6 +100,16 @@ PURE: dict[str, tuple[str, ...]] = {
     "config.endpoint_strings": (),
     "config.grammar": (),
     "config.paths": (),
+    "history.moments": (),
+    "history.marks": (),
+    "history.wall_times": (),
+    "history.ranges": (),
+    "history.records": (),
+    "history.kept": (),
+    "history.deeds": (),
+    "history.waiting": (),
+    "history.rows": (),
+    "history.schema": (),
     "loop.concern": (),
     "loop.stalls": (),
     "logs.files.names": (),

@@ -52,6 +52,10 @@ _FILE_SYSTEM_MASK = 0xFFFFFFFF
 
 _TMPFS, _RAMFS = 0x01021994, 0x858458F6
 
+# <linux/fs.h>, as of Linux 6.9: struct fsuuid2 is a length and 16 bytes.
+_FS_IOC_GETFSUUID = 0x80111500
+_UUID_BYTES = 16
+
 # The whole mask, as some file systems keep a precise time only if its kin is asked for.
 _STATX_ALL = 0xFFF
 _STATX_BTIME = 0x800
@@ -189,6 +193,17 @@ def file_system_type(file: int) -> int | None:
     if _fstatfs(file, answer.address):
         return None
     return int(_file_system.unpack_from(answer.buffer)[0]) & _FILE_SYSTEM_MASK
+
+
+def file_system_uuid(file: int) -> bytes | None:
+    """Return what an open file's file system calls itself, FS_IOC_GETFSUUID; None if nothing."""
+    answer = bytearray(1 + _UUID_BYTES)
+    try:
+        fcntl.ioctl(file, _FS_IOC_GETFSUUID, answer)
+    except OSError:
+        return None
+    uuid = bytes(answer[1 : 1 + answer[0]])
+    return uuid if any(uuid) else None
 
 
 def is_in_memory(file: int) -> bool:

@@ -1,4 +1,6 @@
-"""timerfd_create(2): a timer of CLOCK_MONOTONIC that is a descriptor.
+"""timerfd_create(2): a timer of CLOCK_MONOTONIC, or what tells that the wall clock was set.
+
+Each is a descriptor.
 
 Python's os module has it since 3.13; here it is called by ctypes.
 """
@@ -6,6 +8,7 @@ Python's os module has it since 3.13; here it is called by ctypes.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 import time
@@ -13,6 +16,10 @@ import time
 _libc = ctypes.CDLL(None, use_errno=True)
 _ITIMERSPEC = struct.Struct("llll")
 _SECOND_NS = 1_000_000_000
+_EXPIRATIONS_BYTES = 8
+_ABSTIME, _CANCEL_ON_SET = 1, 2
+#: The largest number of seconds: it never comes.
+_NEVER = (1 << (8 * struct.calcsize("l") - 1)) - 1
 
 
 class TimerFD:
@@ -44,6 +51,36 @@ class TimerFD:
     def _set(self, ns: int) -> None:
         when = _ITIMERSPEC.pack(0, 0, *divmod(ns, _SECOND_NS))
         _checked(_libc.timerfd_settime(self._timer, 0, when, None))
+
+
+class SteppedFD:
+    """A descriptor that is readable once the wall clock was set."""
+
+    def __init__(self) -> None:
+        flags = os.O_CLOEXEC | os.O_NONBLOCK
+        self._timer: int = _checked(_libc.timerfd_create(time.CLOCK_REALTIME, flags))
+        when = _ITIMERSPEC.pack(0, 0, _NEVER, 0)
+        _checked(_libc.timerfd_settime(self._timer, _ABSTIME | _CANCEL_ON_SET, when, None))
+
+    def fileno(self) -> int:
+        """Return the descriptor; -1 once closed."""
+        return self._timer
+
+    def take(self) -> bool:
+        """Return whether the wall clock was set since the last time; be readable no more."""
+        try:
+            os.read(self._timer, _EXPIRATIONS_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno != errno.ECANCELED:
+                raise
+        return True
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._timer)
+        self._timer = -1
 
 
 def _checked(result: int) -> int:

@@ -15,6 +15,7 @@ _MODULES: dict[str, str] = {
     "daemon": "service tap daemon.ending daemon.process daemon.reload daemon.command.start"
     " loop.clock loop.client_sockets loop.stall_watch loop.shares",
     "configuration": "daemon.configuration",
+    "history": "history.boot_clock history.index history.keeping",
     "handover": "handover.giving handover.suspension handover.taking",
     "clients": "sockets.binding sockets.connection sockets.conversation sockets.doors"
     " sockets.listener sockets.reception sockets.server",

@@ -1,0 +1,1 @@
+"""When the bytes of logs came, and what happened to logs, beside their files."""

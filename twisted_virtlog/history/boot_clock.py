@@ -1,0 +1,155 @@
+"""Reads the boot clock, and sees by the way whether the wall clock has stepped.
+
+Both are slewed together, so that they differ by the same until somebody sets the wall clock. The
+kernel tells of that at once, by a timer that it cancels then; so nothing is missed while nobody
+reads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_virtlog.history.wall_times import SLACK_MS, UNWATCHED_MS, Watch, watch
+from twisted_virtlog.loop.guard import guarded
+from twisted_virtlog.loop.timerfd import SteppedFD
+
+_MS_NS = 1_000_000
+
+#: Two readings one after the other take no longer; if they do, the thread was stopped between.
+_TOGETHER_NS = 5 * _MS_NS
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TIME_NAMESPACE = Path("/proc/self/timens_offsets")
+
+
+def boot_id() -> str:
+    """Return what tells the machine's present boot, and this clock of it, from all others.
+
+    A time namespace has a boot clock of its own.
+
+    :raises OSError: there is no /proc.
+    """
+    own = _BOOT_ID.read_text(encoding="ascii").strip()
+    try:
+        offsets = dict(
+            line.split(maxsplit=1) for line in _TIME_NAMESPACE.read_text("ascii").splitlines()
+        )
+    except OSError:  # a kernel without
+        return own
+    ahead = "".join(offsets.get("boottime", "").split())
+    return own if ahead.strip("0") == "" else f"{own}+{ahead}"
+
+
+def read_clocks() -> tuple[int, int | None]:
+    """Return milliseconds of the boot clock, and by how many the wall clock is ahead of it.
+
+    :returns: the second is None if they could not be read together.
+    """
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    wall = time.time_ns()
+    after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    ahead = (wall - before) // _MS_NS if after - before < _TOGETHER_NS else None
+    return after // _MS_NS, ahead
+
+
+class BootClock:
+    """The boot clock, and what the wall clock showed meanwhile; any thread may read it."""
+
+    def __init__(
+        self,
+        stepped: Callable[[], object],
+        read: Callable[[], tuple[int, int | None]] = read_clocks,
+    ) -> None:
+        """Begin to watch.
+
+        :param stepped: called when the wall clock has stepped, in the thread that sees it.
+        """
+        self._stepped = stepped
+        self._read = read
+        self._lock = threading.Lock()
+        self._ended: list[Watch] = []
+        ahead: int | None = None
+        while ahead is None:
+            now, ahead = read()
+        self._watch = watch(now, now, ahead)
+
+    def ms(self) -> int:
+        """Return milliseconds of the boot clock."""
+        # (another thread sees to it now, if it is locked)
+        if not self._lock.acquire(blocking=False):
+            return self._read()[0]
+        try:
+            now, ahead = self._read()
+            has_stepped = ahead is not None and self._saw(now, ahead)
+        finally:
+            self._lock.release()
+        if has_stepped:
+            self._stepped()
+        return now
+
+    def _saw(self, now: int, ahead: int) -> bool:
+        """Take note of what the clocks show; return whether the wall clock has stepped."""
+        last = self._watch
+        if abs(ahead - last.least) <= SLACK_MS:
+            self._watch = last._replace(until=now)
+            return False
+        # (the kernel has told of it: that was not long ago)
+        self._ended.append(last._replace(until=max(last.until, now - UNWATCHED_MS)))
+        self._watch = watch(now, now, ahead)
+        return True
+
+    def present(self) -> Watch:
+        """Return the present watch, until now."""
+        self.ms()
+        return self._watch
+
+    def take(self) -> list[Watch]:
+        """Return the watches that have ended since the last time, and the present one."""
+        self.ms()
+        with self._lock:
+            ended, self._ended = self._ended, []
+            return [*ended, self._watch]
+
+
+@implementer(IReadDescriptor)
+class StepReader:
+    """Has the clocks read when the wall clock was set, as a descriptor on the reactor."""
+
+    _logger = Logger()
+
+    def __init__(self, reactor: IReactorFDSet, clock: BootClock) -> None:
+        """Register with the reactor; :meth:`close` unregisters."""
+        self._reactor = reactor
+        self._clock = clock
+        self._steps = SteppedFD()
+        reactor.addReader(self)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._reactor.removeReader(self)
+        self._steps.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor; -1 once closed."""
+        return self._steps.fileno()
+
+    def logPrefix(self) -> str:
+        return "wall clock"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Do nothing; the reactor has ended."""
+
+    @guarded("looking at the clocks failed")
+    def doRead(self) -> None:
+        """Read the clocks."""
+        if self._steps.fileno() != -1:
+            self._steps.take()
+            self._clock.ms()

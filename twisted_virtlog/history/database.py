@@ -1,0 +1,209 @@
+"""The file in which the index is kept: SQLite's, and nobody else's while it is open.
+
+All is done in the thread that opens it. Who keeps no index does not import this, and so not SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from twisted_virtlog.history.deed_writing import DeedWriter
+from twisted_virtlog.history.failures import CannotKeep
+from twisted_virtlog.history.mark_writing import MarkWriter
+from twisted_virtlog.history.records import FileKey
+from twisted_virtlog.history.schema import STEPS, VERSION
+from twisted_virtlog.history.tables import Tables, let_others_in
+from twisted_virtlog.history.waiting import Waiting
+from twisted_virtlog.history.wall_times import WallTimes, Watch
+
+T = TypeVar("T")
+
+#: In place of a file: all is in memory.
+IN_MEMORY = ":memory:"
+
+#: Of so many boots is known what the wall clock showed.
+_MOST_BOOTS = 1000
+
+#: SQLite's memory for pages, in KiB; and how large its journal stays, in bytes.
+_CACHE_KIB = 1024
+_JOURNAL_BYTES = 4 << 20
+
+#: Names of errors that say that a file is of no use, and texts of them.
+_BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_BROKEN_TEXTS = ("malformed", "file is not a database")
+
+
+class Database:
+    """An open file.
+
+    :ivar boot: the number of the machine's present boot in it.
+    :ivar walls: what the wall clock showed in all boots, as far as that is written.
+    :ivar tables: what is in it; see :mod:`.asking`.
+    """
+
+    def __init__(self, file: str, boot: str) -> None:
+        """Open a file, make it if it is not there, and bring it up to date.
+
+        :param file: its path, or IN_MEMORY.
+        :param boot: tells the machine's present boot from all others.
+        :raises CannotKeep: it cannot be opened or made, or somebody else has it; or it is of no
+            use, or of a newer release.
+        """
+        with _kept():
+            if file != IN_MEMORY:
+                _make(file)
+            self._sql = sqlite3.connect(file, timeout=0, isolation_level=None)
+            self.tables = Tables(self._sql)
+            try:
+                self._prepare()
+                with self._transaction():
+                    self._bring_up_to_date()
+                    self.boot = self._boot_number(boot)
+                self.walls = self._walls()
+            except BaseException:
+                self._sql.close()
+                raise
+        self._marks = MarkWriter(self.tables, self.walls, self.boot)
+
+    def close(self) -> None:
+        """Close it; what is in the journal goes into the file.
+
+        :raises CannotKeep: it cannot be written; it is closed all the same.
+        """
+        with _kept():
+            self._sql.close()
+
+    def write(self, waiting: Waiting) -> None:
+        """Write all that waits, in one transaction.
+
+        :raises CannotKeep: nothing is written, and this is to be closed.
+        """
+        with _kept(), self._transaction():
+            self._write_watches(waiting.watches)
+            deeds, gone = DeedWriter(self.tables), set[FileKey]()
+            for number, deed in enumerate(waiting.deeds, 1):
+                gone.update(deeds.write(deed))
+                let_others_in(number)
+            if deeds.gone:
+                self._marks.forget(deeds.gone)
+            for number, (file_number, file) in enumerate(waiting.files.items(), 1):
+                if file.key not in gone:
+                    self._marks.write(file_number, file)
+                let_others_in(number)
+
+    def ask(self, question: Callable[[Database, Waiting], T], waiting: Waiting) -> T:
+        """Ask what is in it.
+
+        :raises CannotKeep: it cannot be read.
+        """
+        with _kept():
+            return question(self, waiting)
+
+    def tidy(self) -> None:
+        """Give back the room of what was forgotten; to be asked for."""
+        self.tables.do("PRAGMA incremental_vacuum").fetchall()
+
+    def _prepare(self) -> None:
+        do = self.tables.do
+        do(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        # (before the first look at the file: no memory is shared, and nobody else gets in)
+        do("PRAGMA locking_mode = EXCLUSIVE")
+        do("PRAGMA auto_vacuum = INCREMENTAL")
+        do("PRAGMA journal_mode = WAL")
+        do("PRAGMA synchronous = NORMAL")
+        do(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+
+    def _bring_up_to_date(self) -> None:
+        version = self.tables.one("PRAGMA user_version")
+        if version > VERSION:
+            raise CannotKeep(f"a newer release has written it (version {version})", is_broken=True)
+        for step in STEPS[version:]:
+            for statement in step:
+                self.tables.do(statement)
+        if version < VERSION:
+            self.tables.do(f"PRAGMA user_version = {VERSION}")
+
+    def _boot_number(self, boot: str) -> int:
+        do = self.tables.do
+        do("INSERT OR IGNORE INTO boots (boot) VALUES (?)", (boot,))
+        number: int = self.tables.one("SELECT id FROM boots WHERE boot = ?", boot)
+        oldest = number - _MOST_BOOTS
+        do("DELETE FROM boots WHERE id < ?", (oldest,))
+        do("DELETE FROM watches WHERE boot < ?", (oldest,))
+        return number
+
+    def _walls(self) -> WallTimes:
+        walls = WallTimes()
+        for boot, *watch in self.tables.do(
+            "SELECT boot, since, until, least, most FROM watches ORDER BY boot, since"
+        ):
+            walls.add(boot, Watch(*watch))
+        return walls
+
+    def _write_watches(self, watches: Iterable[Watch]) -> None:
+        for one in watches:
+            self._write_watch(self.walls.add(self.boot, one))
+        if self.walls.thin(self.boot):
+            self.tables.do("DELETE FROM watches WHERE boot = ?", (self.boot,))
+            for known in self.walls.of_boot(self.boot):
+                self._write_watch(known)
+
+    def _write_watch(self, watch: Watch) -> None:
+        self.tables.do(
+            "INSERT OR REPLACE INTO watches (boot, since, until, least, most)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (self.boot, *watch),
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.tables.do("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.tables.do("COMMIT")
+        except BaseException:
+            # (the transaction may be over)
+            with contextlib.suppress(sqlite3.Error):
+                self.tables.do("ROLLBACK")
+            raise
+
+
+def _make(file: str) -> None:
+    """Make a file, and its directory, for nobody else to read."""
+    os.makedirs(os.path.dirname(file), 0o700, exist_ok=True)
+    # (one that is there is not opened: to close it would take SQLite's lock away in this process)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Say of what goes wrong inside the context what it means for the index.
+
+    :raises CannotKeep: in place of the system's errors and of SQLite's.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CannotKeep(_reason(error), _is_broken(error)) from error
+    except OSError as error:
+        raise CannotKeep(str(error)) from error
+
+
+def _reason(error: sqlite3.Error) -> str:
+    if "locked" in str(error):
+        return "another process has it"
+    name: str = getattr(error, "sqlite_errorname", "")
+    return f"{error} ({name})" if name else str(error)
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Return whether an error says that the file is of no use."""
+    name: str | None = getattr(error, "sqlite_errorname", None)
+    if name is None:  # before Python 3.11
+        return any(text in str(error) for text in _BROKEN_TEXTS)
+    return name.startswith(_BROKEN)

@@ -1,0 +1,16 @@
+"""Why the index cannot be kept."""
+
+from __future__ import annotations
+
+
+class CannotKeep(Exception):
+    """The index's file cannot be used now.
+
+    :ivar reason: why, in words.
+    :ivar is_broken: it never can, and another one is to be begun.
+    """
+
+    def __init__(self, reason: str, is_broken: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_broken = is_broken
