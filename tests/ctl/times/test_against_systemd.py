@@ -70,7 +70,7 @@ def test_generated_expressions(zone: str) -> None:
     assert different[:5] == []
 
 
-@pytest.mark.parametrize("named", ["Europe/Berlin", "Asia/Tokyo", "Etc/GMT+5", "EST5EDT"])
+@pytest.mark.parametrize("named", ["Europe/Berlin", "Asia/Tokyo", "Etc/GMT+5", "America/St_Johns"])
 def test_a_named_zone(named: str) -> None:
     """A time with the name of a zone is one of that zone.
 
