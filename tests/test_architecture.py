@@ -138,8 +138,14 @@ PURE: dict[str, tuple[str, ...]] = {
     # A table calls the handler, whose interface it knows and no more.
     "jsonrpc.method": ("twisted_virtlog.interfaces",),
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
-    "jsonrpc.log_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.files_methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.entries": (),
+    "jsonrpc.log_methods": ("twisted_virtlog.interfaces", "twisted.internet.defer"),
+    "jsonrpc.follow_methods": (
+        "twisted_virtlog.interfaces",
+        "twisted.internet.defer",
+        "twisted.python.failure",
+    ),
     "jsonrpc.daemon_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.admin_methods": (),
     "libvirt.xdr": (),

@@ -425,6 +425,9 @@ class IConnection(Interface):
     def resume_reading() -> None:
         """Read from the client again."""
 
+    def close_when_gone() -> None:
+        """Close when the client is gone, which has shut down its writing side and is told more."""
+
     def close_when_sent() -> None:
         """Read no more, send what is queued, then close."""
 
@@ -468,6 +471,12 @@ class IConversation(Interface):
 
     def release() -> None:
         """Continue with requests."""
+
+    def outline() -> Suspended:
+        """Return as much of what the next image needs as decides whether it can take over."""
+
+    def end_subscriptions() -> None:
+        """End what the client follows, and tell it: the daemon stops, or the next image cannot."""
 
     def suspended() -> Suspended:
         """Return what the next image needs, after sending what there is of an answer."""

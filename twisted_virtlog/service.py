@@ -250,6 +250,10 @@ class VirtlogService(Service):
         """Let them go on after :meth:`pause`, or instead."""
         self._suspension.go_on()
 
+    def end_subscriptions(self) -> None:
+        """End what clients follow, as the next image does not know of such."""
+        self._suspension.end_subscriptions()
+
     def suspended(self, conversations: bool = True) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients.
 

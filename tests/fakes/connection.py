@@ -23,6 +23,7 @@ class FakeConnection:
     :ivar share_seconds: how long the conversation may go on at once.
     :ivar alone: nobody else waits for a turn.
     :ivar rests: how long it was to rest before each turn that it asked for.
+    :ivar awaits_end: it is to be closed when the client is gone.
     :ivar closing: "when sent" or "aborted", once it is to be closed.
     """
 
@@ -38,6 +39,7 @@ class FakeConnection:
         self.alone = False
         self.rests: list[float] = []
         self._is_to_go_on = False
+        self.awaits_end = False
         self.closing: str | None = None
         self._conversation = conversation
         self.congest_at = congest_at
@@ -123,6 +125,9 @@ class FakeConnection:
 
     def resume_reading(self) -> None:
         self.reading = not self.closed
+
+    def close_when_gone(self) -> None:
+        self.awaits_end = True
 
     def close_when_sent(self) -> None:
         self.closing = self.closing or "when sent"

@@ -10,18 +10,20 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from twisted_virtlog.loop.client_sockets import IClientEvents
 
 T = TypeVar("T")
 
 
-@implementer(IReactorFDSet)
+@implementer(IClientEvents)
 class FakeReactor:
     """Keeps who reads and writes, and serves those that are ready, as Twisted's reactors do.
 
-    :ivar readers: those registered, oldest first; so ``writers``.
+    :ivar readers: those registered, oldest first; so ``writers``, and ``hang_ups``.
     :ivar additions: how often a reader was added.
     :ivar refuses: addReader and addWriter fail, as at the limit max_user_watches of epoll(7).
     """
@@ -30,6 +32,7 @@ class FakeReactor:
         self.refuses = False
         self.readers: dict[Any, None] = {}
         self.writers: dict[Any, None] = {}
+        self.hang_ups: dict[Any, None] = {}
         self.additions = 0
 
     def addReader(self, reader: IReadDescriptor) -> None:
@@ -48,6 +51,13 @@ class FakeReactor:
 
     def removeWriter(self, writer: IWriteDescriptor) -> None:
         self.writers.pop(writer, None)
+
+    def addHangUp(self, one: IReadDescriptor) -> None:
+        self._refuse()
+        self.hang_ups[one] = None
+
+    def removeHangUp(self, one: IReadDescriptor) -> None:
+        self.hang_ups.pop(one, None)
 
     def removeAll(self) -> list[Any]:
         found = [*{**self.readers, **self.writers}]

@@ -43,7 +43,7 @@ from twisted_virtlog.handover.successor import (
 )
 from twisted_virtlog.handover.taking import from_virtlogd, handed_over, own
 from twisted_virtlog.loop.signals import OBEYED
-from twisted_virtlog.values import Queued, Suspended
+from twisted_virtlog.values import Queued, SubscriptionState, Suspended
 
 T = TypeVar("T")
 
@@ -89,6 +89,9 @@ class FakeService:
 
     def go_on(self) -> None:
         """Do nothing."""
+
+    def end_subscriptions(self) -> None:
+        self.told.append("end subscriptions")
 
     def suspended(self, conversations: bool = True) -> DaemonState:
         now = datetime.now(timezone.utc)
@@ -247,7 +250,7 @@ def test_if_the_system_refuses_all_is_put_back(world: World) -> None:
         assert (os.getcwd(), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
         assert not os.get_inheritable(world.pipe)
         assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert world.service.told == ["hold", "release"] * 2
+    assert world.service.told == ["hold", "end subscriptions", "release"] * 2
 
 
 def test_an_image_that_fails_when_it_is_tried_does_not_get_anything(world: World) -> None:
@@ -411,6 +414,19 @@ def test_the_state_is_of_no_higher_version_than_it_needs(
         assert world.begin(image) == [None]
         assert world.begin(image, state_version=version) == [None]
     assert len(world.executed) == 2
+
+
+@pytest.mark.parametrize(("version", "ends"), [(None, False), (3, True)])
+def test_subscriptions_end_if_the_next_image_does_not_know_of_them(
+    world: World, version: int | None, ends: bool
+) -> None:
+    """Only if it does not."""
+    conversation = Suspended(subscriptions=(SubscriptionState(1),))
+    client = ClientState(1, 1, SocketState(world.pipe), ConnectionState(conversation))
+    world.service.server = ServerState(max_clients=1, clients=(client,))
+    with capturedLogs():
+        assert world.begin(world.image("#!/bin/sh\n"), state_version=version) == [None]
+    assert ("end subscriptions" in world.service.told) == ends
 
 
 def test_what_a_version_cannot_say_prevents_it(world: World) -> None:

@@ -36,7 +36,14 @@ from twisted_virtlog.handover.state import (
     encoded,
     needed_version,
 )
-from twisted_virtlog.values import Domain, Queued, Suspended
+from twisted_virtlog.values import (
+    Domain,
+    FollowerState,
+    Position,
+    Queued,
+    SubscriptionState,
+    Suspended,
+)
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = datetime(2026, 11, 23, 9, 34, 9, 908000, tzinfo=timezone.utc)
@@ -378,6 +385,23 @@ def test_bytes_on_the_way_through_a_lane_need_the_newest_version() -> None:
     staged = msgspec.structs.replace(first, details=details)
     with pytest.raises(StateError, match="not a descriptor"):
         decode(encode(msgspec.structs.replace(BUSY, logs=(staged,))))
+
+
+def test_subscriptions_need_the_newest_version_unless_another_is_asked_for() -> None:
+    """They can be ended, and their clients know how to go on."""
+    position = Position(7, 8, "h.x")
+    follower = FollowerState("/a\udcff", position, True, True, position, (30, 31))
+    subscriptions = (SubscriptionState(3, follower, "base64"), SubscriptionState(4))
+    conversation = Suspended(subscriptions=subscriptions, last_subscription=5)
+    client = ClientState(1, 1, SocketState(9), ConnectionState(conversation))
+    state = DaemonState(BUSY.pid, {"jsonrpc": ServerState(9, clients=(client,))}, (), BUSY.details)
+    assert needed_version(state) == 4
+    assert _version_of(encode(state)) == 4
+    assert state.descriptors() == [9, 30, 31]
+    (found,) = decode(encode(state)).servers["jsonrpc"].clients
+    assert found.connection is not None
+    assert found.connection.conversation == conversation
+    assert _version_of(encode(state, 1)) == 1
 
 
 def _version_of(text: bytes) -> object:

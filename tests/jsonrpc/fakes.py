@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred, succeed
 
 from tests.fakes.administration import FakeDaemon
 from tests.fakes.connection import FakeConnection
+from tests.fakes.following import FakeFollowing
 from tests.fakes.handler import FakeHandler
+from tests.fakes.history import FakeHistory
 from tests.fakes.slices import Slices
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
@@ -25,6 +27,8 @@ class Client:
         self.daemon = daemon or FakeDaemon()
         self.sockets = (ServingSocket("jsonrpc", b"/run/virtlogd-jsonrpc-sock", read_only=False),)
         self.slices = Slices()
+        self.following = FakeFollowing()
+        self.history = FakeHistory()
         self.reexecs: list[tuple[str | None, int | None]] = []
         self.services = Services(
             handler=self.handler,
@@ -32,6 +36,8 @@ class Client:
             sockets=lambda: self.sockets,
             reexec=self._reexec,
             in_slices=self.slices,
+            following=self.following,
+            history=self.history,
         )
         self.conversation = JSONRPCConversation(self.services)
         self.connection = FakeConnection(self.conversation, congest_at)

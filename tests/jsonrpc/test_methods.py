@@ -207,8 +207,11 @@ STATUS_JSON = {
     "bytes": 100,
     "rollovers": 2,
     "state": "open",
-    "pipe": 9,
+    "dropped": 0,
     "pending": 0,
+    "followers": 0,
+    "kept": 0,
+    "pipe": 9,
     "thread": None,
 }
 
@@ -231,6 +234,7 @@ def test_list_tells_all_of_a_log() -> None:
             "domain": None,
             "state": "failing",
             "error": "No space left on device",
+            "dropped": 9,
             "pending": 5,
             "thread": "/srv",
         },
@@ -288,7 +292,7 @@ def test_info_tells_of_the_daemon() -> None:
     }
 
 
-@pytest.mark.parametrize("method", ["log.follow", "log.unfollow", "", "LOG.LIST", "rpc.other"])
+@pytest.mark.parametrize("method", ["log.forget", "log.Follow", "", "LOG.LIST", "rpc.other"])
 def test_other_methods_are_not_found(method: str) -> None:
     """The answer says where to look."""
     error = Client().call(method, {"path": PATH})["error"]

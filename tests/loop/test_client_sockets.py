@@ -142,6 +142,24 @@ def test_a_hang_up_is_told_to_who_waits(room: Room) -> None:
     assert (reader.told, writer.told) == (["read"], ["write"])
 
 
+def test_a_hang_up_is_told_to_one_that_is_not_read(room: Room) -> None:
+    """One that only has shut down its writing side calls for nobody."""
+    near, far = room.pair()
+    room.events.addHangUp(near)
+    room.events.addHangUp(near)
+    far.shutdown(socket.SHUT_WR)
+    assert not room.reactor.turn()
+    room.events.addWriter(near)
+    room.reactor.turn()
+    assert near.told == ["write"]
+    room.events.removeWriter(near)
+    far.close()
+    room.reactor.turn()
+    assert near.told == ["write", "lost"]
+    room.events.removeHangUp(near)
+    assert not room.reactor.turn()
+
+
 def test_while_it_is_held_nobody_is_told_anything(room: Room) -> None:
     """Not even by whoever serves clients in the middle of a turn; afterwards all are."""
     end, other = room.pair()

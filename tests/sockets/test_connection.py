@@ -92,6 +92,12 @@ class Recorder:
     def release(self) -> None:
         self._tell("release")
 
+    def outline(self) -> Suspended:
+        return Suspended()
+
+    def end_subscriptions(self) -> None:
+        """It has none."""
+
     def suspended(self) -> Suspended:
         return Suspended(self.received)
 

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import HandOverFailed
-from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, encoded
+from twisted_virtlog.handover.state import OF_VIRTLOGD, SUBSCRIPTIONS_VERSION, DaemonState, encoded
 from twisted_virtlog.handover.successor import (
     TRIAL_SECONDS,
     VARIABLE,
@@ -60,6 +60,9 @@ class Suspendable(Protocol):
 
     def go_on(self) -> None:
         """Let them go on after that, or instead."""
+
+    def end_subscriptions(self) -> None:
+        """End what clients follow, as the next image does not know of such."""
 
     def suspended(self, conversations: bool = True) -> DaemonState:
         """Return what the next image needs.
@@ -177,6 +180,8 @@ class HandOver:
             with signals.blocked():
                 await self._wait_for_threads()
                 await self._obey_signals()
+                if tried.version < SUBSCRIPTIONS_VERSION:
+                    self._daemon.end_subscriptions()
                 # The state may have changed, to one that the image cannot read.
                 _check(self._daemon.suspended(conversations=False), tried)
                 # (what was logged since has opened it again)

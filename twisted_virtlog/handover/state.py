@@ -32,7 +32,10 @@ from twisted_virtlog.values import (
 
 #: The version of the members ``twisted_virtlog``. A document with a higher one is refused; members
 #: that are not known are ignored. A document never says a higher version than its content needs.
-VERSION = 3
+VERSION = 4
+
+#: The first version whose readers know what clients follow. To others it is not handed over.
+SUBSCRIPTIONS_VERSION = 4
 
 #: The most pipes of former guests whose output may wait for the file of one log.
 MOST_FORMER = 16
@@ -111,7 +114,14 @@ class ClientState(Struct, frozen=True):
                 found += message.descriptors
             gathered = self.connection.conversation.gathered
             found += gathered.descriptors if gathered is not None else ()
+            for one in self.connection.conversation.subscriptions:
+                found += one.follower.files if one.follower is not None else ()
         return found
+
+    @property
+    def follows(self) -> bool:
+        """Whether it follows logs, or watches which there are."""
+        return self.connection is not None and bool(self.connection.conversation.subscriptions)
 
 
 class ServiceState(Struct, frozen=True):
@@ -461,7 +471,17 @@ def beyond(state: DaemonState, version: int) -> str | None:
 
 def needed_version(state: DaemonState) -> int:
     """Return the lowest version of a document that can say everything of a state."""
+    needed = _least_version(state)
+    return max(needed, SUBSCRIPTIONS_VERSION) if _has_subscriptions(state) else needed
+
+
+def _least_version(state: DaemonState) -> int:
+    """Return the lowest version by whose reader nothing is misread and nothing lost."""
     return max((needed for needed, _ in _reasons(state)), default=1)
+
+
+def _has_subscriptions(state: DaemonState) -> bool:
+    return any(client.follows for server in state.servers.values() for client in server.clients)
 
 
 def _reasons(state: DaemonState) -> Iterator[tuple[int, str]]:
@@ -545,13 +565,13 @@ def _with_long(parts: list[str], long: list[bytes]) -> Iterator[bytes]:
 def check_version(state: DaemonState, version: int | None) -> int:
     """Choose the version of a state's document.
 
-    :param version: the one that is asked for; None for the lowest possible.
+    :param version: the one that is asked for; None for the lowest possible. Subscriptions have to
+        be ended for one that does not know them.
     :raises StateError: it cannot have that version.
     """
-    needed = needed_version(state)
     if version is None:
-        return needed
-    if version < needed:
+        return needed_version(state)
+    if version < _least_version(state):
         raise StateError(
             f"a state of version {version} cannot say all that there is: {beyond(state, version)}"
         )

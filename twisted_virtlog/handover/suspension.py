@@ -76,6 +76,9 @@ class Clients(Protocol):
     def waiting(self) -> int:
         """Return how many requests are in progress."""
 
+    def end_subscriptions(self) -> None:
+        """End what clients follow, and tell them."""
+
     def suspended(self, conversations: bool = True) -> dict[str, ServerState]:
         """Return what the next image needs of each server.
 
@@ -150,6 +153,10 @@ class Suspension:
     def go_on(self) -> None:
         """Let them go on after :meth:`pause`, or instead."""
         self._logs.go_on()
+
+    def end_subscriptions(self) -> None:
+        """End what clients follow, as the next image does not know of such."""
+        self._clients.end_subscriptions()
 
     def suspended(self, conversations: bool = True) -> DaemonState:
         """Return what the next image needs to go on with all logs, sockets and clients.

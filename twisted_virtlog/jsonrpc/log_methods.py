@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime, timezone
+from heapq import merge
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
+from twisted.internet.defer import Deferred
 
 from twisted_virtlog import values
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.entries import LogEntry, log_entry
 from twisted_virtlog.jsonrpc.long_result import LongResult, SlicedResult
 from twisted_virtlog.jsonrpc.method import Example, Method, Services
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
@@ -20,13 +24,11 @@ from twisted_virtlog.jsonrpc.schema import (
     MAX_EXACT_NUMBER,
     Domain,
     Driver,
-    LogPath,
-    NoParams,
     OptionalDomain,
     PathParams,
     Position,
 )
-from twisted_virtlog.jsonrpc.text import Encoding, decode_excerpt, escape_excerpt, printable
+from twisted_virtlog.jsonrpc.text import Encoding, decode_excerpt, escape_excerpt
 
 DEFAULT_READ_BYTES = 1024 * 1024
 
@@ -35,6 +37,9 @@ _LONG_EXCERPT_BYTES = 64 * 1024
 
 #: So many logs are presented at once, or in one slice.
 _ENTRIES_AT_ONCE = 32
+
+#: So many are merged with others in one slice.
+_MERGED_AT_ONCE = 128
 
 
 class PositionParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -78,6 +83,14 @@ class AppendParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False
     domain: OptionalDomain = None
 
 
+class ListParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Which logs to list."""
+
+    closed: Annotated[bool, Meta(description="true: also the logs that are known and not open")] = (
+        False
+    )
+
+
 class OpenResult(Struct, frozen=True):
     """A log that was opened; the write end of its pipe comes with the answer."""
 
@@ -110,41 +123,6 @@ class ReadResult(Struct, frozen=True):
         bool,
         Meta(description="the position was rotated away; start is the oldest byte kept after it"),
     ]
-
-
-class LogEntry(Struct, frozen=True, gc=False):
-    """An open log."""
-
-    path: LogPath
-    driver: Driver
-    domain: OptionalDomain
-    position: Annotated[
-        Position | None, Meta(description="the file's end, without what is still in the pipe")
-    ]
-    opened_at: Annotated[datetime, Meta(tz=True, description="when the log was opened")]
-    bytes: Annotated[int, Meta(ge=0, description="bytes written since the log was opened")]
-    rollovers: Annotated[int, Meta(ge=0, description="how often a new file was begun since then")]
-    state: Annotated[
-        Literal["open", "failing"],
-        Meta(description='"failing": the file cannot be written now; error says why'),
-    ]
-    pipe: Annotated[
-        int | None,
-        Meta(description="N where /proc/PID/fd shows pipe:[N] for a process that holds it"),
-    ]
-    pending: Annotated[
-        int | None,
-        Meta(description="bytes that could not be written, as counted last; null before that"),
-    ]
-    thread: Annotated[
-        str | None,
-        Meta(
-            description=(
-                "mount point of the file system whose own thread writes the log; null: it has none"
-            )
-        ),
-    ]
-    error: Annotated[str, Meta(description="the reason; only when failing")] | UnsetType = UNSET
 
 
 def _open(services: Services, params: OpenParams) -> Answer[values.Opened]:
@@ -223,15 +201,46 @@ def _append(services: Services, params: AppendParams) -> Answer[values.Position]
     return services.handler.append(params.path, message, params.driver, domain)
 
 
-def _list(services: Services, _params: NoParams) -> Answer[Sequence[values.LogStatus]]:
-    return services.handler.logs()
+def _list(services: Services, params: ListParams) -> Answer[Sequence[values.LogStatus]]:
+    found = services.handler.logs()
+    if not params.closed:
+        return found
+    if isinstance(found, Deferred):
+        return found.addCallback(_with_closed, services)
+    return _with_closed(found, services)
+
+
+def _with_closed(
+    found: Sequence[values.LogStatus], services: Services
+) -> Answer[Sequence[values.LogStatus]]:
+    def merge_with(closed: Sequence[values.LogStatus]) -> Answer[Sequence[values.LogStatus]]:
+        return services.in_slices(_merged(found, closed))
+
+    closed = services.history.closed_logs()
+    if isinstance(closed, Deferred):
+        later: Deferred[Sequence[values.LogStatus]] = closed.addCallback(merge_with)
+        return later
+    return merge_with(closed)
+
+
+def _merged(
+    logs: Sequence[values.LogStatus], closed: Sequence[values.LogStatus]
+) -> Generator[None, None, Sequence[values.LogStatus]]:
+    """Merge open and closed logs by path; one that was opened meanwhile is open."""
+    found: list[values.LogStatus] = []
+    for number, one in enumerate(merge(logs, closed, key=attrgetter("path"))):
+        if not found or found[-1].path != one.path:
+            found.append(one)
+        if not number % _MERGED_AT_ONCE:
+            yield
+    return found
 
 
 def _entries(
-    logs: Sequence[values.LogStatus], _params: NoParams
+    logs: Sequence[values.LogStatus], _params: ListParams
 ) -> Sequence[LogEntry] | SlicedResult:
     if len(logs) <= _ENTRIES_AT_ONCE:
-        return [_entry(status) for status in logs]
+        return [log_entry(status) for status in logs]
     return SlicedResult(_entries_in_slices(logs))
 
 
@@ -241,34 +250,10 @@ def _entries_in_slices(logs: Sequence[values.LogStatus]) -> Iterator[bytes]:
     del logs
     separator = b"["
     while left:
-        entries = [_entry(left.popleft()) for _ in range(min(_ENTRIES_AT_ONCE, len(left)))]
+        entries = [log_entry(left.popleft()) for _ in range(min(_ENTRIES_AT_ONCE, len(left)))]
         yield separator + msgspec.json.encode(entries)[1:-1]
         separator = b","
     yield b"]"
-
-
-def _entry(status: values.LogStatus) -> LogEntry:
-    domain = status.domain
-    return LogEntry(
-        path=printable(status.path),
-        driver=printable(status.driver),
-        domain=None if domain is None else Domain.of(domain),
-        position=None if status.position is None else Position.of(status.position),
-        opened_at=status.opened_at,
-        bytes=status.bytes_written,
-        rollovers=status.rollovers,
-        state="failing" if status.state is values.LogState.FAILING else "open",
-        pipe=status.pipe,
-        pending=status.pending,
-        thread=None if status.thread is None else printable(status.thread),
-        error=_reason(status),
-    )
-
-
-def _reason(status: values.LogStatus) -> str | msgspec.UnsetType:
-    if status.state is not values.LogState.FAILING:
-        return msgspec.UNSET
-    return printable(status.error or "unknown")
 
 
 # Values for the examples.
@@ -383,14 +368,14 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
     ),
     Method(
         name="log.list",
-        summary="Return all open logs, sorted by path.",
-        params=ParamsDecoder(NoParams),
+        summary="Return all open logs, and if wanted the known ones that are not, sorted by path.",
+        params=ParamsDecoder(ListParams),
         result=list[LogEntry],
         ask=_list,
         present=_entries,
         example=Example(
             "one open log",
-            NoParams(),
+            ListParams(),
             [
                 LogEntry(
                     path=_LOG,
@@ -401,8 +386,11 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
                     bytes=6,
                     rollovers=0,
                     state="open",
-                    pipe=48151,
+                    dropped=0,
                     pending=0,
+                    followers=1,
+                    kept=6,
+                    pipe=48151,
                     thread=None,
                 )
             ],

@@ -313,6 +313,11 @@ def encode_sliced_result(
     return gathered(before, result.slices, b"}")
 
 
+def encode_notification(method: str, params: object) -> bytes:
+    """Return the text of a notification."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "method": method, "params": params})
+
+
 def encode_error(request_id: Raw, error: ErrorObject) -> bytes:
     """Return the answer that reports an error, without a newline."""
     return b"".join((b'{"jsonrpc":"2.0","id":', request_id, b',"error":', _encode(error), b"}"))

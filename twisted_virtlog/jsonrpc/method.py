@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler, InSlices
+from twisted_virtlog.interfaces import (
+    Answer,
+    IAdministration,
+    IFollowing,
+    IHistory,
+    ILogHandler,
+    InSlices,
+)
 from twisted_virtlog.jsonrpc.codes import Code
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.text import Encoding
+from twisted_virtlog.values import Position
 
 P = TypeVar("P", bound=msgspec.Struct)
 V = TypeVar("V")
@@ -30,6 +39,21 @@ class ServingSocket:
     read_only: bool
 
 
+class Subscribing(Protocol):
+    """What the connection that asks follows; see Subscriptions."""
+
+    def follow(
+        self, path: str, position: Position | None, until_closed: bool, encoding: Encoding
+    ) -> Answer[tuple[int, Position]]:
+        """Follow a log; return the number of the subscription, and where it begins."""
+
+    def watch(self) -> int:
+        """Watch which logs there are; return the number of the subscription."""
+
+    def unfollow(self, number: int) -> None:
+        """End a subscription, and tell so at once."""
+
+
 @dataclass(frozen=True)
 class Services:
     """What the methods need from the daemon.
@@ -39,6 +63,9 @@ class Services:
     :ivar sockets: returns where the methods are served now.
     :ivar reexec: hands over to the daemon's next image, or to the virtlogd at a path.
     :ivar in_slices: does what is long by itself.
+    :ivar following: follows logs.
+    :ivar history: what is known of logs' past.
+    :ivar subscriptions: of the connection that asks; None for methods that need none.
     """
 
     handler: ILogHandler
@@ -46,6 +73,9 @@ class Services:
     sockets: Callable[[], tuple[ServingSocket, ...]]
     reexec: Callable[[str | None, int | None], Answer[None]]
     in_slices: InSlices
+    following: IFollowing
+    history: IHistory
+    subscriptions: Subscribing | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +107,7 @@ class Method(Generic[P, V]):
     :ivar read_only: whether it is served on the read-only socket.
     :ivar needs_stream: whether it sends descriptors, or texts that were not requested, so that it
         is not served over HTTP.
+    :ivar subscribes: whether it is about the subscriptions of its connection.
     """
 
     name: str
@@ -91,6 +122,7 @@ class Method(Generic[P, V]):
     most_descriptors: int = 0
     read_only: bool = False
     needs_stream: bool = False
+    subscribes: bool = False
 
     @property
     def alias(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,9 +39,10 @@ from twisted_virtlog.jsonrpc.method import Method, Services
 from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
 from twisted_virtlog.jsonrpc.params import InvalidParams
 from twisted_virtlog.jsonrpc.sniffing import TEXTS, framing_named, told_by
+from twisted_virtlog.jsonrpc.subscriptions import Subscriptions
 from twisted_virtlog.sockets.asking import AskingConversation
 from twisted_virtlog.sockets.outgoing import close_all
-from twisted_virtlog.values import Queued, Suspended
+from twisted_virtlog.values import EndReason, Queued, SubscriptionState, Suspended
 
 #: From this size on, an answer is not copied to add a newline.
 _LARGE_BYTES = 256 * 1024
@@ -71,10 +73,26 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         self._batch: BatchReply | None = None
         #: The rest of an answer whose beginning was sent.
         self._rest: Iterator[bytes] | None = None
+        #: Made when the client wants the first one; with the services that it has then.
+        self._subscriptions: Subscriptions | None = None
+        self._subscribing: Services | None = None
+        #: Notifications that come after the answer to a batch, a part of which was sent.
+        self._put_off: list[bytes] = []
+        #: Whether the latest step told something that was not requested.
+        self._has_told = False
 
     @property
     def has_work(self) -> bool:
-        return self.held_bytes > 0 or self._rest is not None
+        return self.held_bytes > 0 or self._rest is not None or self._has_to_tell
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self._subscriptions)
+
+    @property
+    def _has_to_tell(self) -> bool:
+        subscriptions = self._subscriptions
+        return subscriptions is not None and subscriptions.is_ready
 
     @property
     def held_bytes(self) -> int:
@@ -118,7 +136,18 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         if self._batch is not None and not self._waiting:
             self._end_batch(self._batch)
             self._send_rest()
+        if self._batch is None or not self._batch.sent:
+            self.end_subscriptions()
         super().finish()
+
+    def outline(self) -> Suspended:
+        subscriptions = self._subscriptions
+        numbers = () if subscriptions is None else subscriptions.numbers()
+        return Suspended(subscriptions=tuple(map(SubscriptionState, numbers)))
+
+    def end_subscriptions(self) -> None:
+        if self._subscriptions is not None:
+            self._subscriptions.end(EndReason.SHUTTING_DOWN)
 
     def suspended(self) -> Suspended:
         self._send_rest()
@@ -134,6 +163,13 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         )
         if self._framing_name != TEXTS:
             state = msgspec.structs.replace(state, lost=True, framing_lost=state.lost)
+        subscriptions = self._subscriptions
+        if subscriptions is not None:
+            state = msgspec.structs.replace(
+                state,
+                subscriptions=subscriptions.suspended(),
+                last_subscription=subscriptions.last,
+            )
         batch = self._batch
         if batch is None:
             return state
@@ -164,6 +200,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self._undecided = None
         else:
             self.feed(state.received)
+        if state.subscriptions:
+            self._begin_to_subscribe(state.last_subscription).resume(state.subscriptions)
         if state.batch is not None:
             self._batch = BatchReply(Batch(state.batch), state.batch_begun)
             if state.gathered is not None:
@@ -171,6 +209,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
 
     def connection_lost(self) -> None:
         super().connection_lost()
+        if self._subscriptions is not None:
+            self._subscriptions.close()
         if self._batch is not None:
             # A connection that has ended closes the descriptors that it is given.
             self._end_batch(self._batch)
@@ -181,7 +221,28 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return True
         if self._batch is not None:
             return self._continue_batch(self._batch)
-        return self._handle_text()
+        subscriptions = self._subscriptions
+        if subscriptions is None or not subscriptions.is_ready:
+            return self._handle_text()
+        # (what was requested and what was not take turns)
+        if self._has_told:
+            self._has_told = False
+            handled = self._handle_text()
+            if handled is not False:
+                return handled
+        self._has_told = True
+        subscriptions.tell_next()
+        return True
+
+    def handle_beside(self) -> bool:
+        subscriptions = self._subscriptions
+        if subscriptions is None or not subscriptions.is_ready:
+            return False
+        if self._rest is not None or self._batch is not None:
+            # (nothing stands inside another text)
+            return False
+        subscriptions.tell_next()
+        return True
 
     def _rest_after_decoding(self) -> None:
         """Let others have the reactor for a while, as decoding a text cannot be interrupted."""
@@ -326,6 +387,12 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self.connection.send(self._framing.last(piece.text), piece.descriptors)
         else:
             self._send(piece)
+        for text in self._put_off:
+            self._tell(text)
+        self._put_off.clear()
+        if self._closed:
+            self._send_rest()
+            self.end_subscriptions()
 
     def _send_piece(self, batch: BatchReply) -> None:
         """Send what was gathered so far."""
@@ -350,7 +417,31 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return self.fail(error, None, request, method, None)
         if method.most_descriptors:
             return self._carry_out_claiming(request, method, params)
-        return self.carry_out(request, method, self._services, params)
+        services = self._subscribed() if method.subscribes else self._services
+        return self.carry_out(request, method, services, params)
+
+    def _subscribed(self) -> Services:
+        """Return the services with the subscriptions of this connection."""
+        if self._subscribing is None:
+            self._begin_to_subscribe()
+        assert self._subscribing is not None
+        return self._subscribing
+
+    def _begin_to_subscribe(self, last: int = 0) -> Subscriptions:
+        self._subscriptions = Subscriptions(
+            self._services.following, self._tell, self.go_on_later, last
+        )
+        self._subscribing = replace(self._services, subscriptions=self._subscriptions)
+        return self._subscriptions
+
+    def _tell(self, text: bytes) -> None:
+        """Send a notification."""
+        batch = self._batch
+        if batch is not None and batch.sent:
+            # (the end of a subscription that is asked for in the middle of a long answer)
+            self._put_off.append(text)
+        else:
+            self.connection.send(self._framing.whole(text))
 
     def _carry_out_claiming(
         self, request: Request, method: Method[Any, Any], params: Any

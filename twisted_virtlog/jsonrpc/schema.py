@@ -7,6 +7,7 @@ strings are valid, and what becomes of a number that not every reader of JSON ho
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -32,6 +33,9 @@ Driver = Annotated[
         max_length=values.MAX_NAME_CHARACTERS,
     ),
 ]
+
+#: The years 1 and 9999, in seconds since 1970.
+_EARLIEST, _LATEST = -62135596800, 253402300799
 
 #: Up to here, JSON readers that hold numbers as doubles are exact.
 MAX_EXACT_NUMBER = 2**53
@@ -110,6 +114,20 @@ class Domain(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 OptionalDomain = Annotated[
     Domain | None, Meta(description='the guest, {"uuid": string, "name": string}, or null')
 ]
+
+
+#: A point in time, as a parameter.
+Time = Annotated[
+    Annotated[datetime, Meta(tz=True)] | Annotated[float, Meta(ge=_EARLIEST, le=_LATEST)],
+    Meta(description="RFC 3339 with a zone, or seconds since 1970"),
+]
+
+
+def time_value(time: datetime | float) -> datetime:
+    """Return the form of a time for the daemon, an aware one, UTC."""
+    if isinstance(time, datetime):
+        return time.astimezone(timezone.utc)
+    return datetime.fromtimestamp(time, timezone.utc)
 
 
 class NoParams(Struct, frozen=True, forbid_unknown_fields=True, gc=False):

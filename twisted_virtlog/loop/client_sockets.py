@@ -19,6 +19,7 @@ import select
 import time
 from collections.abc import Callable
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -48,7 +49,22 @@ _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 
 
-@implementer(IReactorFDSet, IReadDescriptor)
+class IClientEvents(IReactorFDSet):
+    """A reactor, as clients' sockets see it."""
+
+    # (zope's interfaces have no self)
+    def addHangUp(one: IReadDescriptor) -> None:  # noqa: N805
+        """Call the connectionLost of a descriptor when its other end is closed.
+
+        One that only has shut down its writing side is readable for ever; this is for those that
+        are not read any more.
+        """
+
+    def removeHangUp(one: IReadDescriptor) -> None:  # noqa: N805
+        """Do so no more."""
+
+
+@implementer(IClientEvents, IReadDescriptor)
 class EventSet:
     """The set; to its descriptors it is the reactor.
 
@@ -79,10 +95,12 @@ class EventSet:
         self._epoll = select.epoll()
         self._readers: dict[int, IReadDescriptor] = {}
         self._writers: dict[int, IWriteDescriptor] = {}
+        # Those that send nothing more.
+        self._hang_ups: dict[int, IReadDescriptor] = {}
         self._held = False
         reactor.addReader(self)
 
-    # IReactorFDSet.
+    # IClientEvents.
 
     def addReader(self, reader: IReadDescriptor) -> None:
         descriptor = reader.fileno()
@@ -104,12 +122,27 @@ class EventSet:
         if self._writers.pop(writer.fileno(), None) is not None:
             self._change(writer.fileno(), self._mask(writer.fileno()), known=True)
 
+    def addHangUp(self, one: IReadDescriptor) -> None:
+        descriptor = one.fileno()
+        if descriptor not in self._hang_ups:
+            self._change(descriptor, self._mask(descriptor) | select.EPOLLHUP)
+            self._hang_ups[descriptor] = one
+
+    def removeHangUp(self, one: IReadDescriptor) -> None:
+        if self._hang_ups.pop(one.fileno(), None) is not None:
+            self._change(one.fileno(), self._mask(one.fileno()), known=True)
+
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        removed: dict[int, IReadDescriptor | IWriteDescriptor] = {**self._readers, **self._writers}
+        removed: dict[int, IReadDescriptor | IWriteDescriptor] = {
+            **self._hang_ups,
+            **self._readers,
+            **self._writers,
+        }
         for descriptor in removed:
             self._epoll.unregister(descriptor)
         self._readers.clear()
         self._writers.clear()
+        self._hang_ups.clear()
         return list(removed.values())
 
     def getReaders(self) -> list[IReadDescriptor]:
@@ -175,6 +208,8 @@ class EventSet:
                 writer = self._writers.get(descriptor)
                 if writer is not None and event & _WRITABLE:
                     writer.doWrite()
+                if event & select.EPOLLHUP and descriptor in self._hang_ups:
+                    self._hang_ups[descriptor].connectionLost(Failure(ConnectionDone()))
             except Exception:  # noqa: BLE001 (no other connection may suffer)
                 self._give_up(descriptor)
         return len(events)
@@ -196,11 +231,14 @@ class EventSet:
         failure = Failure()
         try:
             reader, writer = self._readers.get(descriptor), self._writers.get(descriptor)
+            waiting = self._hang_ups.get(descriptor)
             if reader is not None:
                 self.removeReader(reader)
             if writer is not None:
                 self.removeWriter(writer)
-            failed = reader or writer
+            if waiting is not None:
+                self.removeHangUp(waiting)
+            failed = reader or writer or waiting
             if failed is not None:
                 failed.connectionLost(failure)
         except Exception:  # noqa: BLE001 (as above)
@@ -222,6 +260,8 @@ class EventSet:
 
     def _mask(self, descriptor: int) -> int:
         mask = select.EPOLLIN if descriptor in self._readers else 0
+        # (a hang-up is always told; that it is asked for says only that the descriptor is watched)
+        mask |= select.EPOLLHUP if descriptor in self._hang_ups else 0
         return mask | (select.EPOLLOUT if descriptor in self._writers else 0)
 
     def _change(self, descriptor: int, mask: int, known: bool | None = None) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import ParamSpec
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.handover.state import ConnectionState
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.loop.client_sockets import IClientEvents
 from twisted_virtlog.loop.concern import Client, Concern
 from twisted_virtlog.loop.shares import SHARE_SECONDS, Shares
 from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget
@@ -58,7 +59,7 @@ class Connection:
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: IClientEvents,
         sock: socket.socket,
         peer: PeerCredentials,
         conversation: IConversation,
@@ -94,6 +95,7 @@ class Connection:
         self._closing = False
         self._closed = False
         self._gathering = False
+        self._awaits_hang_up = False
         # Its last read took more than a share of time. What it is to do in its turn.
         self._is_greedy = False
         self._is_to_read = False
@@ -220,6 +222,10 @@ class Connection:
         if not self._closed:
             self._tell(self.conversation.go_on)
 
+    def close_when_gone(self) -> None:
+        if not (self._awaits_hang_up or self._closed):
+            self._awaits_hang_up = self._changed(self._reactor.addHangUp, True)
+
     def close_when_sent(self) -> None:
         self._closing = True
         self.pause_reading()
@@ -236,6 +242,8 @@ class Connection:
         self._watch_input()
         if self._descriptors is not None:
             self._descriptors.leave(self, self._socket)
+        if self._awaits_hang_up:
+            self._reactor.removeHangUp(self)
         self._socket.close()
         self._tell(self.conversation.connection_lost)
         if self._budget is not None:

@@ -48,7 +48,8 @@ class _Gone:
     def _do_nothing(self) -> None:
         """See IConnection."""
 
-    gather = flush = pause_reading = resume_reading = close_when_sent = abort = _do_nothing
+    gather = flush = pause_reading = resume_reading = _do_nothing
+    close_when_gone = close_when_sent = abort = _do_nothing
 
 
 _GONE = _Gone()
@@ -83,6 +84,11 @@ class Conversation(ABC):
         return self._waiting
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether the client may expect anything that it need not ask for any more."""
+        return False
+
+    @property
     @abstractmethod
     def held_bytes(self) -> int:
         """The memory that the decoder takes, and what it is decoding."""
@@ -108,6 +114,13 @@ class Conversation(ABC):
             its answer given to the connection, or a Deferred that fires when that is done. One
             that fails, as an exception, costs the connection.
         """
+
+    def handle_beside(self) -> bool:
+        """Do something that need not wait for the request under way, whose answer comes later.
+
+        :returns: whether there was anything to do.
+        """
+        return False
 
     def connection_made(self, connection: IConnection) -> None:
         self.connection = connection
@@ -144,6 +157,13 @@ class Conversation(ABC):
         self._held = False
         self.proceed()
 
+    def outline(self) -> Suspended:
+        return Suspended()
+
+    # (a protocol need not have any)
+    def end_subscriptions(self) -> None:  # noqa: B027
+        """See IConversation; nothing is followed where a subclass does not know how."""
+
     def suspended(self) -> Suspended:
         """See IConversation; a subclass adds what its decoder holds."""
         return Suspended(input_ended=self._input_ended, closed=self._closed)
@@ -163,6 +183,12 @@ class Conversation(ABC):
         self._closed = True
         self.connection.close_when_sent()
 
+    def go_on_later(self) -> None:
+        """Go on in a later turn, if nothing else makes this go on."""
+        if not (self._running or self._held or self._queued or self._closed):
+            self._queued = True
+            self.connection.go_on_later()
+
     def rest(self, seconds: float) -> None:
         """Carry out no more requests before some seconds have passed, after the present one."""
         self._rest_seconds = seconds
@@ -174,7 +200,7 @@ class Conversation(ABC):
         When it has used up its share of time, the rest is for a later turn, whatever the requests
         were and whether they had an answer, unless nobody else waits for a turn.
         """
-        if self._running or self._waiting or self._held or self._queued:
+        if self._running or self._held or self._queued:
             return
         self._running = True
         gathering = False
@@ -183,10 +209,10 @@ class Conversation(ABC):
         self._share_ends = monotonic() + share
         try:
             while not self._closed and not self.connection.congested:
-                answered = self.handle_next()
+                answered = self.handle_beside() if self._waiting else self.handle_next()
                 if answered is False:
-                    if self._input_ended:
-                        self.close()
+                    if self._input_ended and not self._waiting:
+                        self._end_or_stay()
                     break
                 if answered is not True and not self._answered_already(answered):
                     return
@@ -201,6 +227,19 @@ class Conversation(ABC):
             self._running = False
             if gathering:
                 self.connection.flush()
+        self._read_on()
+
+    def _end_or_stay(self) -> None:
+        """Close, as the client asks for nothing more, unless it is still to be told something."""
+        if self.is_wanted:
+            self.connection.close_when_gone()
+        else:
+            self.close()
+
+    def _read_on(self) -> None:
+        """Read from the client again, or no more, as far as that has changed."""
+        if self._waiting and not self._queued:
+            return
         # (pause and resume are cheap when they change nothing)
         if self._queued:
             self.connection.pause_reading()

@@ -12,12 +12,12 @@ import socket
 from contextlib import ExitStack
 
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from twisted_virtlog.config.endpoint_strings import fault, with_scheme
 from twisted_virtlog.errors import ListenError
+from twisted_virtlog.loop.client_sockets import IClientEvents
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.sockets.binding import BACKLOG, bind
 from twisted_virtlog.sockets.listener import Listener
@@ -30,7 +30,7 @@ _GROUP_MODE = 0o660
 class _UnixSockets:
     """What Twisted's endpoints see as a reactor: it can listen on UNIX sockets, nothing else."""
 
-    def __init__(self, reactor: IReactorFDSet, clock: Clock, server: Server) -> None:
+    def __init__(self, reactor: IClientEvents, clock: Clock, server: Server) -> None:
         self._reactor = reactor
         self._clock = clock
         self._server = server
@@ -52,7 +52,7 @@ class _UnixSockets:
         return listener
 
 
-def adopt(reactor: IReactorFDSet, clock: Clock, descriptor: int, server: Server) -> Listener:
+def adopt(reactor: IClientEvents, clock: Clock, descriptor: int, server: Server) -> Listener:
     """Listen on a socket that was handed over.
 
     :param descriptor: it stays the caller's.
@@ -77,7 +77,7 @@ def adopt(reactor: IReactorFDSet, clock: Clock, descriptor: int, server: Server)
     return listener
 
 
-def listen(reactor: IReactorFDSet, clock: Clock, endpoint: str, server: Server) -> Listener:
+def listen(reactor: IClientEvents, clock: Clock, endpoint: str, server: Server) -> Listener:
     """Listen where a server endpoint string says.
 
     :param endpoint: as ``unix:/run/libvirt/virtlogd-sock:mode=600`` or ``systemd:...``; a path

@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
     IListeningPort,
-    IReactorFDSet,
     IReadDescriptor,
 )
 from twisted.logger import Logger
@@ -22,6 +21,7 @@ from zope.interface import implementer
 
 from twisted_virtlog.errors import ListenError
 from twisted_virtlog.handover.state import SocketState
+from twisted_virtlog.loop.client_sockets import IClientEvents
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.sockets.binding import BACKLOG, bind, file_of
 from twisted_virtlog.sockets.server import Server
@@ -41,7 +41,7 @@ class Listener:
 
     def __init__(
         self,
-        reactor: IReactorFDSet,
+        reactor: IClientEvents,
         clock: Clock,
         sock: socket.socket,
         bound: str | None,
@@ -68,7 +68,7 @@ class Listener:
 
     @classmethod
     def resumed(
-        cls, reactor: IReactorFDSet, clock: Clock, state: SocketState, server: Server
+        cls, reactor: IClientEvents, clock: Clock, state: SocketState, server: Server
     ) -> Listener:
         """Listen on, as the daemon's former image did.
 

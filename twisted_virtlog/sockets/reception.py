@@ -142,6 +142,11 @@ class Reception:
         """Return how many requests are in progress, whose answers come later."""
         return sum(connection.conversation.waiting for connection in self._connections())
 
+    def end_subscriptions(self) -> None:
+        """End what clients follow, and tell them."""
+        for connection in self._connections():
+            connection.conversation.end_subscriptions()
+
     def suspended(self, conversations: bool = True) -> dict[str, ServerState]:
         """Return what the next image needs of each server.
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 
 from twisted_virtlog.handover.state import ClientState, ConnectionState, ServerState, SocketState
 from twisted_virtlog.interfaces import IConversation
+from twisted_virtlog.loop.client_sockets import IClientEvents
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.shares import Shares
 from twisted_virtlog.sockets.connection import Connection
@@ -145,7 +145,7 @@ class Server:
             )
         self._open_or_shut()
 
-    def admit(self, reactor: IReactorFDSet, sock: socket.socket) -> None:
+    def admit(self, reactor: IClientEvents, sock: socket.socket) -> None:
         """Take over the socket of a client that connected, and serve or close it.
 
         A failure costs that client alone; nothing is raised.
@@ -167,7 +167,7 @@ class Server:
                 client.connection.abort()
             sock.close()
 
-    def _admit(self, reactor: IReactorFDSet, sock: socket.socket, number: int) -> None:
+    def _admit(self, reactor: IClientEvents, sock: socket.socket, number: int) -> None:
         peer = peer_credentials(sock)
         if peer.uid not in self._uids:
             self._logger.error(
@@ -190,7 +190,7 @@ class Server:
 
     def add(
         self,
-        reactor: IReactorFDSet,
+        reactor: IClientEvents,
         sock: socket.socket,
         conversation: IConversation,
         number: int,
@@ -218,7 +218,11 @@ class Server:
         """
         # (a conversation may send then, and find out that its client is gone)
         connections = {
-            number: client.connection.suspended() if conversations else ConnectionState()
+            number: (
+                client.connection.suspended()
+                if conversations
+                else ConnectionState(client.connection.conversation.outline())
+            )
             for number, client in list(self.clients.items())
         }
         clients = [
@@ -238,7 +242,7 @@ class Server:
             priority_workers=self.priority_workers,
         )
 
-    def resume(self, reactor: IReactorFDSet, state: ServerState) -> None:
+    def resume(self, reactor: IClientEvents, state: ServerState) -> None:
         """Go on with the clients of the daemon's former image; close those where that fails."""
         self.max_clients = state.max_clients
         self.max_anonymous_clients = state.max_anonymous_clients
