@@ -56,7 +56,7 @@ ROOMS: dict[str, Room] = {
     "logs": Room(
         "errors escaping handover interfaces loop syscalls values",
         "all_logs files.cleaner files.cleaning files.rotation"
-        " following.following handler lanes.mounts"
+        " following.following handler lanes.mounts no_history"
         " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(

@@ -33,9 +33,10 @@ from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.following.following import Following
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
+from twisted_virtlog.logs.no_history import NoHistory
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
-from twisted_virtlog.logs.read_only import ReadOnlyLogs
+from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
 from twisted_virtlog.loop.stall_watch import StallWatch
@@ -323,8 +324,14 @@ class VirtlogService(Service):
             sockets=self._jsonrpc_sockets,
             reexec=self._process.reexec,
             in_slices=in_slices,
+            following=self._following,
+            history=NoHistory(),
         )
-        reading = replace(services, handler=ReadOnlyLogs(logs))
+        reading = replace(
+            services,
+            handler=ReadOnlyLogs(logs),
+            following=ReadOnlyFollowing(logs, self._following),
+        )
         log_programs = serving(Served(LOG_PROGRAM, logs))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
         endpoints = self._endpoints

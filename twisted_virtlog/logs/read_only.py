@@ -13,12 +13,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_virtlog.errors import NotAllowed
-from twisted_virtlog.interfaces import Answer, ILogHandler
+from twisted_virtlog.interfaces import Answer, IFollower, IFollowing, ILogHandler, IWatch
 from twisted_virtlog.values import (
     Closed,
     Counts,
     Domain,
     Excerpt,
+    FollowerState,
     KeptFile,
     LogStatus,
     Opened,
@@ -98,3 +99,47 @@ class ReadOnlyLogs:
 
     def _refuse_change(self, path: str) -> NoReturn:
         raise NotAllowed(f"{path}: the read-only socket changes no log", path)
+
+
+@implementer(IFollowing)
+class ReadOnlyFollowing:
+    """Follows logs, and says nothing of one that is not known before the daemon has opened it.
+
+    :param handler: of all logs.
+    :param following: of all logs, too.
+    """
+
+    def __init__(self, handler: ILogHandler, following: IFollowing) -> None:
+        self._handler = handler
+        self._following = following
+
+    def follow(
+        self,
+        path: str,
+        position: Position | None,
+        until_closed: bool,
+        ready: Callable[[], None],
+        from_opening: bool = False,
+    ) -> Answer[IFollower]:
+        def follow(is_known: bool) -> Answer[IFollower]:
+            follower: Answer[IFollower] = self._following.follow(
+                path, position, until_closed, ready, from_opening or not is_known
+            )
+            return follower
+
+        known = self._handler.is_known(path)
+        if isinstance(known, Deferred):
+            later: Deferred[IFollower] = known.addCallback(follow)
+            return later
+        return follow(known)
+
+    def resume(self, state: FollowerState, ready: Callable[[], None]) -> IFollower:
+        follower: IFollower = self._following.resume(state, ready)
+        return follower
+
+    def watch(self, ready: Callable[[], None]) -> IWatch:
+        watch: IWatch = self._following.watch(ready)
+        return watch
+
+    def end_all(self) -> None:
+        self._following.end_all()
