@@ -164,7 +164,9 @@ class Stream(Generic[E]):
         while item is None and self._ended is None:
             try:
                 if (item := self._session.next()) is not None:
-                    self._pauses = pauses_for_ever()
+                    # (a snapshot can be had of a daemon that is about to end as well)
+                    if not isinstance(item, Snapshot):
+                        self._pauses = pauses_for_ever()
                 elif self._session.ended is not None:
                     self._end(self._session.ended)
                 else:
