@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.client.examples import DOCUMENT, program, run
 from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params
-from tests.documents import blocks
 from twisted_virtlog.client import BlockingClient, Position
 from twisted_virtlog.client.streams import Streaming
-
-DOCUMENT = Path(__file__).parents[2] / "doc" / "client.md"
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +67,6 @@ def test_the_short_examples_list_the_logs(daemon: FakeDaemon, examples: list[str
     example = examples[2].replace("/run/libvirt/virtlogd-jsonrpc-sock", str(daemon.path))
     assert run(example) == "/a 3\n"
     assert run(examples[1], str(daemon.path)) == "version 1.2.3\n/a 3\n"
-
-
-def program(section: str, number: int = 0) -> str:
-    """Return a program of a section."""
-    found = [
-        block.lines
-        for block in blocks(DOCUMENT)
-        if (block.section, block.language) == (section, "python")
-    ]
-    return "\n".join(found[number])
 
 
 @pytest.mark.parametrize(
@@ -139,14 +127,6 @@ def test_it_is_found_when_something_was_said(daemon: FakeDaemon) -> None:
     assert run(program("When it was said"), str(daemon.path), "/a") == (
         "2024-02-29T12:00:00+00:00 new\nopened 2024-02-29T12:00:00+00:00 at 4\n"
     )
-
-
-def run(program: str, *arguments: str) -> str:
-    """Run a program that succeeds; return what it prints."""
-    command = [sys.executable, "-c", program, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert result.stderr == ""
-    return result.stdout
 
 
 def test_following_is_described_as_it_is() -> None:
