@@ -1,9 +1,9 @@
 """Parses times as journalctl and docker take them.
 
-These are the timestamps of systemd.time(7), read as systemd 252 to 257 read them; times of RFC 3339,
-also without a zone, for the caller's; and docker's ``1h30m``, which is as long ago. All else is
-refused, also what could be guessed: a time that is understood wrongly gives a wrong answer without
-an error.
+These are the timestamps of systemd.time(7), read as systemd 252 to 257 read them; times of RFC
+3339, also without a zone, for the caller's; and docker's ``1h30m``, which is as long ago. All else
+is refused, also what could be guessed: a time that is understood wrongly gives a wrong answer
+without an error.
 """
 
 from __future__ import annotations
