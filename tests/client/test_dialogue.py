@@ -123,7 +123,15 @@ def split(stream: bytes, cuts: Iterable[int]) -> list[bytes]:
 CUTS = st.sets(st.integers(0, 10_000), max_size=12)
 
 
-@given(st.lists(st.binary(max_size=40), max_size=5), CUTS)
+CONTENTS = st.one_of(
+    st.binary(max_size=40),
+    st.tuples(st.binary(min_size=1, max_size=3), st.integers(1, 2000)).map(
+        lambda of: of[0] * of[1]
+    ),
+)
+
+
+@given(st.lists(CONTENTS, max_size=5), CUTS)
 def test_any_bytes_come_back_in_any_split(contents: list[bytes], cuts: set[int]) -> None:
     """A log's bytes are the same however the answers were cut on their way."""
     stream = b"".join(
@@ -223,7 +231,7 @@ def test_what_a_newer_daemon_adds_is_ignored() -> None:
     assert [reply.outcome for reply in dialogue.receive(stream)] == [Position(5, 9)]
 
 
-@given(st.lists(st.one_of(st.none(), st.binary(max_size=40)), max_size=6), CUTS)
+@given(st.lists(st.one_of(st.none(), CONTENTS), max_size=6), CUTS)
 def test_news_and_replies_come_in_order(said: list[bytes | None], cuts: set[int]) -> None:
     """What a followed log gets stands where it was sent, between the replies."""
     numbers = iter(range(1, 7))

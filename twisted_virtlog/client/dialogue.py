@@ -17,6 +17,8 @@ from twisted_virtlog.client.notifications import Notification, bytes_told, notif
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 #: More than the longest that it sends: 4 MiB of control characters, six bytes each, are 24 MiB.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
+#: From here on it is quicker to look for the bytes of a log first.
+_LONG_TEXT_BYTES = 1024
 
 _MISSING = msgspec.Raw()
 
@@ -140,7 +142,7 @@ class Dialogue:
             raise BadAnswer(f"the daemon sent {self._searched} bytes without a newline")
 
     def _said(self, text: bytes) -> Reply | Notification | None:
-        if (told := bytes_told(text)) is not None:
+        if len(text) >= _LONG_TEXT_BYTES and (told := bytes_told(text)) is not None:
             return told
         try:
             answer = self._answers.decode(text)
