@@ -42,6 +42,7 @@ HERE = (
     ("client.md", "With Twisted"),
     ("handover.md", "SIGUSR1: the next image takes over"),
     ("jsonrpc.md", None),
+    ("operations.md", "Search in logs"),
 )
 
 _POSITION = re.compile(rf"[0-9]+:3:{BIRTH}")
@@ -222,6 +223,12 @@ class Shell:
         self._bash.wait(60)
         assert self._bash.stdout is not None
         self._bash.stdout.close()
+
+
+def test_a_search(shell: Shell) -> None:
+    """It finds what the document shows."""
+    for command in _here("operations.md", "Search in logs"):
+        compare(command, shell.run(command.text))
 
 
 #: What differs in an answer, in JSON or as Python shows it.

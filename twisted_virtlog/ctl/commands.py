@@ -14,6 +14,7 @@ from twisted_virtlog import __version__
 from twisted_virtlog.client import BlockingClient, Chunk, DaemonInfo, Domain, Position
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.administration import ADMINISTRATION
+from twisted_virtlog.ctl.grep_command import grep
 from twisted_virtlog.ctl.holders import find_holders
 from twisted_virtlog.ctl.outcomes import Program, json_of, print_answer, warn
 from twisted_virtlog.ctl.parameters import (
@@ -49,6 +50,7 @@ _STDIN_BYTES = 16 * 1024 * 1024 + 1
       1  the daemon answered with an error
       2  the command line is wrong
       3  the daemon cannot be reached, or does not answer
+      4  grep: the daemon answered with an error; 1: no line matches
       126, 127  exec: the command cannot be run, or was not found
       130, 141  interrupted; or nobody reads the output any more
     Once exec has started its command, the exit status is the command's.
@@ -275,7 +277,7 @@ def execute(
     become(file, command, opened.write_end, append_stderr)
 
 
-for _command in ADMINISTRATION:
+for _command in (grep, *ADMINISTRATION):
     virtlogctl.add_command(_command)
 
 

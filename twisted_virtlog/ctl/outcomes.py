@@ -14,13 +14,13 @@ from twisted_virtlog.client import BadRequest, ClientError, RemoteError, Unreach
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.advice import advice
 from twisted_virtlog.ctl.holders import find_holders
-from twisted_virtlog.ctl.parameters import Settings
+from twisted_virtlog.ctl.parameters import REFUSED_STATUS, Settings
 from twisted_virtlog.ctl.running import CannotRun
+from twisted_virtlog.ctl.selecting import NothingSelected
 from twisted_virtlog.escaping import visible, visible_json
 
 LOG_BUSY = 1001
 
-REFUSED_STATUS = 1
 USAGE_STATUS = 2
 UNREACHABLE_STATUS = 3
 #: What a shell reports for a command that SIGINT or SIGPIPE ended.
@@ -75,9 +75,11 @@ class Program(click.Group):
             ctx.exit(INTERRUPTED_STATUS)
         except CannotRun as error:
             _fail(ctx, error.status, str(error))
+        except NothingSelected as error:
+            _fail(ctx, REFUSED_STATUS, str(error))
         except RemoteError as error:
-            message, data = _busy(error)
-            _fail(ctx, REFUSED_STATUS, message, error.code, data)
+            report(settings, error)
+            ctx.exit(settings.refused_status)
         except BadRequest as error:
             _fail(ctx, USAGE_STATUS, str(error))
         except Unreachable as error:
@@ -109,6 +111,12 @@ def warn(message: str) -> None:
     click.echo(f"virtlogctl: {visible(message)}", err=True)
 
 
+def report(settings: Settings, error: RemoteError) -> None:
+    """Print what the daemon answered in place of a result, in JSON if that was requested."""
+    message, data = _busy(error)
+    _tell(settings, message, error.code, data)
+
+
 def _exact(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _exact(member) for name, member in value.items()}
@@ -117,15 +125,17 @@ def _exact(value: Any) -> Any:
     return str(value) if isinstance(value, int) and value > MAX_EXACT_NUMBER else value
 
 
-def _fail(
-    ctx: click.Context, status: int, message: str, code: int | None = None, data: Any = None
-) -> NoReturn:
+def _fail(ctx: click.Context, status: int, message: str) -> NoReturn:
     """Exit with a message, in JSON if that was requested."""
-    if ctx.ensure_object(Settings).json:
+    _tell(ctx.ensure_object(Settings), message)
+    ctx.exit(status)
+
+
+def _tell(settings: Settings, message: str, code: int | None = None, data: Any = None) -> None:
+    if settings.json:
         click.echo(_error_json(message, code, data), err=True)
     else:
         warn(message)
-    ctx.exit(status)
 
 
 def _show(error: click.UsageError, as_json: bool) -> None:

@@ -25,17 +25,25 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 COMPLETION_TIMEOUT_SECONDS = 1.0
 SOCKET_VARIABLE = "VIRTLOGCTL_SOCKET"
 
+#: The exit status where the daemon answers with an error, and that of commands whose status 1 says
+#: something else.
+REFUSED_STATUS = 1
+OTHER_REFUSED_STATUS = 4
+
 
 @dataclass
 class Settings:
     """The options that all subcommands have, before or after the subcommand's name.
 
     :ivar timeout: seconds, 0 for no limit.
+    :ivar refused_status: the exit status where the daemon answers with an error; a command sets it
+        that says something else by the usual one.
     """
 
     socket: str | None = None
     json: bool = False
     timeout: float = DEFAULT_TIMEOUT_SECONDS
+    refused_status: int = REFUSED_STATUS
 
     @property
     def socket_path(self) -> str:
@@ -104,7 +112,11 @@ def origin_options(function: F) -> F:
 
 def log_path(function: F) -> F:
     """Add the argument PATH, made absolute and normalised; completed from open logs and files."""
-    return click.argument("path", callback=_normal_path, shell_complete=_complete_path)(function)
+
+    def normal(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+        return normal_path(value)
+
+    return click.argument("path", callback=normal, shell_complete=complete_path)(function)
 
 
 def start_position(function: F) -> F:
@@ -127,7 +139,11 @@ def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(settings, param.name, value)
 
 
-def _normal_path(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def normal_path(value: str) -> str:
+    """Return a path that was given as the daemon wants it: absolute and normalised.
+
+    :raises click.BadParameter: that cannot be.
+    """
     if not value:
         raise click.BadParameter("the path of a log is empty")
     try:
@@ -141,9 +157,10 @@ def _normal_path(_ctx: click.Context, _param: click.Parameter, value: str) -> st
     return path
 
 
-def _complete_path(
+def complete_path(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """Return what a path may go on with after the tab key: open logs, or else files."""
     path = ctx.ensure_object(Settings).socket_path
     try:
         with BlockingClient(path, COMPLETION_TIMEOUT_SECONDS) as client:

@@ -59,20 +59,26 @@ def test_lines_have_others_around_them() -> None:
 def test_colours_show_what_matches() -> None:
     """And what the guest or a path says is made harmless piece by piece."""
 
-    def shown(text: bytes) -> bytes:
-        return text.replace(b"\x1b", b"?")
+    class Harmless:
+        def feed(self, data: bytes) -> bytes:
+            return data.replace(b"\x1b", b"?")
+
+        def end(self) -> bytes:
+            return b"<"
 
     stream = io.BytesIO()
     search = make_search(compile_pattern("t.|e+"))
-    output = LinesOutput(stream, search, with_path=True, context=1, colour=True, shown=shown)
+    output = LinesOutput(
+        stream, search, with_path=True, context=1, colour=True, make_filter=Harmless
+    )
     fill(output, search, [("/\x1b", [b"a\x1bt\x1bee\r\n", b"1\x1b\n2\n3\n4\ne\n"])])
-    path = b"\x1b[35m/?\x1b[m"
+    path = b"\x1b[35m/\\x1b\x1b[m"
     assert stream.getvalue() == (
-        path + b"\x1b[36m:\x1b[ma?\x1b[01;31mt?\x1b[m\x1b[01;31mee\x1b[m\r\n"
-        + path + b"\x1b[36m-\x1b[m1?\n"
+        path + b"\x1b[36m:\x1b[ma?\x1b[01;31mt?\x1b[m\x1b[01;31mee\x1b[m\r<\n"
+        + path + b"\x1b[36m-\x1b[m1?<\n"
         + b"\x1b[36m--\x1b[m\n"
-        + path + b"\x1b[36m-\x1b[m4\n"
-        + path + b"\x1b[36m:\x1b[m\x1b[01;31me\x1b[m\n"
+        + path + b"\x1b[36m-\x1b[m4<\n"
+        + path + b"\x1b[36m:\x1b[m\x1b[01;31me\x1b[m<\n"
     )  # fmt: skip
 
 

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import pybase64
 
 from twisted_virtlog.ctl.grep.blocks import Block
 from twisted_virtlog.ctl.grep.context import Context, Line
 from twisted_virtlog.ctl.grep.search import Search
+from twisted_virtlog.escaping import visible
 
 Spans = Sequence[tuple[int, int]]
 
 # As GNU grep has them.
 _RESET = b"\x1b[m"
 _MATCH, _PATH, _SEPARATOR = b"\x1b[01;31m", b"\x1b[35m", b"\x1b[36m"
+
+
+class Stream(Protocol):
+    """Takes bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Write bytes."""
+
+
+class Filter(Protocol):
+    """Makes one line harmless."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what of the next part of it can be shown."""
+
+    def end(self) -> bytes:
+        """Return what is left of it."""
 
 
 class Output(Protocol):
@@ -37,7 +55,7 @@ class Output(Protocol):
 class PlainOutput:
     """The lines that match, exactly as they are in the log, but that the last one is ended."""
 
-    def __init__(self, stream: BinaryIO, with_path: bool) -> None:
+    def __init__(self, stream: Stream, with_path: bool) -> None:
         """Write to a stream.
 
         :param with_path: before each line.
@@ -60,23 +78,36 @@ class PlainOutput:
         """Nothing is left to do."""
 
 
+class _AsItIs:
+    """Changes nothing."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def end(self) -> bytes:
+        return b""
+
+
+_AS_IT_IS = _AsItIs()
+
+
 class LinesOutput:
     """Lines with others around them, or for a terminal."""
 
     def __init__(
         self,
-        stream: BinaryIO,
+        stream: Stream,
         search: Search,
         with_path: bool,
         context: int = 0,
         colour: bool = False,
-        shown: Callable[[bytes], bytes] = bytes,
+        make_filter: Callable[[], Filter] | None = None,
     ) -> None:
         """Write to a stream.
 
         :param context: lines around each that matches.
         :param colour: show where in a line something matches.
-        :param shown: makes of what a guest wrote, or what a log is called, what is written of it.
+        :param make_filter: makes what each line goes through; None to write lines as they are.
         """
         self._write = stream.write
         self._matches = search.matches
@@ -84,14 +115,14 @@ class LinesOutput:
         self._count = context
         self._context = Context(context)
         self._colour = colour
-        self._shown = shown
+        self._make_filter = make_filter
         self._path = b""
         self._has_written = False
         self._is_first = True
 
     def begin(self, path: str) -> None:
         self._context = Context(self._count)
-        self._path = self._shown(_bytes_of(path))
+        self._path = _bytes_of(path if self._make_filter is None else visible(path))
         self._is_first = True
 
     def add(self, block: Block, matching: Spans) -> None:
@@ -114,15 +145,14 @@ class LinesOutput:
         self._write(before + self._text(text, line.matched) + b"\n")
 
     def _text(self, text: bytes, matched: bool) -> bytes:
-        if not (self._colour and matched):
-            return self._shown(text)
+        line = _AS_IT_IS if self._make_filter is None else self._make_filter()
         parts = []
         begin = 0
-        for start, end in self._matches(text):
-            parts.append(self._shown(text[begin:start]))
-            parts.append(self._coloured(self._shown(text[start:end]), _MATCH))
+        for start, end in self._matches(text) if self._colour and matched else ():
+            parts.append(line.feed(text[begin:start]))
+            parts.append(self._coloured(line.feed(text[start:end]), _MATCH))
             begin = end
-        return b"".join([*parts, self._shown(text[begin:])])
+        return b"".join([*parts, line.feed(text[begin:]), line.end()])
 
     def _coloured(self, text: bytes, colour: bytes) -> bytes:
         return colour + text + _RESET if self._colour else text
