@@ -54,9 +54,9 @@ ROOMS: dict[str, Room] = {
     "history": Room("loop syscalls values", "file_system index kept ranges records"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
-        "errors escaping handover interfaces loop syscalls values",
+        "errors escaping handover history interfaces loop syscalls values",
         "all_logs files.cleaner files.cleaning files.rotation"
-        " following.following handler lanes.mounts no_history"
+        " following.following handler history lanes.mounts observing"
         " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(
@@ -70,7 +70,8 @@ ROOMS: dict[str, Room] = {
     "administration": Room("config errors interfaces sockets values"),
     # The daemon, in any application.
     "service": Room(
-        "administration config errors handover interfaces jsonrpc libvirt logs loop sockets values"
+        "administration config errors handover history interfaces jsonrpc libvirt logs loop sockets"
+        " values"
     ),
     # The daemon as a process.
     "systemd": Room(
@@ -138,6 +139,7 @@ PURE: dict[str, tuple[str, ...]] = {
     # A table calls the handler, whose interface it knows and no more.
     "jsonrpc.method": ("twisted_virtlog.interfaces",),
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.history_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.files_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.entries": (),
     "jsonrpc.log_methods": ("twisted_virtlog.interfaces", "twisted.internet.defer"),

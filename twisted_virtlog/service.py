@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorThreads
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
 from twisted_virtlog.administration import Administration
@@ -19,6 +19,7 @@ from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, Details
 from twisted_virtlog.handover.suspension import Suspension, take_over
+from twisted_virtlog.history.index import Index, IndexReactor
 from twisted_virtlog.interfaces import IConversation, IOwnLog
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
@@ -32,11 +33,12 @@ from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.following.following import Following
 from twisted_virtlog.logs.handler import LogSettings
+from twisted_virtlog.logs.history import History
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
-from twisted_virtlog.logs.no_history import NoHistory
+from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
-from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyLogs
+from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyHistory, ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
 from twisted_virtlog.loop.stall_watch import StallWatch
@@ -59,7 +61,7 @@ _READ_ONLY = "jsonrpc-ro"
 NO_ENDPOINT = "none"
 
 
-class IDaemonReactor(IReactorCore, IReactorFDSet, IReactorThreads):
+class IDaemonReactor(IReactorCore, IndexReactor):
     """What the daemon needs of a reactor; all of Twisted's on UNIX have it."""
 
 
@@ -165,10 +167,13 @@ class VirtlogService(Service):
             self._reception.open(doors, resumed=state is not None)
         except BaseException:
             self._reception.stop_listening()
+            self._close_logs()
             self._close()
             raise
         self._cleaner.set(_rules(self._settings))
         self._stall_watch.start()
+        # (last, as its thread has to import much)
+        self._history.begin(self.handler)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
@@ -183,7 +188,8 @@ class VirtlogService(Service):
         self._cleaner.stop()
         answered = self._reception.finish()
         written = answered.addCallback(lambda _: self.handler.finish())
-        return written.addCallback(lambda _: self._close())
+        noted = written.addCallback(lambda _: self._close_logs())
+        return noted.addCallback(lambda _: self._close())
 
     # What an application may ask for while the service runs.
 
@@ -210,6 +216,7 @@ class VirtlogService(Service):
         self._settings = settings
         self.handler.reload(_log_settings(settings), settings.pipe_size, _lane_settings(settings))
         self._cleaner.set(_rules(settings))
+        self._history.reload(bool(settings.time_index))
         for server in self.servers:
             server.limit(_max_clients(settings, server.name))
         self.bind_again()
@@ -276,6 +283,12 @@ class VirtlogService(Service):
         self._descriptors = DescriptorBudget(usual_limit())
         self._reception = Reception(turns.clients, clock)
         self._following = Following(clock, turns.shares.later, turns.shares.rest)
+        self._history = History(
+            Index(reactor, clock, settings.state_dir or process.state_directory),
+            clock,
+            turns.shares.in_slices,
+            bool(settings.time_index),
+        )
         self.handler = AllLogs(
             reactor,
             clock,
@@ -287,7 +300,7 @@ class VirtlogService(Service):
             turns.shares.in_slices,
             _lane_settings(settings),
             process.lane_directory,
-            self._following.observer_of,
+            self._observer_of,
         )
         self._following.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
@@ -298,7 +311,13 @@ class VirtlogService(Service):
             lambda: self._end("neither clients nor open logs for as long as the timeout says"),
         )
         self._suspension = Suspension(
-            start, self.handler, self._reception, self._timeout, threads, process.suspended
+            start,
+            self.handler,
+            self._history,
+            self._reception,
+            self._timeout,
+            threads,
+            process.suspended,
         )
         self._administration = Administration(
             start,
@@ -314,6 +333,10 @@ class VirtlogService(Service):
             ),
         )
 
+    def _observer_of(self, thread: LogThread) -> LogObserver:
+        """Make what is told of the logs of a thread."""
+        return Observers([self._following.observer_of(thread), self._history.observer_of(thread)])
+
     def _doors(self) -> list[Door]:
         """Join each protocol's server with what it serves, and with where its clients come in."""
         logs, administration = self.handler, self._administration
@@ -325,12 +348,13 @@ class VirtlogService(Service):
             reexec=self._process.reexec,
             in_slices=in_slices,
             following=self._following,
-            history=NoHistory(),
+            history=self._history,
         )
         reading = replace(
             services,
             handler=ReadOnlyLogs(logs),
             following=ReadOnlyFollowing(logs, self._following),
+            history=ReadOnlyHistory(logs, self._history),
         )
         log_programs = serving(Served(LOG_PROGRAM, logs))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
@@ -424,9 +448,12 @@ class VirtlogService(Service):
         else:
             self.stopService()
 
-    def _close(self) -> None:
+    def _close_logs(self) -> Deferred[None]:
         self._following.end_all()
         self.handler.close()
+        return self._history.close()
+
+    def _close(self) -> None:
         self._reception.close()
         self._shares.close()
         self._budget.close()

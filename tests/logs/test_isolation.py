@@ -231,7 +231,7 @@ def test_a_mistake_in_taking_over_one_log(
     reactor = FakeReactor()
     # The one is never called, and what the other is given is for a reactor that runs.
     reactor.getThreadPool = None  # type: ignore[attr-defined]
-    reactor.callFromThread = lambda call: None  # type: ignore[attr-defined]
+    reactor.callFromThread = lambda call, *args: None  # type: ignore[attr-defined]
     service = VirtlogService(
         Settings(),
         Endpoints(),

@@ -11,63 +11,100 @@ import pytest
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, STRANGER, World, log_settings
+from twisted_virtlog.history.records import FileKey
 from twisted_virtlog.logs.observing import REACTOR_THREAD
-from twisted_virtlog.logs.recording import MARKED_BYTES, FileKey, Recorder
-from twisted_virtlog.values import Domain, EventKind, LogEvent, Position
+from twisted_virtlog.logs.recording import MARKED_BYTES, Recorder
+from twisted_virtlog.values import Domain, LogEvent, Position
 
 
 class FakeNotes:
     """Keeps what is noted; moments are what a test says.
 
-    :ivar marks: by file, by offset: from when to when.
+    :ivar marks: by file, by offset: from when to when. Of a file that was found, the first is None.
     """
 
     def __init__(self) -> None:
         self.moment = 1000
-        self.marks: dict[FileKey, dict[int, tuple[int, int]]] = {}
-        self.cut: list[FileKey] = []
-        self.files: list[tuple[FileKey, int]] = []
+        self.keys: list[FileKey] = []
+        self.ended: list[int] = []
+        self.marks: dict[int, dict[int, tuple[int | None, int]]] = {}
+        self.was_cut: list[int] = []
+        self.gone: list[FileKey] = []
         self.told: list[str] = []
         self.events: list[LogEvent] = []
         self.openings: list[tuple[str, Position, str, Domain | None]] = []
-        self.ends: list[Position] = []
+        self.ends: list[Position | None] = []
 
-    def now(self) -> int:
+    def now_ms(self) -> int:
         return self.moment
 
-    def mark(self, file: FileKey, offset: int, since: int, until: int) -> None:
-        assert since <= until <= self.moment
-        first = self.marks.setdefault(file, {}).get(offset, (since, until))[0]
-        self.marks[file][offset] = (first, until)
+    def begin_file(self, key: FileKey, path: str) -> int:
+        self.keys.append(key)
+        return len(self.keys)
 
-    def was_cut(self, file: FileKey) -> None:
-        self.cut.append(file)
+    def mark(self, file: int, offset: int, since_ms: int, until_ms: int) -> None:
+        assert file not in self.ended
+        assert since_ms <= until_ms <= self.moment
+        marks = self.marks.setdefault(file, {})
+        marks[offset] = (marks.get(offset, (since_ms, until_ms))[0], until_ms)
+
+    def found(self, file: int, offset: int, modified_at: datetime, now_ms: int) -> None:
+        self.marks.setdefault(file, {})[offset] = (None, now_ms)
+
+    def cut(self, file: int) -> None:
+        self.was_cut.append(file)
         self.marks.pop(file, None)
 
-    def goes_on_in(self, log: str, file: FileKey, most: int) -> None:
-        self.files.append((file, most))
+    def end_file(self, file: int) -> None:
+        self.ended.append(file)
 
-    def emptied(self, log: str) -> None:
+    def forget_files(self, keys: tuple[FileKey, ...]) -> None:
+        self.gone += keys
+
+    def forget_log(self, path: str) -> None:
         self.told.append("emptied")
 
     def opened(
         self,
-        log: str,
         path: str,
-        position: Position,
-        opened_at: datetime,
         driver: str,
         domain: Domain | None,
+        position: Position,
+        file_system: str,
+        at: datetime,
     ) -> None:
+        assert file_system == "fs"
+        self.told.append("opened")
         self.openings.append((path, position, driver, domain))
 
-    def closed(self, log: str, closed_at: datetime, position: Position) -> None:
+    def adopted(
+        self,
+        path: str,
+        driver: str,
+        domain: Domain | None,
+        position: Position,
+        file_system: str,
+        opened_at: datetime,
+    ) -> None:
+        self.told.append("adopted")
+
+    def appended(
+        self,
+        path: str,
+        driver: str,
+        domain: Domain | None,
+        position: Position,
+        file_system: str,
+        at: datetime,
+    ) -> None:
+        self.told.append(f"appended {position.offset} by {driver}")
+
+    def closed(self, path: str, position: Position | None, file_system: str, at: datetime) -> None:
+        self.told.append("closed")
         self.ends.append(position)
 
-    def appended(self, log: str, path: str) -> None:
-        self.told.append(f"appended {path}")
-
-    def happened(self, log: str, event: LogEvent) -> None:
+    def happened(self, path: str, event: LogEvent, file_system: str) -> None:
+        assert file_system == "fs"
         self.events.append(event)
 
 
@@ -79,7 +116,10 @@ class Room:
         self.notes = FakeNotes()
         self.looks: list[Callable[[], None]] = []
         self.recorder = Recorder(
-            self.notes, REACTOR_THREAD, lambda _: "fs", lambda one: self.looks.append(one.look)
+            self.notes,
+            REACTOR_THREAD,
+            lambda one: self.looks.append(one.look),
+            file_system_of=lambda _: "fs",
         )
         world.handler.observer = self.recorder
 
@@ -96,7 +136,7 @@ class Room:
         return bool(looks)
 
     @property
-    def marks(self) -> list[tuple[int, int, int]]:
+    def marks(self) -> list[tuple[int, int | None, int]]:
         """What was noted of the only file."""
         (marks,) = self.notes.marks.values()
         return [(offset, *moments) for offset, moments in sorted(marks.items())]
@@ -152,8 +192,8 @@ def test_one_that_is_silent_costs_nothing(room: Room) -> None:
     guest = room.world.open()
     guest.end()
     room.world.reactor.run()
-    assert (room.notes.marks, room.notes.files, room.looks) == ({}, [], [])
-    assert room.kinds == [("opened", None), ("closed", None)]
+    assert (room.notes.marks, room.notes.keys, room.looks) == ({}, [], [])
+    assert room.notes.told == ["opened", "closed"]
 
 
 def test_each_file_of_a_rotation_has_its_end(make_world: MakeWorld) -> None:
@@ -164,11 +204,11 @@ def test_each_file_of_a_rotation_has_its_end(make_world: MakeWorld) -> None:
     room.world.position()
     room.look()
     room.look()
-    ends = [max(marks) for marks in room.notes.marks.values()]
-    assert ends == [100, 100, 100, 50]
-    assert [most for _, most in room.notes.files] == [3] * 4
-    assert len({file for file, _ in room.notes.files}) == 4
-    assert list(room.notes.marks) == [file for file, _ in room.notes.files]
+    notes = room.notes
+    assert [max(marks) for marks in notes.marks.values()] == [100, 100, 100, 50]
+    assert len(set(notes.keys)) == 4
+    assert notes.ended == [1, 2, 3]
+    assert notes.gone == notes.keys[:1]
 
 
 def test_openings_and_closings(room: Room) -> None:
@@ -184,16 +224,16 @@ def test_openings_and_closings(room: Room) -> None:
     assert (first.offset, second.offset) == (0, 4)
     assert [domain for *_, domain in begun] == [DOMAIN, STRANGER]
     assert path == room.world.path
-    assert [end.offset for end in room.notes.ends] == [4]
-    assert [kind for kind, _ in room.kinds] == ["opened", "closed", "opened"]
-    assert max(room.marks) == (4, 1000, 1000)
+    assert [end and end.offset for end in room.notes.ends] == [4]
+    assert room.notes.told == ["opened", "closed", "opened"]
+    assert room.marks == [(0, 1000, 1000), (4, 1000, 1000)]
 
 
 def test_files_that_were_removed(room: Room) -> None:
     """By a truncating open."""
     room.world.append(b"before\n")
     room.world.open(truncate=True)
-    assert room.notes.told == [f"appended {room.world.path}", "emptied"]
+    assert room.notes.told == ["appended 7 by qemu", "emptied", "opened"]
 
 
 def test_a_guest_that_follows_another(room: Room) -> None:
@@ -201,8 +241,8 @@ def test_a_guest_that_follows_another(room: Room) -> None:
     first = room.world.open()
     first.write(b"first\n")
     room.world.open()
-    assert [kind for kind, _ in room.kinds] == ["opened", "closed", "opened"]
-    assert [end.offset for end in room.notes.ends] == [6]
+    assert room.notes.told == ["opened", "closed", "opened"]
+    assert [end and end.offset for end in room.notes.ends] == [6]
     assert [position.offset for _, position, *_ in room.notes.openings] == [0, 6]
 
 
@@ -216,7 +256,7 @@ def test_a_cut(room: Room) -> None:
     room.world.position()
     room.look()
     room.look()
-    assert len(room.notes.cut) == 1
+    assert room.notes.was_cut == [1]
     assert ("cut", 90) in room.kinds
     assert [offset for offset, *_ in room.marks] == [10, 11]
 
@@ -233,17 +273,43 @@ def test_an_outage(make_world: MakeWorld) -> None:
         world.clock.advance(0.5)
     assert room.look()
     kinds = [kind for kind, _ in room.kinds]
-    assert kinds[:2] == ["opened", "outage"]
-    assert kinds[-1] == EventKind.RECOVERED.value
+    assert (kinds[0], kinds[-1]) == ("outage", "recovered")
 
 
 def test_a_message_to_a_log_that_is_not_open(room: Room) -> None:
     """Its end is known."""
     room.world.append(b"hello\n")
-    assert room.marks == [(6, 1000, 1000)]
     room.pass_seconds(5)
     room.world.append(b"again\n")
-    assert room.marks == [(6, 1000, 1000), (12, 6000, 6000)]
+    assert room.notes.marks == {1: {6: (1000, 1000)}, 2: {12: (6000, 6000)}}
+    assert len(set(room.notes.keys)) == 1
+
+
+def test_what_was_there_before_came_before_the_file_was_written_last(room: Room) -> None:
+    """Nobody may have noted it."""
+    Path(room.world.path).write_bytes(b"before\n")
+    guest = room.world.open()
+    room.pass_seconds(5)
+    guest.write(b"hello\n")
+    room.world.position()
+    assert room.marks == [(7, None, 6000)]
+
+
+def test_nothing_is_noted_of_times_if_that_is_not_wanted(room: Room) -> None:
+    """Until it is; openings are, all the same."""
+    guest = room.world.open()
+    room.recorder.record(False)
+    guest.write(b"hello\n")
+    room.world.position()
+    assert not room.look() or not room.look()
+    assert (room.notes.marks, room.notes.told) == ({}, ["opened"])
+    room.recorder.record(True)
+    room.pass_seconds(5)
+    guest.write(b"again\n")
+    room.world.position()
+    room.look()
+    room.look()
+    assert [offset for offset, *_ in room.marks] == [6, 12]
 
 
 def test_the_end_of_the_process(room: Room, tmp_path: Path) -> None:
@@ -258,9 +324,11 @@ def test_the_end_of_the_process(room: Room, tmp_path: Path) -> None:
 
 def test_other_settings_hold(make_world: MakeWorld) -> None:
     """As many files are kept as they say."""
-    room = Room(make_world(100, 2))
+    room = Room(make_world(100, 0))
     guest = room.world.open()
     room.world.handler.reload(log_settings(100, 5), 64 * 1024)
-    guest.write(b"x")
+    guest.write(b"x" * 250)
     room.world.position()
-    assert [most for _, most in room.notes.files] == [6]
+    room.look()
+    assert len(room.notes.keys) == 3
+    assert room.notes.gone == []

@@ -64,6 +64,22 @@ class Logs(Protocol):
         """Go on counting from there."""
 
 
+class Past(Protocol):
+    """What is noted of logs; see History."""
+
+    def flush(self) -> None:
+        """Have noted what is to be noted, in the threads of logs."""
+
+    def pause(self) -> Deferred[None]:
+        """Write that and close its file; fires when that is so."""
+
+    def go_on(self) -> None:
+        """Open the file again after that, or instead."""
+
+    def hung(self) -> Sequence[str]:
+        """Return why its thread does not end, in words."""
+
+
 class Clients(Protocol):
     """The servers and their clients; see Reception."""
 
@@ -114,6 +130,7 @@ class Suspension:
         self,
         start: Start,
         logs: Logs,
+        past: Past,
         clients: Clients,
         timeout: Timeout,
         threads: Callable[[], Threads],
@@ -125,6 +142,7 @@ class Suspension:
         """
         self._start = start
         self._logs = logs
+        self._past = past
         self._clients = clients
         self._timeout = timeout
         self._threads = threads
@@ -144,14 +162,16 @@ class Suspension:
 
     def hung(self) -> Sequence[str]:
         """Return why threads do not end, in words."""
-        return self._logs.hung()
+        return [*self._logs.hung(), *self._past.hung()]
 
     def pause(self) -> Deferred[None]:
         """Have the threads of file systems close their files; fires when that is so."""
-        return self._logs.pause()
+        self._past.flush()
+        return self._logs.pause().addCallback(lambda _: self._past.pause())
 
     def go_on(self) -> None:
         """Let them go on after :meth:`pause`, or instead."""
+        self._past.go_on()
         self._logs.go_on()
 
     def end_subscriptions(self) -> None:

@@ -13,6 +13,7 @@ from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
 from twisted_virtlog.jsonrpc.daemon_methods import DAEMON_METHODS, TITLE
 from twisted_virtlog.jsonrpc.files_methods import FILES_METHODS
 from twisted_virtlog.jsonrpc.follow_methods import FOLLOW_METHODS
+from twisted_virtlog.jsonrpc.history_methods import HISTORY_METHODS
 from twisted_virtlog.jsonrpc.log_methods import LOG_METHODS
 from twisted_virtlog.jsonrpc.method import Example, Method, Services, ServingSocket, as_it_is
 from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, OPENRPC_VERSION, openrpc_document
@@ -41,6 +42,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
     *LOG_METHODS,
     *FILES_METHODS,
     *FOLLOW_METHODS,
+    *HISTORY_METHODS,
     *DAEMON_METHODS,
     *ADMIN_METHODS,
     Method(

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,6 +36,7 @@ from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.files.inventory import close as close_files
+from twisted_virtlog.logs.files.inventory import inventory
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
@@ -244,6 +245,47 @@ class AllLogs:
             lambda logs, path: logs.kept_files(path),
             partial(no_answer, f"Unable to read from file {path}", path),
         )
+
+    def real_path(self, path: str) -> Answer[str]:
+        """Return the path of a log without symbolic links; one that leads nowhere is its own."""
+        if not self._spread:
+            return self._inline.real_path(path)
+
+        def real(resolved: Resolving) -> str:
+            return resolved.real
+
+        def nowhere(failure: Failure) -> str:
+            failure.trap(OSError, ValueError)
+            return path
+
+        try:
+            resolved = self._resolved(path, f"Unable to read from file {path}")
+        except (OSError, ValueError):
+            return path
+        if isinstance(resolved, Deferred):
+            return resolved.addCallbacks(real, nowhere)
+        return real(resolved)
+
+    def find_files(self, path: str) -> Deferred[Sequence[KeptFile] | None]:
+        """Return the files of a log that may not be open, looked for in a thread.
+
+        :param path: without symbolic links.
+        :returns: none if there are none; None where that is not known, as nobody is to wait for
+            its file system, or the log is open.
+        """
+        mount = self._table.now().of(path)
+        if self.has(path) or mount is None or not self._is_inline(mount):
+            return succeed(None)
+        limits = self.settings.policy_of(path, None, None).limits
+        found: Deferred[Sequence[KeptFile] | None] = self._in_thread(
+            lambda: inventory(path, limits, None)
+        )
+
+        def missing(failure: Failure) -> Sequence[KeptFile] | None:
+            # (opened meanwhile, it may be in the middle of anything)
+            return () if failure.check(NoSuchLog) and not self.has(path) else None
+
+        return found.addErrback(missing)
 
     def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
         if not self._spread:

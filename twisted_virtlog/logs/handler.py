@@ -528,7 +528,7 @@ class LogHandler:
                 self.observer.not_appended(real_path, writer)
                 raise
             self.known.add(real_path)
-            self.observer.appended(path, real_path, writer)
+            self.observer.appended(real_path, writer, driver, domain)
             return position
         finally:
             self._count(writer.written, 0, writer.rollovers)
@@ -606,6 +606,11 @@ class LogHandler:
         log = self._open_log(path)
         order.occupy(log)
         return log
+
+    def real_path(self, path: str) -> str:
+        """Return the path of a log without symbolic links."""
+        log = self._find(path)
+        return _real_path(path) if log is None else log.real_path
 
     def is_known(self, path: str) -> bool:
         if path in self._logs:

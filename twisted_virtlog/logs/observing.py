@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from twisted_virtlog.logs.files.writer import Writer
     from twisted_virtlog.logs.open_log import OpenLog
+    from twisted_virtlog.values import Domain
 
 
 class LogObserver(Protocol):
@@ -72,7 +73,7 @@ class LogObserver(Protocol):
         Whoever wants to be told of files that end meanwhile becomes the writer's owner.
         """
 
-    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+    def appended(self, real_path: str, writer: Writer, driver: str, domain: Domain | None) -> None:
         """Take note that a message was appended to a log that is not open; its file still is."""
 
     def not_appended(self, real_path: str, writer: Writer) -> None:
@@ -118,7 +119,7 @@ class NoObserver:
     def appending(self, real_path: str, writer: Writer) -> None:
         """Do nothing."""
 
-    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+    def appended(self, real_path: str, writer: Writer, driver: str, domain: Domain | None) -> None:
         """Do nothing."""
 
     def not_appended(self, real_path: str, writer: Writer) -> None:
@@ -189,10 +190,10 @@ class Observers:
         for one in self._observers:
             one.appending(real_path, writer)
 
-    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+    def appended(self, real_path: str, writer: Writer, driver: str, domain: Domain | None) -> None:
         """Tell all."""
         for one in self._observers:
-            one.appended(path, real_path, writer)
+            one.appended(real_path, writer, driver, domain)
 
     def not_appended(self, real_path: str, writer: Writer) -> None:
         """Tell all."""

@@ -7,24 +7,29 @@ who may connect to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_virtlog.errors import NotAllowed
-from twisted_virtlog.interfaces import Answer, IFollower, IFollowing, ILogHandler, IWatch
+from twisted_virtlog.interfaces import Answer, IFollower, IFollowing, IHistory, ILogHandler, IWatch
 from twisted_virtlog.values import (
+    Boot,
     Closed,
     Counts,
     Domain,
     Excerpt,
     FollowerState,
     KeptFile,
+    LogEvent,
     LogStatus,
     Opened,
     OpenedFiles,
     Position,
+    TimeMark,
+    TimeRange,
 )
 
 T = TypeVar("T")
@@ -52,16 +57,16 @@ class ReadOnlyLogs:
         self._refuse_change(path)
 
     def position(self, path: str) -> Answer[Position]:
-        return self._if_known(path, lambda: self._handler.position(path))
+        return _if_known(self._handler, path, lambda: self._handler.position(path))
 
     def read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
-        return self._if_known(path, lambda: self._handler.read(path, position, max_bytes))
+        return _if_known(self._handler, path, lambda: self._handler.read(path, position, max_bytes))
 
     def kept_files(self, path: str) -> Answer[Sequence[KeptFile]]:
-        return self._if_known(path, lambda: self._handler.kept_files(path))
+        return _if_known(self._handler, path, lambda: self._handler.kept_files(path))
 
     def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
-        return self._if_known(path, lambda: self._handler.files(path, start))
+        return _if_known(self._handler, path, lambda: self._handler.files(path, start))
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found: Answer[Sequence[LogStatus]] = self._handler.logs()
@@ -75,30 +80,41 @@ class ReadOnlyLogs:
         known: Answer[bool] = self._handler.is_known(path)
         return known
 
-    def _if_known(self, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
-        """Ask about a log that is known, as soon as that can be said."""
-        known = self._handler.is_known(path)
-        if not isinstance(known, Deferred):
-            self._check(path, known)
-            return ask()
-
-        def ask_now(known: bool) -> Answer[T]:
-            self._check(path, known)
-            return ask()
-
-        later: Deferred[T] = known.addCallback(ask_now)
-        return later
-
-    def _check(self, path: str, is_known: bool) -> None:
-        if not is_known:
-            raise NotAllowed(
-                f"{path} is not a log that the daemon knows: it was neither opened nor appended to"
-                " since the daemon first started; the read-only socket serves no other file",
-                path,
-            )
-
     def _refuse_change(self, path: str) -> NoReturn:
         raise NotAllowed(f"{path}: the read-only socket changes no log", path)
+
+
+@implementer(IHistory)
+class ReadOnlyHistory:
+    """The past of logs that are known.
+
+    :param handler: of all logs.
+    :param history: of all logs, too.
+    """
+
+    def __init__(self, handler: ILogHandler, history: IHistory) -> None:
+        self._handler = handler
+        self._history = history
+
+    def locate(
+        self, path: str, since: datetime | None, until: datetime | None
+    ) -> Answer[Sequence[TimeRange]]:
+        return _if_known(self._handler, path, lambda: self._history.locate(path, since, until))
+
+    def times(
+        self, path: str, start: Position | None, end: Position | None
+    ) -> Answer[Sequence[TimeMark]]:
+        return _if_known(self._handler, path, lambda: self._history.times(path, start, end))
+
+    def boots(self, path: str) -> Answer[Sequence[Boot]]:
+        return _if_known(self._handler, path, lambda: self._history.boots(path))
+
+    def events(self, path: str, since: datetime | None) -> Answer[Sequence[LogEvent]]:
+        return _if_known(self._handler, path, lambda: self._history.events(path, since))
+
+    def closed_logs(self) -> Answer[Sequence[LogStatus]]:
+        found: Answer[Sequence[LogStatus]] = self._history.closed_logs()
+        return found
 
 
 @implementer(IFollowing)
@@ -143,3 +159,27 @@ class ReadOnlyFollowing:
 
     def end_all(self) -> None:
         self._following.end_all()
+
+
+def _if_known(handler: ILogHandler, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
+    """Ask about a log that is known, as soon as that can be said."""
+    known = handler.is_known(path)
+    if not isinstance(known, Deferred):
+        _check(path, known)
+        return ask()
+
+    def ask_now(known: bool) -> Answer[T]:
+        _check(path, known)
+        return ask()
+
+    later: Deferred[T] = known.addCallback(ask_now)
+    return later
+
+
+def _check(path: str, is_known: bool) -> None:
+    if not is_known:
+        raise NotAllowed(
+            f"{path} is not a log that the daemon knows: it was neither opened nor appended to"
+            " before, as far as it remembers; the read-only socket serves no other file",
+            path,
+        )

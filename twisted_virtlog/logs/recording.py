@@ -9,88 +9,128 @@ and between two of a busy one there are some kilobytes.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
+from twisted_virtlog.history.file_system import file_system_id
+from twisted_virtlog.history.records import FileKey, key_of
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.observing import LogThread, NoObserver
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.values import Domain, EventKind, LogEvent, Position, birth_without_cut
+from twisted_virtlog.values import Domain, EventKind, LogEvent, Position
 
 #: So many bytes of a busy log come before there is another mark, at least.
 MARKED_BYTES = 4096
 
-#: Tells a file apart from all others: the id of its file system, and its birth without a cut.
-FileKey: TypeAlias = "tuple[str, str]"
+#: No file has this number.
+_NO_FILE = 0
 
 
 class Notes(Protocol):
-    """What is noted; any thread may call, and nothing here blocks or raises."""
+    """What is noted, in any thread; see Index."""
 
-    def now(self) -> int:
-        """Return the present moment, see history.moments."""
+    def now_ms(self) -> int:
+        """Return milliseconds of the boot clock."""
 
-    def mark(self, file: FileKey, offset: int, since: int, until: int) -> None:
-        """Note that the end of a file was at an offset from one moment to another."""
+    def begin_file(self, key: FileKey, path: str) -> int:
+        """Give a file of a log a number."""
 
-    def was_cut(self, file: FileKey) -> None:
-        """Note that a file was cut, and it is not known how far."""
+    def mark(self, file: int, offset: int, since_ms: int, until_ms: int) -> None:
+        """Note that the end of a file was at an offset, from one moment to another."""
 
-    def goes_on_in(self, log: str, file: FileKey, most: int) -> None:
-        """Note that a log goes on in a file, and so many of its files are kept at most.
+    def found(self, file: int, offset: int, modified_at: datetime, now_ms: int) -> None:
+        """Note where the end of a file is that may have grown while nobody noted it."""
 
-        :param log: its real path; likewise in the others.
-        """
+    def cut(self, file: int) -> None:
+        """Note that another program has cut a file."""
 
-    def emptied(self, log: str) -> None:
-        """Note that all files of a log were removed."""
+    def end_file(self, file: int) -> None:
+        """Take note that nothing more is noted of a file."""
+
+    def forget_files(self, keys: tuple[FileKey, ...]) -> None:
+        """Take note that files were removed."""
+
+    def forget_log(self, path: str) -> None:
+        """Take note that nothing of a log is there any more."""
 
     def opened(
         self,
-        log: str,
         path: str,
-        position: Position,
-        opened_at: datetime,
         driver: str,
         domain: Domain | None,
+        position: Position,
+        file_system: str,
+        at: datetime,
     ) -> None:
-        """Note that a log was opened, and where its first byte will be.
+        """Note that a log was opened."""
 
-        :param path: as its opener spelled it.
-        """
+    def adopted(
+        self,
+        path: str,
+        driver: str,
+        domain: Domain | None,
+        position: Position,
+        file_system: str,
+        opened_at: datetime,
+    ) -> None:
+        """Note that a log is open."""
 
-    def closed(self, log: str, closed_at: datetime, position: Position) -> None:
-        """Note that a log was closed, and where its last byte was."""
-
-    def appended(self, log: str, path: str) -> None:
+    def appended(
+        self,
+        path: str,
+        driver: str,
+        domain: Domain | None,
+        position: Position,
+        file_system: str,
+        at: datetime,
+    ) -> None:
         """Note that a message was appended to a log that is not open."""
 
-    def happened(self, log: str, event: LogEvent) -> None:
-        """Note that something happened to a log."""
+    def closed(self, path: str, position: Position | None, file_system: str, at: datetime) -> None:
+        """Note that a log was closed."""
+
+    def happened(self, path: str, event: LogEvent, file_system: str) -> None:
+        """Note that something else happened to a log."""
 
 
 class _Recorded:
     """What is remembered of an open log.
 
-    :ivar key: of its current file; None before it is asked for, or if nothing tells it apart.
-    :ivar is_new: it is not known yet which the current file is; from ``since`` on its end was at
-        ``seen``.
-    :ivar marked: the offset of the last mark, and ``since`` its first moment.
+    :ivar file: the number of its current file; 0 before it is asked for, or if nothing tells that
+        file apart.
+    :ivar is_known: whether it was asked which file it is.
+    :ivar modified_ns: when that file was written last, as its file system said when it was found.
+    :ivar marked: the offset of the last mark, and ``since`` its first moment; while the file is not
+        known, that of the mark to come.
     :ivar seen: the end of the file when it was looked at last.
     :ivar dropped: bytes that are lost, and not noted yet.
+    :ivar keys: of its files, the oldest first, as far as they were seen.
     """
 
-    __slots__ = ("dropped", "is_busy", "is_new", "key", "marked", "seen", "since")
+    __slots__ = (
+        "dropped",
+        "file",
+        "is_busy",
+        "is_known",
+        "keys",
+        "marked",
+        "modified_ns",
+        "seen",
+        "since",
+    )
 
-    def __init__(self) -> None:
-        self.key: FileKey | None = None
-        self.is_new = True
-        self.is_busy = False
-        self.marked = 0
-        self.since = 0
-        self.seen = 0
+    def __init__(self, end: int, now: int) -> None:
+        """:param end: of the current file."""
+        self.file = _NO_FILE
+        self.is_known = self.is_busy = False
+        self.modified_ns = 0
+        self.marked = self.seen = end
+        self.since = now
         self.dropped = 0
+        # (one that is never rotated needs none)
+        self.keys: deque[FileKey] | None = None
 
 
 class Recorder(NoObserver):
@@ -100,132 +140,165 @@ class Recorder(NoObserver):
         self,
         notes: Notes,
         thread: LogThread,
-        file_system_of: Callable[[int], str],
         busy: Callable[[Recorder], object],
+        records: bool = True,
+        file_system_of: Callable[[int], str] = file_system_id,
     ) -> None:
         """Note nothing yet.
 
-        :param file_system_of: returns the id of an open file's file system, "" if it has none.
         :param busy: called in the reactor's thread when :meth:`look` is to be called in a second.
+        :param records: whether it is noted when bytes come.
+        :param file_system_of: returns the id of an open file's file system, "" if it has none.
         """
         self.thread = thread
         self._notes = notes
         self._file_system_of = file_system_of
-        self._busy_call = busy
+        self._wants_look = busy
+        self._records = records
         self._logs: dict[OpenLog, _Recorded] = {}
         self._busy: dict[OpenLog, _Recorded] = {}
         self._looked_at = 0
         # By st_dev, which lasts as long as a mount does; an id costs system calls.
         self._file_systems: dict[int, str] = {}
 
+    def record(self, records: bool) -> None:
+        """Note when bytes come from now on, or do not."""
+        if records == self._records:
+            return
+        self._records = records
+        if not records:
+            for recorded in self._logs.values():
+                if recorded.file:
+                    self._notes.end_file(recorded.file)
+                recorded.file, recorded.is_known = _NO_FILE, False
+            return
+        now = self._notes.now_ms()
+        for log, recorded in self._logs.items():
+            recorded.marked = recorded.seen = log.writer.known_end.offset
+            recorded.since = now
+            self._found(log.writer.file, recorded)
+            log.writer.asleep = True
+
     # LogObserver.
 
     def opened(self, log: OpenLog, truncated: bool) -> None:
         if truncated:
-            self._notes.emptied(log.real_path)
-        self._begin(log)
-        self._note_opening(log)
+            self._notes.forget_log(log.real_path)
+        file_system = self._begin(log)
+        self._note_opening(log, file_system)
 
     def adopted(self, log: OpenLog) -> None:
-        self._begin(log)
+        file_system = self._begin(log)
+        if log.writer.file >= 0:
+            self._notes.adopted(
+                log.real_path,
+                log.driver,
+                log.domain,
+                self._place(log.writer),
+                file_system,
+                log.opened_at,
+            )
 
     def closed(self, log: OpenLog) -> None:
-        recorded = self._end(log)
-        if recorded is None:
-            return
-        end = log.writer.known_end
-        now = datetime.now(timezone.utc)
-        self._notes.closed(log.real_path, now, end)
-        self._happened(log, EventKind.CLOSED)
+        if self._end(log):
+            self._note_close(log, datetime.now(timezone.utc))
 
     def followed(self, log: OpenLog) -> None:
         recorded = self._logs.get(log)
-        if recorded is None:
-            return
-        self._mark_now(log, recorded)
-        self._notes.closed(log.real_path, log.opened_at, log.writer.known_end)
-        self._happened(log, EventKind.CLOSED)
-        self._note_opening(log)
+        if recorded is not None:
+            self._mark_now(log, recorded)
+            self._note_close(log, log.opened_at)
+            self._note_opening(log, self._file_system(log.writer.file))
 
     def left(self, log: OpenLog) -> None:
         self._end(log)
 
     def woken(self, log: OpenLog) -> None:
         recorded = self._logs.get(log)
-        if recorded is None or recorded.is_busy:
+        if recorded is None or recorded.is_busy or not self._records:
             # (somebody else has put it to sleep)
             return
-        if recorded.is_new:
+        now = self._notes.now_ms()
+        if not recorded.is_known:
             self._know_file(log, recorded)
-        if recorded.key is not None:
-            self._notes.mark(recorded.key, recorded.marked, recorded.since, self._notes.now())
-        self._is_busy(log, recorded)
+        if recorded.file:
+            self._notes.mark(recorded.file, recorded.marked, recorded.since, now)
+        self._is_busy(log, recorded, now)
 
     def file_ends(self, log: OpenLog) -> None:
         recorded = self._logs.get(log)
         if recorded is None:
             return
         self._mark_now(log, recorded)
-        recorded.key, recorded.is_new = None, True
-        recorded.since = self._notes.now()
-        recorded.seen = recorded.marked = 0
-        self._is_busy(log, recorded)
+        if recorded.file:
+            self._notes.end_file(recorded.file)
+        recorded.file, recorded.is_known = _NO_FILE, False
+        recorded.since = self._notes.now_ms()
+        recorded.seen = recorded.marked = recorded.modified_ns = 0
+        self._is_busy(log, recorded, recorded.since)
 
     def was_cut(self, log: OpenLog, size: int) -> None:
         recorded = self._logs.get(log)
         if recorded is None:
             return
-        end = log.writer.known_end
-        if recorded.key is not None:
-            self._notes.was_cut(recorded.key)
-            self._mark(recorded, end.offset, self._notes.now())
-        recorded.seen = end.offset
-        self._happened(log, EventKind.CUT, size - end.offset)
+        end = log.writer.known_end.offset
+        if recorded.file:
+            self._notes.cut(recorded.file)
+            self._mark(recorded, end, self._notes.now_ms())
+        else:
+            recorded.marked, recorded.since = end, self._notes.now_ms()
+        recorded.seen = end
+        self._happened(log, EventKind.CUT, size - end)
 
     def state_changed(self, log: OpenLog) -> None:
         recorded = self._logs.get(log)
         if recorded is None:
             return
-        failing = log.outage is not None
-        if not failing:
+        if log.outage is not None:
+            self._happened(log, EventKind.OUTAGE)
+        else:
             self._note_dropped(log, recorded)
-        self._happened(log, EventKind.OUTAGE if failing else EventKind.RECOVERED)
+            self._happened(log, EventKind.RECOVERED)
 
     def dropped(self, log: OpenLog, count: int) -> None:
         recorded = self._logs.get(log)
         if recorded is not None:
             recorded.dropped += count
-            self._is_busy(log, recorded)
+            self._is_busy(log, recorded, self._notes.now_ms())
 
-    def appended(self, path: str, real_path: str, writer: Writer) -> None:
-        self._notes.appended(real_path, path)
-        key = self._key_of(writer)
-        if key is not None:
-            now = self._notes.now()
-            self._notes.goes_on_in(real_path, key, writer.limits.max_backups + 1)
-            self._notes.mark(key, writer.known_end.offset, now, now)
+    def appended(self, real_path: str, writer: Writer, driver: str, domain: Domain | None) -> None:
+        file_system, place = self._file_system(writer.file), self._place(writer)
+        now = datetime.now(timezone.utc)
+        self._notes.appended(real_path, driver, domain, place, file_system, now)
+        key = key_of(place.birth, file_system)
+        if key is not None and file_system:
+            ms = self._notes.now_ms()
+            file = self._notes.begin_file(key, real_path)
+            self._notes.mark(file, place.offset, ms, ms)
+            self._notes.end_file(file)
 
     # Once a second.
 
     def look(self) -> None:
         """Look at the logs that were busy, in their thread."""
-        notes = self._notes
-        now = notes.now()
+        now = self._notes.now_ms()
         before, self._looked_at = self._looked_at, now
         for log, recorded in list(self._busy.items()):
             if recorded.dropped:
                 self._note_dropped(log, recorded)
             end = log.writer.known_end.offset
-            if recorded.is_new and end != recorded.seen:
-                self._know_file(log, recorded)
             if end == recorded.seen:
                 # It has rested since the last look.
                 if end != recorded.marked:
                     self._mark(recorded, end, before, now)
                 recorded.is_busy = False
                 del self._busy[log]
-                log.writer.asleep = True
-            elif end - recorded.marked >= MARKED_BYTES:
+                if self._records:
+                    log.writer.asleep = True
+                continue
+            if not recorded.is_known:
+                self._know_file(log, recorded)
+            if end - recorded.marked >= MARKED_BYTES:
                 self._mark(recorded, end, now)
             recorded.seen = end
         if self._busy:
@@ -238,89 +311,118 @@ class Recorder(NoObserver):
 
     # Its parts.
 
-    def _begin(self, log: OpenLog) -> None:
-        recorded = self._logs[log] = _Recorded()
-        recorded.since = self._notes.now()
-        recorded.seen = log.writer.known_end.offset
-        # (which file it is costs system calls, and there may be thousands that stay silent)
-        log.writer.asleep = True
+    def _begin(self, log: OpenLog) -> str:
+        """Begin to note of a log; return the id of its file's file system."""
+        writer = log.writer
+        recorded = self._logs[log] = _Recorded(writer.known_end.offset, self._notes.now_ms())
+        # (which file it is costs more, and there may be thousands that stay silent)
+        if self._records:
+            writer.asleep = True
+        return self._found(writer.file, recorded)
 
-    def _end(self, log: OpenLog) -> _Recorded | None:
+    def _end(self, log: OpenLog) -> bool:
+        """Note no more of a log; return whether anything was."""
         recorded = self._logs.pop(log, None)
-        if recorded is not None:
-            self._busy.pop(log, None)
-            self._mark_now(log, recorded)
-            self._note_dropped(log, recorded)
-        return recorded
+        if recorded is None:
+            return False
+        self._busy.pop(log, None)
+        self._mark_now(log, recorded)
+        if recorded.file:
+            self._notes.end_file(recorded.file)
+        self._note_dropped(log, recorded)
+        return True
 
-    def _note_opening(self, log: OpenLog) -> None:
-        self._notes.opened(
-            log.real_path,
-            log.path,
-            log.writer.known_end,
-            log.opened_at,
-            log.driver,
-            log.domain,
-        )
-        self._happened(log, EventKind.OPENED)
+    def _note_opening(self, log: OpenLog, file_system: str) -> None:
+        place = self._place(log.writer)
+        self._notes.opened(log.real_path, log.driver, log.domain, place, file_system, log.opened_at)
 
-    def _is_busy(self, log: OpenLog, recorded: _Recorded) -> None:
+    def _note_close(self, log: OpenLog, at: datetime) -> None:
+        writer = log.writer
+        file_system = self._file_system(writer.file)
+        place = self._place(writer) if writer.file >= 0 else None
+        self._notes.closed(log.real_path, place, file_system, at)
+
+    def _is_busy(self, log: OpenLog, recorded: _Recorded, now: int) -> None:
         if recorded.is_busy:
             return
         recorded.is_busy = True
         if not self._busy:
-            self._looked_at = self._notes.now()
+            self._looked_at = now
             self._look_again()
         self._busy[log] = recorded
 
     def _look_again(self) -> None:
-        self.thread.in_reactor(lambda: self._busy_call(self))
+        self.thread.in_reactor(lambda: self._wants_look(self))
 
     def _know_file(self, log: OpenLog, recorded: _Recorded) -> None:
         """Find out which file a log goes on in, and mark where it began to."""
-        key = self._key_of(log.writer)
-        if log.writer.is_open:
-            recorded.key, recorded.is_new = key, False
-        if key is not None:
-            self._notes.goes_on_in(log.real_path, key, log.policy.limits.max_backups + 1)
-            recorded.marked = recorded.seen
-            self._notes.mark(key, recorded.marked, recorded.since, recorded.since)
+        writer = log.writer
+        if writer.file < 0 or not self._records:
+            return
+        recorded.is_known = True
+        file_system = self._found(writer.file, recorded) if not recorded.modified_ns else None
+        key = key_of(writer.birth, file_system or self._file_system(writer.file))
+        if key is None or not key.file_system:
+            return
+        notes = self._notes
+        recorded.file = notes.begin_file(key, log.real_path)
+        if recorded.marked:
+            modified = datetime.fromtimestamp(recorded.modified_ns / 1e9, timezone.utc)
+            notes.found(recorded.file, recorded.marked, modified, recorded.since)
+        else:
+            notes.mark(recorded.file, 0, recorded.since, recorded.since)
+        self._note_key(log, recorded, key)
 
-    def _key_of(self, writer: Writer) -> FileKey | None:
-        """Return what tells a current file apart; None if nothing does."""
-        file = writer.file
+    def _note_key(self, log: OpenLog, recorded: _Recorded, key: FileKey) -> None:
+        """Take note of another file of a log, and of those that rotation has removed."""
+        if recorded.keys is None:
+            recorded.keys = deque()
+        recorded.keys.append(key)
+        gone: list[FileKey] = []
+        while len(recorded.keys) > log.policy.limits.max_backups + 1:
+            gone.append(recorded.keys.popleft())
+        if gone:
+            self._notes.forget_files(tuple(gone))
+
+    def _found(self, file: int, recorded: _Recorded) -> str:
+        """Ask a file when it was written last; return the id of its file system."""
         if file < 0:
-            return None
-        birth = birth_without_cut(writer.birth)
-        file_system = self._file_system(file)
-        return (file_system, birth) if birth and file_system else None
-
-    def _file_system(self, file: int) -> str:
+            return ""
         try:
-            device = os.fstat(file).st_dev
-            found = self._file_systems.get(device)
-            if found is None:
-                found = self._file_systems[device] = self._file_system_of(file)
+            status = os.fstat(file)
+            recorded.modified_ns = status.st_mtime_ns
+            return self._id_of(status.st_dev, file)
         except OSError:
             return ""
+
+    def _file_system(self, file: int) -> str:
+        """Return the id of a file's file system; "" if it has none, or there is no file."""
+        try:
+            return self._id_of(os.fstat(file).st_dev, file) if file >= 0 else ""
+        except OSError:
+            return ""
+
+    def _id_of(self, device: int, file: int) -> str:
+        found = self._file_systems.get(device)
+        if found is None:
+            found = self._file_systems[device] = self._file_system_of(file)
         return found
 
     def _mark_now(self, log: OpenLog, recorded: _Recorded) -> None:
         """Mark the end of a log's file, as it is now."""
         end = log.writer.known_end.offset
-        if recorded.is_new:
+        if not recorded.is_known:
             if end == recorded.seen:
                 return
             self._know_file(log, recorded)
-        self._mark(recorded, end, self._notes.now())
+        self._mark(recorded, end, self._notes.now_ms())
 
     def _mark(self, recorded: _Recorded, end: int, since: int, until: int | None = None) -> None:
-        if recorded.key is None:
-            return
         if end == recorded.marked:
-            since = recorded.since
+            since = min(since, recorded.since)
         recorded.marked, recorded.since = end, since
-        self._notes.mark(recorded.key, end, since, until if until is not None else since)
+        if recorded.file:
+            self._notes.mark(recorded.file, end, since, max(since, until or since))
 
     def _note_dropped(self, log: OpenLog, recorded: _Recorded) -> None:
         dropped, recorded.dropped = recorded.dropped, 0
@@ -328,5 +430,12 @@ class Recorder(NoObserver):
             self._happened(log, EventKind.DROPPED, dropped)
 
     def _happened(self, log: OpenLog, kind: EventKind, count: int | None = None) -> None:
-        now = datetime.now(timezone.utc)
-        self._notes.happened(log.real_path, LogEvent(log.writer.known_end, now, kind, count))
+        writer = log.writer
+        event = LogEvent(self._place(writer), datetime.now(timezone.utc), kind, count)
+        self._notes.happened(log.real_path, event, self._file_system(writer.file))
+
+    @staticmethod
+    def _place(writer: Writer) -> Position:
+        """Return the end of a log's file, as it was last seen."""
+        end = writer.known_end
+        return Position(end.inode, end.offset, writer.birth) if writer.file >= 0 else end

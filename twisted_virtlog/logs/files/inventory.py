@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from twisted_virtlog.errors import NoSuchLog
+from twisted_virtlog.history.file_system import file_system_id
 from twisted_virtlog.logs.files.reader import File, open_files
 from twisted_virtlog.logs.files.rotation import Limits, check_backups
 from twisted_virtlog.logs.files.writer import Writer
@@ -63,7 +64,8 @@ def _open(
 
 def _kept(file: File) -> KeptFile:
     modified = datetime.fromtimestamp(file.modified_ns / 1e9, timezone.utc)
-    return KeptFile(file.inode, file.birth, file.size, modified, "", file.parted)
+    file_system = file_system_id(file.descriptor)
+    return KeptFile(file.inode, file.birth, file.size, modified, file_system, file.parted)
 
 
 def _is_regular(file: File) -> bool:

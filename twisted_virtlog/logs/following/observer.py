@@ -12,7 +12,7 @@ from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.following.trail import Trail
 from twisted_virtlog.logs.observing import LogThread
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.values import LogState, LogStatus, Watched, WatchKind
+from twisted_virtlog.values import Domain, LogState, LogStatus, Watched, WatchKind
 
 
 class Interested(Protocol):
@@ -104,7 +104,7 @@ class FollowedLogs:
             trail.thread = self._thread
             trail.appending(writer)
 
-    def appended(self, path: str, real_path: str, writer: Writer) -> None:
+    def appended(self, real_path: str, writer: Writer, driver: str, domain: Domain | None) -> None:
         """Let it be read."""
         self.not_appended(real_path, writer)
 
