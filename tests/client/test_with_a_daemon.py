@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -162,13 +163,13 @@ def test_it_ends_with_a_guest_that_ended_with_the_daemon(
 def test_a_log_that_is_there_later_is_followed_from_its_beginning(
     host: Host, log: str, connect: Connect
 ) -> None:
-    """Wherever the daemon has been meanwhile."""
+    """Wherever the daemon has been meanwhile: the next one knows where the log was opened."""
     following = connect(host).follow(log)
     host.kill()
     host.start()
     guest = host.ask().open(log)
     os.write(guest.write_end, b"the first\n")
-    assert following.next().data == b"the first\n"
+    assert take(following, 10) == b"the first\n"
     os.close(guest.write_end)
     following.close()
 
@@ -189,12 +190,52 @@ def test_a_file_that_was_rotated_away_is_missed(lasting: Host, log: str, connect
     following.close()
 
 
+def test_a_log_is_followed_since_a_time(lasting: Host, log: str, connect: Connect) -> None:
+    """With all that may have come since then."""
+    asking = lasting.ask()
+    before = datetime.now(timezone.utc) - timedelta(minutes=1)
+    asking.append(log, "said\n")
+    following = connect(lasting).follow(log, since=before)
+    asking.append(log, "and said\n")
+    assert take(following, 14) == b"said\nand said\n"
+    following.close()
+
+
+def test_a_log_has_a_history(lasting: Host, log: str) -> None:
+    """All calls say what happened to it."""
+    asking = lasting.ask()
+    before = datetime.now(timezone.utc)
+    guest = asking.open(log, "example")
+    os.write(guest.write_end, b"said\n")
+    end = asking.position(log)
+    (boot,) = asking.boots(log)
+    assert (boot.start, boot.closed_at, boot.driver) == (guest.position, None, "example")
+    assert [(one.kind, one.position) for one in asking.events(log)] == [("opened", boot.start)]
+    (part,) = asking.locate(log, since=before - timedelta(minutes=1))
+    assert (part.start, part.end) == (boot.start, end)
+    assert part.since <= part.until
+    assert asking.times(log)[-1].position == end
+    (file,) = asking.files(log).files
+    assert (file.inode, file.birth, file.size) == (end.inode, end.birth, 5)
+    assert os.pread(file.descriptor, 10, 0) == b"said\n"
+    os.close(file.descriptor)
+    asking.close_log(log)
+    os.close(guest.write_end)
+    assert log not in [one.path for one in asking.list()]
+    (known,) = [one for one in asking.list(closed=True) if one.path == log]
+    assert (known.state, known.position) == ("closed", None)
+    assert known.closed_at is not None
+    assert before <= known.closed_at <= datetime.now(timezone.utc) + timedelta(seconds=1)
+
+
 @pytest.mark.parametrize(
     ("number", "printed"), [(0, "it is up, at 17\n"), (1, "Welcome!\n"), (2, "Welcome!\n")]
 )
 def test_the_document_s_examples(lasting: Host, log: str, number: int, printed: str) -> None:
     """They do with a daemon what they show."""
     assert run(program("Following a log", number), lasting.socket, log) == printed
+    said = run(program("When it was said"), lasting.socket, log)
+    assert said.splitlines()[0].endswith(" Welcome!")
 
 
 def test_a_feed_follows_many(lasting: Host, log: str) -> None:
