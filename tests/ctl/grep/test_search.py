@@ -177,3 +177,21 @@ def test_only_the_library_that_is_there_is_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delitem(sys.modules, "twisted_virtlog.ctl.grep.by_hyperscan", raising=False)
     search = make_search(compile_pattern("b$"))
     assert found(search, b"a\nab\r\nb") == [b"ab\r\n", b"b"]
+
+
+@given(EXPRESSIONS, LINES, st.integers(1, 40))
+def test_blocks_in_which_most_lines_may_match(
+    expression: str, lines: list[bytes], count: int
+) -> None:
+    """They are looked at in another way for a while; what is found is the same."""
+    try:
+        pattern = compile_pattern(expression)
+    except BadPattern:
+        assume(False)
+        raise
+    last = b"".join(lines)
+    blocks = [b"ab\r\n" * 3] * count + [last, last.removesuffix(b"\n") or b"\n"]
+    for finder in finders(pattern):
+        search = Search(pattern, finder)
+        for block in blocks:
+            assert found(search, block) == reference(pattern, block)
