@@ -297,3 +297,16 @@ def test_a_part_that_was_rotated_away(
             assert result.stdout_bytes == b"".join(expected)
             assert ("bytes are missing" in result.stderr) == (expected in (kept, lines[16:20]))
         os.close(write_end)
+
+
+def test_what_came_after_an_opening_or_a_time(daemon: Daemon, tmp_path: Path, way: str) -> None:
+    """As the daemon itself noted it."""
+    log = str(tmp_path / "log")
+    texts = [b"first a\nfirst b\n", b"second a\nsecond b\n"]
+    write(daemon, log, texts[0])
+    between = datetime.now(timezone.utc)
+    write(daemon, log, texts[1])
+    for boot, expected in (("-1", texts[0]), ("1", texts[0]), ("0", texts[1])):
+        assert grep(daemon, "", log, "--boot", boot).stdout_bytes == expected
+    since = grep(daemon, "b$", log, "--since", between.isoformat())
+    assert since.stdout.endswith("second b\n")
