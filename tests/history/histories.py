@@ -61,7 +61,7 @@ class History:
         self._noted: list[tuple[OneFile, int, int, int]] = []
         self._since = 0
         self._verified = 0
-        self._may_step = True
+        self._unseen_step = 0
         self._inode = 0
         self._new_file()
         for _ in range(self.random.randrange(5, 60)):
@@ -167,9 +167,11 @@ class History:
         """Let the wall clock step; whoever watches sees it soon, and commits it at once."""
         step = self.random.choice((-HOUR_MS, HOUR_MS))
         if not self.is_watched:
-            if self._may_step:
-                self._may_step = False
-                self.ahead += step
+            # (there, and back again, but not in a short time)
+            if self._unseen_step:
+                self.time += UNWATCHED_MS + 1
+            self._unseen_step = -self._unseen_step or step
+            self.ahead += self._unseen_step
             return
         if self.random.random() < 0.3:
             self._verified = self.boot_clock
@@ -216,7 +218,7 @@ class History:
             self._commit()
         self._noted.clear()
         if self.is_watched:
-            self.is_watched, self._may_step = False, True
+            self.is_watched, self._unseen_step = False, 0
 
     def _begin(self) -> None:
         """Let a process begin, which may not keep the index."""

@@ -31,11 +31,13 @@ _AT_ONCE = 64
 class _File:
     """A file of a log: its ends, oldest first, each with the moments between which it was there.
 
+    :ivar run: counts the runs of files between which bytes are missing.
     :ivar before: the last moment before all of its bytes, and ``known_before`` the last one of a
         boot; None where none is known.
     :ivar known_after: a moment of a boot that is after all of its bytes.
     """
 
+    run = 0
     before: int | None = None
     known_before: int | None = None
     known_after: int
@@ -43,14 +45,19 @@ class _File:
     def __init__(self, kept: KeptFile, marks: FileMarks, now: int | None) -> None:
         """:param now: of the last file, the present moment; else None."""
         self.kept = kept
+        self.size = kept.size
         self._marks = marks
         self._count = len(marks)
-        self.size = kept.size
         last = marks.offset(self._count - 1) if self._count else 0
-        modified = moment(NO_BOOT, wall_ms(kept.modified_at))
-        # What the file system says of the end, if no mark does.
-        self._end = (modified, modified if now is None else now)
         self.count = self._count + (last < self.size)
+        if last < self.size:
+            # What the file system says of the end, as no mark does.
+            modified = moment(NO_BOOT, wall_ms(kept.modified_at))
+            self._end = (modified, modified if now is None else now)
+
+    def position(self, offset: int) -> Position:
+        """Return a position in it."""
+        return Position(self.kept.inode, offset, self.kept.birth)
 
     def offset(self, index: int) -> int:
         """Return where an end is."""
@@ -64,10 +71,6 @@ class _File:
         """Return the last moment of an end."""
         return self._marks.until(index) if index < self._count else self._end[1]
 
-    def position(self, offset: int) -> Position:
-        """Return a position in it."""
-        return Position(self.kept.inode, offset, self.kept.birth)
-
     def begin(self, index: int) -> int:
         """Return where the bytes begin that end there."""
         return self.offset(index - 1) if index else 0
@@ -76,34 +79,43 @@ class _File:
         """Return a moment before the bytes that end there, and the last one of a boot."""
         if not index:
             return self.before, self.known_before
-        first = self.until(index - 1)
-        for earlier in range(index - 1, -1, -1):
-            for found in (self.until(earlier), self.since(earlier)):
-                if is_of_boot(found):
-                    return first, found
-        return first, self.known_before
+        first = found = self.until(index - 1)
+        while not is_of_boot(found):
+            index -= 1
+            found = self.since(index)
+            if is_of_boot(found):
+                break
+            if not index:
+                return first, self.known_before
+            found = self.until(index - 1)
+        return first, found
 
     def moments_after(self, index: int) -> tuple[int, int]:
         """Return a moment after the bytes that end there, and the first one of a boot."""
-        first = self.since(index)
-        for later in range(index, self.count):
-            for found in (self.since(later), self.until(later)):
-                if is_of_boot(found):
-                    return first, found
-        return first, self.known_after
+        first = found = self.since(index)
+        while not is_of_boot(found):
+            found = self.until(index)
+            if is_of_boot(found):
+                break
+            index += 1
+            if index == self.count:
+                return first, self.known_after
+            found = self.since(index)
+        return first, found
 
 
 @dataclass(slots=True)
 class _Stretch:
     """Bytes one after the other, and between which times they came.
 
+    :ivar first: the number of the file in which they begin, and ``start`` where in it.
     :ivar since: milliseconds since 1970; -inf where nothing is known.
     :ivar off: by how many milliseconds a byte may have come outside the time that is asked for.
     """
 
-    first: _File
+    first: int
     start: int
-    last: _File
+    last: int
     end: int
     since: float
     until: float
@@ -131,21 +143,25 @@ class Arrivals:
             So a mark beyond its size says that it has grown since.
         """
         self._walls = walls
-        self._files = [
+        self._files = files = [
             _file(one, of_file, now if number == len(kept) else None, is_watched)
             for number, (one, of_file) in enumerate(zip(kept, marks, strict=True), 1)
         ]
+        run = 0
         before: int | None = None
         known: int | None = None
-        for file in self._files:
-            file.before, file.known_before = before, known
+        for file in files:
+            run += file.kept.parted
+            file.run, file.before, file.known_before = run, before, known
             if file.count:
                 before, known = file.moments_before(file.count)
         after = now
-        for file in reversed(self._files):
+        for file in reversed(files):
             file.known_after = after
             if file.count:
                 after = file.moments_after(0)[1]
+        # Those that have bytes.
+        self._full = [file for file in files if file.size]
 
     def locate(self, since: datetime | None, until: datetime | None) -> list[TimeRange]:
         """Return the ranges in which every byte is that may have arrived in a time, oldest first.
@@ -156,79 +172,108 @@ class Arrivals:
         low = -math.inf if since is None else wall_ms(since)
         high = math.inf if until is None else wall_ms(until)
         found: list[_Stretch] = []
-        for stretch in self._all_within(low, high):
-            last = found[-1] if found else None
-            if last is not None and self._adjoin(last, stretch):
-                last.last, last.end = stretch.last, stretch.end
-                last.since = min(last.since, stretch.since)
-                last.until = max(last.until, stretch.until)
-                last.off = max(last.off, stretch.off)
-            else:
-                found.append(stretch)
-        return [_range(stretch) for stretch in found]
+        if self._full:
+            for stretch in self._in_files(0, len(self._full) - 1, low, high):
+                last = found[-1] if found else None
+                if last is not None and self._adjoin(last, stretch):
+                    last.last, last.end = stretch.last, stretch.end
+                    last.since = min(last.since, stretch.since)
+                    last.until = max(last.until, stretch.until)
+                    last.off = max(last.off, stretch.off)
+                else:
+                    found.append(stretch)
+        return [self._range(stretch) for stretch in found]
 
-    def _adjoin(self, last: _Stretch, next_one: _Stretch) -> bool:
-        """Return whether a stretch begins where another one ends, and no bytes are missing."""
-        if last.last is next_one.first:
-            return last.end == next_one.start
-        if last.end < last.last.size or next_one.start:
-            return False
-        files = self._files
-        between = files[files.index(last.last) + 1 : files.index(next_one.first) + 1]
-        return not any(file.kept.parted for file in between) and not any(
-            file.size for file in between[:-1]
+    def _range(self, stretch: _Stretch) -> TimeRange:
+        is_known = stretch.since > -math.inf
+        return TimeRange(
+            start=self._full[stretch.first].position(stretch.start),
+            end=self._full[stretch.last].position(stretch.end),
+            since=wall_time(max(0, int(stretch.since)) if is_known else 0),
+            until=wall_time(int(stretch.until)),
+            exact_s=stretch.off / 1000 if is_known else None,
         )
 
-    def _all_within(self, low: float, high: float) -> Iterator[_Stretch]:
-        for file in self._files:
-            if file.size:
-                yield from self._within(file, 0, file.count - 1, low, high)
+    def _adjoin(self, one: _Stretch, other: _Stretch) -> bool:
+        """Return whether one stretch begins where another ends, and no bytes are missing."""
+        if one.last == other.first:
+            return one.end == other.start
+        before, after = self._full[one.last], self._full[other.first]
+        return (
+            before.run == after.run
+            and one.last + 1 == other.first
+            and one.end == before.size
+            and not other.start
+        )
 
-    def _within(
-        self, file: _File, first: int, last: int, low: float, high: float
-    ) -> Iterator[_Stretch]:
-        """Yield what may have come in a time of the bytes that end at one end of a file to another.
+    def _in_files(self, first: int, last: int, low: float, high: float) -> Iterator[_Stretch]:
+        """Yield what may have come in a time of the bytes in some files.
 
         What lies wholly inside or outside is not looked at any closer.
         """
+        if first == last:
+            yield from self._in_file(first, 0, self._full[first].count - 1, low, high)
+            return
+        one, other = self._full[first], self._full[last]
+        since, until = self._came(one, 0, other, other.count - 1)
+        if until < low or since > high:
+            return
+        if low <= since and until <= high and one.run == other.run:
+            yield _Stretch(first, 0, last, other.size, since, until, 0)
+            return
+        middle = (first + last) // 2
+        yield from self._in_files(first, middle, low, high)
+        yield from self._in_files(middle + 1, last, low, high)
+
+    def _in_file(
+        self, number: int, first: int, last: int, low: float, high: float
+    ) -> Iterator[_Stretch]:
+        """Yield the same of the bytes that end at one end of a file to another."""
+        file = self._full[number]
         start, end = file.begin(first), file.offset(last)
         if start == end:
             return
-        since, until = self._came(file, first, last)
+        since, until = self._came(file, first, file, last)
         if until < low or since > high:
             return
-        off = max(0.0, low - since, until - high)
+        off = max(0, low - since, until - high)
         if not off or first == last:
-            yield _Stretch(file, start, file, end, since, until, off)
+            yield _Stretch(number, start, number, end, since, until, off)
             return
         middle = (first + last) // 2
-        yield from self._within(file, first, middle, low, high)
-        yield from self._within(file, middle + 1, last, low, high)
+        yield from self._in_file(number, first, middle, low, high)
+        yield from self._in_file(number, middle + 1, last, low, high)
 
-    def _came(self, file: _File, first: int, last: int) -> tuple[float, float]:
-        """Return between which times bytes came, in milliseconds since 1970."""
-        before, known_before = file.moments_before(first)
-        after, known_after = file.moments_after(last)
-        since, until, doubt = self._known(known_before, known_after)
+    def _came(self, one: _File, first: int, other: _File, last: int) -> tuple[float, float]:
+        """Return between which times bytes came, in milliseconds since 1970.
+
+        :param first: the end, in one file, of the first ones; ``last`` likewise in the other.
+        """
+        before, known_before = one.moments_before(first)
+        after, known_after = other.moments_after(last)
+        since, until = self._known(known_before, known_after)
         # What the file system says, by a clock that may have stepped between.
         if before is not None and not is_of_boot(before):
-            earliest = ms_of(before) - doubt
+            earliest = ms_of(before) - self._doubt(known_before, known_after)
             since = earliest if since < earliest <= until else since
         if not is_of_boot(after):
-            latest = ms_of(after) + doubt
+            latest = ms_of(after) + self._doubt(known_before, known_after)
             until = latest if since <= latest < until else until
         return since, until
 
-    @lru_cache(maxsize=4)  # noqa: B019 (an object for one question)
-    def _known(self, before: int | None, after: int) -> tuple[float, float, int]:
-        """Return what was shown between two moments of boots, and how inexact other times are."""
-        walls = self._walls
+    def _known(self, before: int | None, after: int) -> tuple[float, float]:
+        """Return what was shown between two moments of boots."""
         if before is not None:
-            return (*walls.between(before, after), walls.doubt(before, after))
+            return self._walls.between(before, after)
         # (nobody watched before the first time that anybody did)
-        first = walls.first(after)
-        doubt = walls.doubt(first, after) + HOUR_MS
-        return -math.inf, walls.between(first, after)[1] + HOUR_MS, doubt
+        return -math.inf, self._walls.between(self._walls.first(after), after)[1] + HOUR_MS
+
+    @lru_cache(maxsize=4)  # noqa: B019 (an object for one question)
+    def _doubt(self, before: int | None, after: int) -> int:
+        """Return how inexact times of a file system are between two moments of boots."""
+        if before is not None:
+            return self._walls.doubt(before, after)
+        return self._walls.doubt(self._walls.first(after), after) + HOUR_MS
 
     def times(
         self, start: Position | None, end: Position | None
@@ -269,9 +314,8 @@ class Arrivals:
 
     def _latest(self, moment: int) -> datetime:
         """Return the latest that the wall clock may have shown at a moment."""
-        if is_of_boot(moment):
-            return wall_time(self._walls.between(moment, moment)[1])
-        return wall_time(ms_of(moment))
+        latest = self._walls.latest(moment) if is_of_boot(moment) else ms_of(moment)
+        return wall_time(latest)
 
 
 def _file(kept: KeptFile, marks: FileMarks, now: int | None, is_watched: bool) -> _File:
@@ -284,15 +328,3 @@ def _file(kept: KeptFile, marks: FileMarks, now: int | None, is_watched: bool) -
             marks = FileMarks(marks.kept())
             marks.cut()
     return _File(kept, marks, now)
-
-
-def _range(stretch: _Stretch) -> TimeRange:
-    first, start = stretch.first, stretch.start
-    is_known = -math.inf < stretch.since
-    return TimeRange(
-        start=first.position(start),
-        end=stretch.last.position(stretch.end),
-        since=wall_time(max(0, int(stretch.since)) if is_known else 0),
-        until=wall_time(int(stretch.until)),
-        exact_s=stretch.off / 1000 if is_known else None,
-    )

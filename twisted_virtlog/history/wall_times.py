@@ -135,6 +135,15 @@ class WallTimes:
             highs.append(high if boot == first else high + HOUR_MS)
         return min(lows), max(highs)
 
+    def latest(self, moment: int) -> int:
+        """Return the latest that the wall clock may have shown at a moment of a boot."""
+        watches = self._boots.get(boot_of(moment))
+        at = ms_of(moment)
+        if watches is not None and len(watches) == 1 and watches[0].since <= at <= watches[0].until:
+            # (as nearly always)
+            return at + watches[0].most + SLACK_MS
+        return self.between(moment, moment)[1]
+
     def first(self, until: int) -> int:
         """Return the first moment of which anything is known, at most the one that is given."""
         first = min(self._boots, default=boot_of(until))
