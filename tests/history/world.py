@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -15,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.fakes.reactor import FakeReactor
-from twisted_virtlog.history.index import FILE_NAME, Index
+from twisted_virtlog.history.index import FILE_NAME, THREAD_NAME, Index
 from twisted_virtlog.history.records import FileKey
 from twisted_virtlog.values import Domain, KeptFile, Position
 
@@ -137,4 +138,9 @@ class World:
     def close(self) -> None:
         for index in list(self._indexes):
             self.end(index)
+        # (one may have ended while its thread was held up)
+        for thread in threading.enumerate():
+            if thread.name == THREAD_NAME:
+                thread.join(_PATIENCE_MS / 1000)
+                assert not thread.is_alive()
         self.reactor.close()

@@ -39,13 +39,13 @@ def boot_id() -> str:
     """
     own = _BOOT_ID.read_text(encoding="ascii").strip()
     try:
-        offsets = dict(
-            line.split(maxsplit=1) for line in _TIME_NAMESPACE.read_text("ascii").splitlines()
-        )
+        lines = _TIME_NAMESPACE.read_text(encoding="ascii").splitlines()
     except OSError:  # a kernel without
-        return own
-    ahead = "".join(offsets.get("boottime", "").split())
-    return own if ahead.strip("0") == "" else f"{own}+{ahead}"
+        lines = []
+    for name, *ahead in map(str.split, lines):
+        if name == "boottime" and ahead != ["0", "0"]:
+            return f"{own}+{'.'.join(ahead)}"
+    return own
 
 
 def read_clocks() -> tuple[int, int | None]:

@@ -37,6 +37,10 @@ _BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _BROKEN_TEXTS = ("malformed", "file is not a database")
 
 
+class _Undone(Exception):
+    """What was done is to be undone."""
+
+
 class Database:
     """An open file.
 
@@ -60,10 +64,11 @@ class Database:
             self.tables = Tables(self._sql)
             try:
                 self._prepare()
-                with self._transaction():
-                    self._bring_up_to_date()
-                    self.boot = self._boot_number(boot)
-                self.walls = self._walls()
+                self.tables.do("BEGIN IMMEDIATE")
+                self._bring_up_to_date()
+                self.boot = self._boot_number(boot)
+                self.tables.do("COMMIT")
+                self.walls = self._read_walls()
             except BaseException:
                 self._sql.close()
                 raise
@@ -80,28 +85,38 @@ class Database:
     def write(self, waiting: Waiting) -> None:
         """Write all that waits, in one transaction.
 
-        :raises CannotKeep: nothing is written, and this is to be closed.
+        :raises CannotKeep: nothing is written.
         """
         with _kept(), self._transaction():
-            self._write_watches(waiting.watches)
-            deeds, gone = DeedWriter(self.tables), set[FileKey]()
-            for number, deed in enumerate(waiting.deeds, 1):
-                gone.update(deeds.write(deed))
-                let_others_in(number)
-            if deeds.gone:
-                self._marks.forget(deeds.gone)
-            for number, (file_number, file) in enumerate(waiting.files.items(), 1):
-                if file.key not in gone:
-                    self._marks.write(file_number, file)
-                let_others_in(number)
+            self._write(waiting)
 
     def ask(self, question: Callable[[Database, Waiting], T], waiting: Waiting) -> T:
-        """Ask what is in it.
+        """Ask what is in it, and what waits.
 
         :raises CannotKeep: it cannot be read.
         """
         with _kept():
-            return question(self, waiting)
+            if not waiting.deeds:
+                return question(self, waiting)
+            # It could not be written: what would be in it?
+            with contextlib.suppress(_Undone), self._transaction():
+                self._write(waiting)
+                answer = question(self, Waiting())
+                raise _Undone
+            return answer
+
+    def _write(self, waiting: Waiting) -> None:
+        self._write_watches(waiting.watches)
+        deeds, gone = DeedWriter(self.tables), set[FileKey]()
+        for number, deed in enumerate(waiting.deeds, 1):
+            gone.update(deeds.write(deed))
+            let_others_in(number)
+        if deeds.gone:
+            self._marks.forget(deeds.gone)
+        for number, (file_number, file) in enumerate(waiting.files.items(), 1):
+            if file.key not in gone:
+                self._marks.write(file_number, file)
+            let_others_in(number)
 
     def tidy(self) -> None:
         """Give back the room of what was forgotten; to be asked for."""
@@ -110,6 +125,8 @@ class Database:
     def _prepare(self) -> None:
         do = self.tables.do
         do(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        # (what may be undone is not written before)
+        do("PRAGMA cache_spill = OFF")
         # (before the first look at the file: no memory is shared, and nobody else gets in)
         do("PRAGMA locking_mode = EXCLUSIVE")
         do("PRAGMA auto_vacuum = INCREMENTAL")
@@ -136,7 +153,7 @@ class Database:
         do("DELETE FROM watches WHERE boot < ?", (oldest,))
         return number
 
-    def _walls(self) -> WallTimes:
+    def _read_walls(self) -> WallTimes:
         walls = WallTimes()
         for boot, *watch in self.tables.do(
             "SELECT boot, since, until, least, most FROM watches ORDER BY boot, since"
@@ -161,7 +178,9 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        """Commit what is done inside the context; undo it if that raises something."""
         self.tables.do("BEGIN IMMEDIATE")
+        walls = self.walls.copy()
         try:
             yield
             self.tables.do("COMMIT")
@@ -169,6 +188,8 @@ class Database:
             # (the transaction may be over)
             with contextlib.suppress(sqlite3.Error):
                 self.tables.do("ROLLBACK")
+            self.walls.become(walls)
+            self._marks.forget_all()
             raise
 
 
@@ -189,7 +210,8 @@ def _kept() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise CannotKeep(_reason(error), _is_broken(error)) from error
+        is_full = "is full" in str(error)
+        raise CannotKeep(_reason(error), _is_broken(error), is_full) from error
     except OSError as error:
         raise CannotKeep(str(error)) from error
 

@@ -68,7 +68,8 @@ _ONLY_BOOT = 1
 #: Between two logs that are looked at to see what is left over.
 _SWEEP_REST_SECONDS = 0.01
 
-_THREAD_NAME = "index of logs"
+#: The name of the thread.
+THREAD_NAME = "index of logs"
 
 _logger = Logger()
 
@@ -123,7 +124,7 @@ class Index:
         self._steps = StepReader(self._reactor, self._boot_clock)
         loop.call(keeping.begin)
         loop.call(partial(keeping.wake, True))
-        DeafThread(target=loop.run, name=_THREAD_NAME, daemon=True).start()
+        DeafThread(target=loop.run, name=THREAD_NAME, daemon=True).start()
 
     def close(self) -> Deferred[None]:
         """Write what was noted, close the file, and end the thread; ask and note nothing more.

@@ -73,6 +73,8 @@ class Keeping:
 
     def end(self) -> None:
         """Write what waits, close the file, and end the thread."""
+        if self._is_paused:
+            self.go_on()
         self.pause()
         self._timer.close()
         self._loop.end()
@@ -113,23 +115,20 @@ class Keeping:
         if self._is_paused:
             return
         watches = self._clock.take()
-        if not waiting and len(watches) == 1:
-            # (the wall clock has not stepped either)
-            return
-        waiting.watches += watches
-        try:
-            is_written = self._on_database(lambda database: database.write(waiting))
-        except Exception:  # noqa: BLE001 (what comes next may fare better)
-            _logger.failure("what was noted of logs is forgotten, as it cannot be written")
-            waiting.written()
-            # (what it remembers may be wrong)
-            self._close()
-            self._open()
-            return
-        if is_written:
-            waiting.written()
-        else:
-            self._lost(waiting.bound())
+        if waiting or len(watches) > 1:
+            # (else the wall clock has not stepped either)
+            waiting.watches += watches
+        if self._database is not None:
+            try:
+                if self._on_database(lambda database: database.write(waiting)):
+                    waiting.written()
+                    self._say_that_it_goes_on()
+                    return
+            except Exception:  # noqa: BLE001 (what comes next may fare better)
+                _logger.failure("what was noted of logs is forgotten, as it cannot be written")
+                waiting.written()
+                return
+        self._lost(waiting.bound())
 
     def _on_database(self, do: Callable[[Database], object]) -> bool:
         """Do something with the file that is open; with another one, if that turns out broken.
@@ -140,9 +139,11 @@ class Keeping:
             try:
                 do(self._database)
             except CannotKeep as error:
-                self._close()
-                if not error.is_broken or not self._begin_another(error):
+                if not error.is_full:
+                    self._close()
+                if error.is_full or not error.is_broken or not self._begin_another(error):
                     self._fail(error)
+                    return False
             else:
                 return True
         return False
@@ -201,8 +202,6 @@ class Keeping:
         except CannotKeep as error:
             if not error.is_broken or not self._begin_another(error):
                 self._fail(error)
-        else:
-            self._say_that_it_goes_on()
 
     def _opened(self, file: str) -> Database:
         from twisted_virtlog.history.database import Database  # noqa: PLC0415 (it takes its time)
@@ -227,7 +226,6 @@ class Keeping:
             reason=broken.reason,
             aside=aside,
         )
-        self._say_that_it_goes_on()
         return True
 
     def _fail(self, error: CannotKeep) -> None:
@@ -244,8 +242,9 @@ class Keeping:
             )
 
     def _try_again(self) -> None:
-        if self._database is None and not self._is_paused:
-            self._open()
+        if not self._is_paused:
+            if self._database is None:
+                self._open()
             self.write()
 
     def _say_that_it_goes_on(self) -> None:

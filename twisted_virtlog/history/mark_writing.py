@@ -118,7 +118,7 @@ class MarkWriter:
         if row.piece_bytes >= _PIECE_BYTES:
             row.piece, row.piece_bytes = row.piece + 1, 0
         self._tables.do(
-            "UPDATE marks SET marks = marks || ? WHERE id = ?"
+            "UPDATE marks SET marks = CAST(marks || ? AS BLOB) WHERE id = ?"
             if row.piece_bytes
             else "INSERT INTO marks (marks, id) VALUES (?, ?)",
             (kept, (row.id << PIECE_BITS) + row.piece),

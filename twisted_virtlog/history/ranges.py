@@ -75,6 +75,13 @@ class _File:
         """Return where the bytes begin that end there."""
         return self.offset(index - 1) if index else 0
 
+    def first(self) -> int:
+        """Return the first end at which bytes end."""
+        index = 0
+        while index < self.count - 1 and not self.offset(index):
+            index += 1
+        return index
+
     def moments_before(self, index: int) -> tuple[int | None, int | None]:
         """Return a moment before the bytes that end there, and the last one of a boot."""
         if not index:
@@ -215,7 +222,7 @@ class Arrivals:
             yield from self._in_file(first, 0, self._full[first].count - 1, low, high)
             return
         one, other = self._full[first], self._full[last]
-        since, until = self._came(one, 0, other, other.count - 1)
+        since, until = self._came(one, one.first(), other, other.count - 1)
         if until < low or since > high:
             return
         if low <= since and until <= high and one.run == other.run:
@@ -233,6 +240,11 @@ class Arrivals:
         start, end = file.begin(first), file.offset(last)
         if start == end:
             return
+        # (to ends at which no bytes end it does not matter when they were there)
+        while file.offset(first) == start:
+            first += 1
+        while file.begin(last) == end:
+            last -= 1
         since, until = self._came(file, first, file, last)
         if until < low or since > high:
             return

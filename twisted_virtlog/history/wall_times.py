@@ -72,6 +72,10 @@ class WallTimes:
         other._boots = {boot: watches[:] for boot, watches in self._boots.items()}
         return other
 
+    def become(self, other: WallTimes) -> None:
+        """Know what another one knows, which is not used any more."""
+        self._boots = other._boots
+
     def of_boot(self, boot: int) -> list[Watch]:
         """Return the watches of a boot, in their order."""
         return self._boots.get(boot, [])
@@ -98,12 +102,7 @@ class WallTimes:
             return False
         # (the last one goes on)
         joined = [
-            Watch(
-                first.since,
-                second.until,
-                min(first.least, second.least),
-                max(first.most, second.most),
-            )
+            _joined(first, second)
             for first, second in zip(watches[:-1:2], watches[1:-1:2], strict=False)
         ]
         watches[: 2 * len(joined)] = joined
@@ -207,6 +206,17 @@ class WallTimes:
             since = watch.until
             index += 1
         return min(lows) - SLACK_MS, max(highs) + SLACK_MS
+
+
+def _joined(first: Watch, second: Watch) -> Watch:
+    """Return one watch for two, and for what nobody saw between them."""
+    off = HOUR_MS if second.since - first.until > UNWATCHED_MS else 0
+    return Watch(
+        first.since,
+        second.until,
+        min(first.least, second.least) - off,
+        max(first.most, second.most) + off,
+    )
 
 
 def _unseen(before: Watch | None, after: Watch | None, since: int, until: int) -> tuple[int, int]:

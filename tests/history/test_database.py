@@ -1,0 +1,487 @@
+"""What is written stays: over a restart, a reboot, a kill; and goes with its files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, succeed
+
+from harness.daemon import CHECKOUT
+from tests.history.world import (
+    FILE_SYSTEM,
+    GUEST,
+    PATH,
+    World,
+    at,
+    kept,
+    key,
+    later,
+)
+from twisted_virtlog.history import asking, deed_writing
+from twisted_virtlog.history import database as module
+from twisted_virtlog.history import index as index_module
+from twisted_virtlog.history.database import Database
+from twisted_virtlog.history.deeds import (
+    CUT,
+    MARK,
+    FileBegun,
+    FilesGone,
+    LogGone,
+    Opened,
+    Taken,
+)
+from twisted_virtlog.history.marks import FileMarks, most_marks
+from twisted_virtlog.history.moments import NO_BOOT, moment
+from twisted_virtlog.history.records import FileKey, KnownLog, Opening
+from twisted_virtlog.history.waiting import Waiting, WaitingFile
+from twisted_virtlog.history.wall_times import watch
+from twisted_virtlog.values import EventKind, KeptFile, LogEvent, Position
+
+BASE = 1_800_000_000_000
+
+
+class Boots:
+    """A file that is opened in one boot after another.
+
+    :ivar boot: the present one.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = str(directory / "state" / "history.sqlite")
+        self.boot = 1
+        self.database = Database(self.path, "boot 1")
+
+    def reopen(self) -> None:
+        """Close it, and open it again."""
+        self.database.close()
+        self.database = Database(self.path, f"boot {self.boot}")
+
+    def reboot(self) -> None:
+        """Open it in the next boot."""
+        self.boot += 1
+        self.reopen()
+
+    def write(self, number: int, file: WaitingFile, until: int = 100_000) -> None:
+        """Write what waits of a file."""
+        waiting = Waiting()
+        waiting.files[number] = file
+        waiting.watches = [watch(0, until, BASE + self.boot)]
+        self.database.write(waiting)
+
+    def marks(self, inode: int) -> FileMarks:
+        """Return what is written of a file."""
+        number = self.database.tables.file(key(inode))
+        return FileMarks() if number is None else self.database.tables.marks(number)
+
+    def offsets(self, inode: int) -> list[int]:
+        """Return where the marks are that are written of a file."""
+        return [offset for offset, *_ in self.marks(inode)]
+
+    def pieces(self) -> int:
+        found: int = self.database.tables.one("SELECT count(*) FROM marks")
+        return found
+
+
+def file(inode: int, *marks: tuple[int, int, int]) -> WaitingFile:
+    """Make a file with marks that wait: offset, and since and until when in the present boot."""
+    found = WaitingFile(key(inode), PATH)
+    for mark in marks:
+        found.mark(*mark)
+    return found
+
+
+@pytest.fixture
+def boots(tmp_path: Path) -> Boots:
+    return Boots(tmp_path)
+
+
+def test_nobody_else_may_read_it(boots: Boots) -> None:
+    assert stat.S_IMODE(os.stat(boots.path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(boots.path)).st_mode) == 0o700
+    boots.write(1, file(1, (0, 1, 1)))
+    assert {stat.S_IMODE(one.stat().st_mode) for one in Path(boots.path).parent.iterdir()} == {
+        0o600
+    }
+    # No memory is shared with other processes, which some file systems cannot do.
+    assert not os.path.exists(boots.path + "-shm")
+
+
+def test_marks_of_two_boots(boots: Boots) -> None:
+    boots.write(1, file(1, (0, 1, 1), (10, 2000, 3000)))
+    boots.reboot()
+    boots.write(7, file(1, (10, -BASE, 500), (30, 600, 600)))
+    boots.write(7, file(1, (30, 700, 800)))
+    assert list(boots.marks(1)) == [
+        (0, moment(1, 1), moment(1, 1)),
+        (10, moment(1, 2000), moment(1, 3000)),
+        (10, moment(NO_BOOT, BASE), moment(2, 500)),
+        (30, moment(2, 600), moment(2, 600)),
+        (30, moment(2, 700), moment(2, 800)),
+    ]
+    assert list(boots.database.walls) == [
+        (1, watch(0, 100_000, BASE + 1)),
+        (2, watch(0, 100_000, BASE + 2)),
+    ]
+    boots.reopen()
+    assert boots.database.boot == 2
+    assert [boot for boot, _ in boots.database.walls] == [1, 2]
+
+
+def test_steps_of_the_clock_come_back(boots: Boots) -> None:
+    waiting = Waiting()
+    waiting.watches = [watch(0, 50, BASE), watch(60, 90, BASE + 5000)]
+    boots.database.write(waiting)
+    waiting.watches = [watch(60, 200, BASE + 5000)]
+    boots.database.write(waiting)
+    boots.reopen()
+    assert boots.database.walls.of_boot(1) == [watch(0, 50, BASE), watch(60, 200, BASE + 5000)]
+    # One that steps all the time is joined in the file, too.
+    waiting.watches = [watch(1000 * n, 1000 * n + 500, BASE + n % 2 * 9000) for n in range(1, 600)]
+    boots.database.write(waiting)
+    joined = boots.database.walls.of_boot(1)
+    assert len(joined) < 400
+    boots.reopen()
+    assert boots.database.walls.of_boot(1) == joined
+
+
+def test_boots_of_long_ago_are_forgotten(boots: Boots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_BOOTS", 2)
+    for _ in range(4):
+        boots.write(1, file(1, (0, 1, 1)))
+        boots.reboot()
+    assert [boot for boot, _ in boots.database.walls] == [3, 4]
+
+
+def test_a_file_has_no_more_marks_than_it_may(boots: Boots) -> None:
+    size, ended = 0, []
+    for number in range(300):
+        marks = [(size + step, 100 * number + step, 100 * number + step) for step in range(10)]
+        size += 1000
+        boots.write(1, file(1, *marks), until=100 * number + 100)
+        ended = marks
+        found = boots.marks(1)
+        assert len(found) <= most_marks(size)
+    assert len(found) > most_marks(size) // 2 - 1
+    assert found.offset(0) == 0
+    assert found.last() is not None
+    assert ended[-1][0] == found.last()[0]  # type: ignore[index]
+    assert boots.pieces() <= 3
+    # What remembers what is written agrees with what is.
+    boots.reopen()
+    boots.write(1, file(1, (size, 10**6, 10**6)))
+    assert len(boots.marks(1)) <= most_marks(size)
+
+
+def test_a_file_that_has_ended_is_in_one_piece(boots: Boots) -> None:
+    marks = [(5120 * number, number, number) for number in range(200)]
+    for begin in range(0, 200, 10):
+        boots.write(1, file(1, *marks[begin : begin + 10]))
+    assert boots.pieces() > 1
+    last = file(1)
+    last.is_ended = True
+    boots.write(1, last)
+    assert boots.pieces() == 1
+    assert boots.offsets(1) == [offset for offset, *_ in marks]
+
+
+def test_a_cut_forgets_what_is_written(boots: Boots) -> None:
+    boots.write(1, file(1, (0, 1, 1), (10, 2, 2), (20, 3, 3)))
+    cut = file(1)
+    cut.cut()
+    cut.mark(5, 9, 9)
+    boots.write(1, cut)
+    assert boots.offsets(1) == [0, 5]
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_cut_that_nobody_saw_forgets_it_too(boots: Boots, is_known: bool) -> None:
+    boots.write(1, file(1, (0, 1, 1), (10, 2, 2), (20, 3, 3)))
+    if not is_known:
+        boots.reopen()
+    boots.write(2, file(1, (15, -(BASE + 5000), 9)))
+    assert boots.offsets(1) == [0, 15]
+
+
+@pytest.mark.parametrize(
+    ("modified", "left"),
+    [
+        # Written last when the marks were: its end was lost.
+        (BASE + 3, [0, 10, 15]),
+        # Somebody has written to it since.
+        (BASE + 10_000_000, [0, 15]),
+    ],
+)
+def test_a_file_whose_end_was_lost_with_the_machine_keeps_its_times(
+    boots: Boots, modified: int, left: list[int]
+) -> None:
+    boots.write(1, file(1, (0, 1, 1), (10, 2, 2), (20, 3, 3)))
+    boots.reboot()
+    boots.write(1, file(1, (15, -modified, 9)))
+    assert boots.offsets(1) == left
+
+
+def test_what_fails_is_not_half_written(boots: Boots) -> None:
+    waiting = Waiting()
+    waiting.files[1] = file(1, (0, 1, 1), (10, 2, 2))
+    waiting.files[2] = WaitingFile(FileKey(FILE_SYSTEM, "\ud800"), PATH)
+    with pytest.raises(UnicodeEncodeError):
+        boots.database.write(waiting)
+    assert not len(boots.marks(1))
+    del waiting.files[2]
+    boots.database.write(waiting)
+    assert boots.offsets(1) == [0, 10]
+
+
+# Openings and events, as an index that ends and starts again has them.
+
+
+def test_openings_go_on_over_a_restart(world: World) -> None:
+    index = world.start()
+    index.opened(PATH, "qemu", GUEST, at(5, 0), FILE_SYSTEM, later(0))
+    index = world.restart(index)
+    # The log outlived the process, and this one knows since when it is open.
+    index.adopted(PATH, "qemu", GUEST, at(5, 30), FILE_SYSTEM, later(0))
+    (opening,) = world.wait_for(index.history_of(PATH)).openings
+    assert (opening.start, opening.closed_at) == (at(5, 0), None)
+    index.closed(PATH, at(5, 40), FILE_SYSTEM, later(9))
+    index = world.restart(index)
+    (opening,) = world.wait_for(index.history_of(PATH)).openings
+    assert (opening.closed_at, opening.end) == (later(9), at(5, 40))
+
+
+def test_an_opening_that_was_not_noted_is_noted_when_it_is_found(world: World) -> None:
+    index = world.start()
+    index.opened(PATH, "qemu", GUEST, at(5, 0), FILE_SYSTEM, later(0))
+    index.adopted(PATH, "qemu", None, at(5, 30), FILE_SYSTEM, later(7))
+    index.closed(PATH, None, FILE_SYSTEM, later(9))
+    first, second = world.wait_for(index.history_of(PATH)).openings
+    # (nobody knows when the first was closed)
+    assert first.closed_at is None
+    assert second == Opening(at(5, 30), FILE_SYSTEM, later(7), "qemu", None, later(9))
+
+
+def test_known_logs(any_world: World) -> None:
+    odd = os.fsdecode(b"/var/log/\xff.log")
+    index = any_world.start()
+    index.opened("/b.log", "qemu", GUEST, at(5, 0), FILE_SYSTEM, later(0))
+    index.closed("/b.log", at(5, 9), FILE_SYSTEM, later(1))
+    index.opened("/b.log", "qemu\ud800", None, at(6, 0), FILE_SYSTEM, later(2))
+    index.opened(odd, "qemu", None, at(7, 0), FILE_SYSTEM, later(3))
+    index.closed(odd, at(7, 5), FILE_SYSTEM, later(4))
+    huge = Position((1 << 64) - 1, 1 << 50, "")
+    index.appended("/a.log", "ctl", GUEST, huge, "", later(5))
+    index.appended("/a.log", "other", None, huge, "", later(6))
+    index.appended(odd, "ctl", GUEST, at(7, 8), FILE_SYSTEM, later(7))
+    # (of this one only its files are known, which makes it no log that is known)
+    index.begin_file(key(9), "/only.log")
+    assert any_world.wait_for(index.logs()) == [
+        KnownLog("/a.log", "ctl", GUEST, later(5), None, None, huge),
+        KnownLog("/b.log", "qemu\ud800", None, later(0), later(2), None, at(6, 0)),
+        KnownLog(odd, "qemu", None, later(3), later(3), later(4), at(7, 8)),
+    ]
+
+
+def test_a_log_has_not_more_openings_and_events_than_it_may(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deed_writing, "_MOST_OF_LOG", 10)
+    monkeypatch.setattr(deed_writing, "_LOOK_EVERY", 4)
+    index = world.start()
+    index.opened("/other.log", "qemu", None, at(9, 0), FILE_SYSTEM, later(0))
+    for number in range(100):
+        index.opened(PATH, "qemu", None, at(5, number), FILE_SYSTEM, later(number))
+    history = world.wait_for(index.history_of(PATH))
+    for found in (history.openings, history.events):
+        assert 10 <= len(found) < 10 + 4
+    assert history.openings[-1].start == at(5, 99)
+    assert len(world.wait_for(index.history_of("/other.log")).openings) == 1
+
+
+# What is gone.
+
+
+def test_what_is_known_of_a_file_goes_with_it(any_world: World) -> None:
+    index = any_world.start()
+    numbers = {}
+    for inode in (1, 2, 3):
+        numbers[inode] = index.begin_file(key(inode), PATH)
+        index.mark(numbers[inode], 0, 1, 1)
+        for offset in (0, 5):
+            index.opened(PATH, "qemu", None, at(inode, offset), FILE_SYSTEM, later(inode))
+        index.happened(PATH, LogEvent(at(inode, 7), later(8), EventKind.CUT, 1), FILE_SYSTEM)
+    index.forget_files([key(1), key(2), key(99)])
+    times = any_world.wait_for(index.times_of([kept(1, 1), kept(2, 1), kept(3, 1)]))
+    assert [len(marks) for marks in times.marks] == [0, 0, 1]
+    history = any_world.wait_for(index.history_of(PATH))
+    # Of what began in files that are gone the last one may go on in the next.
+    assert [opening.start for opening in history.openings] == [at(2, 5), at(3, 0), at(3, 5)]
+    assert [event.position for event in history.events] == [at(3, 0), at(3, 5), at(3, 7)]
+    # What was noted too late harms nobody.
+    index.mark(numbers[1], 10, 2, 2)
+    index.forget_log(PATH)
+    assert any_world.wait_for(index.history_of(PATH)).openings == []
+    assert any_world.wait_for(index.logs()) == []
+    times = any_world.wait_for(index.times_of([kept(3, 1)]))
+    assert [len(marks) for marks in times.marks] == [0]
+
+
+def test_what_is_left_over_is_swept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "_SWEEP_REST_SECONDS", 0)
+    index = world.start()
+    for inode, path in ((1, "/a.log"), (2, "/a.log"), (3, "/b.log"), (4, "/c.log")):
+        index.opened(path, "qemu", None, at(inode, 0), FILE_SYSTEM, later(inode))
+        index.mark(index.begin_file(key(inode), path), 0, 1, 1)
+    index = world.restart(index)
+    there: dict[str, list[KeptFile] | None] = {
+        # The first one is gone; all are; nobody knows.
+        "/a.log": [kept(2, 0), KeptFile(8, "", 5, later(0), "")],
+        "/b.log": [],
+        "/c.log": None,
+    }
+    asked: list[str] = []
+
+    def kept_of(path: str) -> Deferred[Sequence[KeptFile] | None]:
+        asked.append(path)
+        return succeed(there[path])
+
+    swept = index.sweep(kept_of)
+    while not swept.called:
+        world.reactor.turn()
+        world.clock.advance(0)
+    assert sorted(asked) == sorted(there)
+    times = world.wait_for(index.times_of([kept(inode, 1) for inode in (1, 2, 3, 4)]))
+    assert [len(marks) for marks in times.marks] == [0, 1, 0, 1]
+    assert [log.path for log in world.wait_for(index.logs())] == ["/a.log", "/c.log"]
+
+
+def test_a_log_that_is_opened_while_it_is_swept_stays(boots: Boots) -> None:
+    waiting = Waiting()
+    waiting.deeds = [
+        Opened(PATH, "qemu", None, at(1, 0), FILE_SYSTEM, later(0)),
+        LogGone(PATH, frozenset()),
+    ]
+    boots.database.write(waiting)
+    assert [log.path for log in asking.logs(boots.database.tables)] == [PATH]
+    waiting.deeds = [LogGone(PATH, frozenset({key(1)})), LogGone("/other.log", frozenset())]
+    boots.database.write(waiting)
+    assert asking.logs(boots.database.tables) == []
+
+
+# A process that is killed.
+
+_NOTES = """
+import sys
+from pathlib import Path
+from tests.history.world import FILE_SYSTEM, World, at, key, later
+world = World(Path(sys.argv[1]))
+index = world.start()
+file = index.begin_file(key(1), "/marked.log")
+number = 0
+while True:
+    number += 1
+    path = f"/{number:06}.log"
+    index.mark(file, number, number, number)
+    index.opened(path, "qemu", None, at(number, 0), FILE_SYSTEM, later(number))
+    # What was answered is written.
+    world.wait_for(index.history_of(path))
+    print(number, flush=True)
+"""
+
+
+def test_what_was_committed_outlives_a_kill(tmp_path: Path) -> None:
+    """Openings are committed at once; of the times a few seconds are lost."""
+    world = World(tmp_path / "state")
+    last = 0
+    for _ in range(5):
+        command = [sys.executable, "-c", _NOTES, str(world.directory)]
+        with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(30):
+                last = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            last = max([last, *(int(line) for line in process.stdout)])
+        index = world.start()
+        paths = [log.path for log in world.wait_for(index.logs())]
+        assert paths[:last] == [f"/{number:06}.log" for number in range(1, last + 1)]
+        for path in paths:
+            index.forget_log(path)
+        world.wait_for(index.logs())
+        world.end(index)
+    assert not list(world.file.parent.glob("*broken*"))
+    world.close()
+
+
+# Everything together.
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.one_of(
+                st.integers(0, 9000).map(lambda size: ("grow", size)),
+                st.sampled_from([("cut", 0), ("forget", 0), ("write", 0), ("restart", 0)]),
+            ),
+        ),
+        max_size=40,
+    )
+)
+def test_marks_are_those_of_memory(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, tuple[str, int]]]
+) -> None:
+    """What is written, read and joined with what waits is what it would be without a file."""
+    boots = Boots(tmp_path_factory.mktemp("t"))
+    waiting, expected = Waiting(), {inode: FileMarks() for inode in range(3)}
+    numbers: dict[int, int] = {}
+    sizes, now = dict.fromkeys(range(3), 0), 0
+
+    def write() -> None:
+        boots.database.write(waiting)
+        waiting.written()
+
+    for step, (inode, (what, size)) in enumerate(steps):
+        now += 10
+        number = numbers.setdefault(inode, step + 1)
+        known = FileBegun(number, key(inode), PATH)
+        if what == "grow":
+            sizes[inode] += size
+            mark = MARK.pack(number, sizes[inode], now, now)
+            expected[inode].add(sizes[inode], moment(1, now), moment(1, now))
+            waiting.take(Taken(mark, [known], 0, 0))
+        elif what == "cut":
+            sizes[inode] = 0
+            mark = MARK.pack(number, CUT, 0, 0) + MARK.pack(number, 0, now, now)
+            expected[inode].cut()
+            expected[inode].add(0, moment(1, now), moment(1, now))
+            waiting.take(Taken(mark, [known], 0, 0))
+        elif what == "forget":
+            waiting.take(Taken(b"", [FilesGone((key(inode),))], 0, 0))
+            del numbers[inode]
+            sizes[inode], expected[inode] = 0, FileMarks()
+            write()
+        elif what == "write":
+            write()
+        else:
+            write()
+            boots.reopen()
+    found = asking.times_of(
+        boots.database.tables,
+        [key(inode) for inode in range(3)],
+        waiting,
+        boots.database.walls,
+        boots.database.boot,
+        watch(0, now, BASE),
+    )
+    for inode, marks in enumerate(found.marks):
+        marks.thin(10_000)
+        assert marks == expected[inode]
+    boots.database.close()
