@@ -66,7 +66,7 @@ def full(directory: Path) -> None:
                 while True:
                     file.write(bytes(1024))
             with capturedLogs() as events:
-                for number in range(10, 1000, 10):
+                for number in range(10, 200, 10):
                     note(index, number, number + 10)
                     assert count(world, index) == number + 10
             assert [event["reason"].partition(" (")[0] for event in events] == [
@@ -77,11 +77,11 @@ def full(directory: Path) -> None:
                 ballast.unlink()
                 subprocess.run(["mount", "-o", "remount,size=64m", point], check=True)
                 while not events:
-                    assert count(world, index) == 1000
+                    assert count(world, index) == 200
             assert "kept there again" in events[0]["log_format"]
-            assert count(world, index) == 1000
+            assert count(world, index) == 200
         with indexed(point) as (world, index):
-            assert count(world, index) == 1000
+            assert count(world, index) == 200
 
 
 def read_only(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import stat
@@ -34,6 +35,7 @@ from twisted_virtlog.history.deeds import (
     CUT,
     MARK,
     FileBegun,
+    FileEnded,
     FilesGone,
     LogGone,
     Opened,
@@ -50,20 +52,24 @@ BASE = 1_800_000_000_000
 
 
 class Boots:
-    """A file that is opened in one boot after another.
+    """A file that one process after another opens, in one boot after another.
 
     :ivar boot: the present one.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, process: str = "") -> None:
         self.path = str(directory / "state" / "history.sqlite")
         self.boot = 1
-        self.database = Database(self.path, "boot 1")
+        self._processes = itertools.repeat(process) if process else map(str, itertools.count())
+        self.database = self._open()
 
     def reopen(self) -> None:
         """Close it, and open it again."""
         self.database.close()
-        self.database = Database(self.path, f"boot {self.boot}")
+        self.database = self._open()
+
+    def _open(self) -> Database:
+        return Database(self.path, f"boot {self.boot}", next(self._processes))
 
     def reboot(self) -> None:
         """Open it in the next boot."""
@@ -75,7 +81,7 @@ class Boots:
         waiting = Waiting()
         waiting.files[number] = file
         waiting.watches = [watch(0, until, BASE + self.boot)]
-        self.database.write(waiting)
+        self.database.write(waiting, whole=True)
 
     def marks(self, inode: int) -> FileMarks:
         """Return what is written of a file."""
@@ -139,14 +145,14 @@ def test_marks_of_two_boots(boots: Boots) -> None:
 def test_steps_of_the_clock_come_back(boots: Boots) -> None:
     waiting = Waiting()
     waiting.watches = [watch(0, 50, BASE), watch(60, 90, BASE + 5000)]
-    boots.database.write(waiting)
+    boots.database.write(waiting, whole=True)
     waiting.watches = [watch(60, 200, BASE + 5000)]
-    boots.database.write(waiting)
+    boots.database.write(waiting, whole=True)
     boots.reopen()
     assert boots.database.walls.of_boot(1) == [watch(0, 50, BASE), watch(60, 200, BASE + 5000)]
     # One that steps all the time is joined in the file, too.
     waiting.watches = [watch(1000 * n, 1000 * n + 500, BASE + n % 2 * 9000) for n in range(1, 600)]
-    boots.database.write(waiting)
+    boots.database.write(waiting, whole=True)
     joined = boots.database.walls.of_boot(1)
     assert len(joined) < 400
     boots.reopen()
@@ -234,11 +240,98 @@ def test_what_fails_is_not_half_written(boots: Boots) -> None:
     waiting.files[1] = file(1, (0, 1, 1), (10, 2, 2))
     waiting.files[2] = WaitingFile(FileKey(FILE_SYSTEM, "\ud800"), PATH)
     with pytest.raises(UnicodeEncodeError):
-        boots.database.write(waiting)
+        boots.database.write(waiting, whole=True)
     assert not len(boots.marks(1))
     del waiting.files[2]
-    boots.database.write(waiting)
+    boots.database.write(waiting, whole=True)
     assert boots.offsets(1) == [0, 10]
+
+
+# The journal, in which marks are before they are in their files.
+
+
+def journalled(boots: Boots, *marks: tuple[int, int, int, int]) -> Waiting:
+    """Write marks to the journal: numbers of files, ends, and since and until when."""
+    begun = [FileBegun(number, key(number), PATH) for number in {mark[0] for mark in marks}]
+    waiting = Waiting()
+    waiting.take(Taken(b"".join(MARK.pack(*mark) for mark in marks), [*begun], 0, 0))
+    waiting.watches = [watch(0, 100, BASE)]
+    waiting.written(boots.database.write(waiting, whole=False), whole=False)
+    return waiting
+
+
+def test_a_killed_process_leaves_its_marks_in_the_journal(boots: Boots) -> None:
+    waiting = journalled(boots, (1, 0, 1, 1), (2, 5, 1, 1), (1, 10, 2, 3))
+    assert boots.offsets(1) == []
+    assert not waiting
+    assert set(waiting.files) == {1, 2}
+    boots.reboot()
+    assert list(boots.marks(1)) == [
+        (0, moment(1, 1), moment(1, 1)),
+        (10, moment(1, 2), moment(1, 3)),
+    ]
+    assert boots.offsets(2) == [5]
+    # They are in it no more.
+    boots.reopen()
+    assert boots.offsets(1) == [0, 10]
+    assert boots.database.tables.one("SELECT count(*) FROM journal") == 0
+
+
+def test_what_a_process_has_left_itself_still_waits(tmp_path: Path) -> None:
+    """Its file was closed, as a disk failed; what is in memory is written later."""
+    boots = Boots(tmp_path, "this one")
+    waiting = journalled(boots, (1, 0, 1, 1), (1, 10, 2, 3))
+    boots.reopen()
+    assert boots.offsets(1) == []
+    boots.database.write(waiting, whole=True)
+    assert boots.offsets(1) == [0, 10]
+
+
+def test_marks_of_a_file_that_has_ended_do_not_come_twice(boots: Boots) -> None:
+    waiting = journalled(boots, (1, 0, 1, 1), (1, 10, 2, 3), (2, 7, 1, 1))
+    waiting.take(Taken(MARK.pack(1, 20, 4, 4), [FileEnded(1)], 0, 0))
+    assert waiting
+    waiting.written(boots.database.write(waiting, whole=False), whole=False)
+    assert set(waiting.files) == {2}
+    assert boots.offsets(1) == [0, 10, 20]
+    boots.reopen()
+    assert boots.offsets(1) == [0, 10, 20]
+    assert boots.offsets(2) == [7]
+
+
+def test_a_file_that_has_ended_says_so_even_if_nothing_is_noted_of_it(boots: Boots) -> None:
+    waiting = journalled(boots, (1, 0, 1, 1))
+    waiting.take(Taken(b"", [FileEnded(1)], 0, 0))
+    assert waiting
+    waiting.written(boots.database.write(waiting, whole=False), whole=False)
+    assert not waiting
+    assert not waiting.files
+
+
+def test_marks_of_a_file_that_is_gone_do_not_come_back(boots: Boots) -> None:
+    waiting = journalled(boots, (1, 0, 1, 1), (2, 5, 1, 1))
+    waiting.take(Taken(MARK.pack(1, 20, 4, 4), [FilesGone((key(1),))], 0, 0))
+    waiting.written(boots.database.write(waiting, whole=False), whole=False)
+    assert set(waiting.files) == {2}
+    boots.reopen()
+    assert boots.database.tables.file(key(1)) is None
+    assert boots.offsets(2) == [5]
+
+
+def test_what_is_not_in_the_journal_is_written_to_files(boots: Boots) -> None:
+    """While nothing could be written, some of it was forgotten."""
+    waiting = journalled(boots, (1, 0, 1, 1), (1, 10, 2, 3))
+    assert not waiting.has_many
+    assert waiting.bound() == 0
+    assert waiting
+    assert waiting.has_many
+
+
+def test_a_journal_that_is_cut_off_is_read_so_far(boots: Boots) -> None:
+    journalled(boots, (1, 0, 1, 1), (1, 10, 2, 3))
+    boots.database.tables.do("UPDATE journal SET marks = substr(marks, 1, 40)")
+    boots.reopen()
+    assert boots.offsets(1) == [0]
 
 
 # Openings and events, as an index that ends and starts again has them.
@@ -369,10 +462,10 @@ def test_a_log_that_is_opened_while_it_is_swept_stays(boots: Boots) -> None:
         Opened(PATH, "qemu", None, at(1, 0), FILE_SYSTEM, later(0)),
         LogGone(PATH, frozenset()),
     ]
-    boots.database.write(waiting)
+    boots.database.write(waiting, whole=True)
     assert [log.path for log in asking.logs(boots.database.tables)] == [PATH]
     waiting.deeds = [LogGone(PATH, frozenset({key(1)})), LogGone("/other.log", frozenset())]
-    boots.database.write(waiting)
+    boots.database.write(waiting, whole=True)
     assert asking.logs(boots.database.tables) == []
 
 
@@ -429,7 +522,9 @@ def test_what_was_committed_outlives_a_kill(tmp_path: Path) -> None:
             st.integers(0, 2),
             st.one_of(
                 st.integers(0, 9000).map(lambda size: ("grow", size)),
-                st.sampled_from([("cut", 0), ("forget", 0), ("write", 0), ("restart", 0)]),
+                st.sampled_from(
+                    [("cut", 0), ("forget", 0), ("end", 0), ("write", 0), ("write", 1), ("kill", 0)]
+                ),
             ),
         ),
         max_size=40,
@@ -444,12 +539,12 @@ def test_marks_are_those_of_memory(
     numbers: dict[int, int] = {}
     sizes, now = dict.fromkeys(range(3), 0), 0
 
-    def write() -> None:
-        boots.database.write(waiting)
-        waiting.written()
+    def write(whole: bool) -> None:
+        waiting.written(boots.database.write(waiting, whole), whole)
 
     for step, (inode, (what, size)) in enumerate(steps):
         now += 10
+        waiting.watches = [watch(0, now, BASE)]
         number = numbers.setdefault(inode, step + 1)
         known = FileBegun(number, key(inode), PATH)
         if what == "grow":
@@ -467,11 +562,16 @@ def test_marks_are_those_of_memory(
             waiting.take(Taken(b"", [FilesGone((key(inode),))], 0, 0))
             del numbers[inode]
             sizes[inode], expected[inode] = 0, FileMarks()
-            write()
+            write(whole=False)
+        elif what == "end":
+            waiting.take(Taken(b"", [known, FileEnded(number)], 0, 0))
+            del numbers[inode]
         elif what == "write":
-            write()
+            write(whole=bool(size))
         else:
-            write()
+            write(whole=False)
+            waiting = Waiting()
+            numbers.clear()
             boots.reopen()
     found = asking.times_of(
         boots.database.tables,

@@ -103,18 +103,18 @@ def test_the_last_marks_of_a_file_that_has_ended_are_taken(woken: Woken) -> None
     woken.take()
     assert woken.marks(file) == [(5, 2, 2)]
     assert woken.waiting.files[file].is_ended
-    woken.waiting.written()
+    woken.waiting.written(set(), whole=True)
     assert not woken.waiting
     # Nothing is known by this number any more.
     woken.notes.mark(file, 9, 9, 9)
     woken.notes.add(FileEnded(file), soon=False)
-    assert not woken.take()
+    assert not woken.take().files
 
 
 def test_a_file_stays_known_after_it_was_written(woken: Woken) -> None:
     file = woken.begin(1)
     woken.take()
-    woken.waiting.written()
+    woken.waiting.written(set(), whole=True)
     woken.notes.mark(file, 9, 9, 9)
     woken.take()
     assert woken.marks(file) == [(9, 9, 9)]

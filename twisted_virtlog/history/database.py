@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from twisted_virtlog.history.deed_writing import DeedWriter
 from twisted_virtlog.history.failures import CannotKeep
+from twisted_virtlog.history.journal import Journal
 from twisted_virtlog.history.mark_writing import MarkWriter
 from twisted_virtlog.history.records import FileKey
 from twisted_virtlog.history.schema import STEPS, VERSION
@@ -34,7 +35,7 @@ _JOURNAL_BYTES = 4 << 20
 
 #: Names of errors that say that a file is of no use, and texts of them.
 _BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-_BROKEN_TEXTS = ("malformed", "file is not a database")
+_BROKEN_TEXTS = ("malformed", "file is not a database", "no such ")
 
 
 class _Undone(Exception):
@@ -49,11 +50,13 @@ class Database:
     :ivar tables: what is in it; see :mod:`.asking`.
     """
 
-    def __init__(self, file: str, boot: str) -> None:
+    def __init__(self, file: str, boot: str, process: str = "") -> None:
         """Open a file, make it if it is not there, and bring it up to date.
 
         :param file: its path, or IN_MEMORY.
         :param boot: tells the machine's present boot from all others.
+        :param process: tells this process from others, which may have been killed. What it has left
+            itself still waits.
         :raises CannotKeep: it cannot be opened or made, or somebody else has it; or it is of no
             use, or of a newer release.
         """
@@ -67,12 +70,14 @@ class Database:
                 self.tables.do("BEGIN IMMEDIATE")
                 self._bring_up_to_date()
                 self.boot = self._boot_number(boot)
-                self.tables.do("COMMIT")
                 self.walls = self._read_walls()
+                self._marks = MarkWriter(self.tables, self.walls, self.boot)
+                self._journal = Journal(self.tables, self.boot, process)
+                self._journal.take_over(self._marks)
+                self.tables.do("COMMIT")
             except BaseException:
                 self._sql.close()
                 raise
-        self._marks = MarkWriter(self.tables, self.walls, self.boot)
 
     def close(self) -> None:
         """Close it; what is in the journal goes into the file.
@@ -82,13 +87,15 @@ class Database:
         with _kept():
             self._sql.close()
 
-    def write(self, waiting: Waiting) -> None:
-        """Write all that waits, in one transaction.
+    def write(self, waiting: Waiting, whole: bool) -> set[FileKey]:
+        """Write what waits, in one transaction.
 
+        :param whole: write marks to their files; else to the journal.
+        :returns: the files that are gone with it.
         :raises CannotKeep: nothing is written.
         """
         with _kept(), self._transaction():
-            self._write(waiting)
+            return self._write(waiting, whole)
 
     def ask(self, question: Callable[[Database, Waiting], T], waiting: Waiting) -> T:
         """Ask what is in it, and what waits.
@@ -100,12 +107,12 @@ class Database:
                 return question(self, waiting)
             # It could not be written: what would be in it?
             with contextlib.suppress(_Undone), self._transaction():
-                self._write(waiting)
-                answer = question(self, Waiting())
+                self._write(waiting, whole=False)
+                answer = question(self, waiting.in_files())
                 raise _Undone
             return answer
 
-    def _write(self, waiting: Waiting) -> None:
+    def _write(self, waiting: Waiting, whole: bool) -> set[FileKey]:
         self._write_watches(waiting.watches)
         deeds, gone = DeedWriter(self.tables), set[FileKey]()
         for number, deed in enumerate(waiting.deeds, 1):
@@ -113,10 +120,18 @@ class Database:
             let_others_in(number)
         if deeds.gone:
             self._marks.forget(deeds.gone)
-        for number, (file_number, file) in enumerate(waiting.files.items(), 1):
+        for count, number in enumerate(list(waiting.files) if whole else waiting.ended(), 1):
+            file = waiting.files[number]
             if file.key not in gone:
-                self._marks.write(file_number, file)
-            let_others_in(number)
+                if file.is_ended:
+                    self._journal.end(number, self._marks.number(file))
+                self._marks.write(file)
+            let_others_in(count)
+        if whole:
+            self._journal.clear()
+        else:
+            self._journal.write(waiting, gone, self._marks)
+        return gone
 
     def tidy(self) -> None:
         """Give back the room of what was forgotten; to be asked for."""
@@ -190,6 +205,7 @@ class Database:
                 self.tables.do("ROLLBACK")
             self.walls.become(walls)
             self._marks.forget_all()
+            self._journal.forget_all()
             raise
 
 
@@ -225,7 +241,6 @@ def _reason(error: sqlite3.Error) -> str:
 
 def _is_broken(error: sqlite3.Error) -> bool:
     """Return whether an error says that the file is of no use."""
-    name: str | None = getattr(error, "sqlite_errorname", None)
-    if name is None:  # before Python 3.11
-        return any(text in str(error) for text in _BROKEN_TEXTS)
-    return name.startswith(_BROKEN)
+    # (before Python 3.11 there is no name)
+    name: str = getattr(error, "sqlite_errorname", "")
+    return name.startswith(_BROKEN) or any(text in str(error) for text in _BROKEN_TEXTS)

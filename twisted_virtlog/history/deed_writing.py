@@ -143,6 +143,7 @@ class DeedWriter:
         self.gone.add(file)
         do = self._tables.do
         do("DELETE FROM marks WHERE id >= ? AND id < ?", pieces(file))
+        do("DELETE FROM begun WHERE file = ?", (file,))
         do("DELETE FROM events WHERE file = ?", (file,))
         # Of those whose beginning is gone, the last one may have bytes in the next file.
         do("UPDATE openings SET file = NULL WHERE file = ?", (file,))

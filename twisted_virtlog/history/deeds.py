@@ -104,11 +104,12 @@ Deed: TypeAlias = FileBegun | FileEnded | Opened | Closed | Happened | FilesGone
 class Taken(msgspec.Struct, frozen=True):
     """What was noted until now.
 
+    :ivar raw: all marks as one; see :meth:`marks`.
     :ivar deeds: in their order.
     :ivar lost_marks: how many had to be forgotten, and ``lost_deeds`` likewise.
     """
 
-    _marks: bytes
+    raw: bytes
     deeds: list[Deed]
     lost_marks: int
     lost_deeds: int
@@ -118,4 +119,5 @@ class Taken(msgspec.Struct, frozen=True):
 
         An end that is CUT says that the file was cut.
         """
-        return MARK.iter_unpack(self._marks)
+        # (what a disk has cut off is left out)
+        return MARK.iter_unpack(self.raw[: len(self.raw) // MARK.size * MARK.size])

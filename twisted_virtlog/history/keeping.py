@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted_virtlog.history.boot_clock import BootClock
 from twisted_virtlog.history.failures import CannotKeep
 from twisted_virtlog.history.notes import Notes
+from twisted_virtlog.history.records import FileKey
 from twisted_virtlog.history.waiting import Waiting
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.thread_loop import ThreadLoop
@@ -31,6 +33,9 @@ _logger = Logger()
 
 #: What need not be written at once is written after so long; what could not be is tried again.
 WRITE_SECONDS = 10.0
+
+#: Marks are written to their files after so long.
+WHOLE_SECONDS = 60.0
 
 #: How many files that were of no use are kept.
 _MOST_BROKEN = 3
@@ -60,7 +65,9 @@ class Keeping:
         self._waiting = Waiting()
         self._database: Database | None = None
         self._is_paused = False
+        self._process = uuid.uuid4().hex
         self._due: IDelayedCall | None = None
+        self._whole: IDelayedCall | None = None
         self._again: IDelayedCall | None = None
         self._said = ""
         # What was asked while it was paused.
@@ -89,7 +96,7 @@ class Keeping:
     def pause(self) -> None:
         """Write what waits, and close the file until :meth:`go_on`."""
         if not self._is_paused:
-            self.write()
+            self.write(whole=True)
             self._close()
         self._is_paused = True
 
@@ -104,12 +111,13 @@ class Keeping:
         for question in questions:
             question()
 
-    def write(self) -> None:
-        """Write what was noted until now; what cannot be written waits."""
-        if self._due is not None:
-            if self._due.active():
-                self._due.cancel()
-            self._due = None
+    def write(self, whole: bool = False) -> None:
+        """Write what was noted until now; what cannot be written waits.
+
+        :param whole: write all marks to their files now, and not in a while.
+        """
+        _cancel(self._due)
+        self._due = None
         waiting = self._waiting
         self._take()
         if self._is_paused:
@@ -118,17 +126,28 @@ class Keeping:
         if waiting or len(watches) > 1:
             # (else the wall clock has not stepped either)
             waiting.watches += watches
-        if self._database is not None:
-            try:
-                if self._on_database(lambda database: database.write(waiting)):
-                    waiting.written()
-                    self._say_that_it_goes_on()
-                    return
-            except Exception:  # noqa: BLE001 (what comes next may fare better)
-                _logger.failure("what was noted of logs is forgotten, as it cannot be written")
-                waiting.written()
+        whole = whole or waiting.has_many
+        if not waiting and not (whole and waiting.files):
+            return
+        gone: list[set[FileKey]] = []
+        try:
+            if not self._on_database(lambda one: gone.append(one.write(waiting, whole))):
+                self._lost(waiting.bound())
                 return
-        self._lost(waiting.bound())
+            waiting.written(gone[-1], whole)
+        except Exception:  # noqa: BLE001 (what comes next may fare better)
+            _logger.failure("what was noted of logs is forgotten, as it cannot be written")
+            waiting.written(set(), whole=True)
+        self._say_that_it_goes_on()
+        if whole:
+            _cancel(self._whole)
+            self._whole = None
+        elif waiting.files and self._whole is None:
+            self._whole = self._timer.callLater(WHOLE_SECONDS, self._write_whole)
+
+    def _write_whole(self) -> None:
+        self._whole = None
+        self.write(whole=True)
 
     def _on_database(self, do: Callable[[Database], object]) -> bool:
         """Do something with the file that is open; with another one, if that turns out broken.
@@ -174,7 +193,7 @@ class Keeping:
 
         database = Database(IN_MEMORY, self._boot)
         try:
-            database.write(self._waiting)
+            database.write(self._waiting, whole=True)
             return database.ask(question, Waiting())
         finally:
             database.close()
@@ -206,7 +225,7 @@ class Keeping:
     def _opened(self, file: str) -> Database:
         from twisted_virtlog.history.database import Database  # noqa: PLC0415 (it takes its time)
 
-        return Database(file, self._boot)
+        return Database(file, self._boot, self._process)
 
     def _begin_another(self, broken: CannotKeep) -> bool:
         """Set the file aside, which is of no use, and begin another one; return whether it is open.
@@ -259,6 +278,12 @@ class Keeping:
                 database.close()
             except CannotKeep as error:
                 _logger.error("{file}: {reason}", file=self._file, reason=error.reason)
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    """Cancel a call that may have been made."""
+    if call is not None and call.active():
+        call.cancel()
 
 
 def set_aside(file: str) -> str:

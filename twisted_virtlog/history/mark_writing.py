@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted_virtlog.history.marks import BYTES_ALONE, FileMarks, most_marks
 from twisted_virtlog.history.moments import boot_of, is_of_boot, ms_of
+from twisted_virtlog.history.records import FileKey
 from twisted_virtlog.history.rows import PIECE_BITS, pieces
 from twisted_virtlog.history.tables import Tables
 from twisted_virtlog.history.waiting import WaitingFile
@@ -41,14 +42,15 @@ class MarkWriter:
         self._tables = tables
         self._walls = walls
         self._boot = boot
-        # By the numbers of files that grow.
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[FileKey, _Row] = {}
 
-    def write(self, number: int, file: WaitingFile) -> None:
+    def number(self, file: WaitingFile) -> int:
+        """Return the number of a file in the tables."""
+        return self._known_row(file).id
+
+    def write(self, file: WaitingFile) -> None:
         """Write the marks of a file that wait."""
-        row = self._rows.get(number)
-        if row is None:
-            row = self._rows[number] = self._row(file)
+        row = self._known_row(file)
         marks = file.marks.in_boot(self._boot)
         written = self._tables.marks
         if file.is_cut or _is_behind(row, marks):
@@ -69,16 +71,16 @@ class MarkWriter:
             # (what is read together is together)
             self._rewrite(row, written(row.id))
         if file.is_ended:
-            del self._rows[number]
+            del self._rows[file.key]
 
     def forget(self, gone: set[int]) -> None:
         """Forget files, whose numbers in the tables are given.
 
         Should more be noted of one, it is begun again, and swept later.
         """
-        for number, row in list(self._rows.items()):
+        for key, row in list(self._rows.items()):
             if row.id in gone:
-                del self._rows[number]
+                del self._rows[key]
 
     def forget_all(self) -> None:
         """Forget what is written, as that may be wrong."""
@@ -94,6 +96,12 @@ class MarkWriter:
             return False
         _, latest = self._walls.between(row.last[2], row.last[2])
         return ms_of(modified) <= latest + UNWATCHED_MS
+
+    def _known_row(self, file: WaitingFile) -> _Row:
+        row = self._rows.get(file.key)
+        if row is None:
+            row = self._rows[file.key] = self._row(file)
+        return row
 
     def _row(self, file: WaitingFile) -> _Row:
         """Find what is written of a file; if that is nothing, begin it."""

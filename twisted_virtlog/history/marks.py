@@ -11,7 +11,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator
 
-from twisted_virtlog.history.moments import in_boot, is_of_boot
+from twisted_virtlog.history.moments import THIS_BOOT, is_of_boot, moment
 
 #: How many bytes of the index a mark takes there, with all that is around it.
 BYTES_OF_MARK = 30
@@ -44,7 +44,8 @@ class FileMarks:
     def __init__(self, kept: bytes = b"") -> None:
         """:param kept: what :meth:`kept` has returned, or several of those in their order."""
         numbers = self._numbers = array(_NUMBER)
-        numbers.frombytes(kept)
+        # (what a disk has cut off is left out)
+        numbers.frombytes(kept[: len(kept) // BYTES_ALONE * BYTES_ALONE])
         if sys.byteorder == "big":
             numbers.byteswap()
 
@@ -75,6 +76,11 @@ class FileMarks:
     def until(self, index: int) -> int:
         """Return the last moment of a mark."""
         return self._numbers[index * _NUMBERS + 2]
+
+    @property
+    def end(self) -> int:
+        """The offset of the last mark; 0 if there is none."""
+        return self._numbers[-_NUMBERS] if self._numbers else 0
 
     def last(self) -> tuple[int, int, int] | None:
         """Return the offset, the first and the last moment of the last mark, if there is one."""
@@ -135,8 +141,11 @@ class FileMarks:
     def in_boot(self, boot: int) -> FileMarks:
         """Return the same with the boot's number in place of THIS_BOOT."""
         other = FileMarks()
-        other.add_all(
-            (offset, in_boot(since, boot), in_boot(until, boot)) for offset, since, until in self
+        # (no offset is as large as a moment of that boot, which is the last one)
+        begin = moment(THIS_BOOT, 0)
+        earlier = begin - moment(boot, 0)
+        other._numbers = array(
+            _NUMBER, [one - earlier if one >= begin else one for one in self._numbers]
         )
         return other
 

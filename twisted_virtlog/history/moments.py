@@ -16,7 +16,7 @@ _MS_MASK = (1 << _MS_BITS) - 1
 #: The boot of a moment of the wall clock.
 NO_BOOT = 0
 
-#: The present boot, where its number is not known yet; see :func:`in_boot`.
+#: The present boot, where its number is not known yet; see :meth:`.FileMarks.in_boot`.
 THIS_BOOT = (1 << 19) - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -39,11 +39,6 @@ def boot_of(moment: int) -> int:
 def ms_of(moment: int) -> int:
     """Return the milliseconds of the boot's clock, or of the wall clock."""
     return moment & _MS_MASK
-
-
-def in_boot(moment: int, boot: int) -> int:
-    """Return the moment with the boot's number, if it is of THIS_BOOT."""
-    return moment - (THIS_BOOT - boot << _MS_BITS) if boot_of(moment) == THIS_BOOT else moment
 
 
 def is_of_boot(moment: int) -> bool:

@@ -9,7 +9,8 @@ VERSION = 1
 #:
 #: Times are milliseconds since 1970, UTC, except those of ``watches``, which are of the boot clock.
 #: Paths are bytes, and names are UTF-8 in which surrogates may stand. Numbers of inodes are signed.
-#: The marks of a file are in pieces, whose ids are those of the file times 2^24 and a number.
+#: The marks of a file are in pieces, whose ids are those of the file times 2^24 and a number; those
+#: of the last minute are in the journal, in which a file has the number that ``begun`` tells.
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE boots (id INTEGER PRIMARY KEY, boot TEXT NOT NULL UNIQUE)",
@@ -31,6 +32,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ),
         "CREATE INDEX files_of_log ON files (log)",
         "CREATE TABLE marks (id INTEGER PRIMARY KEY, marks BLOB NOT NULL)",
+        (
+            "CREATE TABLE journal (id INTEGER PRIMARY KEY, process TEXT NOT NULL,"
+            " boot INTEGER NOT NULL, marks BLOB NOT NULL)"
+        ),
+        "CREATE TABLE begun (file INTEGER PRIMARY KEY, number INTEGER NOT NULL)",
         (
             "CREATE TABLE openings (id INTEGER PRIMARY KEY, log INTEGER NOT NULL, file INTEGER,"
             " inode INTEGER NOT NULL, start INTEGER NOT NULL, birth TEXT NOT NULL,"
