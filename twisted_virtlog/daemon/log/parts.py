@@ -15,12 +15,12 @@ _MODULES: dict[str, str] = {
     "daemon": "service tap daemon.ending daemon.process daemon.reload daemon.command.start"
     " loop.clock loop.client_sockets loop.stall_watch loop.shares",
     "configuration": "daemon.configuration",
-    "history": "history.boot_clock history.index history.keeping",
+    "history": "history.boot_clock history.index history.keeping logs.history",
     "handover": "handover.giving handover.suspension handover.taking",
     "clients": "sockets.binding sockets.connection sockets.conversation sockets.doors"
     " sockets.listener sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
-    "clients.jsonrpc": "jsonrpc.protocol",
+    "clients.jsonrpc": "jsonrpc.protocol jsonrpc.subscriptions",
     "logs": "logs.all_logs logs.failing logs.files.attributes logs.following.announcing"
     " logs.following.following logs.handler logs.lanes.lane logs.lanes.lane_logs logs.lanes.locks"
     " logs.lanes.table logs.open_log loop.guest_pipes loop.thread_loop",
