@@ -84,7 +84,7 @@ ROOMS: dict[str, Room] = {
     ),
     "tap": Room("config daemon errors handover service systemd"),
     # Other programs, which know the daemon by its socket.
-    "client": Room("config values", "usual_socket"),
+    "client": Room("config values", "blocking_following feed usual_socket"),
     "ctl": Room("client config escaping values"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 import msgspec
@@ -14,6 +14,7 @@ from twisted_virtlog import __version__
 from twisted_virtlog.client import BlockingClient, Chunk, DaemonInfo, Domain, Position
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.administration import ADMINISTRATION
+from twisted_virtlog.ctl.boots_command import boots
 from twisted_virtlog.ctl.grep_command import grep
 from twisted_virtlog.ctl.holders import find_holders
 from twisted_virtlog.ctl.outcomes import Program, json_of, print_answer, warn
@@ -25,7 +26,9 @@ from twisted_virtlog.ctl.parameters import (
     pass_settings,
     start_position,
 )
+from twisted_virtlog.ctl.parts import last_lines, read_range
 from twisted_virtlog.ctl.progress import shown
+from twisted_virtlog.ctl.ranges import Limits, Range, range_options
 from twisted_virtlog.ctl.reading import CHUNK_BYTES, read_to_end
 from twisted_virtlog.ctl.recording import (
     ReadAgain,
@@ -35,6 +38,8 @@ from twisted_virtlog.ctl.recording import (
     utf8_pieces,
 )
 from twisted_virtlog.ctl.running import become, find_command
+from twisted_virtlog.ctl.tail_command import tail as tail_command
+from twisted_virtlog.ctl.wait_command import wait
 
 #: More than any request may have, so that what is cut off here is refused, not shortened.
 _STDIN_BYTES = 16 * 1024 * 1024 + 1
@@ -50,7 +55,8 @@ _STDIN_BYTES = 16 * 1024 * 1024 + 1
       1  the daemon answered with an error
       2  the command line is wrong
       3  the daemon cannot be reached, or does not answer
-      4  grep: the daemon answered with an error; 1: no line matches
+      4  grep, wait: the daemon answered with an error
+      124  wait: the time is over
       126, 127  exec: the command cannot be run, or was not found
       130, 141  interrupted; or nobody reads the output any more
     Once exec has started its command, the exit status is the command's.
@@ -109,20 +115,22 @@ def reexec(settings: Settings, to_virtlogd: str | None, state_version: int | Non
 
 
 @virtlogctl.command("list")
+@click.option("--closed", is_flag=True, help="Also the known logs that are not open.")
 @common_options
 @pass_settings
-def list_logs(settings: Settings) -> None:
+def list_logs(settings: Settings, closed: bool) -> None:
     """List the open logs.
 
     POSITION is the end of the log's file, without what is still in the pipe. HOLDERS are the
     processes that can write to the pipe; root sees those of all users. THREAD, where a log has one,
-    is the mount point of the file system whose own thread writes the log.
+    is the mount point of the file system whose own thread writes the log. With --closed, KEPT are
+    the bytes in the log's files, as far as they are known.
     """
     with settings.connect() as client:
-        logs = client.list()
+        logs = client.list(closed=closed)
     holders = find_holders({log.pipe for log in logs if log.pipe is not None})
     answer = [{**msgspec.to_builtins(log), "holders": holders.of(log.pipe)} for log in logs]
-    print_answer(settings, answer, tables.logs_table(logs, holders))
+    print_answer(settings, answer, tables.logs_table(logs, holders, closed))
 
 
 @virtlogctl.command()
@@ -142,6 +150,7 @@ def position(settings: Settings, path: str) -> None:
 @virtlogctl.command()
 @log_path
 @start_position
+@range_options
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option(
     "--bytes", "max_bytes", type=click.IntRange(min=1), metavar="N", help="At most N bytes."
@@ -150,8 +159,10 @@ def position(settings: Settings, path: str) -> None:
 @pass_settings
 def read(
     settings: Settings,
+    *,
     path: str,
     start: Position | None,
+    limits: Limits,
     tail: int | None,
     max_bytes: int | None,
 ) -> None:
@@ -166,8 +177,15 @@ def read(
     """
     if tail is not None and max_bytes is not None:
         raise click.UsageError("--tail and --bytes cannot be used together.")
+    if not limits.are_none and (start is not None or max_bytes is not None):
+        raise click.UsageError(
+            "--from and --bytes cannot be used together with --since, --until or --boot."
+        )
     with settings.connect() as client:
-        chunks = read_to_end(client, path, start, max_bytes)
+        if limits.are_none:
+            chunks = read_to_end(client, path, start, max_bytes)
+        else:
+            chunks = _read_ranges(client, path, limits.ranges(client, path))
 
         def read_again(position: Position, length: int) -> Chunk:
             return client.read(path, position, min(length, CHUNK_BYTES))
@@ -277,8 +295,19 @@ def execute(
     become(file, command, opened.write_end, append_stderr)
 
 
-for _command in (grep, *ADMINISTRATION):
+for _command in (boots, tail_command, wait, grep, *ADMINISTRATION):
     virtlogctl.add_command(_command)
+
+
+def _read_ranges(client: BlockingClient, path: str, ranges: Sequence[Range]) -> Iterator[Chunk]:
+    """Read parts of a log; where there are none, nothing at its end."""
+    chunk = None
+    for one in ranges:
+        for chunk in read_range(client, path, one):
+            yield chunk
+    if chunk is None:
+        end = last_lines(client, path, 0).end
+        yield Chunk(b"", end, end, gap=False)
 
 
 def _copy(chunks: Iterable[Chunk]) -> None:

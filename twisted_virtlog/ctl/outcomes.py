@@ -15,6 +15,7 @@ from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.advice import advice
 from twisted_virtlog.ctl.holders import find_holders
 from twisted_virtlog.ctl.parameters import REFUSED_STATUS, Settings
+from twisted_virtlog.ctl.ranges import NoSuchBoot
 from twisted_virtlog.ctl.running import CannotRun
 from twisted_virtlog.ctl.selecting import NothingSelected
 from twisted_virtlog.escaping import visible, visible_json
@@ -75,7 +76,7 @@ class Program(click.Group):
             ctx.exit(INTERRUPTED_STATUS)
         except CannotRun as error:
             _fail(ctx, error.status, str(error))
-        except NothingSelected as error:
+        except (NothingSelected, NoSuchBoot) as error:
             _fail(ctx, REFUSED_STATUS, str(error))
         except RemoteError as error:
             report(settings, error)

@@ -60,16 +60,20 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 def common_options(function: F) -> F:
     """Add the options of :class:`Settings`."""
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help=f"How long to wait for an answer; 0 for ever.  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
+        expose_value=False,
+        callback=_store,
+    )
+    return connection_options(timeout(function))
+
+
+def connection_options(function: F) -> F:
+    """Add the same options, but for the time-out of an answer."""
     for option in (
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0),
-            metavar="SECONDS",
-            help="How long to wait for an answer; 0 for ever."
-            f"  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
-            expose_value=False,
-            callback=_store,
-        ),
         click.option(
             "--json",
             is_flag=True,
@@ -172,11 +176,11 @@ def complete_path(
     return [CompletionItem(log) for log in logs] or [CompletionItem(incomplete, type="file")]
 
 
-def _parse_position(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> Position | None:
-    if value is None:
-        return None
+def parse_position(value: str) -> Position:
+    """Return a position in the form that ``position`` and ``append`` print.
+
+    :raises click.BadParameter: it is none.
+    """
     if match := re.fullmatch(r"([0-9]{1,40}):([0-9]{1,40})(?::([!-~]{1,256}))?", value):
         inode, offset = int(match[1]), int(match[2])
         for what, number, limit in (("inode", inode, 1 << 64), ("offset", offset, 1 << 63)):
@@ -188,3 +192,9 @@ def _parse_position(
     raise click.BadParameter(
         f"{value!r} is not a position; write INODE:OFFSET[:BIRTH], such as 262147:4096"
     )
+
+
+def _parse_position(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> Position | None:
+    return None if value is None else parse_position(value)

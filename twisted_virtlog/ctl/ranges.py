@@ -44,6 +44,11 @@ class Limits:
     until: datetime | None
     boot: int | None
 
+    @property
+    def are_none(self) -> bool:
+        """Whether all of a log is meant."""
+        return self.since is None and self.until is None and self.boot is None
+
     def ranges(self, client: BlockingClient, path: str) -> Sequence[Range]:
         """Ask which parts of a log these are, oldest first.
 

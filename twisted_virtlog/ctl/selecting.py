@@ -46,14 +46,15 @@ class Selection:
         """
         if self.paths:
             return self.paths
-        found = [log.path for log in _known_logs(client) if self._has(log)]
+        found = [log.path for log in _known_logs(client) if self.has(log)]
         if not found and self.domain is not None:
             raise NothingSelected(f"no log is one of a guest {self.domain}")
         if not found:
             raise NothingSelected("there are no logs")
         return found
 
-    def _has(self, log: LogInfo) -> bool:
+    def has(self, log: LogInfo) -> bool:
+        """Return whether a log is one of these, by its guest."""
         if self.domain is None:
             return True
         guest = log.domain

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from twisted_virtlog.client import (
+    Boot,
     Closed,
     DaemonInfo,
     LogInfo,
@@ -17,19 +18,32 @@ from twisted_virtlog.client import (
 from twisted_virtlog.ctl.holders import Holder, Holders
 from twisted_virtlog.escaping import visible
 
+_POSITION = "POSITION"
 _HEADINGS = (
     "PATH",
     "STATE",
     "GUEST",
     "DRIVER",
-    "POSITION",
+    _POSITION,
     "BYTES",
     "ROLLOVERS",
     "OPENED",
 )
 _THREAD = "THREAD"
 _HOLDERS = "HOLDERS"
-_NUMBERS = {"BYTES", "ROLLOVERS", "ID", "PID", "CLIENTS", "MAXIMUM"}
+_OF_CLOSED = ("CLOSED", "KEPT", "FOLLOWERS")
+_NUMBERS = {
+    "BYTES",
+    "CLIENTS",
+    "DURATION",
+    "FOLLOWERS",
+    "ID",
+    "KEPT",
+    "MAXIMUM",
+    "NUMBER",
+    "PID",
+    "ROLLOVERS",
+}
 
 
 def clients_table(servers: Sequence[ServerClients]) -> str:
@@ -87,18 +101,25 @@ def holders_text(holders: Sequence[Holder] | None) -> str:
     return ", ".join(f"{one.pid} ({visible(one.command)})" for one in holders) or "-"
 
 
-def logs_table(logs: Sequence[LogInfo], holders: Holders) -> str:
-    """Format the open logs, one per line below the headings, with the reason below a failing one.
+def logs_table(logs: Sequence[LogInfo], holders: Holders, with_closed: bool = False) -> str:
+    """Format logs, one per line below the headings, with the reason below a failing one.
 
     Threads of file systems have a column only if a log has one.
 
     :param holders: those of their pipes.
+    :param with_closed: whether some may be closed, and there are columns for those.
     """
     with_threads = any(log.thread is not None for log in logs)
-    headings = (*_HEADINGS, *([_THREAD] if with_threads else []), _HOLDERS)
+    headings = (
+        *_HEADINGS,
+        *(_OF_CLOSED if with_closed else ()),
+        *([_THREAD] if with_threads else []),
+        _HOLDERS,
+    )
     rows = [
         (
             *_log_row(log),
+            *(_closed_cells(log) if with_closed else ()),
             *([visible(log.thread or "-")] if with_threads else []),
             holders_text(holders.of(log.pipe)),
         )
@@ -109,6 +130,26 @@ def logs_table(logs: Sequence[LogInfo], holders: Holders) -> str:
         if log.error is not None:
             lines.insert(index + 1, f"  {visible(log.error)}")
     return "\n".join(lines)
+
+
+def boots_table(boots: Sequence[Boot]) -> str:
+    """Format each time that a log was opened, one per line below the headings, oldest first."""
+    rows = [("NUMBER", "OPENED", "CLOSED", "DURATION", "GUEST", "DRIVER", _POSITION)]
+    for number, boot in zip(range(1 - len(boots), 1), boots, strict=True):
+        closed = boot.closed_at
+        duration = "-" if closed is None else _duration_text(closed - boot.opened_at)
+        rows.append(
+            (
+                str(number),
+                _time_text(boot.opened_at),
+                "-" if closed is None else _time_text(closed),
+                duration,
+                visible(boot.domain.name) if boot.domain else "-",
+                visible(boot.driver),
+                position_text(boot.start),
+            )
+        )
+    return _drawn(rows)
 
 
 def info_table(info: DaemonInfo, socket: str) -> str:
@@ -143,6 +184,12 @@ def _log_row(log: LogInfo) -> tuple[str, ...]:
     )
 
 
+def _closed_cells(log: LogInfo) -> tuple[str, ...]:
+    closed = "-" if log.closed_at is None else _time_text(log.closed_at)
+    kept, followers = ("-" if one is None else str(one) for one in (log.kept, log.followers))
+    return closed, kept, followers
+
+
 def _drawn(rows: Sequence[Sequence[str]]) -> str:
     """Align rows, of which the first has the headings; one line each."""
     headings = rows[0]
@@ -164,3 +211,12 @@ def _prefixed(prefix: str, values: Mapping[str, object]) -> dict[str, object]:
 
 def _time_text(time: datetime) -> str:
     return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _duration_text(duration: timedelta) -> str:
+    """Return a time span as hours, minutes and seconds, with days before them if there are any."""
+    seconds = max(0, int(duration.total_seconds()))
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{f'{days}d ' if days else ''}{hours:02}:{minutes:02}:{seconds:02}"

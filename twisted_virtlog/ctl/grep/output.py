@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import pybase64
-
+from twisted_virtlog.ctl.encoding import json_bytes
 from twisted_virtlog.ctl.grep.blocks import Block
 from twisted_virtlog.ctl.grep.context import Context, Line
 from twisted_virtlog.ctl.grep.search import Search
@@ -206,7 +205,7 @@ class ObjectOutput:
                 {
                     "path": self._path,
                     "position": line.position,
-                    **_encoded(line.data),
+                    **json_bytes(line.data),
                     "matched": line.matched,
                     "matches": self._matches(line.data) if line.matched else [],
                 }
@@ -214,14 +213,6 @@ class ObjectOutput:
 
     def end(self) -> None:
         """Nothing is left to do."""
-
-
-def _encoded(data: bytes) -> dict[str, object]:
-    """Return bytes for JSON: as text, if that is exact."""
-    try:
-        return {"data": data.decode(), "encoding": "utf-8"}
-    except UnicodeDecodeError:
-        return {"data": pybase64.b64encode(data).decode(), "encoding": "base64"}
 
 
 def _bytes_of(path: str) -> bytes:

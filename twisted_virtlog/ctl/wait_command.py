@@ -1,0 +1,183 @@
+"""The subcommand ``wait``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from twisted_virtlog.client import BlockingClient, Position, RemoteError
+from twisted_virtlog.ctl.encoding import json_bytes
+from twisted_virtlog.ctl.outcomes import json_of, warn
+from twisted_virtlog.ctl.parameters import (
+    OTHER_REFUSED_STATUS,
+    Settings,
+    connection_options,
+    log_path,
+    parse_position,
+    pass_settings,
+)
+
+if TYPE_CHECKING:
+    from twisted_virtlog.client.blocking_following import BlockingFollowing
+    from twisted_virtlog.ctl.waiting import Found, LineWatch
+
+UNWANTED_STATUS = 1
+#: That of timeout(1).
+TIMED_OUT_STATUS = 124
+
+#: A line that has no end is looked at once the log has been quiet for so long.
+_QUIET_SECONDS = 0.2
+
+_NO_SUCH_LOG = 1002
+
+_NOW, _BOOT = "now", "boot"
+
+
+@click.command(
+    epilog="""
+    \b
+    Exit status:
+      0    the line came, and is printed
+      1    a line came that --not matches, and is printed
+      2    the command line is wrong
+      3    the daemon cannot be reached at the beginning
+      4    the daemon answered with an error
+      124  neither came within --timeout
+    """,
+)
+@log_path
+@click.option(
+    "--for",
+    "wanted",
+    metavar="REGEX",
+    required=True,
+    help="What to wait for, a regular expression of Python's.",
+)
+@click.option("--not", "unwanted", metavar="REGEX", help="Give up as soon as this comes.")
+@click.option(
+    "--from",
+    "start",
+    metavar="POS",
+    default=_NOW,
+    show_default=True,
+    help="Where to begin to look: now, INODE:OFFSET[:BIRTH], or boot, which is where the log was"
+    " opened last.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long to wait in all.  [default: for ever]",
+)
+@connection_options
+@pass_settings
+@click.pass_context
+def wait(
+    ctx: click.Context,
+    settings: Settings,
+    *,
+    path: str,
+    wanted: str,
+    unwanted: str | None,
+    start: str,
+    timeout: float | None,
+) -> None:
+    """Wait until a line comes in a log.
+
+    The log need not be open, nor be there. A line is looked at while it comes: a prompt, which has
+    no end, is found. Restarts of the daemon are waited for, and nothing is missed meanwhile.
+
+    To miss nothing of a guest that is started after this: print the position first (virtlogctl
+    position, or append an empty message to a log that is not open), start the guest, and wait from
+    there.
+
+    With --json: an object with "wanted", the "line" in "encoding" (utf-8, or base64 if that would
+    not be exact), and "end", the position behind what matches, from which to wait for what follows.
+    """
+    settings.refused_status = OTHER_REFUSED_STATUS
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if timeout is not None:
+        settings.timeout = min(settings.timeout, timeout)
+    # (not loaded by other commands)
+    from twisted_virtlog.ctl.grep.pattern import BadPattern  # noqa: PLC0415
+    from twisted_virtlog.ctl.waiting import watch_for  # noqa: PLC0415
+
+    where = None if start in {_NOW, _BOOT} else parse_position(start)
+    with settings.connect() as client:
+        if start == _BOOT:
+            where = _last_opening(client, path)
+        try:
+            with client.follow(path, where) as following:
+                watch = watch_for(wanted, unwanted, _begins_line(client, path, following.position))
+                found = _find(following, watch, deadline)
+        except BadPattern as error:
+            raise click.UsageError(str(error)) from error
+    if found is None:
+        warn(f"{path}: no line that was waited for came within {timeout:g} seconds")
+        ctx.exit(TIMED_OUT_STATUS)
+    _print(settings, found)
+    if not found.wanted:
+        ctx.exit(UNWANTED_STATUS)
+
+
+def _last_opening(client: BlockingClient, path: str) -> Position | None:
+    """Return where a log was opened last; None if it was never."""
+    try:
+        boots = client.boots(path)
+    except RemoteError as error:
+        if error.code != _NO_SUCH_LOG:
+            raise
+        return None
+    return boots[-1].start if boots else None
+
+
+def _begins_line(client: BlockingClient, path: str, position: Position) -> bool:
+    """Return whether a line begins at a position, as far as that can be said."""
+    if not position.offset:
+        return True
+    before = Position(position.inode, position.offset - 1, position.birth)
+    try:
+        chunk = client.read(path, before, 1)
+    except RemoteError:
+        return False
+    return chunk.data == b"\n" and not chunk.gap
+
+
+def _find(following: BlockingFollowing, watch: LineWatch, deadline: float | None) -> Found | None:
+    """Take what comes until something is found; None if the time is over before."""
+    is_rested = True
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            # (what is there now came in time)
+            left = 0.0
+        seconds = left if is_rested else min(_QUIET_SECONDS, left or _QUIET_SECONDS)
+        chunk = following.next(seconds)
+        if chunk is not None:
+            if found := watch.feed(chunk):
+                return found
+            is_rested = False
+            continue
+        if not is_rested:
+            is_rested = True
+            if found := watch.rest():
+                return found
+        if left == 0.0:
+            return None
+
+
+def _print(settings: Settings, found: Found) -> None:
+    if settings.json:
+        line = json_bytes(found.line, "line")
+        click.echo(json_of({"wanted": found.wanted, **line, "end": found.end}))
+        return
+    shown = found.line
+    if sys.stdout.isatty():
+        from twisted_virtlog.ctl.terminal import TerminalFilter  # noqa: PLC0415
+
+        harmless = TerminalFilter()
+        shown = harmless.feed(shown) + harmless.end()
+    sys.stdout.buffer.write(shown + b"\n")
