@@ -11,42 +11,28 @@ from __future__ import annotations
 import os
 import random
 import resource
-import signal
-import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import guests
+from bench.enduring import CLIENT_SECONDS, PROBE_SECONDS, Endured, managed
 from bench.fault_rounds import Outcome
 from bench.ledger import Ledger, Mistake
-from harness.daemon import CHECKOUT
 from harness.service_manager import ServiceManager
 from twisted_virtlog.client import BlockingClient, ClientError, RemoteError
 
 _LOGS = 3
 _MAX_BACKUPS = 32
 SETTINGS = ("max_size = 60000", f"max_backups = {_MAX_BACKUPS}", 'on_write_error = "block"')
-#: The name of the file that they are in.
-CONFIG = "virtlogd.conf"
 #: No file grows beyond it while the disk is full; the journal of open logs is smaller.
 _FULL_BYTES = 40_000
-_CLIENT_SECONDS = 60.0
-#: A guest writes so much at once at most, and so often.
-_LARGEST_WRITE = 2000
-_PAUSE_SECONDS = 0.004
-#: And no more between two looks, so that rotation removes nothing that nobody has seen, however
-#: slow the machine is.
-_MOST_WRITTEN = 1_000_000
 #: How long guests write before something happens to the daemon.
 _WRITING_SECONDS = 0.06
-_PROBE_SECONDS = 0.005
 
-#: Starts the daemon, of which each tenth write may lose a byte.
-_START = "import sys; {patch}from twisted_virtlog.daemon.command.main import main; sys.exit(main())"
+#: Each tenth write of the daemon may lose a byte.
 _LOSES = """exec('''
 import itertools, os
 splice, number = os.splice, itertools.count(1)
@@ -72,72 +58,24 @@ class Task:
     loses: bool
 
 
-class Guest:
+class Guest(guests.Guest):
     """Writes numbered lines into a log's pipe, but for pauses."""
 
     def __init__(self, path: Path, chance: random.Random, seen: Path | None = None) -> None:
         """:param seen: where its files are as well, whatever becomes of a mount at ``path``."""
-        self.path = str(path)
         self.seen = str(seen or path)
         self.ledger = Ledger(self.seen, _MAX_BACKUPS, hold=True)
         self.moved = 0
-        self._chance = random.Random(chance.random())
-        self._pipe = -1
-        self._left = 0
-        self._writing = threading.Event()
-        self._lock = threading.Lock()
-        self._ended = False
-        self._failure: OSError | None = None
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
+        super().__init__(str(path), chance)
 
-    def begin(self, client: BlockingClient, truncate: bool = False) -> None:
-        """Open the log."""
-        self._pipe = client.open(self.path, "stress", truncate=truncate).write_end
-
-    def end(self) -> None:
-        """Close the pipe."""
-        os.close(self._pipe)
-        self._pipe = -1
-
-    def resume(self) -> None:
-        """Write on, for a while."""
-        self._left = _MOST_WRITTEN
-        self._writing.set()
-
-    def pause(self) -> None:
-        """Write no more; returns when the last write is done.
-
-        :raises Mistake: a write failed.
-        """
-        self._writing.clear()
-        with self._lock:
-            if self._failure is not None:
-                raise Mistake(f"{self.path}: its guest saw {self._failure}")
-
-    def stop(self) -> None:
-        """Write never again, and close the pipe, whatever waits."""
-        self._ended = True
-        self._writing.set()
-        self._thread.join()
-        if self._pipe >= 0:
-            self.end()
-
-    def _write(self) -> None:
-        try:
-            while self._writing.wait() and not self._ended:
-                with self._lock:
-                    if self._writing.is_set() and self._left > 0:
-                        data = self.ledger.next(self._chance.randint(1, _LARGEST_WRITE))
-                        self.ledger.wrote(len(data))
-                        self._left -= len(data)
-                        os.write(self._pipe, data)
-                time.sleep(_PAUSE_SECONDS)
-        except OSError as error:
-            self._failure = error
+    def next(self, count: int) -> bytes:
+        """See guests.Guest."""
+        data = self.ledger.next(count)
+        self.ledger.wrote(len(data))
+        return data
 
 
-class Rounds:
+class Rounds(Endured):
     """One daemon, its guests, and what happens to them."""
 
     def __init__(
@@ -148,15 +86,8 @@ class Rounds:
         places: Sequence[tuple[Path, Path]] = (),
     ) -> None:
         """:param places: of the logs, and where their files are seen; by default the directory."""
-        self._directory = directory
-        self._chance = random.Random(seed)
-        self._manager = manager
-        for name in ("virtlogd", "virtlogd-admin", "virtlogd-jsonrpc"):
-            manager.listen(f"{name}.socket", directory / name)
-        manager.start()
+        super().__init__(directory, seed, manager)
         self.rounds: Counter[str] = Counter()
-        # What happens now, for people.
-        self.present = ""
         places = places or [(directory / f"{number}.log",) * 2 for number in range(_LOGS)]
         self.guests = [Guest(log, self._chance, seen) for log, seen in places]
         with self._client() as client:
@@ -210,7 +141,7 @@ class Rounds:
                     raise Mistake(f"{guest.path}: a position does not cover what was written")
 
     def _drain(self, client: BlockingClient, guest: Guest) -> None:
-        deadline = time.monotonic() + _CLIENT_SECONDS
+        deadline = time.monotonic() + CLIENT_SECONDS
         while True:
             try:
                 client.position(guest.path)
@@ -218,7 +149,7 @@ class Rounds:
                 # It is tried again within a second.
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(_PROBE_SECONDS)
+                time.sleep(PROBE_SECONDS)
             else:
                 return
 
@@ -266,47 +197,6 @@ class Rounds:
         """No file of the daemon's may grow beyond a size, until it is killed or handed over."""
         resource.prlimit(self._manager.pid, resource.RLIMIT_FSIZE, (_FULL_BYTES, -1))
 
-    # How a round ends.
-
-    def kill(self) -> None:
-        """The daemon is killed, and started again with what was stored; now and then twice."""
-        self._end()
-        if self._chance.random() < 0.1:
-            self._manager.start(wait=False)
-            time.sleep(self._chance.uniform(0, 0.4))
-            self._end()
-        self._manager.start()
-
-    def _end(self) -> None:
-        """Kill the daemon; what it has said before counts, as for systemd."""
-        self._manager.kill()
-        self._manager.settle()
-
-    def hand_over(self) -> None:
-        """The daemon executes itself."""
-        before = self._image()
-        os.kill(self._manager.pid, signal.SIGUSR1)
-        deadline = time.monotonic() + _CLIENT_SECONDS
-        while self._image() == before:
-            if time.monotonic() > deadline:
-                raise Mistake("the daemon did not hand over")
-            time.sleep(_PROBE_SECONDS)
-            self._ask_again()
-        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(self._manager.pid, resource.RLIMIT_FSIZE, unlimited)
-
-    def _ask_again(self) -> None:
-        """Ask for the hand-over once more, if it may have been refused."""
-
-    def _image(self) -> bytes:
-        # Where the kernel put the program is another place each time.
-        return Path(f"/proc/{self._manager.pid}/auxv").read_bytes()
-
-    @contextmanager
-    def _client(self) -> Iterator[BlockingClient]:
-        with BlockingClient(str(self._directory / "virtlogd-jsonrpc"), _CLIENT_SECONDS) as client:
-            yield client
-
 
 def run(task: Task) -> Outcome:
     """Start a daemon and let it endure."""
@@ -318,16 +208,9 @@ def endured(task: Task, begin: Callable[[Path, str, ServiceManager], Rounds]) ->
 
     :param begin: makes them, for a directory, a seed and what starts the daemon.
     """
-    directory = Path(task.directory)
-    directory.mkdir(exist_ok=True)
-    config = directory / CONFIG
-    config.write_text("\n".join([*SETTINGS, "# end"]) + "\n")
-    start = _START.format(patch=_LOSES if task.loses else "")
-    command = [sys.executable, "-c", start, "-f", str(config), "-p", str(directory / "pid")]
-    manager = ServiceManager(directory, command)
-    manager.environment = {"PYTHONPATH": str(CHECKOUT), "FDSTORE": "100", "HOME": task.directory}
     outcome = Outcome()
-    try:
+    directory = Path(task.directory)
+    with managed(directory, SETTINGS, _LOSES if task.loses else "") as manager:
         rounds = begin(directory, task.seed, manager)
         try:
             rounds.run(task.handovers, task.kills)
@@ -336,8 +219,6 @@ def endured(task: Task, begin: Callable[[Path, str, ServiceManager], Rounds]) ->
         except (Mistake, ClientError) as mistake:
             outcome.mistakes.append(f"{task.seed}, {rounds.present}: {mistake}")
         outcome.rounds.update(rounds.rounds)
-    finally:
-        manager.close()
     for guest in rounds.guests:
         guest.stop()
     return outcome

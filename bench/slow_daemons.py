@@ -15,8 +15,9 @@ import time
 from functools import partial
 from pathlib import Path
 
+from bench.enduring import configure
 from bench.fault_rounds import Outcome
-from bench.killed_daemons import CONFIG, SETTINGS, Rounds, Task, endured
+from bench.killed_daemons import SETTINGS, Rounds, Task, endured
 from harness.pass_mount import PassMount, pass_mount
 from harness.service_manager import ServiceManager
 
@@ -82,8 +83,7 @@ class SlowRounds(Rounds):
         """All logs get threads, or none has one any more."""
         self._have_threads = not self._have_threads
         threads = "always" if self._have_threads else "never"
-        lines = [*SETTINGS, f'file_threads = "{threads}"', "# end"]
-        (self._directory / CONFIG).write_text("\n".join(lines) + "\n")
+        configure(self._directory, [*SETTINGS, f'file_threads = "{threads}"'])
         os.kill(self._manager.pid, signal.SIGHUP)
 
     def _go_on_later(self) -> None:
@@ -121,7 +121,8 @@ class SlowRounds(Rounds):
         self._asked_at = time.monotonic()
         super().hand_over()
 
-    def _ask_again(self) -> None:
+    def _meanwhile(self) -> None:
+        super()._meanwhile()
         if time.monotonic() > self._asked_at + _AGAIN_SECONDS:
             self._asked_at = time.monotonic()
             os.kill(self._manager.pid, signal.SIGUSR1)
