@@ -137,6 +137,8 @@ def test_lines_are_those_that_match_one_by_one(
         ("(?P<q>['\"])(?(q)a|b)", rb"(?:[\x22\x27])(?:a|b)"),
         ("(?>a|b)(?!c)d", rb"(?:[ab])d"),
         ("(?x) a b # c", rb"ab"),
+        # (of which Python says that it may mean something else one day)
+        ("[[a]", rb"[\x5ba]"),
     ],
 )
 def test_the_simpler_expression(expression: str, simpler: bytes) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -73,7 +74,10 @@ def widened(pattern: re.Pattern[bytes], plain: bool = False, lower: bool = False
     """
     if pattern.flags & re.LOCALE:
         return None
-    tree = _parser.parse(pattern.pattern, pattern.flags)
+    with warnings.catch_warnings():
+        # (whoever compiled it has seen them)
+        warnings.simplefilter("ignore")
+        tree = _parser.parse(pattern.pattern, pattern.flags)
     widening = _Widening(plain, lower)
     try:
         text = widening.whole(tree, bool(pattern.flags & re.IGNORECASE))
