@@ -8,7 +8,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -310,3 +310,9 @@ def test_what_came_after_an_opening_or_a_time(daemon: Daemon, tmp_path: Path, wa
         assert grep(daemon, "", log, "--boot", boot).stdout_bytes == expected
     since = grep(daemon, "b$", log, "--since", between.isoformat())
     assert since.stdout.endswith("second b\n")
+    later = (between + timedelta(hours=1)).isoformat()
+    earlier = (between - timedelta(hours=1)).isoformat()
+    assert grep(daemon, "a$", log, "--since", later).exit_code == 1
+    assert grep(daemon, "a$", log, "--until", earlier).exit_code == 1
+    found = grep(daemon, "a$", log, "--since", earlier, "--until", later)
+    assert found.stdout == "first a\nsecond a\n"
