@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bench import abused, abuses, calling, hung, lane, lifetime, places, writing
+from bench import abused, abuses, calling, following, hung, lane, lifetime, places, writing
 from bench.abused import ABUSE
 from bench.daemons import SETTINGS
 from bench.figures import (
@@ -281,6 +281,55 @@ LANE = Load(
     mounting=places.memory,
 )
 
+
+def _followed(name: str, title: str, connections: int) -> Load:
+    """Give a load of a fleet whose logs are all followed."""
+    return Load(
+        f"follow-{name}",
+        f"{_FOLLOWED:,} logs followed {title}, 10,000 lines a second in all",
+        partial(following.fleet, logs=_FOLLOWED, lines=10_000, connections=connections),
+        (
+            lower(following.HALF, 2.0, of_own=True),
+            lower(following.MOST, 12.0, of_own=True),
+            shown(following.WORST),
+            lower(DAEMON_BUSY, 0.25, of_own=True),
+            lower(following.MORE_MEMORY, 32.0, of_own=True),
+        ),
+        fresh=True,
+        ours_only=True,
+    )
+
+
+_FOLLOWED = 1000
+
+FOLLOW = (
+    _followed("one", "over one connection", 1),
+    _followed("each", "over a connection each", _FOLLOWED),
+    Load(
+        "follow-flood",
+        "one log, 64 KiB writes, followed by one",
+        following.flood,
+        (Figure(THROUGHPUT, Better.HIGHER, 100.0, of_own=True), lower(CPU_PER_GIB)),
+        settings=tuple(line.replace("2097152", str(512 * 1024 * 1024)) for line in SETTINGS),
+        ours_only=True,
+    ),
+    Load(
+        "follow-stuck",
+        "one log, lines of 100 bytes, followed by eight who never read",
+        partial(following.stuck, followers=8),
+        (
+            Figure(following.TIMES, Better.HIGHER, 0.95, of_own=True),
+            *(
+                shown(f"{name}{suffix}")
+                for name in (THROUGHPUT, CPU_PER_GIB, LONGEST_WRITE)
+                for suffix in (" alone", "")
+            ),
+            lower(following.MORE_MEMORY, 1.0, of_own=True),
+        ),
+        ours_only=True,
+    ),
+)
+
 LOADS = (
     Load(
         "a",
@@ -421,6 +470,7 @@ LOADS = (
     *ABUSES,
     *HUNG,
     LANE,
+    *FOLLOW,
 )
 
 #: A figure of one load over that of another should stay flat: title, figure, loads, goal for ours.
