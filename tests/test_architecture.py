@@ -45,8 +45,8 @@ ROOMS: dict[str, Room] = {
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(
         "syscalls",
-        "client_sockets clock concern guard guest_pipes idle processes shares signals slices"
-        " stall_watch stalls thread_loop threads timerfd turns",
+        "client_sockets clock concern guard guest_pipes guest_watches idle processes shares signals"
+        " slices stall_watch stalls thread_loop threads timerfd turns",
     ),
     "handover": Room(
         "errors loop values", "giving keeper ownership state successor suspension taking"

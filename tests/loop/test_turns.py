@@ -20,6 +20,8 @@ from twisted_virtlog.loop.turns import Turns
 class Guest:
     """Reads a pipe; notes who was served."""
 
+    is_awaited = False
+
     capacity = PIECE_BYTES
 
     def __init__(self, order: list[str]) -> None:
@@ -89,7 +91,7 @@ def test_clients_are_answered_between_two_guests_who_print_much(stack: ExitStack
     stack.callback(client.close)
     turns.clients.addReader(client)
     client.theirs.send(b"?")
-    turns.guests.doRead()
+    turns.guests._usual.doRead()
     assert order == ["guest", "client", "guest"]
 
 
@@ -125,5 +127,5 @@ def test_clients_leave_the_reactor_to_guests_whose_pipes_fill_fast(stack: ExitSt
     stack.callback(guest.close)
     turns.guests.add(guest.read_end, guest)
     os.write(guest.write_end, b"x" * (PIECE_BYTES // 2))
-    turns.guests.doRead()
+    turns.guests._usual.doRead()
     assert not turns.clients._calm()

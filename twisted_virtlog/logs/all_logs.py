@@ -58,7 +58,8 @@ from twisted_virtlog.logs.observing import (
 )
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.loop.clock import Clock
-from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
+from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
+from twisted_virtlog.loop.guest_watches import Watch
 from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.syscalls import bytes_waiting, mount_number, pipe_number
@@ -140,7 +141,7 @@ class AllLogs:
         reactor: IReactorFDSet,
         clock: Clock,
         in_thread: InThread,
-        watch: PipeWatch,
+        watch: Watch,
         pipes: Pipes,
         settings: LogSettings,
         keeper: Keeper = NO_KEEPER,

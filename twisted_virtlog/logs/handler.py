@@ -54,7 +54,8 @@ from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
 from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
-from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS, PipeWatch
+from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
+from twisted_virtlog.loop.guest_watches import Watch
 from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices, timed
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.values import (
@@ -155,7 +156,7 @@ class LogHandler:
         self,
         clock: Clock,
         in_thread: InThread,
-        watch: PipeWatch,
+        watch: Watch,
         pipes: Pipes,
         settings: LogSettings,
         keeper: Keeper = NO_KEEPER,

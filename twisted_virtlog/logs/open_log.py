@@ -65,7 +65,8 @@ from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.concern import Concern
-from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SLOW_SECONDS, PipeWatch
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SLOW_SECONDS
+from twisted_virtlog.loop.guest_watches import Watch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_events, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
@@ -106,7 +107,7 @@ class Owner(Protocol):
     :ivar observer: is told what happens to the log.
     """
 
-    watch: PipeWatch
+    watch: Watch
     pipes: Pipes
     source: GuestSource
     keeper: Keeper
@@ -485,7 +486,20 @@ class OpenLog:
 
     def set_followers(self, count: int) -> None:
         """Note how many follow the log."""
-        self.followers = count
+        was_awaited, self.followers = self.is_awaited, count
+        if self.is_awaited == was_awaited:
+            return
+        try:
+            self._owner.watch.changed(self._pipe, self)
+        except OSError as error:
+            self._fail(
+                SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
+            )
+
+    @property
+    def is_awaited(self) -> bool:
+        """See Awaitable."""
+        return self.followers > 0
 
     def set_policy(self, policy: Policy) -> None:
         """Keep the log by another policy from now on."""

@@ -194,6 +194,12 @@ class PipeWatch:
                 # (the service has ended meanwhile, and given the pipe up)
                 return
 
+    def changed(self, pipe: int, reader: Watched) -> None:
+        """Go on: here, nobody's output is awaited more than that of others."""
+
+    def __contains__(self, pipe: int) -> bool:
+        return pipe in self._readers
+
     @property
     def is_calm(self) -> bool:
         """Whether no pipe is known to be filling fast."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorFDSet
 
 from twisted_virtlog.loop.client_sockets import EventSet
-from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.guest_watches import GuestWatches
 from twisted_virtlog.loop.shares import Shares
 
 
@@ -36,7 +36,7 @@ class Turns:
     def __init__(self, reactor: IReactorFDSet) -> None:
         """Register all with the reactor."""
         self.clients = EventSet(reactor, calm=lambda: self.guests.is_calm and self.shares.is_idle)
-        self.guests = PipeWatch(reactor, between=self.clients.serve_ready)
+        self.guests = GuestWatches(reactor, between=self.clients.serve_ready)
         self.shares = Shares(
             reactor, between=self.clients.serve_ready, is_alone=self.clients.is_alone
         )

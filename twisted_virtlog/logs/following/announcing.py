@@ -1,7 +1,8 @@
-"""Wakes those who wait for their logs to go on: soon, and each at most once a millisecond.
+"""Wakes those who wait for their logs to go on: soon, and all together at most once a millisecond.
 
-When a log was quiet, they are woken in the next turn of the reactor. After that they rest, so that
-what a busy log gets in small pieces is read, and sent, in larger ones.
+After a quiet time somebody is woken in the next turn of the reactor. Then all rest: what busy logs
+get in small pieces is read, and sent, in larger ones, and what many of them have to one client goes
+to him at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.logger import Logger
 from twisted_virtlog.logs.following.reading import Reader
 from twisted_virtlog.loop.shares import SHARE_SECONDS
 
-#: How long somebody rests after he was woken.
+#: How long all rest after some were woken.
 REST_SECONDS = 0.001
 
 Work = Callable[[], object]
@@ -41,50 +42,42 @@ class Announcements:
         self._later = later
         self._rest = rest
         self._seconds = seconds
-        # (dicts, as they keep the order, and nobody is in one twice)
+        # (a dict, as it keeps the order, and nobody is in it twice)
         self._due: dict[Reader, None] = {}
-        self._resting: dict[Reader, None] = {}
-        self._is_asked = self._is_resting = False
+        self._is_asked = False
+        self._rested_at = -math.inf
 
     def add(self, readers: Iterable[Reader]) -> None:
         """Have somebody woken."""
         for reader in readers:
             self._due[reader] = None
-        if not self._is_asked and self._due:
-            self._is_asked = True
+        if self._is_asked or not self._due:
+            return
+        self._is_asked = True
+        left = self._rested_at - self._seconds()
+        if left > 0:
+            self._rest(left, self._wake_due)
+        else:
             self._later(self._wake_due)
 
     def remove(self, reader: Reader) -> None:
         """Wake somebody no more."""
         self._due.pop(reader, None)
-        self._resting.pop(reader, None)
 
     def _wake_due(self) -> None:
         self._is_asked = False
         due, now = self._due, self._seconds()
-        ends, rested = now + SHARE_SECONDS, now - REST_SECONDS
+        ends = now + SHARE_SECONDS
         while due and now < ends:
             reader = next(iter(due))
             del due[reader]
-            if reader.woken_at > rested:
-                self._resting[reader] = None
-                continue
-            reader.woken_at = now
             try:
                 reader.wake()
             except Exception:  # noqa: BLE001 (the others are to be woken)
                 self._logger.failure("waking one who follows a log failed")
             now = self._seconds()
-        if due:
+        self._rested_at = now + REST_SECONDS
+        if due and not self._is_asked:
+            # (those who are left rest no longer than the others did)
             self._is_asked = True
             self._later(self._wake_due)
-        if self._resting and not self._is_resting:
-            self._is_resting = True
-            self._rest(REST_SECONDS, self._rested)
-
-    def _rested(self) -> None:
-        self._is_resting = False
-        resting, self._resting = self._resting, {}
-        for reader in resting:
-            reader.woken_at = -math.inf
-        self.add(resting)

@@ -82,8 +82,10 @@ class FollowedLogs:
 
     def woken(self, log: OpenLog) -> None:
         """Wake those who have found nothing."""
-        for trail in self._trails(log):
-            trail.wake()
+        # (it may be awake for somebody else)
+        if log.followers:
+            for trail in self._trails(log):
+                trail.wake()
 
     def file_ends(self, log: OpenLog) -> None:
         """Keep the file for those who read it."""
@@ -121,7 +123,10 @@ class FollowedLogs:
                 trail.paused()
 
     def _trails(self, log: OpenLog) -> Iterable[Trail]:
-        trails = self._interested.trails(log.real_path, log.path)
+        path, real_path = log.path, log.real_path
+        # (one object where they are equal)
+        names = (path,) if path is real_path else (real_path, path)
+        trails = self._interested.trails(*names)
         return [trail for trail in trails if trail.log is log]
 
     def _tell(self, kind: WatchKind, log: OpenLog) -> None:

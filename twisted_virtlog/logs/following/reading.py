@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +24,6 @@ class Reader:
     :ivar wanted: where he wants to begin then; None for the log's end.
     :ivar held: the segment that he holds.
     :ivar has_left: he follows the log no more.
-    :ivar woken_at: when that was last; see Announcements.
     """
 
     __slots__ = (
@@ -38,7 +36,6 @@ class Reader:
         "wanted",
         "wants_opening",
         "was_open",
-        "woken_at",
     )
 
     def __init__(self, wake: Callable[[], None], until_closed: bool, wants_opening: bool) -> None:
@@ -51,7 +48,6 @@ class Reader:
         self.closes_at: Place | None = None
         self.held: Segment | None = None
         self.has_left = False
-        self.woken_at = -math.inf
 
 
 @dataclass(frozen=True, slots=True)

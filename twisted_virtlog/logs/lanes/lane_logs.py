@@ -44,7 +44,7 @@ from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.clock import Clock, MonotonicClock
-from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.loop.guest_watches import GuestWatches
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_number
 from twisted_virtlog.values import LogState, LogStatus, OnWriteError, Position
 
@@ -531,7 +531,7 @@ class LaneLogs:
         handler = LogHandler(
             clock,
             _in_this_thread,
-            PipeWatch(loop, between=loop.serve),
+            GuestWatches(loop, between=loop.serve),
             common.pipes,
             common.settings,
             self._keeper,
