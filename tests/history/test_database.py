@@ -26,6 +26,7 @@ from tests.history.world import (
     kept,
     key,
     later,
+    past,
 )
 from twisted_virtlog.history import asking, deed_writing
 from twisted_virtlog.history import database as module
@@ -343,11 +344,11 @@ def test_openings_go_on_over_a_restart(world: World) -> None:
     index = world.restart(index)
     # The log outlived the process, and this one knows since when it is open.
     index.adopted(PATH, "qemu", GUEST, at(5, 30), FILE_SYSTEM, later(0))
-    (opening,) = world.wait_for(index.history_of(PATH)).openings
+    (opening,) = past(world.wait_for(index.history_of(PATH))).openings
     assert (opening.start, opening.closed_at) == (at(5, 0), None)
     index.closed(PATH, at(5, 40), FILE_SYSTEM, later(9))
     index = world.restart(index)
-    (opening,) = world.wait_for(index.history_of(PATH)).openings
+    (opening,) = past(world.wait_for(index.history_of(PATH))).openings
     assert (opening.closed_at, opening.end) == (later(9), at(5, 40))
 
 
@@ -356,7 +357,7 @@ def test_an_opening_that_was_not_noted_is_noted_when_it_is_found(world: World) -
     index.opened(PATH, "qemu", GUEST, at(5, 0), FILE_SYSTEM, later(0))
     index.adopted(PATH, "qemu", None, at(5, 30), FILE_SYSTEM, later(7))
     index.closed(PATH, None, FILE_SYSTEM, later(9))
-    first, second = world.wait_for(index.history_of(PATH)).openings
+    first, second = past(world.wait_for(index.history_of(PATH))).openings
     # (nobody knows when the first was closed)
     assert first.closed_at is None
     assert second == Opening(at(5, 30), FILE_SYSTEM, later(7), "qemu", None, later(9))
@@ -392,11 +393,11 @@ def test_a_log_has_not_more_openings_and_events_than_it_may(
     index.opened("/other.log", "qemu", None, at(9, 0), FILE_SYSTEM, later(0))
     for number in range(100):
         index.opened(PATH, "qemu", None, at(5, number), FILE_SYSTEM, later(number))
-    history = world.wait_for(index.history_of(PATH))
+    history = past(world.wait_for(index.history_of(PATH)))
     for found in (history.openings, history.events):
         assert 10 <= len(found) < 10 + 4
     assert history.openings[-1].start == at(5, 99)
-    assert len(world.wait_for(index.history_of("/other.log")).openings) == 1
+    assert len(past(world.wait_for(index.history_of("/other.log"))).openings) == 1
 
 
 # What is gone.
@@ -414,14 +415,14 @@ def test_what_is_known_of_a_file_goes_with_it(any_world: World) -> None:
     index.forget_files([key(1), key(2), key(99)])
     times = any_world.wait_for(index.times_of([kept(1, 1), kept(2, 1), kept(3, 1)]))
     assert [len(marks) for marks in times.marks] == [0, 0, 1]
-    history = any_world.wait_for(index.history_of(PATH))
+    history = past(any_world.wait_for(index.history_of(PATH)))
     # Of what began in files that are gone the last one may go on in the next.
     assert [opening.start for opening in history.openings] == [at(2, 5), at(3, 0), at(3, 5)]
     assert [event.position for event in history.events] == [at(3, 0), at(3, 5), at(3, 7)]
     # What was noted too late harms nobody.
     index.mark(numbers[1], 10, 2, 2)
     index.forget_log(PATH)
-    assert any_world.wait_for(index.history_of(PATH)).openings == []
+    assert past(any_world.wait_for(index.history_of(PATH))).openings == []
     assert any_world.wait_for(index.logs()) == []
     times = any_world.wait_for(index.times_of([kept(3, 1)]))
     assert [len(marks) for marks in times.marks] == [0]
@@ -474,7 +475,7 @@ def test_a_log_that_is_opened_while_it_is_swept_stays(boots: Boots) -> None:
 _NOTES = """
 import sys
 from pathlib import Path
-from tests.history.world import FILE_SYSTEM, World, at, key, later
+from tests.history.world import FILE_SYSTEM, World, at, key, later, past
 world = World(Path(sys.argv[1]))
 index = world.start()
 file = index.begin_file(key(1), "/marked.log")
@@ -485,7 +486,7 @@ while True:
     index.mark(file, number, number, number)
     index.opened(path, "qemu", None, at(number, 0), FILE_SYSTEM, later(number))
     # What was answered is written.
-    world.wait_for(index.history_of(path))
+    past(world.wait_for(index.history_of(path)))
     print(number, flush=True)
 """
 

@@ -314,7 +314,7 @@ def test_after_the_end_nothing_is_kept_and_nobody_waits(world: World) -> None:
     world.end(index)
     note(index, 1)
     assert world.wait_for(index.logs()) == []
-    assert world.wait_for(index.history_of(PATH)).openings == ()
+    assert world.wait_for(index.history_of(PATH)) is None
     times = world.wait_for(index.times_of([kept(1, 5)]))
     assert [len(marks) for marks in times.marks] == [0]
     assert abs(ms_of(times.now) - index.now_ms()) < 60_000

@@ -11,6 +11,7 @@ from tests.history.world import (
     kept,
     key,
     later,
+    past,
 )
 from twisted_virtlog.history.moments import boot_of, ms_of
 from twisted_virtlog.history.records import Opening
@@ -41,7 +42,7 @@ def test_openings_and_events_come_back(any_world: World) -> None:
     index.happened(PATH, dropped, FILE_SYSTEM)
     index.closed(PATH, at(5, 9), FILE_SYSTEM, later(3))
     index.opened(PATH, "qemu", None, at(5, 9), FILE_SYSTEM, later(4))
-    history = any_world.wait_for(index.history_of(PATH))
+    history = past(any_world.wait_for(index.history_of(PATH)))
     assert history.openings == [
         Opening(at(5, 0), FILE_SYSTEM, later(0), "qemu", GUEST, later(3), at(5, 9)),
         Opening(at(5, 9), FILE_SYSTEM, later(4), "qemu", None),

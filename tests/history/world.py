@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.history.index import FILE_NAME, THREAD_NAME, Index
-from twisted_virtlog.history.records import FileKey
+from twisted_virtlog.history.records import FileKey, LogHistory
 from twisted_virtlog.values import Domain, KeptFile, Position
 
 T = TypeVar("T")
@@ -144,3 +144,9 @@ class World:
                 thread.join(_PATIENCE_MS / 1000)
                 assert not thread.is_alive()
         self.reactor.close()
+
+
+def past(history: LogHistory | None) -> LogHistory:
+    """Return what happened to a log, as the index has answered."""
+    assert history is not None
+    return history

@@ -58,8 +58,9 @@ FILE_NAME = "history.sqlite"
 #: After so long in one call the thread counts as hung.
 _HUNG_SECONDS = 1.0
 
-#: Whoever asks waits so long; and so long for what was noted to be written at the end.
-_ANSWER_SECONDS = 2.0
+#: Whoever asks waits so long, also while a hand-over is tried; and so long at the end, for what was
+#: noted to be written.
+_ANSWER_SECONDS = 5.0
 _CLOSE_SECONDS = 4.0
 
 #: The number of the boot where nothing else is known.
@@ -321,12 +322,20 @@ class Index:
             lambda: self._unknown_times(len(keys)),
         )
 
-    def history_of(self, path: str) -> Deferred[LogHistory]:
+    def history_of(self, path: str) -> Deferred[LogHistory | None]:
         """Return when a log was opened, and what happened to it; see :mod:`.kept`.
 
         :param path: without symbolic links.
         """
-        return self._ask(lambda database, _: asking.history_of(database.tables, path), LogHistory)
+        found: Deferred[LogHistory | None] = self._ask(
+            lambda database, _: asking.history_of(database.tables, path), lambda: None
+        )
+        return found
+
+    @property
+    def place(self) -> str:
+        """Where the index is, for people."""
+        return self._place
 
     def logs(self) -> Deferred[list[KnownLog]]:
         """Return the logs that are known, open ones too, sorted by path."""

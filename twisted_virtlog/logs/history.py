@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_virtlog.errors import NoSuchLog
+from twisted_virtlog.errors import NoAnswer, NoSuchLog
 from twisted_virtlog.history import kept
 from twisted_virtlog.history.index import Index
 from twisted_virtlog.history.ranges import Arrivals
@@ -206,7 +206,11 @@ class History:
             if real_path not in logs.known:
                 raise
             files = ()
-        return choose(await self._index.history_of(real_path), files)
+        history = await self._index.history_of(real_path)
+        if history is None:
+            # (none is not the same as not known)
+            raise NoAnswer(f"Unable to ask what happened to {path}", path, self._index.place)
+        return choose(history, files)
 
     # Once a second.
 
