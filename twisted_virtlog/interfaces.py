@@ -194,6 +194,9 @@ class IWatch(Interface):
     def stop() -> None:
         """End; ``ready`` is not called any more."""
 
+    def suspended() -> tuple[Watched, ...]:
+        """Return the last that happened to each log and was not taken, for the next image."""
+
 
 class IFollowing(Interface):
     """Follows logs as they grow, and watches which there are."""
@@ -219,10 +222,11 @@ class IFollowing(Interface):
     def resume(state: FollowerState, ready: Callable[[], None]) -> IFollower:
         """Go on where the daemon's former image stopped; takes over the descriptors."""
 
-    def watch(ready: Callable[[], None]) -> IWatch:
+    def watch(ready: Callable[[], None], before: Sequence[Watched] = ()) -> IWatch:
         """Watch which logs are opened and closed, and which change their state, from now on.
 
         :param ready: called when there is something to take after there was nothing.
+        :param before: what comes first, as the daemon's former image suspended it.
         """
 
     def end_all() -> None:

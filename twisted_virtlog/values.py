@@ -554,11 +554,13 @@ class SubscriptionState(msgspec.Struct, frozen=True, omit_defaults=True):
     :ivar number: by which the client knows it.
     :ivar follower: None if it watches which logs there are.
     :ivar encoding: of what is followed, as JSON-RPC has it.
+    :ivar watched: what happened to logs, if it watches, and is still to be told.
     """
 
     number: int
     follower: FollowerState | None = None
     encoding: str = "utf-8"
+    watched: tuple[Watched, ...] = ()
 
 
 class HTTPState(msgspec.Struct, frozen=True, omit_defaults=True):

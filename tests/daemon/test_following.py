@@ -691,10 +691,13 @@ def test_files_that_are_gone_go_over_for_those_who_read_them(
 
 @by_default
 def test_what_is_watched_goes_over(daemon: Daemon, tmp_path: Path) -> None:
-    """What happened before and was not read yet, and what happens afterwards."""
-    with daemon.client() as client, feed(daemon) as following:
+    """What happened before to a client that does not read, and what happens afterwards."""
+    flooded = tmp_path / "flooded.log"
+    with daemon.client() as client, feed(daemon) as following, logged(client, flooded) as pipe:
         told = Told(following)
+        number = following.follow(str(flooded))
         following.watch()
+        write(pipe, lines(0, 20_000))
         with logged(client, tmp_path / "one.log"):
             client.reexec()
             with logged(client, tmp_path / "two.log"):
@@ -703,6 +706,7 @@ def test_what_is_watched_goes_over(daemon: Daemon, tmp_path: Path) -> None:
         names = [(one.kind, Path(one.log.path).name) for one in told.logs]
         assert names[:2] == [("opened", "one.log"), ("opened", "two.log")]
         assert sorted(names[2:]) == [("closed", "one.log"), ("closed", "two.log")]
+        assert told.data[number]
 
 
 @by_default

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -93,8 +93,8 @@ class FakeFollower:
 class FakeWatch:
     """What happens to logs, as a test says."""
 
-    def __init__(self, ready: Callable[[], None]) -> None:
-        self.events: deque[Watched] = deque()
+    def __init__(self, ready: Callable[[], None], before: Sequence[Watched]) -> None:
+        self.events = deque(before)
         self.stopped = False
         self._ready = ready
 
@@ -108,6 +108,9 @@ class FakeWatch:
 
     def stop(self) -> None:
         self.stopped = True
+
+    def suspended(self) -> tuple[Watched, ...]:
+        return tuple(self.events)
 
 
 @implementer(IFollowing)
@@ -154,8 +157,8 @@ class FakeFollowing:
         self.followers.append(FakeFollower(state, ready))
         return self.followers[-1]
 
-    def watch(self, ready: Callable[[], None]) -> IWatch:
-        self.watches.append(FakeWatch(ready))
+    def watch(self, ready: Callable[[], None], before: Sequence[Watched] = ()) -> IWatch:
+        self.watches.append(FakeWatch(ready, before))
         return self.watches[-1]
 
     def end_all(self) -> None:

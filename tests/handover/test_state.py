@@ -39,10 +39,14 @@ from twisted_virtlog.handover.state import (
 from twisted_virtlog.values import (
     Domain,
     FollowerState,
+    LogState,
+    LogStatus,
     Position,
     Queued,
     SubscriptionState,
     Suspended,
+    Watched,
+    WatchKind,
 )
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -391,7 +395,12 @@ def test_subscriptions_need_the_newest_version_unless_another_is_asked_for() -> 
     """They can be ended, and their clients know how to go on."""
     position = Position(7, 8, "h.x")
     follower = FollowerState("/a\udcff", position, True, True, position, (30, 31))
-    subscriptions = (SubscriptionState(3, follower, "base64"), SubscriptionState(4))
+    status = LogStatus("/b\udcff", "", None, position, NOW, 0, 0, LogState.FAILING, "full", 0, 5)
+    watched = (Watched(WatchKind.STATE, status),)
+    subscriptions = (
+        SubscriptionState(3, follower, "base64"),
+        SubscriptionState(4, watched=watched),
+    )
     conversation = Suspended(subscriptions=subscriptions, last_subscription=5)
     client = ClientState(1, 1, SocketState(9), ConnectionState(conversation))
     state = DaemonState(BUSY.pid, {"jsonrpc": ServerState(9, clients=(client,))}, (), BUSY.details)

@@ -481,6 +481,9 @@ def test_a_hand_over_keeps_subscriptions(client: Reader) -> None:
     client.turn()
     client.conversation.hold()
     follower.write(b"more")
+    client.following.watches[0].happen(
+        Watched(WatchKind.OPENED, _status(LogState.OPEN, path="/later.log"))
+    )
     assert client.turn() == []
     state = client.conversation.suspended()
     after = Reader()
@@ -492,6 +495,9 @@ def test_a_hand_over_keeps_subscriptions(client: Reader) -> None:
     (second,) = after.following.followers
     assert second.position == Position(7, 5, "b")
     assert len(after.following.watches) == 1
+    (opened,) = after.turn()
+    assert (opened["method"], opened["params"]["subscription"]) == ("log.opened", 2)
+    assert opened["params"]["log"]["path"] == "/later.log"
     second.write(b"more")
     assert after.turn() == [_data("more", 5, 9)]
     (answer,) = after.asked("log.follow", {"path": _LOG})

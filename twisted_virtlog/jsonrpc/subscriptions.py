@@ -199,7 +199,7 @@ class Subscriptions:
             one: _Subscription
             if state.follower is None:
                 one = watching = _Watching(self, state.number)
-                watching.watch = self._following.watch(one.ready)
+                watching.watch = self._following.watch(one.ready, state.watched)
             else:
                 one = following = _Following(self, state.number, state.encoding)
                 following.follower = self._following.resume(state.follower, one.ready)
@@ -367,7 +367,7 @@ class _Watching(_Subscription):
         self.watch.stop()
 
     def suspended(self) -> SubscriptionState:
-        return SubscriptionState(self.number)
+        return SubscriptionState(self.number, watched=self.watch.suspended())
 
 
 def end_text(number: int, reason: EndReason, error: dict[str, Any] | UnsetType = UNSET) -> bytes:

@@ -30,6 +30,7 @@ from twisted_virtlog.values import (
     Position,
     TimeMark,
     TimeRange,
+    Watched,
 )
 
 T = TypeVar("T")
@@ -153,8 +154,8 @@ class ReadOnlyFollowing:
         follower: IFollower = self._following.resume(state, ready)
         return follower
 
-    def watch(self, ready: Callable[[], None]) -> IWatch:
-        watch: IWatch = self._following.watch(ready)
+    def watch(self, ready: Callable[[], None], before: Sequence[Watched] = ()) -> IWatch:
+        watch: IWatch = self._following.watch(ready, before)
         return watch
 
     def end_all(self) -> None:

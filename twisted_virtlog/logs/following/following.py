@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -167,9 +167,9 @@ class Following:
         self._fail(follower, failure)
         self._announcements.add([follower.reader])
 
-    def watch(self, ready: Callable[[], None]) -> Watch:
+    def watch(self, ready: Callable[[], None], before: Sequence[Watched] = ()) -> Watch:
         self._check_room(None)
-        watch = Watch(ready, self._watched_no_more)
+        watch = Watch(ready, self._watched_no_more, before)
         self._watches[watch] = None
         return watch
 

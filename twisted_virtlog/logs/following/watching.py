@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from zope.interface import implementer
 
@@ -19,13 +19,17 @@ class Watch:
     """See IWatch."""
 
     def __init__(
-        self, ready: Callable[[], None], left: Callable[[Watch], object], most: int = MOST_EVENTS
+        self,
+        ready: Callable[[], None],
+        left: Callable[[Watch], object],
+        before: Iterable[Watched] = (),
+        most: int = MOST_EVENTS,
     ) -> None:
         """:param left: is told when nobody watches any more."""
         self._ready = ready
         self._left = left
         self._most = self._room = most
-        self._events: deque[Watched] = deque()
+        self._events: deque[Watched] = deque(before)
 
     def add(self, event: Watched) -> None:
         """Take note of what happened."""
@@ -34,16 +38,19 @@ class Watch:
         if len(events) == 1:
             self._ready()
         elif len(events) > self._room:
-            # (in the order in which they happened last)
-            last: dict[str, Watched] = {}
-            for one in events:
-                last.pop(one.status.path, None)
-                last[one.status.path] = one
-            self._events = deque(last.values())
-            self._room = max(self._most, 2 * len(last))
+            self._events = deque(self.suspended())
+            self._room = max(self._most, 2 * len(self._events))
 
     def take(self) -> Watched | None:
         return self._events.popleft() if self._events else None
+
+    def suspended(self) -> tuple[Watched, ...]:
+        # (in the order in which they happened last)
+        last: dict[str, Watched] = {}
+        for one in self._events:
+            last.pop(one.status.path, None)
+            last[one.status.path] = one
+        return tuple(last.values())
 
     def stop(self) -> None:
         self._events.clear()
