@@ -7,9 +7,6 @@ unassigned code points, and the bytes that are not UTF-8 (surrogates).
 
 from __future__ import annotations
 
-import hashlib
-from urllib.parse import quote
-
 #: A file's name has 255 bytes at most; this leaves some for what is put behind it.
 _LONGEST_NAME = 200
 
@@ -62,6 +59,10 @@ def as_file_name(name: bytes) -> str:
 
     :returns: at most 200 characters, among them no ``/`` and no ``@``.
     """
+    # (a command that only shows text does not wait for OpenSSL)
+    import hashlib  # noqa: PLC0415
+    from urllib.parse import quote  # noqa: PLC0415
+
     text = quote(name, safe="")
     if len(text) <= _LONGEST_NAME:
         return text

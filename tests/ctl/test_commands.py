@@ -222,7 +222,7 @@ def test_list_shows_the_holders(
         asked.append(pipes)
         return Holders({4321: [Holder(17, "qemu")]}, all_seen=False)
 
-    monkeypatch.setattr("twisted_virtlog.ctl.commands.find_holders", found)
+    monkeypatch.setattr("twisted_virtlog.ctl.list_command.find_holders", found)
     daemon.answers["log.list"] = lambda _params: [LOG, {**LOG, "pipe": None}]
     assert [line.split()[8:] for line in output(run("list")).splitlines()] == [
         *(["HOLDERS"], ["17", "(qemu)"], ["?"])

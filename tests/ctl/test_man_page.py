@@ -8,13 +8,16 @@ from pathlib import Path
 import click
 
 from twisted_virtlog.ctl import main
+from twisted_virtlog.ctl.program import Unloaded
 
 PAGE = (Path(__file__).parents[2] / "doc" / "virtlogctl.1").read_text().replace("\\-", "-")
+
+UNLOADED = [command for command in main.commands.values() if isinstance(command, Unloaded)]
 
 
 def taken() -> set[str]:
     """Return all options of the program and its commands."""
-    commands: list[click.Command] = [main, *main.commands.values()]
+    commands = [main, *(command.load() for command in UNLOADED)]
     return {
         option
         for command in commands

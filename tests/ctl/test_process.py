@@ -205,21 +205,6 @@ def test_an_interrupt_ends_it_quietly(daemon: FakeDaemon, start: Start) -> None:
     assert finish(process) == (130, b"", b"")
 
 
-def test_it_starts_without_twisted(daemon: FakeDaemon) -> None:
-    """A command that asks one thing loads no framework for it."""
-    command = [sys.executable, "-X", "importtime", *VIRTLOGCTL[1:]]
-    result = subprocess.run(
-        [*command, "--socket", str(daemon.path), "info"], check=True, capture_output=True
-    )
-    loaded = {line.rsplit(b"|", 1)[-1].strip() for line in result.stderr.splitlines()}
-    assert b"click" in loaded
-    assert not [name for name in loaded if name.split(b".")[0] in (b"twisted", b"zope")]
-    # What a search needs is for a search.
-    assert not [
-        name for name in loaded if name.startswith((b"twisted_virtlog.ctl.grep.", b"hyper"))
-    ]
-
-
 def test_version() -> None:
     """--version names the program and its version."""
     result = subprocess.run([*VIRTLOGCTL, "--version"], check=True, capture_output=True, text=True)

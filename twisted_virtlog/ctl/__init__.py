@@ -1,5 +1,5 @@
 """virtlogctl: the daemon's logs for people and scripts. Without Twisted, so it starts at once."""
 
-from twisted_virtlog.ctl.commands import virtlogctl as main
+from twisted_virtlog.ctl.program import virtlogctl as main
 
 __all__ = ["main"]

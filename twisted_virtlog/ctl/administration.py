@@ -7,7 +7,7 @@ import click
 from twisted_virtlog.client import ServerLimits
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.outcomes import print_answer
-from twisted_virtlog.ctl.parameters import Settings, common_options, pass_settings
+from twisted_virtlog.ctl.settings import Settings, common_options, pass_settings
 from twisted_virtlog.escaping import visible
 
 _UINT32 = 2**32 - 1

@@ -7,7 +7,8 @@ import msgspec
 
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.outcomes import print_answer
-from twisted_virtlog.ctl.parameters import Settings, common_options, log_path, pass_settings
+from twisted_virtlog.ctl.parameters import log_path
+from twisted_virtlog.ctl.settings import Settings, common_options, pass_settings
 
 
 @click.command()

@@ -12,14 +12,14 @@ import click
 
 from twisted_virtlog.client import RemoteError
 from twisted_virtlog.ctl.outcomes import json_of, report, warn
-from twisted_virtlog.ctl.parameters import (
+from twisted_virtlog.ctl.ranges import Limits, NoSuchBoot, range_options
+from twisted_virtlog.ctl.selecting import Selection, selection
+from twisted_virtlog.ctl.settings import (
     OTHER_REFUSED_STATUS,
     Settings,
     common_options,
     pass_settings,
 )
-from twisted_virtlog.ctl.ranges import Limits, NoSuchBoot, range_options
-from twisted_virtlog.ctl.selecting import Selection, selection
 from twisted_virtlog.ctl.tables import position_text
 from twisted_virtlog.escaping import visible
 

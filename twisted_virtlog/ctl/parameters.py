@@ -1,4 +1,4 @@
-"""The parameters of the subcommands: paths, positions, and the options that all have."""
+"""The parameters of the subcommands: paths, positions, and who writes."""
 
 from __future__ import annotations
 
@@ -6,93 +6,21 @@ import functools
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
-from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
 from twisted_virtlog.client import BlockingClient, ClientError, Domain, Position
-from twisted_virtlog.client.usual_socket import usual_socket
-from twisted_virtlog.ctl.presence import connect
+from twisted_virtlog.ctl.settings import Settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_TIMEOUT_SECONDS = 30.0
 #: Completion, after the tab key, waits no longer than this for the daemon.
 COMPLETION_TIMEOUT_SECONDS = 1.0
-SOCKET_VARIABLE = "VIRTLOGCTL_SOCKET"
-
-#: The exit status where the daemon answers with an error, and that of commands whose status 1 says
-#: something else.
-REFUSED_STATUS = 1
-OTHER_REFUSED_STATUS = 4
-
-
-@dataclass
-class Settings:
-    """The options that all subcommands have, before or after the subcommand's name.
-
-    :ivar timeout: seconds, 0 for no limit.
-    :ivar refused_status: the exit status where the daemon answers with an error; a command sets it
-        that says something else by the usual one.
-    """
-
-    socket: str | None = None
-    json: bool = False
-    timeout: float = DEFAULT_TIMEOUT_SECONDS
-    refused_status: int = REFUSED_STATUS
-
-    @property
-    def socket_path(self) -> str:
-        """The socket that was named, or the default of this user."""
-        return self.socket or usual_socket()
-
-    def connect(self) -> BlockingClient:
-        """Connect to the daemon."""
-        return connect(self.socket_path, self.timeout or None)
-
-
-pass_settings = click.make_pass_decorator(Settings, ensure=True)
-
-
-def common_options(function: F) -> F:
-    """Add the options of :class:`Settings`."""
-    timeout = click.option(
-        "--timeout",
-        type=click.FloatRange(min=0),
-        metavar="SECONDS",
-        help=f"How long to wait for an answer; 0 for ever.  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
-        expose_value=False,
-        callback=_store,
-    )
-    return connection_options(timeout(function))
-
-
-def connection_options(function: F) -> F:
-    """Add the same options, but for the time-out of an answer."""
-    for option in (
-        click.option(
-            "--json",
-            is_flag=True,
-            help="Print JSON for programs, also for errors on standard error.",
-            expose_value=False,
-            callback=_store,
-        ),
-        click.option(
-            "--socket",
-            type=click.Path(),
-            envvar=SOCKET_VARIABLE,
-            help=f"The daemon's JSON-RPC socket.  [default: ${SOCKET_VARIABLE}, or the socket of"
-            " this user's daemon]",
-            expose_value=False,
-            callback=_store,
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 def origin_options(function: F) -> F:
@@ -134,15 +62,6 @@ def start_position(function: F) -> F:
     )(function)
 
 
-def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    # (the default of the subcommand does not override what precedes its name)
-    settings = ctx.ensure_object(Settings)
-    source = ctx.get_parameter_source(param.name or "")
-    of_environment = source is ParameterSource.ENVIRONMENT and settings.socket is None
-    if param.name and (source is ParameterSource.COMMANDLINE or of_environment):
-        setattr(settings, param.name, value)
-
-
 def normal_path(value: str) -> str:
     """Return a path that was given as the daemon wants it: absolute and normalised.
 
@@ -165,6 +84,8 @@ def complete_path(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return what a path may go on with after the tab key: open logs, or else files."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415
+
     path = ctx.ensure_object(Settings).socket_path
     try:
         with BlockingClient(path, COMPLETION_TIMEOUT_SECONDS) as client:

@@ -10,17 +10,17 @@ import click
 
 from twisted_virtlog.client import BlockingClient, Position, RemoteError, TimeMark
 from twisted_virtlog.ctl.outcomes import report, warn
-from twisted_virtlog.ctl.parameters import (
-    REFUSED_STATUS,
-    Settings,
-    common_options,
-    pass_settings,
-    start_position,
-)
+from twisted_virtlog.ctl.parameters import start_position
 from twisted_virtlog.ctl.parts import Part, last_lines, read_range
 from twisted_virtlog.ctl.ranges import Limits, NoSuchBoot, Range, range_options
 from twisted_virtlog.ctl.recording import Recording
 from twisted_virtlog.ctl.selecting import NothingSelected, Selection, selection
+from twisted_virtlog.ctl.settings import (
+    REFUSED_STATUS,
+    Settings,
+    common_options,
+    pass_settings,
+)
 from twisted_virtlog.ctl.tail_output import Output, Piece, Source, standard_output
 
 DEFAULT_LINES = 10

@@ -11,12 +11,11 @@ import click
 from twisted_virtlog.client import BlockingClient, Position, RemoteError
 from twisted_virtlog.ctl.encoding import json_bytes
 from twisted_virtlog.ctl.outcomes import json_of, warn
-from twisted_virtlog.ctl.parameters import (
+from twisted_virtlog.ctl.parameters import log_path, parse_position
+from twisted_virtlog.ctl.settings import (
     OTHER_REFUSED_STATUS,
     Settings,
     connection_options,
-    log_path,
-    parse_position,
     pass_settings,
 )
 

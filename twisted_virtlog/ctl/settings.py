@@ -1,0 +1,108 @@
+"""The options that all subcommands have, and the exit statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from twisted_virtlog.client import BlockingClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+SOCKET_VARIABLE = "VIRTLOGCTL_SOCKET"
+
+#: The exit status where the daemon answers with an error, and that of commands whose status 1 says
+#: something else.
+REFUSED_STATUS = 1
+OTHER_REFUSED_STATUS = 4
+
+USAGE_STATUS = 2
+UNREACHABLE_STATUS = 3
+#: What a shell reports for a command that SIGINT or SIGPIPE ended.
+INTERRUPTED_STATUS = 130
+BROKEN_PIPE_STATUS = 141
+
+
+@dataclass
+class Settings:
+    """The options that all subcommands have, before or after the subcommand's name.
+
+    :ivar timeout: seconds, 0 for no limit.
+    :ivar refused_status: the exit status where the daemon answers with an error; a command sets it
+        that says something else by the usual one.
+    """
+
+    socket: str | None = None
+    json: bool = False
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    refused_status: int = REFUSED_STATUS
+
+    @property
+    def socket_path(self) -> str:
+        """The socket that was named, or the default of this user."""
+        # (the help does not wait for this)
+        from twisted_virtlog.client.usual_socket import usual_socket  # noqa: PLC0415
+
+        return self.socket or usual_socket()
+
+    def connect(self) -> BlockingClient:
+        """Connect to the daemon."""
+        # (nor for this)
+        from twisted_virtlog.ctl.presence import connect  # noqa: PLC0415
+
+        return connect(self.socket_path, self.timeout or None)
+
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+
+
+def common_options(function: F) -> F:
+    """Add the options of :class:`Settings`."""
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help=f"How long to wait for an answer; 0 for ever.  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
+        expose_value=False,
+        callback=_store,
+    )
+    return connection_options(timeout(function))
+
+
+def connection_options(function: F) -> F:
+    """Add the same options, but for the time-out of an answer."""
+    for option in (
+        click.option(
+            "--json",
+            is_flag=True,
+            help="Print JSON for programs, also for errors on standard error.",
+            expose_value=False,
+            callback=_store,
+        ),
+        click.option(
+            "--socket",
+            type=click.Path(),
+            envvar=SOCKET_VARIABLE,
+            help=f"The daemon's JSON-RPC socket.  [default: ${SOCKET_VARIABLE}, or the socket of"
+            " this user's daemon]",
+            expose_value=False,
+            callback=_store,
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    # (the default of the subcommand does not override what precedes its name)
+    settings = ctx.ensure_object(Settings)
+    source = ctx.get_parameter_source(param.name or "")
+    of_environment = source is ParameterSource.ENVIRONMENT and settings.socket is None
+    if param.name and (source is ParameterSource.COMMANDLINE or of_environment):
+        setattr(settings, param.name, value)
