@@ -523,29 +523,51 @@ class Queued(msgspec.Struct, frozen=True, omit_defaults=True):
     descriptors: tuple[int, ...] = ()
 
 
+class TrailPart(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a log that is followed, as far as it lies in one file; see logs.following.segments.
+
+    :ivar file: a descriptor of its file, if that has no name of the log's any more; -1 if it has.
+    """
+
+    inode: int
+    birth: str
+    begin: int
+    end: int
+    extent: int
+    lost: int = 0
+    is_live: bool = False
+    parted: bool = False
+    is_aside: bool = False
+    file: int = -1
+
+
 class FollowerState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A log that a client follows, for the daemon's next image.
 
     :ivar path: as the client spelled it.
-    :ivar position: what comes next begins there; None if that is the log's first byte.
+    :ivar position: what comes next begins there; None for the log's first byte, or, with
+        ``from_opening``, its end then.
     :ivar from_opening: nothing is to be sent before the daemon has opened the log.
     :ivar until_closed: it ends with the first close.
-    :ivar closes_at: where it ends, as the log was closed.
-    :ivar files: descriptors of the files that it reads and that have no name any more, the oldest
-        first.
     :ivar was_open: the log was open since it is followed.
-    :ivar then: where the file begins that follows the last of ``files``; None if bytes are missing
-        between the two, or there is none.
+    :ivar parts: of the log from that position on, the oldest first.
+    :ivar closes_in: the number of the part in which it ends, as the log was closed, and
+        ``closes_at`` the offset there.
     """
 
     path: str
     position: Position | None
     from_opening: bool = False
     until_closed: bool = False
-    closes_at: Position | None = None
-    files: tuple[int, ...] = ()
     was_open: bool = False
-    then: Position | None = None
+    parts: tuple[TrailPart, ...] = ()
+    closes_in: int | None = None
+    closes_at: int = 0
+
+    @property
+    def files(self) -> list[int]:
+        """The descriptors that it has."""
+        return [part.file for part in self.parts if part.file >= 0]
 
 
 class SubscriptionState(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -45,6 +45,7 @@ from twisted_virtlog.values import (
     Queued,
     SubscriptionState,
     Suspended,
+    TrailPart,
     Watched,
     WatchKind,
 )
@@ -394,7 +395,8 @@ def test_bytes_on_the_way_through_a_lane_need_the_newest_version() -> None:
 def test_subscriptions_need_the_newest_version_unless_another_is_asked_for() -> None:
     """They can be ended, and their clients know how to go on."""
     position = Position(7, 8, "h.x")
-    follower = FollowerState("/a\udcff", position, True, True, position, (30, 31))
+    parts = (TrailPart(7, "h.x", 0, 8, 9, 3, file=30), TrailPart(8, "h.y", 0, 8, 8, file=31))
+    follower = FollowerState("/a\udcff", position, True, True, True, parts, 1, 8)
     status = LogStatus("/b\udcff", "", None, position, NOW, 0, 0, LogState.FAILING, "full", 0, 5)
     watched = (Watched(WatchKind.STATE, status),)
     subscriptions = (

@@ -115,25 +115,4 @@ class Follower:
                 from_opening=True,
                 until_closed=reader.until_closed,
             )
-        segment, offset = reader.place
-        closes_at = reader.closes_at
-        while (
-            (following := segment.next) is not None
-            and offset >= segment.extent
-            and not segment.parted
-            and (closes_at is None or closes_at[0] is not segment)
-        ):
-            segment, offset = following, following.begin
-        files: Sequence[int] = ()
-        then = None
-        if trail.thread.is_reactor:
-            files, then = trail.unnamed((segment, offset), closes_at)
-        return FollowerState(
-            self.path,
-            segment.at(offset),
-            until_closed=reader.until_closed,
-            was_open=reader.was_open,
-            closes_at=closes_at and closes_at[0].at(closes_at[1]),
-            files=tuple(files),
-            then=then if files else None,
-        )
+        return trail.suspended(self.path, reader)

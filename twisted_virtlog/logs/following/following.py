@@ -86,7 +86,7 @@ class Following:
         :param most_files: that are kept open for those who read them.
         """
         self._clock = clock
-        self._kept = KeptFiles(clock.seconds, most_files)
+        self._kept = KeptFiles(clock.seconds, self._files_kept, most_files)
         self._announcements = Announcements(later, rest, clock.seconds)
         self._logs: Logs | None = None
         self._followers: dict[Follower, None] = {}
@@ -95,6 +95,9 @@ class Following:
         self._trails: dict[str, Trail] = {}
         self._look: IDelayedCall | None = None
         self._has_ended = False
+        # Descriptors of the daemon's former image that were taken over: several may have brought
+        # one, and its number may be another file's by now.
+        self._resumed_files: set[int] = set()
 
     def observer_of(self, thread: LogThread) -> LogObserver:
         """Make what is told of the logs of a thread; see ObserverOf."""
@@ -140,7 +143,8 @@ class Following:
 
     def _resume(self, follower: Follower, state: FollowerState) -> None:
         if follower.reader.has_left:
-            for file in state.files:
+            for file in set(state.files) - self._resumed_files:
+                self._resumed_files.add(file)
                 close_quietly(file)
             return
         try:
@@ -265,8 +269,6 @@ class Following:
         if found.what is None and not found.waits:
             # (he asks again after others)
             self._announcements.add([follower.reader])
-        if self._look is None and len(self._kept):
-            self._look = self._clock.callLater(_LOOK_SECONDS, self._look_at_files)
         return follower.take(found)
 
     def _not_read(self, failure: Failure, follower: Follower) -> FollowEnd | None:
@@ -297,11 +299,15 @@ class Following:
         if self._followers.pop(follower, self) is not self and trail is not None:
             trail.at_home(partial(self._leave, trail, reader))
 
+    def _files_kept(self) -> None:
+        if self._look is None and not self._has_ended:
+            self._look = self._clock.callLater(_LOOK_SECONDS, self._look_at_files)
+
     def _look_at_files(self) -> None:
         self._look = None
         self._kept.release_unused()
         if len(self._kept):
-            self._look = self._clock.callLater(_LOOK_SECONDS, self._look_at_files)
+            self._files_kept()
 
     def _ask(self, follower: Follower, call: Callable[[LogHandler, str], Answer[T]]) -> Answer[T]:
         if self._logs is None:
@@ -320,7 +326,9 @@ class Following:
         try:
             if reader.wants_opening:
                 reader.wanted = position
-            elif position is not None:
+                return follower
+            trail.put_at_end(reader)
+            if position is not None:
                 trail.put(reader, trail.find(position))
             elif trail.log is not None:
                 return self._drained(follower, trail, handler)
@@ -355,25 +363,28 @@ class Following:
         self, follower: Follower, state: FollowerState, handler: LogHandler, path: str
     ) -> Follower:
         """Let one go on where the daemon's former image stopped."""
-        trail, reader = self._enter(follower, handler, path), follower.reader
+        trail, reader = self._enter(follower, handler, path, state), follower.reader
         if reader.wants_opening:
             reader.wanted = state.position
             return follower
-        position = state.position or Position(0, 0)
         try:
-            trail.adopt_files(state.files, position, state.then)
-            trail.put(reader, trail.find(position))
-            if state.closes_at is not None:
-                reader.closes_at = trail.find(state.closes_at)
+            trail.resume(reader, state, self._resumed_files)
         except BaseException:
             self._leave(trail, reader)
             raise
-        if state.was_open and trail.log is None:
-            trail.closed_before(reader)
         return follower
 
-    def _enter(self, follower: Follower, handler: LogHandler, path: str) -> Trail:
-        """Let one have a place at the end of a log, or before its opening."""
+    def _enter(
+        self,
+        follower: Follower,
+        handler: LogHandler,
+        path: str,
+        state: FollowerState | None = None,
+    ) -> Trail:
+        """Let one have a place at the end of a log, or before its opening.
+
+        :param state: as the daemon's former image stopped.
+        """
         log, reader = handler.log_of(path), follower.reader
         real_path = handler.real_path_of(path) if log is None else log.real_path
         trail = self._trails.get(real_path)
@@ -389,6 +400,8 @@ class Following:
                 self._clock.seconds,
             )
             self._trails[real_path] = trail
+            if state is not None:
+                trail.restore(state.parts, self._resumed_files)
         self._trails.setdefault(path, trail)
         trail.thread = handler.thread
         try:

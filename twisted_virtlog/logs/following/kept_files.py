@@ -40,9 +40,16 @@ class Home(Protocol):
 class KeptFiles:
     """The files of all segments; any thread may ask, for its own."""
 
-    def __init__(self, seconds: Callable[[], float], most: int = MOST) -> None:
-        """:param seconds: a clock that never steps."""
+    def __init__(
+        self, seconds: Callable[[], float], first_kept: Callable[[], object], most: int = MOST
+    ) -> None:
+        """:param seconds: a clock that never steps.
+
+        :param first_kept: called in the reactor's thread when there is one, after there was none:
+            :meth:`release_unused` is to be called now and then.
+        """
         self._seconds = seconds
+        self._first_kept = first_kept
         self._most = most
         # (each of these is done at once, whichever thread does it)
         self._kept: dict[Segment, Home] = {}
@@ -64,6 +71,8 @@ class KeptFiles:
         self.release(segment)
         segment.file, segment.used_at = file, self._seconds()
         self._kept[segment] = home
+        if len(self._kept) == 1:
+            home.in_reactor(self._first_kept)
         if len(self._kept) > self._most:
             home.in_reactor(self._release_oldest)
 

@@ -92,12 +92,15 @@ class Walk:
     :ivar waits: there is nothing more now.
     """
 
-    def __init__(self, segment: Segment, offset: int, left: int, closes_at: Place | None) -> None:
-        self.segment = segment
-        self.offset = offset
+    def __init__(self, reader: Reader, left: int) -> None:
+        """Begin where somebody is.
+
+        :param left: how many bytes are wanted.
+        """
+        self.segment, self.offset = reader.place
         self.left = left
         self.waits = False
-        self._closes_at = closes_at
+        self._closes_at = reader.closes_at
         self._pieces: list[bytes] = []
         self._spans: list[tuple[Segment, int, int]] = []
         self._gap = self._final = self._closed = False
@@ -136,8 +139,8 @@ class Walk:
         if following is None:
             self.waits = True
             return False
-        lost = segment.extent - self.offset
-        if lost > 0 or segment.parted:
+        lost = max(0, segment.extent - self.offset) + segment.lost
+        if lost or segment.parted:
             if pieces:
                 # (it is told with what comes then)
                 self._final = True

@@ -17,6 +17,7 @@ class Segment:
     :ivar begin: the offset of its first byte.
     :ivar end: up to where it can be read, as far as that is known; more may come while it is live.
     :ivar extent: up to where there ever were bytes: from ``end`` on they are lost.
+    :ivar lost: how many bytes are lost after that, in files that were between it and the next one.
     :ivar is_live: what is written next may go into it.
     :ivar parted: bytes may be missing after it, and nobody knows how many.
     :ivar is_gone: its file cannot be found any more.
@@ -40,6 +41,7 @@ class Segment:
         "is_device",
         "is_gone",
         "is_live",
+        "lost",
         "next",
         "order",
         "parted",
@@ -52,6 +54,7 @@ class Segment:
         self.birth = birth
         self.begin = begin
         self.end = self.extent = end
+        self.lost = 0
         self.is_live = self.parted = self.is_gone = self.is_device = self.is_aside = False
         self.next: Segment | None = None
         self.order = order

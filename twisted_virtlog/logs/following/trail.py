@@ -36,11 +36,15 @@ from twisted_virtlog.logs.following.reading import NOTHING, Cold, Found, Reader,
 from twisted_virtlog.logs.following.segments import NO_INODE, Place, Segment, before_all
 from twisted_virtlog.logs.observing import LogThread
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.values import Followed, Position, birth_without_cut
+from twisted_virtlog.values import Followed, FollowerState, Position, TrailPart
 
 #: Files that end before somebody comes to them are kept open too, as long as those of a log hold no
 #: more bytes than this together: in a flood of small files many end between two reads.
 HELD_BYTES = 16 * 1024 * 1024
+
+
+#: How often segments are joined: when so many have come.
+_OFTEN = 64
 
 
 class Trail:
@@ -85,6 +89,8 @@ class Trail:
         self._last.is_live = True
         # Of the writer, when it was looked at last.
         self._uses = -1
+        # What the daemon's former image knew, oldest first.
+        self._restored: list[Segment] = []
 
     @property
     def _limits(self) -> Limits:
@@ -144,11 +150,6 @@ class Trail:
                 reader.closes_at = (last, end)
         self.wake()
 
-    def closed_before(self, reader: Reader) -> None:
-        """Let a reader end here: the log was closed before this one knew of him."""
-        if reader.until_closed and reader.closes_at is None:
-            reader.closes_at = (self._last, self._end_of(self._last))
-
     def let_go(self) -> None:
         """Take note that the file, which is still open, is not written here any more."""
         self._sync()
@@ -156,6 +157,9 @@ class Trail:
         if writer is not None and last.is_live:
             last.end = last.extent = self._end_of(last)
             self._keep_for_others(last, writer)
+            with contextlib.suppress(OSError):
+                # (otherwise it may be written to until the log is opened again)
+                last.is_live = writer.file < 0 or os.fstat(writer.file).st_nlink > 0
         self.log = self.writer = None
         self.wake()
 
@@ -201,19 +205,21 @@ class Trail:
     # Who reads it.
 
     def add(self, reader: Reader) -> None:
-        """Let somebody follow the log, from its end on unless he finds another place."""
-        last = self._last
+        """Let somebody follow the log; he is to be put at a place, unless he wants an opening."""
         self.readers[reader] = None
         if self.log is not None:
             reader.was_open = True
             reader.wants_opening = False
-        if not reader.wants_opening:
-            self.put(reader, (last, self._end_of(last)))
+
+    def put_at_end(self, reader: Reader) -> None:
+        """Let a reader go on from the end of the log."""
+        self.put(reader, (self._last, self._end_of(self._last)))
 
     def put(self, reader: Reader, place: Place) -> None:
         """Let a reader go on from a place."""
         reader.place = place
         self._hold(reader, place[0])
+        self._forget_passed()
 
     def remove(self, reader: Reader) -> None:
         """Let somebody go."""
@@ -246,6 +252,9 @@ class Trail:
     def _forget_passed(self) -> None:
         """Forget the segments that all have read."""
         first = self._first
+        if not self.readers:
+            # (who goes on with what the former image knew has yet to come)
+            return
         while not first.readers and first.next is not None:
             self._kept.release(first)
             first = first.next
@@ -280,7 +289,7 @@ class Trail:
                     self._find_nothing(reader)
                 what = Followed((data,), segment.at(offset), segment.at(until))
                 return Found(what, ((segment, offset, until),), waits)
-        walk = Walk(segment, offset, max_bytes, reader.closes_at)
+        walk = Walk(reader, max_bytes)
         try:
             while self._take(walk) and walk.go_on():
                 pass
@@ -405,6 +414,9 @@ class Trail:
             if is_new and end < last.end:
                 # (while nobody wrote to it)
                 self._cut(last.end, end, birth)
+            else:
+                # (that another program has cut it may be forgotten)
+                last.birth = birth
             return
         if last.is_live:
             self._append_ended(writer)
@@ -437,6 +449,28 @@ class Trail:
         segment.is_live = True
         last.next = self._last = segment
         self._forget_passed()
+        if not segment.order % _OFTEN:
+            self._join_lost()
+
+    def _join_lost(self) -> None:
+        """Make one of segments that nobody can read any more: who never reads costs nothing."""
+        needed = {reader.place[0] for reader in self.readers}
+        needed.update(reader.closes_at[0] for reader in self.readers if reader.closes_at)
+        # (the newest files may have names)
+        named: set[int] = set()
+        for segment in reversed(self._segments()):
+            if len(named) > self._limits.max_backups:
+                break
+            named.add(segment.inode)
+            needed.add(segment)
+        segment = self._first
+        while (following := segment.next) is not None:
+            if following.file >= 0 or following.readers or following in needed:
+                segment = following
+                continue
+            segment.lost += following.extent - following.begin + following.lost
+            segment.parted |= following.parted
+            segment.next = following.next
 
     def _cut(self, before: int, size: int, birth: str) -> None:
         """Take note that another program has cut the last segment's file.
@@ -505,8 +539,11 @@ class Trail:
 
         :raises SystemFailure: it cannot be opened.
         """
+        # (what is a backup now was known before, or is older)
+        is_known = self._last.inode != NO_INODE or bool(self.readers)
+        backups = 0 if is_known else self._limits.max_backups
         try:
-            for name in newest_first(self.path, self._limits.max_backups):
+            for name in newest_first(self.path, backups):
                 file = _opened_if_there(name)
                 if file >= 0:
                     try:
@@ -529,7 +566,7 @@ class Trail:
             return
         birth, size = identity.birth(file), status.st_size
         if not last.is_of(status.st_ino, birth):
-            last.parted = last.inode != NO_INODE
+            last.parted |= last.is_live and last.inode != NO_INODE
             self._append(Segment(status.st_ino, birth, 0, size))
         elif size < last.end:
             self._cut(last.end, size, last.birth)
@@ -543,10 +580,16 @@ class Trail:
         :raises SystemFailure: a file cannot be opened.
         """
         self._sync()
+        last = self._last
+        if last.is_live:
+            last.end = last.extent = self._end_of(last)
         if position is not None and position.inode != NO_INODE:
-            for segment in reversed(self._segments()):
-                if segment.has(position):
-                    return segment, position.offset
+            # (of a file that was cut there are several)
+            fitting = [one for one in self._segments() if one.has(position)]
+            birth = position.birth
+            fitting.sort(key=lambda one: one.birth == birth)
+            if fitting:
+                return fitting[-1], position.offset
             place = self._find_among_ended(position)
             if place is not None:
                 return place
@@ -645,70 +688,147 @@ class Trail:
 
     # A hand-over.
 
-    def unnamed(self, place: Place, closes_at: Place | None) -> tuple[list[int], Position | None]:
-        """Return the files from a place on that are kept and have no name.
+    def suspended(self, path: str, reader: Reader) -> FollowerState:
+        """Return what the next image needs to go on for a reader; in the reactor's thread.
 
-        Asked in the reactor's thread, in which the log is.
+        Of a log in another thread no file is looked at.
 
-        :returns: their descriptors, oldest first, and the beginning of what comes next; None if
-            nothing does, or bytes are missing.
+        :param path: by which he follows the log.
         """
-        found: list[int] = []
-        segment: Segment | None = place[0]
+        if self.thread.is_reactor:
+            self._see_cut()
+        self._join_lost()
+        segment: Segment | None
+        segment, offset = reader.place
+        position = segment.at(offset) if segment.inode != NO_INODE else None
+        parts: list[TrailPart] = []
+        closes_in = None
         while segment is not None:
-            if closes_at is not None and segment.order > closes_at[0].order:
-                return found, None
-            self._keep_if_removed(segment)
-            if not _has_no_name(segment.file):
-                return found, segment.at(segment.begin)
-            found.append(segment.file)
-            is_parted = segment.parted or segment.extent > segment.end
-            segment = None if is_parted else segment.next
-        return found, None
+            if reader.closes_at is not None and reader.closes_at[0] is segment:
+                closes_in = len(parts)
+            parts.append(self._part(segment))
+            segment = segment.next
+        return FollowerState(
+            path,
+            position,
+            until_closed=reader.until_closed,
+            was_open=reader.was_open,
+            parts=tuple(parts),
+            closes_in=closes_in,
+            closes_at=reader.closes_at[1] if reader.closes_at else 0,
+        )
 
-    def _keep_if_removed(self, segment: Segment) -> None:
-        """Keep the log's own file, if somebody has removed its name."""
+    def _part(self, segment: Segment) -> TrailPart:
+        writer, file, is_live = self.writer, -1, segment.is_live
+        end = self._end_of(segment)
+        if self.thread.is_reactor and not self._has_name(segment):
+            is_current = segment is self._last and is_live and writer is not None
+            if is_current and writer is not None and segment.file < 0 and writer.file >= 0:
+                with contextlib.suppress(OSError):
+                    self._kept.keep(segment, _opened_again(writer), self)
+            file = segment.file
+            # (the next image writes to what has the log's name)
+            is_live &= not is_current
+        return TrailPart(
+            segment.inode,
+            segment.birth,
+            segment.begin,
+            end,
+            end if is_live else max(end, segment.extent),
+            segment.lost,
+            is_live,
+            segment.parted,
+            segment.is_aside,
+            file,
+        )
+
+    def _see_cut(self) -> None:
+        """See whether another program has cut the current file."""
         writer = self.writer
-        if segment is self._last and segment.is_live and writer is not None:
-            segment.end = segment.extent = self._end_of(segment)
-            if _has_no_name(writer.file):
-                self._keep_for_others(segment, writer)
+        if writer is not None and writer.file >= 0:
+            with contextlib.suppress(OSError):
+                writer.see_size(os.fstat(writer.file).st_size)
 
-    def adopt_files(self, files: Sequence[int], first: Position, then: Position | None) -> None:
-        """Go on with files that have no name any more.
+    def _has_name(self, segment: Segment) -> bool:
+        """Return whether one of the log's names leads to a segment's file."""
+        for name in newest_first(self.path, self._limits.max_backups):
+            with contextlib.suppress(OSError):
+                if os.stat(name).st_ino == segment.inode:
+                    return True
+        return False
 
-        :param files: their descriptors, the oldest first; they are taken over.
-        :param first: a position in the first of them.
-        :param then: see :meth:`unnamed`.
+    def restore(self, parts: Sequence[TrailPart], files: set[int]) -> None:
+        """Begin with the parts that the daemon's former image knew.
+
+        :param files: the descriptors that were taken over already.
         """
-        newer = None
-        if then is not None:
-            with contextlib.suppress(SystemFailure):
-                newer = self.find(then)[0]
-        for file in reversed(files):
-            newer = self._adopt_file(file, first, newer)
+        segments = [self._segment_of(part, files) for part in parts if not part.is_aside]
+        if not segments:
+            return
+        self._restored = segments[:]
+        last = self._last = segments[-1]
+        for segment in reversed(segments[:-1]):
+            segment.next, segment.order = last, last.order - 1
+            last = segment
+        self._first = last
 
-    def _adopt_file(self, file: int, first: Position, newer: Segment | None) -> Segment | None:
-        """Go on with one file; return its segment."""
-        try:
-            status = os.fstat(file)
-        except OSError:
-            return newer
-        birth = identity.birth(file)
-        if status.st_ino == first.inode and birth_without_cut(first.birth) == birth:
-            birth = first.birth
-        for segment in self._segments():
-            if segment.is_of(status.st_ino, birth):
-                if segment.file != file:
-                    # (another who follows the log has brought it)
-                    os.close(file)
-                return segment
-        segment = Segment(status.st_ino, birth, 0, status.st_size)
-        segment.parted = newer is not self._first
-        self._put_before(segment)
-        with contextlib.suppress(OSError):
-            self._kept.keep(segment, file, self)
+    def resume(self, reader: Reader, state: FollowerState, files: set[int]) -> None:
+        """Let a reader go on from where he was, among the parts that the former image knew.
+
+        :param files: see :meth:`restore`.
+        """
+        # (all that one log's readers bring ends with the same part)
+        known, there = self._restored[::-1], set(self._segments())
+        segments: list[Segment] = []
+        newer: Segment | None = None
+        for number, part in enumerate(reversed(state.parts)):
+            segment = known[number] if number < len(known) else None
+            if segment in there and segment.is_of(part.inode, part.birth):
+                self._take_file(segment, part.file, files)
+            else:
+                segment = self._segment_of(part, files)
+                if newer is None or segment.is_aside or newer is not self._first:
+                    segment.is_aside = True
+                    self._lead(segment, newer or self._last)
+                else:
+                    self._put_before(segment)
+                    self._restored.insert(0, segment)
+            newer = segment
+            segments.append(segment)
+        segments.reverse()
+        if not segments:
+            # (he had not come so far before)
+            self.put(reader, self.find(state.position))
+            return
+        offset = state.position.offset if state.position else 0
+        self.put(reader, (segments[0], offset))
+        if state.closes_in is not None:
+            reader.closes_at = (segments[state.closes_in], state.closes_at)
+        elif reader.until_closed and state.was_open and self.log is None:
+            # (it was closed before this image knew of him)
+            reader.closes_at = (self._last, self._end_of(self._last))
+
+    def _segment_of(self, part: TrailPart, files: set[int]) -> Segment:
+        segment = Segment(part.inode, part.birth, part.begin, part.end)
+        segment.extent, segment.lost = part.extent, part.lost
+        segment.is_live, segment.parted, segment.is_aside = (
+            part.is_live,
+            part.parted,
+            part.is_aside,
+        )
+        self._take_file(segment, part.file, files)
         return segment
+
+    def _take_file(self, segment: Segment, file: int, files: set[int]) -> None:
+        """Take over a descriptor of the former image, once."""
+        if file < 0 or file in files:
+            return
+        files.add(file)
+        if segment.file < 0 and _is_of(segment, file):
+            with contextlib.suppress(OSError):
+                self._kept.keep(segment, file, self)
+        else:
+            close_quietly(file)
 
 
 class _Appending:
@@ -734,14 +854,6 @@ class _Appending:
 
     def was_cut(self, size: int) -> None:
         self._trail.was_cut(size)
-
-
-def _has_no_name(file: int) -> bool:
-    """Return whether an open file has no name any more; False if none is open."""
-    try:
-        return file >= 0 and not os.fstat(file).st_nlink
-    except OSError:
-        return False
 
 
 def _opened_again(writer: Writer) -> int:
