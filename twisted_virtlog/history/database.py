@@ -105,11 +105,13 @@ class Database:
         with _kept():
             if not waiting.deeds:
                 return question(self, waiting)
-            # It could not be written: what would be in it?
+            # It could not be written: what would be in it? (In memory, until that is undone.)
+            self.tables.do("PRAGMA cache_spill = OFF")
             with contextlib.suppress(_Undone), self._transaction():
                 self._write(waiting, whole=False)
                 answer = question(self, waiting.in_files())
                 raise _Undone
+            self.tables.do("PRAGMA cache_spill = ON")
             return answer
 
     def _write(self, waiting: Waiting, whole: bool) -> set[FileKey]:
@@ -140,8 +142,6 @@ class Database:
     def _prepare(self) -> None:
         do = self.tables.do
         do(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        # (what may be undone is not written before)
-        do("PRAGMA cache_spill = OFF")
         # (before the first look at the file: no memory is shared, and nobody else gets in)
         do("PRAGMA locking_mode = EXCLUSIVE")
         do("PRAGMA auto_vacuum = INCREMENTAL")

@@ -82,7 +82,8 @@ class Keeping:
         """Write what waits, close the file, and end the thread."""
         if self._is_paused:
             self.go_on()
-        self.pause()
+        self.write(whole=True)
+        self._close()
         self._timer.close()
         self._loop.end()
 
@@ -96,7 +97,8 @@ class Keeping:
     def pause(self) -> None:
         """Write what waits, and close the file until :meth:`go_on`."""
         if not self._is_paused:
-            self.write(whole=True)
+            # (marks to the journal, as somebody waits)
+            self.write()
             self._close()
         self._is_paused = True
 
