@@ -34,7 +34,7 @@ from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.following.following import Following
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.history import History
-from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mounts
+from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
 from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
@@ -284,7 +284,7 @@ class VirtlogService(Service):
         self._reception = Reception(turns.clients, clock)
         self._following = Following(clock, turns.shares.later, turns.shares.rest)
         self._history = History(
-            Index(reactor, clock, settings.state_dir or process.state_directory),
+            Index(reactor, clock, settings.state_dir or process.state_directory, _mount_point),
             clock,
             turns.shares.in_slices,
             bool(settings.time_index),
@@ -470,14 +470,25 @@ def _start_of(state: DaemonState | None) -> Start:
     return Start(datetime.now(timezone.utc), time.monotonic())
 
 
-def _described_mount(path: str) -> str | None:
-    """Describe the mount that a path lies on, without touching the path."""
+def _mount(path: str) -> Mount | None:
+    """Return the mount that a path lies on, without touching the path."""
     try:
         with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
-            mount = Mounts(file.read()).of(path)
+            return Mounts(file.read()).of(path)
     except OSError:
         return None
+
+
+def _described_mount(path: str) -> str | None:
+    """Describe the mount that a path lies on, for people."""
+    mount = _mount(path)
     return None if mount is None else f"{mount.point}, {mount.kind} of {mount.source}"
+
+
+def _mount_point(path: str) -> str | None:
+    """Return where the mount is that a path lies on."""
+    mount = _mount(path)
+    return None if mount is None else mount.point
 
 
 def _max_clients(settings: Settings, server: str) -> int:

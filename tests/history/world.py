@@ -116,7 +116,7 @@ class World:
     def start(self) -> Index:
         """Start an index, as a process would."""
         directory = None if self.directory is None else str(self.directory)
-        index = Index(self.reactor, self.clock, directory, "/state")
+        index = Index(self.reactor, self.clock, directory, lambda path: "/state")
         index.start()
         self._indexes.append(index)
         return index

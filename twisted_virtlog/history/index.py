@@ -97,18 +97,20 @@ class Index:
         reactor: IndexReactor,
         clock: Clock,
         directory: str | None,
-        place: str = "",
+        mount_of: Callable[[str], str | None] = lambda path: None,
     ) -> None:
         """Do nothing yet but take notes.
 
         :param directory: where the index's file is, ``state_dir``; it is made if need be. None if
             all is to stay in memory.
-        :param place: of the file system that it is on, for people, as where that is mounted.
+        :param mount_of: returns where the file system is mounted that a path is on, without
+            touching the path; None if that is not known. Any thread calls it.
         """
         self._reactor = reactor
         self._clock = clock
         self._file = None if directory is None else os.path.join(directory, FILE_NAME)
-        self._place = place or directory or ""
+        self._directory = directory or ""
+        self._mount_of = mount_of
         self._loop: ThreadLoop | None = None
         self._steps: StepReader | None = None
         self._notes = Notes(self._wake)
@@ -157,9 +159,7 @@ class Index:
         """Return why the thread does not end, in words, if it does not; any thread may ask."""
         if not self._is_hung():
             return []
-        return [
-            f"the file system at {self._place}, which the times of logs are on, does not answer"
-        ]
+        return [f"the file system at {self.place}, which the times of logs are on, does not answer"]
 
     def _is_hung(self) -> bool:
         loop = self._loop
@@ -334,8 +334,8 @@ class Index:
 
     @property
     def place(self) -> str:
-        """Where the index is, for people."""
-        return self._place
+        """Where the file system is mounted that the index is on."""
+        return self._mount_of(self._directory) or self._directory
 
     def logs(self) -> Deferred[list[KnownLog]]:
         """Return the logs that are known, open ones too, sorted by path."""
