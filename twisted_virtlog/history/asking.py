@@ -36,23 +36,27 @@ def times_of(
     :param now: of the wall clock, until now.
     """
     births = {key.birth for key in keys if key is not None}
-    later = {file.key: file for file in waiting.files.values() if file.key.birth in births}
+    # (one that has ended may have begun again)
+    later: dict[FileKey, list[WaitingFile]] = {}
+    for file in waiting.files.values():
+        if file.key.birth in births:
+            later.setdefault(file.key, []).append(file)
     walls = walls.copy()
     for watch in (*waiting.watches, now):
         walls.add(boot, watch)
     marks = [
-        FileMarks() if key is None else _marks_of(tables, key, later.get(key), boot) for key in keys
+        FileMarks() if key is None else _marks_of(tables, key, later.get(key, ()), boot)
+        for key in keys
     ]
     return FileTimes(marks, walls, moment(boot, now.until))
 
 
-def _marks_of(tables: Tables, key: FileKey, waiting: WaitingFile | None, boot: int) -> FileMarks:
+def _marks_of(tables: Tables, key: FileKey, waiting: Sequence[WaitingFile], boot: int) -> FileMarks:
     file = tables.file(key)
     marks = FileMarks() if file is None else tables.marks(file)
-    if waiting is not None:
-        new = waiting.marks.in_boot(boot)
-        last = marks.last()
-        if waiting.is_cut or (last is not None and len(new) and new.offset(0) < last[0]):
+    for one in waiting:
+        new = one.marks.in_boot(boot)
+        if one.is_cut or (len(new) and new.offset(0) < marks.end):
             marks.cut()
         marks.add_all(new)
     return marks

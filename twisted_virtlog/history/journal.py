@@ -77,7 +77,7 @@ class Journal:
     def end(self, number: int, file: int) -> None:
         """Take note that the marks of a file are written to it, and no more come by its number."""
         self._begun.discard(number)
-        self._tables.do("DELETE FROM begun WHERE file = ?", (file,))
+        self._tables.do("DELETE FROM begun WHERE file = ? AND number = ?", (file, number))
 
     def clear(self) -> None:
         """Take note that the marks of all files are written to them."""
