@@ -26,6 +26,7 @@ _PROGRAMS = {
     "curl": ("curl",),
     "jq": ("jq",),
     "systemd_analyze": ("systemd-analyze",),
+    "tmux": ("tmux",),
 }
 
 settings.register_profile(

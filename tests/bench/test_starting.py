@@ -13,11 +13,11 @@ def test_each_program_prints_something(tmp_path: Path, capsys: pytest.CaptureFix
     """There is a row for each, and the ratio."""
     assert starting.main(["--rounds", "1"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split("  ")[0] for row in rows[1:7]] == [
+    assert [row.split("  ")[0] for row in rows[1:8]] == [
         *("python", "bare --help", "virtlogctl --help"),
-        *("virtlogctl info", "virtlogctl list", "virtlogctl boots /none"),
+        *("virtlogctl info", "virtlogctl list", "virtlogctl boots /none", "virtlogctl top"),
     ]
-    assert rows[7].startswith("--help: ")
+    assert rows[8].startswith("--help: ")
 
 
 def test_the_bare_program_has_as_many_commands() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.fake_daemon import running_daemon
-from twisted_virtlog.client import Unreachable
+from twisted_virtlog.client import BlockingClient, Unreachable
 from twisted_virtlog.client.usual_socket import own_socket
 from twisted_virtlog.ctl import advice as advice_module
 from twisted_virtlog.ctl import presence
@@ -137,13 +137,13 @@ def test_a_daemon_that_is_coming_is_waited_for(
                 daemons.__enter__()
 
         monkeypatch.setattr(presence.time, "sleep", wait)
-        with presence.connect(str(tmp_path / "sock"), 30) as client:
+        with presence.connect(str(tmp_path / "sock"), 30, BlockingClient) as client:
             assert client.info().pid == 42
         daemons.__exit__(None, None, None)
         os.unlink(tmp_path / "sock")
         with pytest.raises(Unreachable):
-            presence.connect(str(tmp_path / "sock"), 0.001)
+            presence.connect(str(tmp_path / "sock"), 0.001, BlockingClient)
     pauses.clear()
     with pytest.raises(Unreachable):
-        presence.connect(str(tmp_path / "sock"), None)
+        presence.connect(str(tmp_path / "sock"), None, BlockingClient)
     assert pauses == []

@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from twisted_virtlog.client import BlockingClient, Unreachable
+from twisted_virtlog.client import Unreachable
+
+C = TypeVar("C")
 
 #: How connecting fails if nobody listens.
 NOBODY = (errno.ENOENT, errno.ECONNREFUSED)
@@ -18,19 +22,20 @@ _PAUSE_SECONDS = 0.05
 _LISTENS = 0x10000
 
 
-def connect(path: str, timeout: float | None) -> BlockingClient:
+def connect(path: str, timeout: float | None, client: Callable[[str, float | None], C]) -> C:
     """Connect to the daemon; wait a little for one that is starting.
 
     One is if somebody listens where the daemon of this socket serves libvirt: when virtlogd has
     handed over, the JSON-RPC socket follows a moment later.
 
     :param timeout: seconds, for this and for each call; None for no limit.
+    :param client: connects, given the two.
     :raises Unreachable: nobody listens there, or this user may not connect.
     """
     deadline = time.monotonic() + min(COMING_SECONDS, timeout or COMING_SECONDS)
     while True:
         try:
-            return BlockingClient(path, timeout)
+            return client(path, timeout)
         except Unreachable as error:
             waits = error.errno in NOBODY and time.monotonic() < deadline
             if not waits or not listened_on(libvirt_socket(path)):

@@ -39,6 +39,7 @@ _COMMANDS = (
     ("read", "Copy the exact bytes of a log to standard output.", "read_command.read"),
     ("reexec", "Make the daemon re-execute itself.", "daemon_commands.reexec"),
     ("tail", "Print the last lines of logs, and what comes.", "tail_command.tail"),
+    ("top", "Show the open logs by what is written, live.", "top_command.top"),
     ("wait", "Wait until a line comes in a log.", "wait_command.wait"),
 )
 

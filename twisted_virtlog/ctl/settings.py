@@ -54,9 +54,10 @@ class Settings:
     def connect(self) -> BlockingClient:
         """Connect to the daemon."""
         # (nor for this)
+        from twisted_virtlog.client import BlockingClient  # noqa: PLC0415
         from twisted_virtlog.ctl.presence import connect  # noqa: PLC0415
 
-        return connect(self.socket_path, self.timeout or None)
+        return connect(self.socket_path, self.timeout or None, BlockingClient)
 
 
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
