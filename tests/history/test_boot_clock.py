@@ -73,14 +73,17 @@ def test_readings_that_were_not_made_together_say_nothing() -> None:
     assert clocks.clock.present() == watch(1000, 1000, 5_000_000)
 
 
-def test_whoever_reads_while_another_thread_does_only_reads() -> None:
+def test_whoever_was_held_up_after_reading_sees_no_step() -> None:
     clocks = Clocks()
-    clocks.now, clocks.ahead = 3000, 1_400_000
-    with clocks.clock._lock:
-        assert clocks.clock.ms() == 3000
+    late = [(2000, 1_400_000)]
+    clocks.clock._read = lambda: late.pop() if late else clocks.read()
+    clocks.now = 3000
+    assert clocks.clock.ms() == 2000
     assert clocks.steps == 0
-    clocks.clock.ms()
-    assert clocks.steps == 1
+    assert clocks.clock.take() == [watch(1000, 3000, 5_000_000)]
+    # Nor does one that puts down what was before a step.
+    clocks.clock._until = 500
+    assert clocks.clock._present() == watch(1000, 1000, 5_000_000)
 
 
 def test_a_thread_that_was_stopped_between_has_not_read_together(

@@ -78,45 +78,48 @@ class BootClock:
         self._ended: list[Watch] = []
         ahead: int | None = None
         while ahead is None:
-            now, ahead = read()
-        self._watch = watch(now, now, ahead)
+            self._since, ahead = read()
+        # The present watch: by how much the wall clock is ahead, and until when that was seen.
+        self._ahead, self._until = ahead, self._since
 
     def ms(self) -> int:
         """Return milliseconds of the boot clock."""
-        # (another thread sees to it now, if it is locked)
-        if not self._lock.acquire(blocking=False):
-            return self._read()[0]
-        try:
-            now, ahead = self._read()
-            has_stepped = ahead is not None and self._saw(now, ahead)
-        finally:
-            self._lock.release()
-        if has_stepped:
-            self._stepped()
+        now, ahead = self._read()
+        if ahead is not None:
+            if -SLACK_MS <= ahead - self._ahead <= SLACK_MS:
+                self._until = now
+            else:
+                self._look_again()
         return now
 
-    def _saw(self, now: int, ahead: int) -> bool:
-        """Take note of what the clocks show; return whether the wall clock has stepped."""
-        last = self._watch
-        if abs(ahead - last.least) <= SLACK_MS:
-            self._watch = last._replace(until=now)
-            return False
-        # (the kernel has told of it: that was not long ago)
-        self._ended.append(last._replace(until=max(last.until, now - UNWATCHED_MS)))
-        self._watch = watch(now, now, ahead)
-        return True
+    def _look_again(self) -> None:
+        """See whether the wall clock has stepped, as it seems."""
+        with self._lock:
+            # (whoever was held up after reading has read what was before)
+            now, ahead = self._read()
+            if ahead is None or -SLACK_MS <= ahead - self._ahead <= SLACK_MS:
+                return
+            # (the kernel has told of it: that was not long ago)
+            self._until = max(self._until, now - UNWATCHED_MS)
+            self._ended.append(self._present())
+            self._since, self._ahead, self._until = now, ahead, now
+        self._stepped()
+
+    def _present(self) -> Watch:
+        return watch(self._since, max(self._since, self._until), self._ahead)
 
     def present(self) -> Watch:
         """Return the present watch, until now."""
         self.ms()
-        return self._watch
+        with self._lock:
+            return self._present()
 
     def take(self) -> list[Watch]:
         """Return the watches that have ended since the last time, and the present one."""
         self.ms()
         with self._lock:
             ended, self._ended = self._ended, []
-            return [*ended, self._watch]
+            return [*ended, self._present()]
 
 
 @implementer(IReadDescriptor)
