@@ -63,6 +63,15 @@ def test_between_two_moments(
     assert walls.latest(moment(*until)) == walls.between(moment(*until), moment(*until))[1]
 
 
+def test_a_step_may_take_less_than_a_millisecond() -> None:
+    walls = WallTimes()
+    walls.add(1, watch(1000, 5000, BASE))
+    walls.add(1, watch(5000, 5000, BASE - HOUR_MS))
+    walls.add(1, watch(5000 + 2 * UNWATCHED_MS, 300_000, BASE))
+    found = walls.between(moment(1, 4000), moment(1, 5000))
+    assert found == (BASE + 5000 - HOUR_MS - SLACK_MS, BASE + 5000 + SLACK_MS)
+
+
 def test_of_a_boot_that_nobody_watched_nothing_is_known(walls: WallTimes) -> None:
     assert walls.between(moment(9, 1), moment(9, 2)) == ANY_TIME
 

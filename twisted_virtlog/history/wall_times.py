@@ -201,10 +201,11 @@ class WallTimes:
                 break
             lows.append(max(since, watch.since) + watch.least)
             highs.append(min(until, watch.until) + watch.most)
-            if until <= watch.until:
+            index += 1
+            if until <= watch.until and (index == len(watches) or until < watches[index].since):
+                # (else the clock stepped within that millisecond)
                 break
             since = watch.until
-            index += 1
         return min(lows) - SLACK_MS, max(highs) + SLACK_MS
 
 
