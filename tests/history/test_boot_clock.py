@@ -122,6 +122,13 @@ def test_a_boot_is_told_from_others(
     assert boot_id() == module._BOOT_ID.read_text().strip() + more
 
 
+def test_where_nothing_tells_a_boot_each_process_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_BOOT_ID", tmp_path / "missing")
+    assert boot_id() != boot_id()
+
+
 @pytest.mark.root
 def test_the_kernel_tells_of_a_step() -> None:
     """By a microsecond and back, which nobody else notices."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,11 +34,13 @@ _TIME_NAMESPACE = Path("/proc/self/timens_offsets")
 def boot_id() -> str:
     """Return what tells the machine's present boot, and this clock of it, from all others.
 
-    A time namespace has a boot clock of its own.
-
-    :raises OSError: there is no /proc.
+    A time namespace has a boot clock of its own. Where /proc does not tell, each process counts as
+    in a boot of its own: that makes times less exact.
     """
-    own = _BOOT_ID.read_text(encoding="ascii").strip()
+    try:
+        own = _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex
     try:
         lines = _TIME_NAMESPACE.read_text(encoding="ascii").splitlines()
     except OSError:  # a kernel without
