@@ -586,3 +586,20 @@ def test_marks_are_those_of_memory(
         marks.thin(10_000)
         assert marks == expected[inode]
     boots.database.close()
+
+
+def test_the_room_of_what_was_forgotten_is_given_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "_SWEEP_REST_SECONDS", 0)
+    index = world.start()
+    for number in range(2000):
+        index.opened(f"/{number}.log", "qemu", GUEST, at(number, 0), FILE_SYSTEM, later(0))
+    index = world.restart(index)
+    before = world.file.stat().st_size
+    swept = index.sweep(lambda path: succeed([]))
+    while not swept.called:
+        world.reactor.turn()
+        world.clock.advance(0)
+    world.end(index)
+    assert world.file.stat().st_size < before / 4
