@@ -195,18 +195,21 @@ def domain(
     console: Path | None = None,
     append: bool = False,
     arguments: tuple[str, ...] = (),
+    firmware: bool = False,
 ) -> str:
     """Describe a guest to libvirt, as XML.
 
     :param console: the file where libvirt logs the serial port.
     :param arguments: more arguments for QEMU.
+    :param firmware: let it print on the serial port, too.
     """
+    bios = '<bios useserial="yes"/>' if firmware else ""
     return f"""\
 <domain type="qemu" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
   <name>{name}</name>
   {f"<uuid>{uuid}</uuid>" if uuid else ""}
   <memory unit="MiB">16</memory>
-  <os><type arch="x86_64" machine="pc">hvm</type><boot dev="hd"/></os>
+  <os><type arch="x86_64" machine="pc">hvm</type><boot dev="hd"/>{bios}</os>
   <features><acpi/></features>
   <devices>
     {_disk(disk) if disk else ""}

@@ -170,6 +170,15 @@ class Machine:
             env={**os.environ, "LC_ALL": "C"},
         )
 
+    def begin_virtlogctl(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start virtlogctl, and do not wait for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "twisted_virtlog.ctl", "--socket", _JSONRPC_SOCKET, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def virsh(self, *arguments: str) -> Said:
         """Run virsh."""
         process = self.begin_virsh(*arguments)

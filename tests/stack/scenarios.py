@@ -91,6 +91,28 @@ def many_guests(machine: Machine, guests: int, lines: int) -> dict[str, Any]:
     return result
 
 
+def awaited(machine: Machine, name: str, times: int) -> list[dict[str, Any]]:
+    """Start a guest again and again, each time with somebody who waits for its firmware's words.
+
+    Who waits begins before the guest does, from the end of what former guests printed. Every other
+    time libvirt empties the log.
+    """
+    console = Path(LOGS, f"{name}-serial0.log")
+    results = []
+    for number in range(times):
+        xml = guest.domain(name, console=console, append=number % 2 == 0, firmware=True)
+        with machine.client() as client:
+            end = client.append(str(console), "")
+        position = f"{end.inode}:{end.offset}:{end.birth}"
+        waits = ("wait", str(console), "--for", "SeaBIOS", "--from", position, "--timeout", "60")
+        with machine.begin_virtlogctl(*waits) as waiting:
+            machine.must("create", _file(f"{name}.xml", xml))
+            said, error = waiting.communicate(timeout=100)
+        results.append({"status": waiting.returncode, "said": said, "error": error})
+        machine.must("destroy", name)
+    return results
+
+
 def libvirtd_restarted(machine: Machine) -> dict[str, Any]:
     """Restart libvirtd while two guests print; they print until a key is pressed."""
     names = ["carol", "dave"]

@@ -88,6 +88,19 @@ def test_a_guest_may_be_started_as_soon_as_it_is_destroyed(stack: Stack) -> None
     assert result == {"error": "", "running": ["frank"], "starts": 6, "ends": 6}
 
 
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("name", "times"), [("judy", 4), pytest.param("niaj", 200, marks=pytest.mark.slow)]
+)
+def test_who_waits_for_a_guest_s_firmware_gets_it(stack: Stack, name: str, times: int) -> None:
+    """Each time, though they begin before the guest is started."""
+    for one in stack.run("awaited", 1700.0, name=name, times=times):
+        assert (one["status"], one["error"]) == (0, "")
+        # (the firmware sets up the terminal first, and may rest in the middle of its line)
+        assert "SeaBIOS" in one["said"]
+        assert one["said"].count("\n") == 1
+
+
 def test_guests_print_on_while_libvirtd_is_restarted(stack: Stack) -> None:
     """Without libvirtd all logs stay open, grow, and miss nothing in the end."""
     result = stack.run("libvirtd_restarted")

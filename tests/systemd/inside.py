@@ -26,7 +26,7 @@ from tests.documents import blocks, commands, compare, program
 from tests.locked_pipe import locked
 from tests.stack import guest as boot_sector
 from tests.stack.machine import RUN, SETTINGS
-from tests.systemd.writers import Guest
+from tests.systemd.writers import Guest, lines
 from twisted_virtlog.client import BlockingClient, ClientError
 from twisted_virtlog.config.paths import default_paths
 from twisted_virtlog.daemon.command.outcome import Status
@@ -266,6 +266,41 @@ def restart() -> None:
     lost = guest("lost.log")
     command("systemctl", "stop", SERVICE)
     wait_for(lambda: isinstance(lost.failure, BrokenPipeError))
+
+
+def followed() -> None:
+    """``virtlogctl tail -f`` prints each byte once, over restarts, kills and hand-overs."""
+    installed()
+    install_tools(PREFIX / "bin")
+    path = LOGS / "followed.log"
+    with client() as connected:
+        write_end = connected.open(str(path), "test").write_end
+    tail = [PREFIX / "bin" / "virtlogctl", "tail", "-f", "--until-closed", path]
+    output = Path("/run/followed")
+    with output.open("wb") as printed, subprocess.Popen(tail, stdout=printed) as tailing:
+
+        def follows() -> bool:
+            with client() as connected:
+                return [log.followers for log in connected.list()] == [1]
+
+        def prints_on() -> None:
+            size = output.stat().st_size
+            wait_for(lambda: output.stat().st_size > size)
+
+        wait_for(follows)
+        written = Guest(write_end, path, PAUSE_SECONDS)
+        for _ in range(3):
+            prints_on()
+            command("systemctl", "restart", SERVICE)
+            prints_on()
+            kill()
+            prints_on()
+            with client() as connected:
+                connected.reexec()
+        prints_on()
+        complete([written])
+        assert tailing.wait(_SECONDS) == 0
+    assert output.read_bytes() == lines(0, written.written)
 
 
 def locked_pipe() -> None:

@@ -32,6 +32,7 @@ def _run(directory: Path, name: str, **environment: str) -> str:
         inside.attributes.__name__,
         inside.narrowed.__name__,
         inside.restart.__name__,
+        inside.followed.__name__,
         inside.locked_pipe.__name__,
         pytest.param(inside.hung_mount.__name__, marks=pytest.mark.fuse),
         inside.ended.__name__,
