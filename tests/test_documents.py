@@ -43,6 +43,7 @@ HERE = (
     ("handover.md", "SIGUSR1: the next image takes over"),
     ("jsonrpc.md", None),
     ("operations.md", "Search in logs"),
+    ("operations.md", "See which guests print most"),
 )
 
 _POSITION = re.compile(rf"[0-9]+:3:{BIRTH}")
@@ -229,6 +230,16 @@ def test_a_search(shell: Shell) -> None:
     """It finds what the document shows."""
     for command in _here("operations.md", "Search in logs"):
         compare(command, shell.run(command.text))
+
+
+def test_a_table_of_rates(shell: Shell) -> None:
+    """It is as the document shows it, but for figures."""
+    for command in _here("operations.md", "See which guests print most"):
+        printed = shell.run(command.text)
+        # What runs in the background has begun when it has a rate.
+        while command.output and not (printed[2:] and printed[2].split()[0].isdecimal()):
+            printed = shell.run(command.text)
+        compare(command, printed)
 
 
 #: What differs in an answer, in JSON or as Python shows it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
@@ -137,7 +136,7 @@ def _take(board: Board, update: Update) -> None:
 
 def _lines(board: Board, order: str, lines: int) -> str:
     rows = board.rows(order, is_reversed=False, wanted="")[:lines]
-    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = [line.text.rstrip() for line in table(rows, order, _ANY_WIDTH)]
     return "\n".join([of_all(board.totals(), now), *body, ""])
 
