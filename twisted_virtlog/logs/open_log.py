@@ -42,7 +42,7 @@ import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from twisted.logger import Logger
@@ -70,6 +70,9 @@ from twisted_virtlog.loop.guest_watches import Watch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_events, pipe_number
 from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
+
+if TYPE_CHECKING:
+    from twisted_virtlog.logs.following.trail import Trail
 
 #: How often a log that is closed by force is drained while somebody goes on writing to its pipe.
 _LAST_LOOKS = 8
@@ -151,7 +154,7 @@ class OpenLog:
     :ivar outage: set while the file cannot be written.
     :ivar number: the pipe's inode number.
     :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
-    :ivar followers: how many follow the log.
+    :ivar followers: how many follow the log, and ``trails`` by what.
     """
 
     # There may be ten thousand.
@@ -174,6 +177,7 @@ class OpenLog:
         "path",
         "policy",
         "real_path",
+        "trails",
         "writer",
     )
 
@@ -208,6 +212,7 @@ class OpenLog:
         self.order: InOrder | None = None
         self.lost = 0
         self.followers = 0
+        self.trails: Sequence[Trail] = ()
         # Pipes of earlier guests, oldest first; only while the file fails. One object for all logs.
         self._former: Sequence[FormerPipe] = ()
         self._order = 0
@@ -484,9 +489,10 @@ class OpenLog:
         else:
             self._let_go(former)
 
-    def set_followers(self, count: int) -> None:
-        """Note how many follow the log."""
-        was_awaited, self.followers = self.is_awaited, count
+    def set_trails(self, trails: Sequence[Trail]) -> None:
+        """Note by which trails the log is followed."""
+        was_awaited, self.trails = self.is_awaited, trails
+        self.followers = sum(len(trail.readers) for trail in trails)
         if self.is_awaited == was_awaited:
             return
         try:

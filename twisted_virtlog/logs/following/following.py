@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -206,7 +206,7 @@ class Following:
     @property
     def followed_logs(self) -> int:
         """How many logs are followed, open or not."""
-        return len({id(trail) for trail in self.trails()})
+        return len(self.trails())
 
     @property
     def kept_files(self) -> int:
@@ -220,19 +220,19 @@ class Following:
         """Whether somebody watches which logs there are."""
         return bool(self._watches)
 
-    def trails(self, *names: str) -> Iterable[Trail]:
+    def trails(self, *names: str) -> Sequence[Trail]:
         """Return the trails of a log, by its path and its real path; all, if none is named."""
         trails = self._trails
         if not trails:
             return ()
         if not names:
-            return set(trails.copy().values())
+            return tuple(set(trails.copy().values()))
         found: list[Trail] = []
         for name in names:
             trail = trails.get(name)
             if trail is not None and trail not in found:
                 found.append(trail)
-        return found
+        return tuple(found)
 
     def happened(self, event: Watched) -> None:
         """Tell those who watch."""
@@ -430,7 +430,7 @@ class Following:
         log = trail.log
         if log is not None:
             trails = self.trails(log.real_path, log.path)
-            log.set_followers(sum(len(one.readers) for one in trails))
+            log.set_trails(tuple(one for one in trails if one.log is log and one.readers))
 
     def _read(
         self, trail: Trail, reader: Reader, max_bytes: int, handler: LogHandler, path: str

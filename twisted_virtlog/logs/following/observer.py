@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Interested(Protocol):
     def is_watched(self) -> bool:
         """Whether somebody watches which logs there are."""
 
-    def trails(self, *names: str) -> Iterable[Trail]:
+    def trails(self, *names: str) -> Sequence[Trail]:
         """Return the trails of a log, by its path and its real path."""
 
     def happened(self, event: Watched) -> None:
@@ -50,30 +50,30 @@ class FollowedLogs:
         self._attach(log)
 
     def _attach(self, log: OpenLog) -> None:
-        count = 0
-        for trail in self._interested.trails(log.real_path, log.path):
-            trail.thread = self._thread
-            trail.opened(log)
-            count += len(trail.readers)
-        log.set_followers(count)
+        trails = self._interested.trails(log.real_path, log.path)
+        if trails:
+            for trail in trails:
+                trail.thread = self._thread
+                trail.opened(log)
+            log.set_trails(trails)
 
     def closed(self, log: OpenLog) -> None:
         """Let those end who wanted to, and wait for the next guest."""
-        for trail in self._trails(log):
+        for trail in log.trails:
             trail.guest_gone()
             trail.let_go()
         self._tell(WatchKind.CLOSED, log)
 
     def followed(self, log: OpenLog) -> None:
         """Let those end who wanted to."""
-        for trail in self._trails(log):
+        for trail in log.trails:
             trail.guest_gone()
         # (its path may be spelled otherwise)
         self._tell(WatchKind.OPENED, log)
 
     def left(self, log: OpenLog) -> None:
         """Wait for whoever goes on."""
-        for trail in self._trails(log):
+        for trail in log.trails:
             trail.let_go()
 
     def state_changed(self, log: OpenLog) -> None:
@@ -82,19 +82,18 @@ class FollowedLogs:
 
     def woken(self, log: OpenLog) -> None:
         """Wake those who have found nothing."""
-        # (it may be awake for somebody else)
-        if log.followers:
-            for trail in self._trails(log):
-                trail.wake()
+        # (none, if the log is awake for somebody else)
+        for trail in log.trails:
+            trail.wake()
 
     def file_ends(self, log: OpenLog) -> None:
         """Keep the file for those who read it."""
-        for trail in self._trails(log):
+        for trail in log.trails:
             trail.file_ends()
 
     def was_cut(self, log: OpenLog, size: int) -> None:
         """Note what is missing."""
-        for trail in self._trails(log):
+        for trail in log.trails:
             trail.was_cut(size)
 
     def dropped(self, log: OpenLog, count: int) -> None:
@@ -121,13 +120,6 @@ class FollowedLogs:
         for trail in self._interested.trails():
             if trail.thread is self._thread:
                 trail.paused()
-
-    def _trails(self, log: OpenLog) -> Iterable[Trail]:
-        path, real_path = log.path, log.real_path
-        # (one object where they are equal)
-        names = (path,) if path is real_path else (real_path, path)
-        trails = self._interested.trails(*names)
-        return [trail for trail in trails if trail.log is log]
 
     def _tell(self, kind: WatchKind, log: OpenLog) -> None:
         interested = self._interested

@@ -26,6 +26,7 @@ class Segment:
     :ivar next: the one that follows; None if there is none yet.
     :ivar order: a higher one is newer.
     :ivar readers: how many read it, or one that leads to it from aside.
+    :ivar flags: by which preadv(2) does not wait for a disk; -1 while that is not known.
     :ivar file: a descriptor of its own; -1 if it has none. See KeptFiles.
     :ivar used_at: when that was read last.
     """
@@ -36,6 +37,7 @@ class Segment:
         "end",
         "extent",
         "file",
+        "flags",
         "inode",
         "is_aside",
         "is_device",
@@ -59,7 +61,7 @@ class Segment:
         self.next: Segment | None = None
         self.order = order
         self.readers = 0
-        self.file = -1
+        self.file = self.flags = -1
         self.used_at = 0.0
 
     def at(self, offset: int) -> Position:

@@ -36,6 +36,7 @@ from twisted_virtlog.logs.following.reading import NOTHING, Cold, Found, Reader,
 from twisted_virtlog.logs.following.segments import NO_INODE, Place, Segment, before_all
 from twisted_virtlog.logs.observing import LogThread
 from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.syscalls import is_in_memory
 from twisted_virtlog.values import Followed, FollowerState, Position, TrailPart
 
 #: Files that end before somebody comes to them are kept open too, as long as those of a log hold no
@@ -355,7 +356,12 @@ class Trail:
                 segment.is_gone = True
                 return b""
             segment.used_at = self._seconds()
-        flags = os.RWF_NOWAIT if self.thread.is_reactor else 0
+        flags = 0
+        if self.thread.is_reactor:
+            flags = segment.flags
+            if flags < 0:
+                # (where the data is in memory alone, the flag is not known)
+                flags = segment.flags = 0 if is_in_memory(file) else os.RWF_NOWAIT
         try:
             data = read_piece(file, offset, count, flags, self.path)
         except WouldBlock:
