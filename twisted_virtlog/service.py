@@ -301,6 +301,7 @@ class VirtlogService(Service):
             _lane_settings(settings),
             process.lane_directory,
             self._observer_of,
+            lambda: (self._following.followed_logs, self._following.kept_files),
         )
         self._following.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)

@@ -288,6 +288,8 @@ def test_info_tells_of_the_daemon() -> None:
             "known_logs": 6,
             "lanes": 2,
             "lane_oldest_s": 1.5,
+            "followed_logs": 0,
+            "followed_files": 0,
         },
     }
 

@@ -62,6 +62,10 @@ class DaemonCounts(Struct, frozen=True):
             ge=0, description="for how many seconds the longest of their operations has lasted now"
         ),
     ]
+    followed_logs: Annotated[int, Meta(ge=0, description="logs that somebody follows")]
+    followed_files: Annotated[
+        int, Meta(ge=0, description="files that are kept open for those who read them")
+    ]
 
 
 class InfoResult(Struct, frozen=True):
@@ -100,6 +104,8 @@ def _info_result(status: values.DaemonStatus, _params: NoParams) -> InfoResult:
             known_logs=counts.known_logs,
             lanes=counts.lanes,
             lane_oldest_s=round(counts.lane_oldest_s, 3),
+            followed_logs=counts.followed_logs,
+            followed_files=counts.followed_files,
         ),
     )
 
@@ -140,6 +146,8 @@ DAEMON_METHODS: tuple[Method[Any, Any], ...] = (
                     known_logs=2,
                     lanes=0,
                     lane_oldest_s=0.0,
+                    followed_logs=0,
+                    followed_files=0,
                 ),
             ),
         ),

@@ -149,11 +149,13 @@ class AllLogs:
         lane_settings: LaneSettings = LaneSettings(),
         lane_directory: str | None = None,
         observer_of: ObserverOf = nobody,
+        followed: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         """Take over ``watch``, which :meth:`close` closes; the others as in LogHandler.
 
         :param lane_directory: of the locks of lanes; None for no locks.
         :param observer_of: makes what is told of the logs of each thread.
+        :param followed: returns how many logs are followed, and how many files are kept for that.
         """
         self.clock = clock
         self.keeper = keeper
@@ -161,6 +163,7 @@ class AllLogs:
         self.settings = settings
         self._in_slices = in_slices
         self._observer_of = observer_of
+        self._followed = followed
         self._in_thread = in_thread
         self._lane_settings = lane_settings
         table = self._table = MountTable(reactor)
@@ -379,7 +382,10 @@ class AllLogs:
         )
 
     def counts(self) -> Counts:
-        counts = self._inline.counts()
+        logs, files = self._followed()
+        counts = msgspec.structs.replace(
+            self._inline.counts(), followed_logs=logs, followed_files=files
+        )
         lanes = self._lanes
         if not lanes:
             return counts

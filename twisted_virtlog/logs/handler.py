@@ -713,9 +713,9 @@ class LogHandler:
 
     def pause(self) -> None:
         """Close all files, until :meth:`go_on`; nothing may be asked meanwhile."""
+        self.observer.paused()
         for log in self.open_logs():
             log.let_go_of_file()
-        self.observer.paused()
         placeholders().release_all()
 
     def go_on(self) -> None:

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.logs.fakes import KIB
+from tests.logs.following.conftest import MakeRoom
 from tests.logs.following.room import Room
 from twisted_virtlog.values import EndReason, FollowEnd, Position
-
-MakeRoom = Callable[..., Room]
-
-
-@pytest.fixture
-def make_room(tmp_path: Path, _nothing_leaks: None) -> Iterator[MakeRoom]:
-    """Make log handlers whose logs can be followed; they are closed at the end."""
-    with ExitStack() as stack:
-
-        def make(*arguments: object, **settings: object) -> Room:
-            room = Room(tmp_path, *arguments, **settings)  # type: ignore[arg-type]
-            stack.callback(room.close)
-            return room
-
-        yield make
-
-
-@pytest.fixture
-def room(make_room: MakeRoom) -> Room:
-    """Make a log handler without rotation."""
-    return make_room()
 
 
 def test_what_is_written_comes(room: Room) -> None:

@@ -222,6 +222,9 @@ class FollowingMachine(RuleBasedStateMachine):
         if self.is_forgotten:
             for one in self.followers:
                 one.may_miss = True
+            # (to the daemon, what is there are the files of one text)
+            self.gone.clear()
+            self.is_parted = True
         self.is_forgotten = False
 
     def is_elsewhere(self) -> bool:

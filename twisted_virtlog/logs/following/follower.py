@@ -96,7 +96,11 @@ class Follower:
     def advance(self, end: Position) -> None:
         for segment, begin, until in reversed(self._spans):
             if segment.inode == end.inode and begin <= end.offset <= until:
-                self.reader.place = (segment, end.offset)
+                reader, trail = self.reader, self.trail
+                reader.place = (segment, end.offset)
+                if segment is not reader.held and trail is not None and trail.thread.is_reactor:
+                    # (at once, as the next read may be long in coming)
+                    trail.put(reader, reader.place)
                 return
         raise ValueError(f"{end} is not a position in what was read")
 

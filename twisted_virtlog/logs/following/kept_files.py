@@ -58,9 +58,10 @@ class KeptFiles:
         """Return how many there are."""
         return len(self._kept)
 
-    def keep(self, segment: Segment, file: int, home: Home) -> None:
+    def keep(self, segment: Segment, file: int, home: Home, *, closes_others: bool = True) -> None:
         """Take over a descriptor of a segment's file.
 
+        :param closes_others: if there are too many, others give way.
         :raises OSError: EMFILE, as few descriptors are left; it is closed.
         """
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -73,7 +74,7 @@ class KeptFiles:
         self._kept[segment] = home
         if len(self._kept) == 1:
             home.in_reactor(self._first_kept)
-        if len(self._kept) > self._most:
+        if closes_others and len(self._kept) > self._most:
             home.in_reactor(self._release_oldest)
 
     def release(self, segment: Segment) -> None:

@@ -190,6 +190,7 @@ class Trail:
 
     def paused(self) -> None:
         """Close all files, for a while."""
+        self._sync()
         for segment in self._segments():
             self._kept.release(segment)
 
@@ -702,6 +703,7 @@ class Trail:
         :param path: by which he follows the log.
         """
         if self.thread.is_reactor:
+            self._sync()
             self._see_cut()
         self._join_lost()
         segment: Segment | None
@@ -731,7 +733,9 @@ class Trail:
             is_current = segment is self._last and is_live and writer is not None
             if is_current and writer is not None and segment.file < 0 and writer.file >= 0:
                 with contextlib.suppress(OSError):
-                    self._kept.keep(segment, _opened_again(writer), self)
+                    # (others may be in a state already)
+                    file = _opened_again(writer)
+                    self._kept.keep(segment, file, self, closes_others=False)
             file = segment.file
             # (the next image writes to what has the log's name)
             is_live &= not is_current
