@@ -20,9 +20,11 @@ import pytest
 from typing_extensions import Self
 
 from harness.daemon import Daemon, running
+from harness.pass_mount import pass_mount
 from tests.daemon.conftest import StartDaemon, by_default
 from tests.daemon.followers import SECONDS, RawFollower, Told, feed
 from tests.daemon.test_handover import another_image, until
+from tests.stack.rpc_client import ADMIN_PROGRAM, Connection, frame, uint
 from twisted_virtlog.client import BlockingClient, Disconnected, Position, RemoteError
 from twisted_virtlog.client.feed import Feed, FeedData
 
@@ -487,8 +489,9 @@ def test_a_half_closed_client_does_not_keep_the_daemon_busy(
         raw.answer()
         client.info()
         before = turns.stat().st_size
-        # What takes much longer than a turn.
-        for _ in range(5):
+        assert before
+        # Each takes some ten times as long as a busy daemon rests between two turns.
+        for _ in range(20):
             subprocess.run([sys.executable, "-S", "-c", ""], check=True)
         assert turns.stat().st_size - before < 100
         write(pipe, b"x")
@@ -528,6 +531,63 @@ def _program_that_follows(daemon: Daemon, log: Path) -> subprocess.Popen[bytes]:
     with process.stdout:
         assert process.stdout.readline() == b"follows\n"
     return process
+
+
+def _ends_soon(daemon: Daemon) -> None:
+    """Let a daemon end when it has had neither clients nor logs for a second."""
+    with Connection(daemon.admin_socket) as admin:
+        admin.send(frame(19, uint(1) + uint(0), program=ADMIN_PROGRAM))
+        admin.receive()
+
+
+def test_who_follows_keeps_the_daemon(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """One that has nothing to do ends after a while, but not while somebody waits for a log."""
+    followed, idle = start_daemon(), start_daemon()
+    with RawFollower(followed.socket) as raw:
+        raw.ask(1, "log.follow", path=str(tmp_path / "later.log"))
+        raw.socket.shutdown(socket.SHUT_WR)
+        raw.answer()
+        _ends_soon(followed)
+        _ends_soon(idle)
+        assert idle.process.wait(SECONDS) == 0
+        assert followed.process.poll() is None
+    assert followed.process.wait(SECONDS) == 0
+
+
+@pytest.mark.fuse
+def test_a_mount_that_does_not_answer_holds_up_its_own_followers_alone(tmp_path: Path) -> None:
+    """They get what was written when it answers again; nobody else waits."""
+    shown, point = tmp_path / "shown", tmp_path / "mount"
+    shown.mkdir()
+    point.mkdir()
+    with (
+        pass_mount(shown, point) as mount,
+        running(tmp_path / "daemon", ["file_timeout = 1"]) as daemon,
+        daemon.client() as client,
+        feed(daemon) as following,
+        logged(client, point / "slow.log") as slow,
+        logged(client, tmp_path / "quick.log") as quick,
+    ):
+        told = Told(following)
+        numbers = [
+            following.follow(str(log)) for log in (point / "slow.log", tmp_path / "quick.log")
+        ]
+        for pipe, number in zip((slow, quick), numbers, strict=True):
+            write(pipe, lines(0, 1))
+            told.until_has(number, _LINE_BYTES)
+        with mount.stopped():
+            write(slow, lines(1, 2))
+            for number in range(1, 100):
+                write(quick, lines(number, number + 1))
+                told.until_has(numbers[1], (number + 1) * _LINE_BYTES)
+            with pytest.raises(RemoteError) as refused:
+                following.follow(str(point / "slow.log"))
+            assert (refused.value.code, refused.value.data["errno"]) == (1003, "ETIMEDOUT")
+            assert refused.value.data["mount"] == str(point)
+        write(slow, lines(2, 3))
+        assert told.until_has(numbers[0], 3 * _LINE_BYTES) == lines(0, 3)
+        assert told.data[numbers[1]] == lines(0, 100)
+        assert told.gaps == []
 
 
 def test_five_hundred_clients_follow_one_log(start_daemon: StartDaemon, tmp_path: Path) -> None:
