@@ -50,6 +50,7 @@ format: $(VENV)/installed-dev
 stress: $(VENV)/installed-dev
 	$(BIN)/python -m bench.stress
 	$(BIN)/python -m bench.faults
+	$(BIN)/python -m bench.following_rounds
 	EFFORT=$(EFFORT) $(BIN)/python -m pytest -q -m "hypothesis and not slow and not libvirt" \
 	    --numprocesses $(WORKERS) --dist worksteal --timeout 0
 

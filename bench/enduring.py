@@ -48,7 +48,8 @@ def managed(directory: Path, settings: Sequence[str], patch: str = "") -> Iterat
 
 def configure(directory: Path, settings: Sequence[str]) -> None:
     """Write the configuration file."""
-    (directory / CONFIG).write_text("\n".join([*settings, "# end"]) + "\n")
+    lines = [*settings, f'state_dir = "{directory / "state"}"', "# end"]
+    (directory / CONFIG).write_text("\n".join(lines) + "\n")
 
 
 class Endured:
