@@ -77,6 +77,27 @@ def test_who_reads_late_is_told_what_is_missing(make_room: MakeRoom) -> None:
     assert text.endswith(client.text[-1000:])
 
 
+def test_what_still_has_a_name_is_never_missing(make_room: MakeRoom) -> None:
+    """Though newer ones were removed before they were full, so that backups keep their names."""
+    room = make_room(1 * KIB, 3, most_files=1)
+    guest = room.open()
+    client = room.follow()
+    text = b"".join(b"%07d\n" % number for number in range(1100))
+    for start in (*range(0, 8192, 1024), *range(8192, len(text), 152)):
+        guest.write(text[start : start + (1024 if start < 8192 else 152)])
+        room.run()
+        if start >= 8192:
+            os.unlink(room.path)
+    # What is gone is forgotten before a hand-over, and now and then.
+    room.follow()
+    assert client.follower is not None
+    client.follower.suspended()
+    client.take_all()
+    assert len(client.text) + sum(missed or 0 for missed in client.gaps) == len(text)
+    for content in room.files().values():
+        assert content in client.text
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_position_is_where_it_begins(make_room: MakeRoom, is_open: bool) -> None:
     """Also in an older file."""

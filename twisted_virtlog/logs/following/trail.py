@@ -463,13 +463,9 @@ class Trail:
         """Make one of segments that nobody can read any more: who never reads costs nothing."""
         needed = {reader.place[0] for reader in self.readers}
         needed.update(reader.closes_at[0] for reader in self.readers if reader.closes_at)
-        # (the newest files may have names)
-        named: set[int] = set()
-        for segment in reversed(self._segments()):
-            if len(named) > self._limits.max_backups:
-                break
-            named.add(segment.inode)
-            needed.add(segment)
+        named = self._named()
+        needed.update(one for one in self._segments() if one.inode in named)
+        needed.add(self._last)
         segment = self._first
         while (following := segment.next) is not None:
             if following.file >= 0 or following.readers or following in needed:
@@ -478,6 +474,14 @@ class Trail:
             segment.lost += following.extent - following.begin + following.lost
             segment.parted |= following.parted
             segment.next = following.next
+
+    def _named(self) -> set[int]:
+        """Return the inode numbers of the files that have one of the log's names."""
+        found = set()
+        for name in newest_first(self.path, self._limits.max_backups):
+            with contextlib.suppress(OSError):
+                found.add(os.stat(name).st_ino)
+        return found
 
     def _cut(self, before: int, size: int, birth: str) -> None:
         """Take note that another program has cut the last segment's file.
@@ -702,10 +706,12 @@ class Trail:
 
         :param path: by which he follows the log.
         """
+        named: set[int] | None = None
         if self.thread.is_reactor:
             self._sync()
             self._see_cut()
-        self._join_lost()
+            self._join_lost()
+            named = self._named()
         segment: Segment | None
         segment, offset = reader.place
         position = segment.at(offset) if segment.inode != NO_INODE else None
@@ -714,7 +720,7 @@ class Trail:
         while segment is not None:
             if reader.closes_at is not None and reader.closes_at[0] is segment:
                 closes_in = len(parts)
-            parts.append(self._part(segment))
+            parts.append(self._part(segment, named))
             segment = segment.next
         return FollowerState(
             path,
@@ -726,10 +732,14 @@ class Trail:
             closes_at=reader.closes_at[1] if reader.closes_at else 0,
         )
 
-    def _part(self, segment: Segment) -> TrailPart:
+    def _part(self, segment: Segment, named: set[int] | None) -> TrailPart:
+        """Return what the next image is to know of a segment.
+
+        :param named: the inode numbers of files that have names; None if they are not looked at.
+        """
         writer, file, is_live = self.writer, -1, segment.is_live
         end = self._end_of(segment)
-        if self.thread.is_reactor and not self._has_name(segment):
+        if named is not None and segment.inode not in named:
             is_current = segment is self._last and is_live and writer is not None
             if is_current and writer is not None and segment.file < 0 and writer.file >= 0:
                 with contextlib.suppress(OSError):
@@ -758,14 +768,6 @@ class Trail:
         if writer is not None and writer.file >= 0:
             with contextlib.suppress(OSError):
                 writer.see_size(os.fstat(writer.file).st_size)
-
-    def _has_name(self, segment: Segment) -> bool:
-        """Return whether one of the log's names leads to a segment's file."""
-        for name in newest_first(self.path, self._limits.max_backups):
-            with contextlib.suppress(OSError):
-                if os.stat(name).st_ino == segment.inode:
-                    return True
-        return False
 
     def restore(self, parts: Sequence[TrailPart], files: set[int]) -> None:
         """Begin with the parts that the daemon's former image knew.
