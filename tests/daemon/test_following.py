@@ -185,8 +185,12 @@ def test_a_log_that_fails_for_a_while_is_followed_on(daemon: Daemon, tmp_path: P
         assert {one.subscription for one in told.logs} == {watch}
 
 
-def test_who_watches_is_told_of_openings_and_closings(daemon: Daemon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", ["auto", "always"])
+def test_who_watches_is_told_of_openings_and_closings(
+    threads: str, start_daemon: StartDaemon, tmp_path: Path
+) -> None:
     """With what the list says of the log then."""
+    daemon = start_daemon(f'file_threads = "{threads}"')
     log = tmp_path / "guest.log"
     with daemon.client() as client, feed(daemon) as following:
         told = Told(following)

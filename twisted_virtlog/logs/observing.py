@@ -210,9 +210,11 @@ class LogThread(Protocol):
     """The thread in which some logs are: the reactor's, or a lane's.
 
     :ivar is_reactor: it is the reactor's, which must not wait for a file.
+    :ivar point: where the file system is mounted whose own thread it is; None for the reactor's.
     """
 
     is_reactor: bool
+    point: str | None
 
     def in_reactor(self, call: Callable[[], object]) -> None:
         """Call something in the reactor's thread; at once if this is it. Asked in this thread."""
@@ -228,6 +230,7 @@ class ReactorThread:
     """The reactor's thread."""
 
     is_reactor = True
+    point: str | None = None
 
     def in_reactor(self, call: Callable[[], object]) -> None:
         """Call something at once."""

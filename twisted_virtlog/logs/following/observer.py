@@ -124,7 +124,7 @@ class FollowedLogs:
     def _tell(self, kind: WatchKind, log: OpenLog) -> None:
         interested = self._interested
         if interested.is_watched:
-            status = log.known_status()
+            status = msgspec.structs.replace(log.known_status(), thread=self._thread.point)
             if kind is WatchKind.CLOSED:
                 status = closed_status(status)
             self._thread.in_reactor(lambda: interested.happened(Watched(kind, status)))

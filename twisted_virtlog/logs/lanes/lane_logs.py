@@ -119,8 +119,9 @@ class _LaneThread:
 
     is_reactor = False
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, point: str) -> None:
         self._lane = lane
+        self.point: str | None = point
 
     def in_reactor(self, call: Callable[[], object]) -> None:
         self._lane.later_in_reactor(call)
@@ -527,7 +528,7 @@ class LaneLogs:
                 self._lock = None
         loop, common = self.lane.loop, self._common
         clock = self._lane_clock = MonotonicClock(loop)
-        thread = _LaneThread(self.lane)
+        thread = _LaneThread(self.lane, self.mount.point)
         handler = LogHandler(
             clock,
             _in_this_thread,
