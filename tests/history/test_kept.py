@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from tests.history.world import FILE_SYSTEM, GUEST, at, birth, kept, later
 from twisted_virtlog.history.kept import boots, events
@@ -64,6 +65,29 @@ def test_events_of_which_bytes_are_kept() -> None:
     assert events(happened, files, None) == happened[1:]
     # (the wall clock has stepped back between)
     assert events(happened, files, later(9)) == [happened[1], happened[3]]
+
+
+def test_bytes_that_are_missing_between_files_happened_to_the_log() -> None:
+    """In the order of the bytes, with when the last ones before came, whoever took them away."""
+    files = [kept(1, 9), kept(2, 9), structs.replace(kept(3, 9), parted=True), kept(4, 9)]
+    files[1] = structs.replace(files[1], modified_at=later(7))
+    files.append(structs.replace(kept(5, 0), parted=True))
+    gaps = [
+        LogEvent(at(3, 0), later(7), EventKind.GAP),
+        LogEvent(at(5, 0), files[3].modified_at, EventKind.GAP),
+    ]
+    happened = [
+        LogEvent(at(0, 5), later(1), EventKind.OPENED),
+        LogEvent(at(2, 9), later(7), EventKind.DROPPED, 7),
+        LogEvent(at(3, 0), later(8), EventKind.CUT, 5),
+        LogEvent(at(4, 9), later(9), EventKind.CLOSED),
+    ]
+    expected = [happened[1], gaps[0], *happened[2:], gaps[1]]
+    assert events(happened, files, None) == expected
+    assert events((), files, None) == gaps
+    assert events(happened, files, later(8)) == [one for one in expected if one.time >= later(8)]
+    # Nothing is before the oldest file.
+    assert events((), files[2:3], None) == []
 
 
 def test_a_file_is_known_by_what_comes_from_itself() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from twisted_virtlog.history.records import Opening
-from twisted_virtlog.values import Boot, KeptFile, LogEvent, Position, is_outdated
+from twisted_virtlog.values import Boot, EventKind, KeptFile, LogEvent, Position, is_outdated
 
 
 class KeptFiles:
@@ -58,12 +60,29 @@ def events(
 ) -> list[LogEvent]:
     """Return what happened to a log, in its order, as far as the bytes are kept.
 
+    Where bytes are missing between two files is told as well, with when the last ones before came:
+    nobody notes when somebody takes a file away.
+
     :param kept: the files, oldest first.
     :param since: leave out what happened before, by the wall clock; None for nothing.
     """
     files = KeptFiles(kept)
-    return [
-        event
-        for event in happened
-        if (since is None or event.time >= since) and files.place(event.position) is not None
-    ]
+    gaps = _gaps(kept)
+    found: list[LogEvent] = []
+    for event in happened:
+        place = files.place(event.position)
+        if place is not None:
+            while gaps and gaps[0][0] <= place[0]:
+                found.append(gaps.popleft()[1])
+            found.append(event)
+    found += (gap for _, gap in gaps)
+    return [event for event in found if since is None or event.time >= since]
+
+
+def _gaps(kept: Sequence[KeptFile]) -> deque[tuple[int, LogEvent]]:
+    """Return where bytes are missing, oldest first: each with the number of the file after that."""
+    return deque(
+        (number, LogEvent(Position(file.inode, 0, file.birth), before.modified_at, EventKind.GAP))
+        for number, (before, file) in enumerate(pairwise(kept), 1)
+        if file.parted
+    )
