@@ -539,6 +539,46 @@ def test_virtlogd_gets_no_half_request(world: World, connection: ConnectionState
     assert len(world.executed) == 1
 
 
+def _following(world: World, follows: bool, *queued: Queued) -> ServerState:
+    """Return a server with a client that has not read all, and follows something or did so."""
+    subscriptions = (SubscriptionState(1),) if follows else ()
+    connection = ConnectionState(Suspended(subscriptions=subscriptions), queued=queued)
+    client = ClientState(1, 0, SocketState(world.pipe), connection)
+    return ServerState(max_clients=1, clients=(client,))
+
+
+def test_who_follows_is_told_of_virtlogd_before_it_takes_over(world: World) -> None:
+    """As soon as he has read that, it does."""
+    told = Queued(b"the end")
+    world.service.server = _following(world, True)
+    with capturedLogs():
+        outcome = world.begin(world.image(VIRTLOGD, kind=Kind.VIRTLOGD))
+        assert world.service.told[-2:] == ["end subscriptions", "release"]
+        world.service.server = _following(world, False, told)
+        world.clock.pump([0.1] * 3)
+        assert world.executed == []
+        world.service.server = _following(world, False)
+        world.clock.advance(0.1)
+    assert outcome == [None]
+    assert len(world.executed) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_virtlogd_does_not_wait_for_who_follows_and_does_not_read(
+    world: World, again: bool
+) -> None:
+    """Nor for one who follows once more; of others it waits for the same as ever."""
+    world.service.server = _following(world, True, Queued(b"much"))
+    with capturedLogs():
+        outcome = world.begin(world.image(VIRTLOGD, kind=Kind.VIRTLOGD))
+        world.service.server = _following(world, again, Queued(b"much"))
+        world.clock.pump([0.1] * 4)
+        assert world.executed == []
+        world.clock.pump([0.1] * 2)
+    assert outcome == [None]
+    assert len(world.executed) == 1
+
+
 @pytest.mark.parametrize("missing", ["server", "name"])
 def test_what_virtlogd_cannot_have_prevents_it(world: World, missing: str) -> None:
     """A daemon that libvirt cannot reach, and a log whose name is not UTF-8."""

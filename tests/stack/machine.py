@@ -25,6 +25,7 @@ from typing import Any
 from harness.daemon import file_threads
 from tests.stack import scenarios
 from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client.feed import Feed
 
 RUN = Path("/run/stack")
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
@@ -195,6 +196,10 @@ class Machine:
     def client(self) -> BlockingClient:
         """Connect to the daemon's JSON-RPC socket; the real virtlogd has none."""
         return BlockingClient(_JSONRPC_SOCKET, _SECONDS)
+
+    def feed(self) -> Feed:
+        """Connect to follow logs."""
+        return Feed(_JSONRPC_SOCKET, _SECONDS)
 
     def until(self, condition: Callable[[], object], seconds: float = _SECONDS) -> None:
         """Look until a condition of other processes holds.

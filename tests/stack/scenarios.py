@@ -6,12 +6,14 @@ The results are plain values, which go to the tests as JSON.
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.stack import guest
 from tests.stack.guest import End
 from tests.stack.numbered_lines import NumberedLines, missing
+from twisted_virtlog.client.feed import Feed, FeedEnd
 
 if TYPE_CHECKING:
     from tests.stack.machine import Machine
@@ -163,8 +165,12 @@ def switched(
     for number, program in enumerate((ours, virtlogd) * times, 1):
         before = _program(machine)
         if number == 2 * times:
-            with machine.client() as client:
-                client.reexec(virtlogd)
+            with machine.client() as client, machine.feed() as feed:
+                feed.follow(f"{LOGS}/numbers.log")
+                with ThreadPoolExecutor(1) as pool:
+                    end = pool.submit(_end_of, feed)
+                    client.reexec(virtlogd)
+                result["told"] = end.result()
         else:
             Path(command).unlink()
             Path(command).symlink_to(program)
@@ -184,6 +190,13 @@ def switched(
     result["lines"] = [guest.lines_of(path.read_bytes()) for path in consoles.values()]
     result["log daemon ended"] = machine.log_daemon.poll()
     return result
+
+
+def _end_of(feed: Feed) -> str:
+    """Read until the end of what is followed; return why it ends."""
+    while not isinstance(told := feed.next(), FeedEnd):
+        """Until then its bytes come."""
+    return told.reason
 
 
 def _program(machine: Machine) -> str:

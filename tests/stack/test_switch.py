@@ -48,7 +48,8 @@ def _programs(directory: Path) -> tuple[Path, Path, str]:
 def test_a_host_is_switched_and_switched_back(tmp_path: Path, times: int) -> None:
     """Guests and libvirtd notice nothing, and no byte is lost.
 
-    Each daemon takes over the other's pipes, sockets and clients, and libvirtd works with each.
+    Each daemon takes over the other's pipes, sockets and clients, and libvirtd works with each. Who
+    follows a log is told that virtlogd does not let him.
     """
     command, ours, virtlogd = _programs(tmp_path)
     # However long it takes, all that a guest printed is in one file.
@@ -67,3 +68,4 @@ def test_a_host_is_switched_and_switched_back(tmp_path: Path, times: int) -> Non
     assert [text for text in unexplained if not _UNEXPLAINED.fullmatch(text)] == []
     assert all(lines > 0 for lines in result["lines"])
     assert result["log daemon ended"] is None
+    assert result["told"] == "shutting down"

@@ -8,7 +8,7 @@ memfd, or, for libvirt's virtlogd, in the file where virtlogd looks for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
@@ -34,6 +34,8 @@ from twisted_virtlog.loop.threads import InThread
 
 #: How long requests in progress have to be answered.
 _IDLE_SECONDS = 5.0
+#: How long those who followed logs have to read that they do so no more.
+_READING_SECONDS = 0.5
 _POLL_SECONDS = 0.002
 
 #: How long threads have to do what they are at; what nothing holds up takes no time.
@@ -251,15 +253,29 @@ class HandOver:
         await pause
 
     async def _stand_still(self, asking: int, to_virtlogd: bool) -> None:
-        """Hold the daemon once only requests for a hand-over are in progress."""
-        deadline = self._clock.seconds() + _IDLE_SECONDS
+        """Hold the daemon once only requests for a hand-over are in progress.
+
+        What clients follow ends before virtlogd, which knows of no such thing, takes over: whoever
+        reads learns of it, and nobody waits for one who does not.
+        """
+        begun = self._clock.seconds()
+        deadline = begun + _IDLE_SECONDS
+        followers: set[tuple[str, int]] = set()
         while True:
             self._go_on()
             self._daemon.hold()
-            if self._daemon.waiting() <= asking and not (
-                to_virtlogd and _is_unfinished(self._daemon.suspended())
-            ):
-                return
+            if self._daemon.waiting() <= asking:
+                if not to_virtlogd:
+                    return
+                state = self._daemon.suspended()
+                following, known = _followers(state), bool(followers)
+                followers |= following
+                if following and not known:
+                    self._daemon.end_subscriptions()
+                elif not _is_unfinished(
+                    state, followers if self._clock.seconds() > begun + _READING_SECONDS else ()
+                ):
+                    return
             if self._clock.seconds() > deadline:
                 raise HandOverFailed("clients' requests are still in progress")
             if to_virtlogd:
@@ -321,14 +337,27 @@ def _check(state: DaemonState, tried: Tried) -> None:
     version_of(state, tried.version)
 
 
-def _is_unfinished(state: DaemonState) -> bool:
-    """Return whether a client has something that virtlogd could not go on with."""
+def _followers(state: DaemonState) -> set[tuple[str, int]]:
+    """Return the clients that follow logs, each by its server's name and its number."""
+    return {
+        (name, client.id)
+        for name, server in state.servers.items()
+        for client in server.clients
+        if client.follows
+    }
+
+
+def _is_unfinished(state: DaemonState, but: Collection[tuple[str, int]] = ()) -> bool:
+    """Return whether a client has something that virtlogd could not go on with.
+
+    :param but: clients that are not waited for.
+    """
     for name, server in state.servers.items():
         for client in server.clients:
             connection = client.connection
-            if connection is not None and (
-                connection.queued or (connection.conversation.received and name in OF_VIRTLOGD)
-            ):
+            if connection is None or (name, client.id) in but:
+                continue
+            if connection.queued or (connection.conversation.received and name in OF_VIRTLOGD):
                 return True
     return False
 
