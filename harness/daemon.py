@@ -46,6 +46,17 @@ def file_threads(settings: Sequence[str] = ()) -> list[str]:
     return [f'file_threads = "{value}"']
 
 
+def state_dir(directory: Path, settings: Sequence[str] = ()) -> list[str]:
+    """Return a line of the configuration, so that a daemon keeps nothing where the system's does.
+
+    :param directory: of the daemon.
+    :param settings: other lines, one of which may say something else.
+    """
+    if any(line.startswith("state_dir") for line in settings):
+        return []
+    return [f'state_dir = "{directory / "state"}"']
+
+
 @dataclass(frozen=True)
 class Daemon:
     """A daemon that answers.
@@ -81,9 +92,8 @@ def running(
     """
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "virtlogd.conf"
-    state = [] if any(line.startswith("state_dir") for line in settings) else [directory / "state"]
-    lines = [*settings, *file_threads(settings), *(f'state_dir = "{one}"' for one in state)]
-    config.write_text("\n".join([*lines, "# end"]) + "\n")
+    lines = [*settings, *file_threads(settings), *state_dir(directory, settings), "# end"]
+    config.write_text("\n".join(lines) + "\n")
     socket = directory / "jsonrpc-sock"
     command = [sys.executable, "-c", _TWISTD.format(patch=patch)]
     command += ["--pidfile=", "-n", "virtlogd", "--config", str(config)]

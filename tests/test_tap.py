@@ -17,7 +17,7 @@ from twisted.application.twist._options import TwistOptions
 from twisted.internet.error import ReactorNotRunning
 from twisted.scripts._twistd_unix import ServerOptions
 
-from harness.daemon import CHECKOUT, wait_until_it_answers
+from harness.daemon import CHECKOUT, state_dir, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.daemon.configuration import Configuration, Source
 from twisted_virtlog.daemon.process import DaemonService
@@ -45,7 +45,7 @@ class Daemon:
         self.own_log = directory / "own.log"
         config = directory / "virtlogd.conf"
         own = ["log_level = 1", f'log_outputs = "1:file:{self.own_log}"']
-        config.write_text("\n".join(settings or own))
+        config.write_text("\n".join([*(settings or own), *state_dir(directory)]))
         code, *options = _RUNNERS[runner]
         command = [sys.executable, "-c", code, *options, "virtlogd", "--config", str(config)]
         command += ["--libvirt", "none", "--admin", "none"]
@@ -227,7 +227,8 @@ def test_a_start_that_fails_under_twistd_ends_with_the_reason(
 def test_in_the_background_it_goes_on_logging(tmp_path: Path) -> None:
     """twistd without -n starts it, and its log stays open when it has left the terminal."""
     config = tmp_path / "virtlogd.conf"
-    config.write_text(f'log_level = 2\nlog_outputs = "1:file:{tmp_path}/own.log"\n')
+    own = ["log_level = 2", f'log_outputs = "1:file:{tmp_path}/own.log"']
+    config.write_text("\n".join([*own, *state_dir(tmp_path)]))
     code = _RUNNERS["twistd"][0]
     pid_file = tmp_path / "pid"
     command = [sys.executable, "-c", code, f"--pidfile={pid_file}", "virtlogd"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.daemon import CHECKOUT, Daemon, running
+from harness.daemon import CHECKOUT, Daemon, running, state_dir
 from harness.fuse import Operation
 from harness.pass_mount import pass_mount
 from tests.daemon.conftest import by_default
@@ -303,7 +303,10 @@ def _twistd(directory: Path, pid_file: Path) -> subprocess.Popen[bytes]:
     """Start a daemon by twistd, with a thread that hangs, and wait until it has its pid file."""
     patch = hanging_in(directory / "fifo", _LANE)
     code = f"import sys; {patch}; from twisted.scripts.twistd import run; sys.exit(run())"
+    config = directory / "virtlogd.conf"
+    config.write_text("\n".join(state_dir(directory)))
     options = ["--libvirt=none", "--admin=none", f"--jsonrpc={directory}/sock"]
+    options += ["--config", str(config)]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "-n", f"--pidfile={pid_file}", "virtlogd", *options],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},

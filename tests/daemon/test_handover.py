@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.daemon import CHECKOUT, Daemon, running, wait_until_it_answers
+from harness.daemon import CHECKOUT, Daemon, running, state_dir, wait_until_it_answers
 from tests.daemon.conftest import StartDaemon, by_default
 from tests.stack.numbered_lines import NumberedLines, missing
 from tests.stack.rpc_client import (
@@ -335,7 +335,8 @@ def test_whoever_runs_it(runner: str, tmp_path: Path) -> None:
     sock = tmp_path / "sock"
     options = ["--jsonrpc", f"unix:{sock}:mode=600", "--libvirt", "none", "--admin", "none"]
     config = tmp_path / "virtlogd.conf"
-    config.write_text(f'log_outputs = "2:file:{tmp_path}/own.log"\nlog_level = 2\n')
+    own = [f'log_outputs = "2:file:{tmp_path}/own.log"', "log_level = 2"]
+    config.write_text("\n".join([*own, *state_dir(tmp_path)]))
     options += ["--config", config.name]
     twistd = ["--pidfile", str(pid_file), "virtlogd"]
     arguments = {

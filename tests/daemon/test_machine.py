@@ -96,6 +96,7 @@ def test_an_ordinary_user_needs_no_options(tmp_path: Path) -> None:
         "PYTHONPATH": str(CHECKOUT),
         "XDG_RUNTIME_DIR": str(tmp_path / "run"),
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
     if os.geteuid() == 0:

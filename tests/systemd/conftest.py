@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.logger import LogEvent, globalLogPublisher
 
-from harness.daemon import CHECKOUT
+from harness.daemon import CHECKOUT, state_dir
 from harness.service_manager import ServiceManager
 
 StartManager = Callable[..., ServiceManager]
@@ -23,7 +23,8 @@ def supervised(tmp_path: Path) -> Iterator[StartManager]:
 
         def make(*settings: str, most: int = 20000) -> ServiceManager:
             config = tmp_path / "virtlogd.conf"
-            config.write_text("\n".join([*settings, "# end"]) + "\n")
+            lines = [*settings, *state_dir(tmp_path, settings), "# end"]
+            config.write_text("\n".join(lines) + "\n")
             command = [sys.executable, "-m", "twisted_virtlog.daemon.command", "-f", str(config)]
             command += ["-p", str(tmp_path / "pid")]
             manager = ServiceManager(tmp_path, command, most)

@@ -6,7 +6,7 @@ import os
 import random
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
 from tests.systemd.writers import Guest
-from twisted_virtlog.client import BlockingClient, RemoteError
+from twisted_virtlog.client import BlockingClient, LogFile, RemoteError
 
 SECONDS = 60.0
 
@@ -144,3 +144,48 @@ def test_guests_that_followed_one_another_on_a_full_disk_outlive_kills(
         while connected.list():
             pass
     manager.wait_for(lambda: manager.pipes() == [])
+
+
+def test_a_guest_that_outlives_kills_is_one_opening(
+    tmp_path: Path, supervised: StartManager
+) -> None:
+    """What is known of its log's past goes on, and what came while nobody watched is found."""
+    manager = supervised("max_size = 100000", f"max_backups = {MAX_BACKUPS}")
+    listening(manager, tmp_path)
+    manager.start()
+    log = str(tmp_path / "guest.log")
+    with client(tmp_path) as connected:
+        write_end = connected.open(log, "test").write_end
+        manager.wait_for(lambda: len(manager.pipes()) == 1)
+        (before,) = connected.boots(log)
+    assert before.closed_at is None
+    length = 0
+    for _ in range(3):
+        manager.kill()
+        # (as long as nobody reads, a pipe takes it)
+        length += os.write(write_end, b"x" * 49_999 + b"\n")
+        manager.start()
+        with client(tmp_path) as connected:
+            connected.position(log)
+            assert connected.boots(log) == [before]
+            assert [event.kind for event in connected.events(log)] == ["opened"]
+            (part,) = connected.locate(log, before.opened_at)
+            assert part.start == before.start
+            assert sum(file.size for file in _files(connected, log)) == length
+            assert part.end == connected.times(log)[-1].position == connected.position(log)
+    os.close(write_end)
+    with client(tmp_path) as connected:
+        while connected.list():
+            pass
+        (boot,) = connected.boots(log)
+        assert boot.closed_at is not None
+        assert boot.opened_at == before.opened_at
+        assert [event.kind for event in connected.events(log)] == ["opened", "closed"]
+
+
+def _files(connected: BlockingClient, log: str) -> Sequence[LogFile]:
+    """Return the files of a log, as they are told."""
+    files = connected.files(log).files
+    for file in files:
+        os.close(file.descriptor)
+    return files
