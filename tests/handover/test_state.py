@@ -402,6 +402,8 @@ def test_subscriptions_need_the_newest_version_unless_another_is_asked_for() -> 
     subscriptions = (
         SubscriptionState(3, follower, "base64"),
         SubscriptionState(4, watched=watched),
+        # (who follows the same log has the same files)
+        SubscriptionState(5, follower),
     )
     conversation = Suspended(subscriptions=subscriptions, last_subscription=5)
     client = ClientState(1, 1, SocketState(9), ConnectionState(conversation))

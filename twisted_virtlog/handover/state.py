@@ -456,12 +456,13 @@ class DaemonState(Struct, frozen=True):
         return DaemonState(self.pid, theirs, self.logs)
 
     def descriptors(self) -> list[int]:
-        """Return all descriptors that must stay open."""
+        """Return all descriptors that must stay open, each once."""
         found = [log.pipe for log in self.logs]
         found += [log.staged for log in self.logs if log.staged is not None]
         for server in self.servers.values():
             found += server.descriptors()
-        return found
+        # (those who follow one log share its files)
+        return list(dict.fromkeys(found))
 
 
 def beyond(state: DaemonState, version: int) -> str | None:

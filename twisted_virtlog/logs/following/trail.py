@@ -88,6 +88,8 @@ class Trail:
         self._seconds = seconds
         self._first = self._last = before_all()
         self._last.is_live = True
+        # The last segment when those that are lost were joined.
+        self._joined: Segment | None = None
         # Of the writer, when it was looked at last.
         self._uses = -1
         # What the daemon's former image knew, oldest first.
@@ -461,9 +463,13 @@ class Trail:
 
     def _join_lost(self) -> None:
         """Make one of segments that nobody can read any more: who never reads costs nothing."""
+        if self._joined is self._last:
+            # (of a log with many readers each asks for it at a hand-over)
+            return
+        self._joined = self._last
         needed = {reader.place[0] for reader in self.readers}
         needed.update(reader.closes_at[0] for reader in self.readers if reader.closes_at)
-        named = self._named()
+        named = self._named(self._limits.max_backups)
         needed.update(one for one in self._segments() if one.inode in named)
         needed.add(self._last)
         segment = self._first
@@ -475,10 +481,13 @@ class Trail:
             segment.parted |= following.parted
             segment.next = following.next
 
-    def _named(self) -> set[int]:
-        """Return the inode numbers of the files that have one of the log's names."""
+    def _named(self, most_backups: int) -> set[int]:
+        """Return the inode numbers of the files that have one of the log's names.
+
+        :param most_backups: look at no more.
+        """
         found = set()
-        for name in newest_first(self.path, self._limits.max_backups):
+        for name in newest_first(self.path, most_backups):
             with contextlib.suppress(OSError):
                 found.add(os.stat(name).st_ino)
         return found
@@ -711,7 +720,9 @@ class Trail:
             self._sync()
             self._see_cut()
             self._join_lost()
-            named = self._named()
+            named = self._named(0)
+            if reader.place[0] is not self._last or self._last.inode not in named:
+                named = self._named(self._limits.max_backups)
         segment: Segment | None
         segment, offset = reader.place
         position = segment.at(offset) if segment.inode != NO_INODE else None
