@@ -53,6 +53,9 @@ _SLOWLY = 2
 _MOST_SLOW_ROUNDS = 40
 #: For how long guests write, and clients read, before something happens to the daemon.
 _WRITING_SECONDS = 0.06
+#: Whoever gets nothing for so long is said to lack it; where that is what is wanted, soon.
+_PATIENCE_SECONDS = 60.0
+_LITTLE_PATIENCE_SECONDS = 2.0
 _SHOWN_MISTAKES = 10
 
 #: Each hundredth notification is not sent.
@@ -347,7 +350,10 @@ class Rounds(Endured):
     """One daemon, its guests, and those who follow them.
 
     :ivar rounds: how many by act.
+    :ivar patience: how many seconds who reads may get nothing before he has all.
     """
+
+    patience = _PATIENCE_SECONDS
 
     def __init__(
         self, directory: Path, seed: str, manager: ServiceManager, max_size: int, max_backups: int
@@ -433,7 +439,7 @@ class Rounds(Endured):
             one.slow_rounds = max(one.slow_rounds - 1, 0)
             if one.is_slow:
                 one.take_some()
-        deadline = time.monotonic() + CLIENT_SECONDS
+        deadline = time.monotonic() + self.patience
         while lacking := [(one, lacks) for one in self._reading() if (lacks := one.lacks())]:
             if not self._let_read(deadline - time.monotonic()):
                 number = self.followers.index(lacking[0][0])
@@ -534,6 +540,8 @@ def run(task: Task) -> Outcome:
     directory = Path(task.directory)
     with managed(directory, settings, _LOSES if task.loses else "") as manager:
         rounds = Rounds(directory, task.seed, manager, max_size, max_backups)
+        if task.loses:
+            rounds.patience = _LITTLE_PATIENCE_SECONDS
         try:
             rounds.run(task.rounds, task.handovers, task.kills)
         except (Mistake, ClientError) as mistake:
