@@ -69,6 +69,10 @@ class Boots:
         self.database.close()
         self.database = self._open()
 
+    def become(self, process: str) -> None:
+        """Let another process open it from now on."""
+        self._processes = itertools.repeat(process)
+
     def _open(self) -> Database:
         return Database(self.path, f"boot {self.boot}", next(self._processes))
 
@@ -286,6 +290,22 @@ def test_what_a_process_has_left_itself_still_waits(tmp_path: Path) -> None:
     assert boots.offsets(1) == []
     boots.database.write(waiting, whole=True)
     assert boots.offsets(1) == [0, 10]
+
+
+def test_a_process_that_had_its_file_closed_leaves_all_its_marks(tmp_path: Path) -> None:
+    """Closed for a hand-over that came to nothing, say, and then for one that did not."""
+    boots = Boots(tmp_path, "this one")
+    waiting = journalled(boots, (1, 0, 1, 1), (1, 10, 2, 3), (2, 5, 1, 1))
+    boots.reopen()
+    waiting.take(Taken(MARK.pack(1, 20, 4, 4), [FileEnded(2)], 0, 0))
+    waiting.written(boots.database.write(waiting, whole=False), whole=False)
+    boots.reopen()
+    boots.become("the next one")
+    boots.reopen()
+    assert boots.offsets(1) == [0, 10, 20]
+    assert boots.offsets(2) == [5]
+    assert boots.database.tables.one("SELECT count(*) FROM journal") == 0
+    assert boots.database.tables.one("SELECT count(*) FROM begun") == 0
 
 
 def test_marks_of_a_file_that_has_ended_do_not_come_twice(boots: Boots) -> None:

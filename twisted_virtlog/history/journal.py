@@ -28,9 +28,16 @@ class Journal:
     def take_over(self, marks: MarkWriter) -> None:
         """Write what another process has left that was killed to the files.
 
-        What is of this process still waits, and is written from there.
+        What is of this process still waits, and is written from there; but it stays here, as this
+        process may be killed, or execute the next image, before that.
         """
         do = self._tables.do
+        if self._tables.one(
+            "SELECT EXISTS (SELECT 1 FROM journal WHERE process = ?)", self._process
+        ):
+            # (had anybody else opened the file meanwhile, it would have taken these over)
+            self._begun.update(number for (number,) in do("SELECT number FROM begun"))
+            return
         begun = [
             FileBegun(number, FileKey(file_system, birth), os.fsdecode(path))
             for number, file_system, birth, path in do(
@@ -40,9 +47,7 @@ class Journal:
         ]
         waiting = Waiting()
         waiting.take(Taken(b"", list(begun), 0, 0))
-        left = do(
-            "SELECT boot, marks FROM journal WHERE process <> ? ORDER BY id", (self._process,)
-        ).fetchall()
+        left = do("SELECT boot, marks FROM journal ORDER BY id").fetchall()
         for _, raw in left:
             waiting.take(Taken(raw, [], 0, 0))
         for file in waiting.files.values():
