@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.daemon import running
+from tests.daemon.conftest import wait_for_message
 from tests.daemon.test_history import SOON, kinds, own_log, written
 
 
@@ -29,11 +30,10 @@ def check(small: Path, directory: Path) -> None:
             written(client, log, b"a line\n")
             assert kinds(client, log) == ["opened", "closed"]
         assert [Path(one.path) for one in client.list(closed=True)] == sorted(logs)
-        assert own_log(daemon).count("are kept in memory alone") == 1, own_log(daemon)
         filler.unlink()
         subprocess.run(["mount", "-o", "remount,size=16m", small], check=True)
-        while "kept there again" not in own_log(daemon):
-            client.info()
+        wait_for_message(daemon, "kept there again")
+        assert own_log(daemon).count("are kept in memory alone") == 1, own_log(daemon)
         daemon.process.kill()
         daemon.process.wait()
     with running(directory / "daemon", settings) as daemon, daemon.client() as client:

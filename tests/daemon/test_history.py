@@ -20,7 +20,7 @@ import pytest
 
 from harness.daemon import CHECKOUT, Daemon, running
 from harness.frozen_mount import frozen_mount
-from tests.daemon.conftest import StartDaemon
+from tests.daemon.conftest import StartDaemon, wait_for_message
 from tests.daemon.test_following import lines, logged, write
 from tests.daemon.test_handover import until
 from twisted_virtlog.client import BlockingClient, LogEvent, RemoteError
@@ -391,7 +391,7 @@ def test_two_daemons_do_not_share_an_index(start_daemon: StartDaemon, tmp_path: 
     with second.client() as client:
         written(client, logs[1], b"a line\n")
         assert len(client.boots(str(logs[1]))) == 1
-        assert "history.sqlite: another process has it; until that is over" in own_log(second)
+        wait_for_message(second, "history.sqlite: another process has it; until that is over")
         assert [Path(log.path) for log in client.list(closed=True)] == logs[1:]
         first.process.send_signal(signal.SIGTERM)
         first.process.wait()
@@ -408,7 +408,7 @@ def test_a_broken_index_is_set_aside(tmp_path: Path) -> None:
     with running(tmp_path / "daemon") as daemon, daemon.client() as client:
         written(client, log, b"a line\n")
         assert len(client.boots(str(log))) == 1
-        assert f"{index}.broken-1" in own_log(daemon)
+        wait_for_message(daemon, f"{index}.broken-1")
     assert index.with_name("history.sqlite.broken-1").read_bytes() == b"no index" * 1000
     assert _openings(index) == 1
 
