@@ -126,6 +126,14 @@ def test_nobody_else_may_read_it(boots: Boots) -> None:
     assert not os.path.exists(boots.path + "-shm")
 
 
+def test_no_memory_is_shared_through_a_file(boots: Boots) -> None:
+    """Homes on NFS lack it."""
+    directory = Path(boots.path).parent
+    for _ in range(3):
+        assert sorted(os.listdir(directory)) == ["history.sqlite", "history.sqlite-wal"]
+        boots.reopen()
+
+
 def test_marks_of_two_boots(boots: Boots) -> None:
     boots.write(1, file(1, (0, 1, 1), (10, 2000, 3000)))
     boots.reboot()

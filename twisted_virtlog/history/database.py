@@ -145,9 +145,10 @@ class Database:
 
     def _prepare(self) -> None:
         do = self.tables.do
-        do(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        # (before the first look at the file: no memory is shared, and nobody else gets in)
+        # (before the first look at the file, as most others take: no memory is shared, and nobody
+        # else gets in)
         do("PRAGMA locking_mode = EXCLUSIVE")
+        do(f"PRAGMA cache_size = -{_CACHE_KIB}")
         do("PRAGMA auto_vacuum = INCREMENTAL")
         do("PRAGMA journal_mode = WAL")
         do("PRAGMA synchronous = NORMAL")
