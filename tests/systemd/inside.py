@@ -233,12 +233,23 @@ def attributes() -> None:
 
 
 def narrowed() -> None:
-    """With the drop-in of the documentation, logs below /var/log/libvirt are written."""
+    """With the drop-in of the documentation, logs below /var/log/libvirt are written.
+
+    And what is known of them is kept, which is elsewhere.
+    """
     # (ProtectHome= and PrivateTmp= would hide the interpreter where it is below those)
     installed("ProtectSystem=strict", "ReadWritePaths=/var/log/libvirt /run")
     written = guest("one.log")
     kill()
     complete([written])
+    with client() as connected:
+        (before,) = connected.boots(str(written.path))
+    assert before.closed_at is not None
+    kill()
+    with client() as connected:
+        assert connected.boots(str(written.path)) == [before]
+        assert str(written.path) in [log.path for log in connected.list(closed=True)]
+    assert os.stat(PATHS.state).st_mode & 0o777 == 0o700
 
 
 def kills() -> None:
