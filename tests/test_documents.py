@@ -43,6 +43,8 @@ HERE = (
     ("handover.md", "SIGUSR1: the next image takes over"),
     ("jsonrpc.md", None),
     ("operations.md", "Search in logs"),
+    ("operations.md", "Watch a log, and wait for a line"),
+    ("operations.md", "What is kept beside the logs"),
     ("operations.md", "See which guests print most"),
 )
 
@@ -226,9 +228,13 @@ class Shell:
         self._bash.stdout.close()
 
 
-def test_a_search(shell: Shell) -> None:
-    """It finds what the document shows."""
-    for command in _here("operations.md", "Search in logs"):
+@pytest.mark.parametrize(
+    "section",
+    ["Watch a log, and wait for a line", "What is kept beside the logs", "Search in logs"],
+)
+def test_what_was_said_is_found(shell: Shell, section: str) -> None:
+    """Each command prints what the document shows."""
+    for command in _here("operations.md", section):
         compare(command, shell.run(command.text))
 
 

@@ -19,6 +19,7 @@ from harness.frozen_mount import frozen_mount
 #: Lets the application's own code hang until that is said, and prints what is said and counted.
 _APPLICATION = """
 import os
+import sys
 import threading
 from twisted.internet import reactor
 from twisted.logger import formatEvent, globalLogPublisher
@@ -26,7 +27,7 @@ from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.service import Endpoints, VirtlogService
 
 end, other_end = os.pipe()
-service = VirtlogService(Settings(), Endpoints(), reactor)
+service = VirtlogService(Settings(state_dir=sys.argv[1]), Endpoints(), reactor)
 
 def said(event):
     if event["log_namespace"].startswith("twisted_virtlog.loop.stall_watch"):
@@ -42,23 +43,25 @@ def stop():
     stalls = service.stalls
     print(stalls.stalls, stalls.seconds >= 0.25, stalls.longest == stalls.seconds)
     watch = next(one for one in threading.enumerate() if one.name == "stall watch")
-    service.stopService()
-    watch.join()
+    service.stopService().addCallback(lambda _: watch.join()).addBoth(ended)
+
+def ended(result):
+    print(result)
     reactor.stop()
 
 globalLogPublisher.addObserver(said)
 service.startService()
 assert service.stalls.stalls == 0
-assert threading.active_count() == 1
+assert not any(one.name == "stall watch" for one in threading.enumerate())
 reactor.callLater(0, lambda: reactor.callLater(0, hang))
 reactor.run()
 """
 
 
-def test_an_application_is_told_and_can_count() -> None:
+def test_an_application_is_told_and_can_count(tmp_path: Path) -> None:
     """Its own functions are named, too; the thread lives while the service runs in the reactor."""
     ended = subprocess.run(
-        [sys.executable, "-c", _APPLICATION],
+        [sys.executable, "-c", _APPLICATION, str(tmp_path / "state")],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -66,11 +69,12 @@ def test_an_application_is_told_and_can_count() -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    begun, over, counted = ended.stdout.splitlines()
+    begun, over, counted, result = ended.stdout.splitlines()
     assert begun.startswith("the reactor has stood still for 0."), begun
-    assert " s: in __main__.hang (line 20)" in begun, begun
+    assert " s: in __main__.hang (line 21)" in begun, begun
     assert over.startswith("the reactor turns again, after "), over
     assert counted == "1 True True"
+    assert result == "None"
 
 
 class OwnLog:

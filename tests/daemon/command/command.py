@@ -122,8 +122,9 @@ class User:
         return BlockingClient(str(self.run_directory / "virtlogd-jsonrpc-sock"), PATIENCE)
 
     def files(self) -> list[str]:
-        """Name what is in the user's directory."""
-        return sorted(str(path.relative_to(self.directory)) for path in self.directory.rglob("*"))
+        """Name what is in the user's directory, but for what the daemon keeps beside the logs."""
+        found = (str(path.relative_to(self.directory)) for path in self.directory.rglob("*"))
+        return sorted(name for name in found if not name.startswith(".local"))
 
     def end(self) -> None:
         """End the daemon in the background, and wait for its end."""
