@@ -112,7 +112,9 @@ def test_top_on_a_terminal_that_cannot_be_drawn_on(
     with guest(daemon, tmp_path / "log"):
         plain = ("sh", "-c", f'TERM={kind} exec "$@"', "sh")
         command = [*plain, sys.executable, "-m", "twisted_virtlog.ctl", "--socket", daemon.socket]
-        with terminal(tmp_path, [*command, "top"], {"PYTHONPATH": str(CHECKOUT)}) as seen:
+        environment = {"PYTHONPATH": str(CHECKOUT)}
+        # (a path may be long)
+        with terminal(tmp_path, [*command, "top"], environment, columns=300) as seen:
             text = seen.wait_for(lambda text: "/log" in text)
             assert "q quit" not in text
             assert "1 log, 0 failing" in text
