@@ -753,7 +753,7 @@ class AllLogs:
                 answer = place.ask(path, lambda logs: call(logs, path), undo)
                 return answer.addErrback(explained, place, path, explain)
             # What is under way there about the name may yet lead elsewhere.
-            done: Deferred[Any] = place.ask(path, lambda logs: None)
+            done: Deferred[Any] = place.after_that()
             done.addErrback(explained, place, path, explain)
             return done.addCallback(
                 lambda _: self._resolve(resolving, path, call, explain, undo, False)

@@ -529,6 +529,33 @@ def test_a_lane_of_the_file_system_does_for_the_pipe_too(tmp_path: Path) -> None
     world.end()
 
 
+def test_two_who_ask_for_a_log_that_left_its_thread_do_not_wait_for_one_another(
+    tmp_path: Path,
+) -> None:
+    """Once what was under way there about its name is done, they ask elsewhere."""
+    world = World(tmp_path, "auto")
+    world.open()
+    world.logs.pipe_locked(world.path)
+    world.tick(lambda: world.status().thread is not None)
+    closed = world.logs.close_log(world.path)
+    # (to close the pipe, the thread asks a question)
+    while not world.reactor.turn():
+        os.sched_yield()
+    while world.lane.has_open(world.path):
+        os.sched_yield()
+    # (nobody has heard of it yet)
+    found: list[Any] = []
+    for answer in (closed, *(world.logs.read(world.path, None, 10) for _ in range(2))):
+        assert isinstance(answer, Deferred)
+        answer.addBoth(found.append)
+    turns = 0
+    while len(found) < 3:
+        turns += world.reactor.turn()
+        assert turns < 100
+    assert not any(isinstance(one, Failure) for one in found)
+    world.end()
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_message_that_was_slow_shows_a_slow_file_system(
     tmp_path: Path, is_open: bool, monkeypatch: pytest.MonkeyPatch

@@ -182,6 +182,7 @@ class Lane:
     :ivar name: of the mount, for people.
     :ivar used_at: when it was asked for something last, by the clock.
     :ivar loop: the thread's.
+    :ivar is_closed: nothing more is called in the thread, but what it has begun.
     :ivar changed: called in the reactor with True when the lane falls silent, and with False when
         its file system answers again.
     """
@@ -199,6 +200,7 @@ class Lane:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self.used_at = clock.seconds()
+        self.is_closed = False
         self.changed: Callable[[bool], object] = _ignore
         self._waiting: dict[_Task[Any], None] = {}
         self._is_silent = False
@@ -277,6 +279,7 @@ class Lane:
         A thread that waits in the kernel ends with the process.
         """
         self._is_watched = False
+        self.is_closed = True
         if self._look is not None:
             self._look.cancel()
             self._look = None

@@ -127,7 +127,11 @@ class _LaneThread:
         self._lane.later_in_reactor(call)
 
     def tell(self, call: Callable[[], object]) -> None:
-        self._lane.tell(call)
+        if self._lane.is_closed:
+            # (it had no logs, and nobody has a file open there)
+            call()
+        else:
+            self._lane.tell(call)
 
 
 class LaneLogs:
@@ -207,6 +211,13 @@ class LaneLogs:
             self._taken[path] = left
         self._watch()
         return result
+
+    def after_that(self) -> Deferred[None]:
+        """Return what fires when all is done that was asked for before; that makes no log ours.
+
+        :returns: fails with Silent.
+        """
+        return self.lane.call(lambda: None)
 
     def has_open(self, path: str) -> bool:
         """Return whether a log is open by this name, or has this real path."""
