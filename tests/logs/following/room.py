@@ -125,6 +125,35 @@ class Client:
         return last if isinstance(last, FollowEnd) else None
 
 
+class LaneClient(Client):
+    """Follows a log as a conversation does, when answers may come later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Deferred[Any] | None = None
+
+    def go_on(self) -> None:
+        """Read, unless that is under way."""
+        if self.asked is None and self.is_ready and self.end is None and self.follower is not None:
+            answer: Any = self.follower.read(1 << 16)
+            if isinstance(answer, Deferred):
+                self.asked = answer
+                answer.addBoth(self._came)
+            else:
+                self._came(answer)
+
+    def _came(self, found: Any) -> None:
+        self.asked = None
+        if isinstance(found, Failure):
+            found.raiseException()
+        if found is None:
+            self.is_ready = False
+            return
+        self.got.append(found)
+        if isinstance(found, Followed) and self.follower is not None:
+            self.follower.advance(found.end)
+
+
 class Room(World):
     """A log handler whose logs are followed."""
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from tests.logs.fakes import KIB, Threads, log_settings
-from tests.logs.following.room import Client, Turns
+from tests.logs.following.room import LaneClient, Turns
 from tests.logs.lanes.test_all_logs import TIMEOUT
 from tests.logs.lanes.test_all_logs import World as Lanes
 from twisted_virtlog.errors import NoAnswer
@@ -20,36 +18,7 @@ from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.following.following import Following
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_watches import GuestWatches
-from twisted_virtlog.values import EndReason, Followed, FollowEnd, FollowerState, Position
-
-
-class LaneClient(Client):
-    """Follows a log as a conversation does, when answers may come later."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: Deferred[Any] | None = None
-
-    def go_on(self) -> None:
-        """Read, unless that is under way."""
-        if self.asked is None and self.is_ready and self.end is None and self.follower is not None:
-            answer: Any = self.follower.read(1 << 16)
-            if isinstance(answer, Deferred):
-                self.asked = answer
-                answer.addBoth(self._came)
-            else:
-                self._came(answer)
-
-    def _came(self, found: Any) -> None:
-        self.asked = None
-        if isinstance(found, Failure):
-            found.raiseException()
-        if found is None:
-            self.is_ready = False
-            return
-        self.got.append(found)
-        if isinstance(found, Followed) and self.follower is not None:
-            self.follower.advance(found.end)
+from twisted_virtlog.values import EndReason, FollowEnd, FollowerState, Position
 
 
 class Room(Lanes):

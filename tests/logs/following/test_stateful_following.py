@@ -15,6 +15,9 @@ from tests.effort import examples
 from tests.logs.fakes import KIB, Guest, copied
 from tests.logs.following.room import Client, Room
 from twisted_virtlog.handover.state import by_log
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.handler import LogSettings
+from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.values import EndReason, Followed, FollowEnd, FollowerState, Position
 
 PIPE = 64 * KIB
@@ -78,11 +81,13 @@ class FollowingMachine(RuleBasedStateMachine):
         max_size=st.sampled_from([0, 0, 100, 300, 1000, 5000]),
         max_backups=st.integers(0, 3),
         most_files=st.sampled_from([MANY_FILES, MANY_FILES, 2]),
+        keeps=st.booleans(),
     )
-    def start(self, max_size: int, max_backups: int, most_files: int) -> None:
+    def start(self, max_size: int, max_backups: int, most_files: int, keeps: bool) -> None:
         """Start a daemon."""
         self.directory = tempfile.TemporaryDirectory()
         self.settings = (max_size, max_backups, most_files)
+        self.keeps = keeps
         self.guest: Guest | None = None
         self.ends: list[Guest] = []
         self.text = b""
@@ -95,7 +100,11 @@ class FollowingMachine(RuleBasedStateMachine):
     def make(self) -> Room:
         """Make a daemon."""
         max_size, max_backups, most_files = self.settings
-        return Room(Path(self.directory.name), max_size, max_backups, most_files=most_files)
+        room = Room(Path(self.directory.name), max_size, max_backups, most_files=most_files)
+        limits = Limits(max_size, max_backups)
+        policy = Policy(limits, keep_on_truncate=self.keeps)
+        room.handler.reload(LogSettings(one_for_all(policy)), PIPE)
+        return room
 
     def teardown(self) -> None:
         """Let all read what there is, and end."""

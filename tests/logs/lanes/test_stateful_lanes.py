@@ -33,6 +33,7 @@ from twisted_virtlog.handover.state import OpenLogState, by_log
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
+from twisted_virtlog.logs.observing import ObserverOf, nobody
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Closed, Opened, Position
@@ -190,7 +191,12 @@ class LanesMachine(RuleBasedStateMachine):
             Pipes(64 * KIB, PipeLimits(1024 * KIB, None)),
             self.settings,
             lane_settings=self.lane_settings,
+            observer_of=self.observer_of(),
         )
+
+    def observer_of(self) -> ObserverOf:
+        """Return what makes those who want to know of logs."""
+        return nobody
 
     # How answers come.
 
@@ -203,11 +209,15 @@ class LanesMachine(RuleBasedStateMachine):
                 [(one.kind, one.log.path) for one in self.asked],
                 [(one.lane.name, one.lane.is_silent, one.names()) for one in self.lanes],
             ]
-            if not self.reactor.turn():
-                self.clock.advance(0.06)
-                self.try_again()
-                # (the lanes' threads are to have the processor)
-                os.sched_yield()
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Turn once, and let a little time pass if nothing is to be done."""
+        if not self.reactor.turn():
+            self.clock.advance(0.06)
+            self.try_again()
+            # (the lanes' threads are to have the processor)
+            os.sched_yield()
 
     def try_again(self) -> None:
         """Let failing logs be tried without a wait of a second."""
@@ -444,6 +454,7 @@ class LanesMachine(RuleBasedStateMachine):
         assert not self.asked
         paused = self.logs.pause()
         self.until(lambda: paused.called)
+        self.suspend()
         states = [_copied(state) for state in self.logs.suspended()]
         totals = self.logs.totals()
         self.abandon()
@@ -452,6 +463,13 @@ class LanesMachine(RuleBasedStateMachine):
         for *former, state in by_log(states):
             self.logs.adopt(state, former)
         self.logs.write_former()
+        self.resume()
+
+    def suspend(self) -> None:
+        """Let others prepare for the next image."""
+
+    def resume(self) -> None:
+        """Let others go on in it."""
 
     def abandon(self) -> None:
         """End all logs as an exec does: nothing is written any more."""

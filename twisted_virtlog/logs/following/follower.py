@@ -98,7 +98,8 @@ class Follower:
             if segment.inode == end.inode and begin <= end.offset <= until:
                 reader, trail = self.reader, self.trail
                 reader.place = (segment, end.offset)
-                if segment is not reader.held and trail is not None and trail.thread.is_reactor:
+                is_other = segment is not reader.held and not reader.has_left
+                if is_other and trail is not None and trail.thread.is_reactor:
                     # (at once, as the next read may be long in coming)
                     trail.put(reader, reader.place)
                 return
@@ -115,7 +116,7 @@ class Follower:
         if reader.wants_opening or trail is None:
             return FollowerState(
                 self.path,
-                reader.wanted or _FIRST,
+                reader.wanted,
                 from_opening=True,
                 until_closed=reader.until_closed,
             )

@@ -94,6 +94,9 @@ class Following:
         # By real path, and by the paths that clients have spelled.
         self._trails: dict[str, Trail] = {}
         self._look: IDelayedCall | None = None
+        # (one timer for all: a clock that has many is slow)
+        self._again: IDelayedCall | None = None
+        self._failed: list[Callable[[], object]] = []
         self._has_ended = False
         # Descriptors of the daemon's former image that were taken over: several may have brought
         # one, and its number may be another file's by now.
@@ -166,7 +169,7 @@ class Following:
     def _resume_later(self, failure: Failure, follower: Follower, state: FollowerState) -> None:
         error = failure.value
         if _is_passing(error):
-            self._clock.callLater(_AGAIN_SECONDS, self._resume, follower, state)
+            self._try_again(lambda: self._resume(follower, state))
             return
         self._fail(follower, failure)
         self._announcements.add([follower.reader])
@@ -187,9 +190,11 @@ class Following:
             self._announcements.add([follower.reader])
         for watch in list(self._watches):
             watch.stop()
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        for call in (self._look, self._again):
+            if call is not None:
+                call.cancel()
+        self._look = self._again = None
+        self._call_again()
 
     def _check_room(self, path: str | None) -> None:
         if self._has_ended:
@@ -275,9 +280,21 @@ class Following:
         if follower.reader.has_left:
             return follower.end
         if _is_passing(failure.value):
-            self._clock.callLater(_AGAIN_SECONDS, self._announcements.add, [follower.reader])
+            self._try_again(lambda: self._announcements.add([follower.reader]))
             return None
         return self._fail(follower, failure)
+
+    def _try_again(self, call: Callable[[], object]) -> None:
+        """Call something soon, with all else that is to be tried again."""
+        if self._again is None:
+            self._again = self._clock.callLater(_AGAIN_SECONDS, self._call_again)
+        self._failed.append(call)
+
+    def _call_again(self) -> None:
+        self._again = None
+        failed, self._failed = self._failed, []
+        for call in failed:
+            call()
 
     def _fail(self, follower: Follower, failure: Failure) -> FollowEnd:
         error = failure.value
