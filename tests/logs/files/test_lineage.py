@@ -109,5 +109,9 @@ def test_an_end_adjoins_only_what_came_next() -> None:
     # Its birth was not known when it ended.
     assert not lineage.adjoins(Position(2, 100, "h1.b"), 3, "h1.c", current=True)
     assert Lineage(ended=lineage.ended).ended == lineage.ended
+    # The file of that number is now another one, which came later.
+    lineage.note_end(3, 100, "")
+    lineage.note_end(2, 100, "")
+    assert not lineage.adjoins(end, 2, "h1.d", current=False)
     lineage.forget_ends()
     assert not lineage.adjoins(end, 2, "h1.b", current=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,32 @@ def test_who_reads_late_is_told_what_is_missing(make_room: MakeRoom) -> None:
     assert missed is not None
     assert len(client.text) + missed == len(text)
     assert text.endswith(client.text[-1000:])
+
+
+def test_a_file_that_took_a_number_is_not_taken_for_the_one_that_had_it(
+    make_room: MakeRoom, tmp_path: Path
+) -> None:
+    """Where files ended while nobody followed the log: file systems give numbers again."""
+    room = make_room(1 * KIB, 1, most_files=1)
+    guest = room.open()
+    text = b"".join(b"%07d\n" % number for number in range(6 * 128))
+    guest.write(text[:8])
+    room.run()
+    start = room.position()
+    number, backup = tmp_path / "number", Path(f"{room.path}.0")
+    for begin in range(8, len(text), 1000):
+        guest.write(text[begin : begin + 1000])
+        room.run()
+        if begin // 1024 == 2:
+            os.link(backup, number)
+    client = room.follow(start)
+    # As if the newest backup had the number of one that is gone.
+    number.write_bytes(backup.read_bytes())
+    number.rename(backup)
+    client.take_all()
+    (missed,) = client.gaps
+    assert missed is not None
+    assert client.text == text[8 + missed :]
 
 
 def test_what_still_has_a_name_is_never_missing(make_room: MakeRoom) -> None:

@@ -101,13 +101,17 @@ class Lineage:
         :param current: it is the log's current file.
         """
         newer: EndedFile | None = None
+        is_passed = False
         for ended in self._ended or ():
             if ended.inode == position.inode and position.birth in {"", ended.birth}:
                 if newer is None:
                     begun = current
                 else:
-                    begun = newer.inode == inode and newer.birth in {"", birth}
+                    is_it = newer.birth == birth or not (newer.birth or is_passed)
+                    begun = newer.inode == inode and is_it
                 return begun and ended.size == position.offset
+            # (what is older and has that number is another file)
+            is_passed |= newer is not None and newer.inode == inode
             newer = ended
         return False
 

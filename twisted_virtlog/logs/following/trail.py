@@ -18,6 +18,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 
 from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.reader import (
@@ -447,8 +448,46 @@ class Trail:
         else:
             last.parted = True
             return
-        for one in reversed(ended):
-            self._append(Segment(one.inode, one.birth, 0, one.size))
+        segments, lost = self._segments_of_ended(ended)
+        last.lost += lost
+        for segment in reversed(segments):
+            self._append(segment)
+
+    def _segments_of_ended(self, ended: Sequence[EndedFile]) -> tuple[list[Segment], int]:
+        """Return the segments of files that ended, and how many bytes are lost before them.
+
+        Of some, nothing is known that tells them apart from later files with their numbers. As long
+        as they have names, that can still be asked; the others are lost.
+
+        :param ended: the newest first, as the segments are.
+        """
+        births = self._births() if any(not one.birth for one in ended) else {}
+        segments = []
+        lost = 0
+        for one in ended:
+            # (an older one with that number is another file)
+            birth = births.pop(one.inode, None)
+            if one.birth or birth is not None:
+                segment = Segment(one.inode, one.birth or birth or "", 0, one.size)
+                segment.lost, lost = lost, 0
+                segments.append(segment)
+            else:
+                lost += one.size
+        return segments, lost
+
+    def _births(self) -> dict[int, str]:
+        """Return what tells the backups apart, by their inode numbers."""
+        births = {}
+        for name in newest_first(self.path, self._limits.max_backups):
+            with contextlib.suppress(OSError):
+                file = os.open(name, os.O_PATH | os.O_CLOEXEC)
+                try:
+                    births[os.fstat(file).st_ino] = identity.birth(file)
+                finally:
+                    os.close(file)
+        if self.writer is not None:
+            births.pop(self.writer.known_end.inode, None)
+        return births
 
     def _append(self, segment: Segment) -> None:
         """Go on in a segment, which is live."""
@@ -640,8 +679,14 @@ class Trail:
         )
         if newer >= number or (newer < 0 and not (first is self._last and first.is_live)):
             return None
-        for one in ended[newer + 1 : number + 1]:
-            self._put_before(Segment(one.inode, one.birth, 0, one.size))
+        segments, lost = self._segments_of_ended(ended[newer + 1 : number + 1])
+        for segment in segments:
+            self._put_before(segment)
+        own = ended[number]
+        if not segments or not self._first.is_of(own.inode, own.birth):
+            gone = Segment(own.inode, own.birth, 0, 0)
+            gone.extent, gone.lost = own.size, lost - own.size
+            self._put_before(gone)
         return self._first, position.offset
 
     def _put_before(self, segment: Segment) -> None:
