@@ -7,6 +7,7 @@ the numbers tell how much is missing.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,9 @@ LINE_BYTES = 16
 
 #: So many bytes in a row have a whole number in them.
 TELLING_BYTES = 2 * LINE_BYTES - 1
+
+#: So much of what happened is shown with a mistake.
+_RECENT = 5
 
 _BLOCK_LINES = 1 << 14
 _BLOCK_BYTES = LINE_BYTES * _BLOCK_LINES
@@ -129,9 +133,11 @@ class Account:
 
     :ivar front: up to which offset he has, or was told that he misses it.
     :ivar position: where he is to go on, if the connection ends.
+    :ivar recently: what happened to him last, in words.
     """
 
     def __init__(self, files: Files, front: int, position: Position) -> None:
+        self.recently: deque[str] = deque(maxlen=_RECENT)
         self.front = front
         self.position = position
         self.sums = Sums()
@@ -149,6 +155,7 @@ class Account:
         :param forgotten: the end of what was cut from a file that the daemon may have taken for
             whole since: it knows of a cut for as long as the log is open.
         """
+        self.recently.append(f"followed anew from {self.position}, at {self.front}")
         self._is_fresh = True
         self._was_found = self.front > forgotten
         if not self._was_found:
@@ -175,6 +182,7 @@ class Account:
         :param written: how much has been written, or is being written.
         :raises Mistake: that is not what comes next.
         """
+        self.recently.append(f"{_shown(chunk)}, at {self.front}")
         if chunk.start.inode == chunk.end.inode and chunk.start.birth == chunk.end.birth:
             length = chunk.end.offset - chunk.start.offset
             if length != len(chunk.data):

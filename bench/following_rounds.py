@@ -24,7 +24,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -57,6 +57,7 @@ _WRITING_SECONDS = 0.06
 _PATIENCE_SECONDS = 60.0
 _LITTLE_PATIENCE_SECONDS = 2.0
 _SHOWN_MISTAKES = 10
+_RECENT_ACTS = 10
 
 #: Each hundredth notification is not sent.
 _LOSES = """exec('''
@@ -115,6 +116,7 @@ class Guest(guests.Guest):
     """Writes numbered lines.
 
     :ivar written: how many bytes.
+    :ivar acts: what happened to the log last, and how much was written then.
     :ivar closes: how many when its log was closed, each time.
     :ivar cut: how many when another program cut the file last.
     :ivar forgotten: how many when a file was cut of which the daemon knows no more.
@@ -123,6 +125,7 @@ class Guest(guests.Guest):
     def __init__(self, path: Path, files: Files, chance: random.Random) -> None:
         self.files = files
         self.written = 0
+        self.acts: deque[str] = deque(maxlen=_RECENT_ACTS)
         self.closes: list[int] = []
         self.cut = self.forgotten = -1
         super().__init__(str(path), chance)
@@ -312,7 +315,11 @@ class Follower:
             else:
                 self._end(told, guest, account, reason)
         except Mistake as mistake:
-            raise Mistake(f"{guest.path}: {mistake}") from mistake
+            recently = "; ".join(account.recently)
+            acts = ", ".join(guest.acts)
+            raise Mistake(
+                f"{guest.path}: {mistake} (lately: {recently}; acts: {acts})"
+            ) from mistake
 
     def _end(self, told: FeedEnd, guest: Guest, account: Account, reason: str) -> None:
         expected = {reason, "closed"} if self._until_closed else {reason} - {"closed"}
@@ -411,6 +418,8 @@ class Rounds(Endured):
             act()
             self.rounds[act.__name__] += 1
             if end is not None:
+                for guest in self.guests:
+                    guest.acts.append(f"{end.__name__} at {guest.written}")
                 self.rounds[end.__name__] += 1
                 self._write_until(end)
             self._write()
@@ -505,6 +514,7 @@ class Rounds(Endured):
     def _drained(self) -> Guest:
         """Choose a guest all of whose output is in files."""
         guest = self._chance.choice(self.guests)
+        guest.acts.append(f"{self.present} at {guest.written}")
         with self._client() as client:
             client.position(guest.path)
         return guest
