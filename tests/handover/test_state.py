@@ -170,6 +170,7 @@ _CONNECTIONS = st.builds(
     ),
     st.lists(_QUEUED, max_size=3).map(tuple),
     st.booleans(),
+    st.integers(0, 1024),
 )
 _SOCKETS = st.builds(
     SocketState,

@@ -195,34 +195,61 @@ def test_descriptors_of_an_earlier_request_are_others(room: Room) -> None:
         client.ask(3)
 
 
-def test_a_handed_over_client_that_has_not_read(room: Room) -> None:
-    """It may have as many on their way as one may have at all."""
-    before = room.client()
-    before.ask(3)
-    budget = DescriptorBudget(100)
-    after = Connection(
+def handed_over(client: Client, budget: DescriptorBudget) -> Connection:
+    """Return a client's connection in the daemon's next image."""
+    connection = Connection(
         FakeReactor(),
-        before.connection._socket.dup(),
-        before.connection.peer,
+        client.connection._socket.dup(),
+        client.connection.peer,
         Asks(),
         lambda _: None,
         descriptors=budget,
     )
-    after.resume(ConnectionState())
-    assert budget.count == 64
+    connection.resume(client.connection.suspended())
+    return connection
+
+
+def test_a_handed_over_client_that_has_not_read(room: Room) -> None:
+    """The next image knows how many are on their way, so that others may have the rest."""
+    before = room.client()
+    before.ask(3)
+    budget = DescriptorBudget(100)
+    after = handed_over(before, budget)
+    assert budget.count == 3
+    with pytest.raises(LimitReached):
+        after.claim_descriptors(MOST)
     assert before.read() == 3
     after.claim_descriptors(MOST)
     assert budget.count == MOST
     after.abort()
+
+
+def test_a_handed_over_client_that_has_read(room: Room) -> None:
+    """And one that has other things to read."""
+    before, other = room.client(), room.client()
+    before.ask(3)
+    assert before.read() == 3
+    other.connection.send(b"of another kind\n")
+    budget = DescriptorBudget(100)
+    after = [handed_over(client, budget) for client in (before, other)]
+    assert budget.count == 0
+    for connection in after:
+        connection.abort()
+
+
+def test_what_waits_to_be_sent_is_handed_over(room: Room) -> None:
+    """It is on its way in the next image, too."""
     read, write = os.pipe()
     os.close(write)
-    other = Client(budget)
-    other.connection.resume(ConnectionState(queued=(Queued(b"late\n", (read,)),)))
-    assert budget.count == 64
-    assert other.read() == 1
-    other.connection.claim_descriptors(MOST)
-    other.connection.abort()
-    other.close()
+    budget = DescriptorBudget(100)
+    client = Client(budget)
+    client.connection.resume(ConnectionState(queued=(Queued(b"late\n", (read,)),), descriptors=1))
+    assert budget.count == 1
+    assert client.read() == 1
+    client.connection.claim_descriptors(MOST)
+    assert budget.count == MOST
+    client.connection.abort()
+    client.close()
 
 
 def test_the_limit_follows_that_of_files(monkeypatch: pytest.MonkeyPatch) -> None:

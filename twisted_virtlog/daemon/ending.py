@@ -67,6 +67,8 @@ class Ending:
         # On CLOCK_MONOTONIC; None until the process is to end.
         self._deadline: float | None = None
         self._is_written = False
+        # Since when something hangs, on CLOCK_MONOTONIC; None if nothing does.
+        self._hangs_since: float | None = None
         self._watching: DeafThread | None = None
         self._once = threading.Lock()
 
@@ -110,10 +112,17 @@ class Ending:
         self._end_by_hand(self._reasons() or _running())
 
     def _is_late(self) -> bool:
-        if self._deadline is None or time.monotonic() < self._deadline:
+        now = time.monotonic()
+        if not self._hung():
+            self._hangs_since = None
+        elif self._hangs_since is None:
+            self._hangs_since = now
+        if self._deadline is None or now < self._deadline:
             return False
-        # (guests' output is written for as long as that takes, where nothing hangs)
-        return self._is_written or bool(self._hung())
+        # (guests' output is written for as long as that takes, where nothing hangs; a pipe that is
+        # being closed looks for a moment like one that cannot be)
+        hangs = self._hangs_since is not None and now - self._hangs_since >= _STEP_SECONDS
+        return self._is_written or hangs
 
     def _reasons(self) -> Sequence[str]:
         return [*self._hung(), *(f"the thread {name!r} waits" for name in self._late_threads())]

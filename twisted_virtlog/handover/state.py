@@ -67,11 +67,13 @@ class ConnectionState(Struct, frozen=True, omit_defaults=True):
     """A client's connection.
 
     :ivar closing: it is to be closed when everything is sent.
+    :ivar descriptors: how many are on its way to it, by the daemon's budget for them.
     """
 
     conversation: Suspended = Suspended()
     queued: tuple[Queued, ...] = ()
     closing: bool = False
+    descriptors: int = 0
 
 
 class SocketState(Struct, frozen=True):

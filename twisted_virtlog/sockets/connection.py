@@ -27,7 +27,6 @@ from twisted_virtlog.sockets.outgoing import AT_ONCE_BYTES, Outgoing, close_all
 from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.sockets.request_budget import SMALL_BYTES, RequestBudget
 from twisted_virtlog.syscalls import bytes_unread
-from twisted_virtlog.values import MAX_OPENED_FILES
 
 P = ParamSpec("P")
 
@@ -111,14 +110,16 @@ class Connection:
         """Return what the daemon's next image needs to go on with this client."""
         # (this may send, so the queue is looked at afterwards)
         conversation = self.conversation.suspended()
-        return ConnectionState(conversation, self._outgoing.suspended(), self._closing)
+        on_their_way = 0 if self._descriptors is None else self._descriptors.held(self)
+        return ConnectionState(
+            conversation, self._outgoing.suspended(), self._closing, on_their_way
+        )
 
     def resume(self, state: ConnectionState) -> None:
         """Go on as the daemon's former image did, in place of :meth:`start`."""
         self._outgoing = Outgoing.resumed(state.queued)
         if self._descriptors is not None:
-            # (the former image does not say how many of what is on its way are descriptors)
-            self._descriptors.assume(self, MAX_OPENED_FILES)
+            self._descriptors.resume(self, state.descriptors)
         self._input_ended = state.conversation.input_ended
         self._closing = state.closing
         self._tell(self.conversation.resume, state.conversation)

@@ -128,10 +128,15 @@ class DescriptorBudget:
         if part is not None and part.is_settled:
             part.is_sent = True
 
-    def assume(self, holder: Holder, most: int) -> None:
-        """Go on with a client of the daemon's former image, which has things to read."""
-        if not holder.has_arrived():
-            self._parts[holder] = _Part(most, is_settled=True, is_sent=True)
+    def held(self, holder: Holder) -> int:
+        """Return how many are on their way to a client, for the daemon's next image."""
+        part = self._parts.get(holder)
+        return 0 if part is None or not part.is_sent or holder.has_arrived() else part.count
+
+    def resume(self, holder: Holder, count: int) -> None:
+        """Go on with a client to which the daemon's former image has sent so many."""
+        if count > 0:
+            self._parts[holder] = _Part(count, is_settled=True, is_sent=True)
 
     def leave(self, holder: Holder, sock: socket.socket) -> None:
         """Note that a connection ends.
