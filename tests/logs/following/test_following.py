@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from tests.logs.fakes import KIB
 from tests.logs.following.conftest import MakeRoom
 from tests.logs.following.room import Room
-from twisted_virtlog.values import EndReason, FollowEnd, Position
+from twisted_virtlog.handover.state import EndedFile
+from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.values import EndReason, Followed, FollowEnd, Position
 
 
 def test_what_is_written_comes(room: Room) -> None:
@@ -102,6 +106,64 @@ def test_a_file_that_took_a_number_is_not_taken_for_the_one_that_had_it(
     (missed,) = client.gaps
     assert missed is not None
     assert client.text == text[8 + missed :]
+
+
+def test_the_current_file_may_have_the_number_of_one_that_is_gone(make_room: MakeRoom) -> None:
+    """Which was not asked for its birth, as nobody followed the log then."""
+    room = make_room(1 * KIB, 1, most_files=1)
+    guest = room.open()
+    text = b"".join(b"%07d\n" % number for number in range(6 * 128))
+    guest.write(text[:8])
+    room.run()
+    start = room.position()
+    guest.write(text[8:])
+    room.run()
+    (log,) = room.handler._logs.values()
+    newest, middle, *others = log.writer.lineage.ended
+    assert not middle.birth
+    middle = EndedFile(os.stat(room.path).st_ino, middle.size, "")
+    log.writer.lineage._ended = deque((newest, middle, *others))
+    client = room.follow(start)
+    client.take_all()
+    (missed,) = client.gaps
+    assert missed is not None
+    assert client.text == text[8 + missed :]
+
+
+@pytest.mark.parametrize("backups", [0, 1, 2])
+def test_who_comes_in_the_middle_of_a_roll_over_is_told_what_is_missing(
+    make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch, backups: int
+) -> None:
+    """The file that is the last one to have ended is the current one then."""
+    monkeypatch.setattr(Writer, "seconds", itertools.count().__next__)
+    room = make_room(1 * KIB, backups, most_files=1)
+    text = b"".join(b"%07d\n" % number for number in range(8 * 128))
+    holes = set()
+    for turns in range(4, 20):
+        path = f"{room.path}-{turns}"
+        guest = room.open(path)
+        guest.write(text[:8])
+        room.run()
+        start = room.position(path)
+        guest.write(text[8:])
+        log = room.handler.log_of(path)
+        assert log is not None
+        for _ in range(turns):
+            log.pipe_ready()
+        holes.add(log.writer.hole)
+        clients = [room.follow(start, path=path) for _ in range(2)]
+        room.run()
+        for client in clients:
+            client.take_all()
+            front = 8
+            for one in client.got:
+                assert isinstance(one, Followed)
+                front += one.missed or 0
+                data = b"".join(one.pieces)
+                assert data == text[front : front + len(data)]
+                front += len(data)
+            assert front == len(text)
+    assert len(holes) > 1
 
 
 def test_what_still_has_a_name_is_never_missing(make_room: MakeRoom) -> None:

@@ -435,10 +435,8 @@ class Trail:
     def _append_ended(self, writer: Writer) -> None:
         """Add the files that ended since the last one was current, as far as that is known."""
         last = self._last
-        ended = writer.lineage.ended
-        after = next(
-            (number for number, one in enumerate(ended) if last.is_of(one.inode, one.birth)), None
-        )
+        ended, named = self._ended(writer)
+        after = _number_of(last, ended)
         if after is not None:
             last.end = max(last.begin, ended[after].size)
             last.extent = max(last.extent, last.end)
@@ -448,32 +446,28 @@ class Trail:
         else:
             last.parted = True
             return
-        segments, lost = self._segments_of_ended(ended)
+        segments, lost = _segments_of_ended(ended, named)
         last.lost += lost
         for segment in reversed(segments):
             self._append(segment)
 
-    def _segments_of_ended(self, ended: Sequence[EndedFile]) -> tuple[list[Segment], int]:
-        """Return the segments of files that ended, and how many bytes are lost before them.
+    def _ended(self, writer: Writer) -> tuple[Sequence[EndedFile], set[int]]:
+        """Return the files that are known to have ended, the newest first.
 
         Of some, nothing is known that tells them apart from later files with their numbers. As long
-        as they have names, that can still be asked; the others are lost.
+        as they have names, that can still be asked.
 
-        :param ended: the newest first, as the segments are.
+        :returns: the inode numbers of those with names, too, if anything was to be asked.
         """
-        births = self._births() if any(not one.birth for one in ended) else {}
-        segments = []
-        lost = 0
-        for one in ended:
-            # (an older one with that number is another file)
-            birth = births.pop(one.inode, None)
-            if one.birth or birth is not None:
-                segment = Segment(one.inode, one.birth or birth or "", 0, one.size)
-                segment.lost, lost = lost, 0
-                segments.append(segment)
-            else:
-                lost += one.size
-        return segments, lost
+        lineage, births = writer.lineage, {}
+        if not all(one.birth for one in lineage.ended):
+            births = self._births()
+            lineage.learn_births(births)
+        ended = lineage.ended
+        if ended and writer.hole is not None and ended[0].inode == writer.known_end.inode:
+            # (it ends with the roll-over)
+            ended = ended[1:]
+        return ended, set(births)
 
     def _births(self) -> dict[int, str]:
         """Return what tells the backups apart, by their inode numbers."""
@@ -663,7 +657,7 @@ class Trail:
         writer, first = self.writer, self._first
         if writer is None:
             return None
-        ended = writer.lineage.ended
+        ended, named = self._ended(writer)
         number = next(
             (
                 number
@@ -674,12 +668,10 @@ class Trail:
         )
         if number is None or position.offset > ended[number].size:
             return None
-        newer = next(
-            (count for count, one in enumerate(ended) if first.is_of(one.inode, one.birth)), -1
-        )
-        if newer >= number or (newer < 0 and not (first is self._last and first.is_live)):
+        newer = -1 if first is self._last and first.is_live else _number_of(first, ended)
+        if newer is None or newer >= number:
             return None
-        segments, lost = self._segments_of_ended(ended[newer + 1 : number + 1])
+        segments, lost = _segments_of_ended(ended[newer + 1 : number + 1], named)
         for segment in segments:
             self._put_before(segment)
         own = ended[number]
@@ -897,6 +889,40 @@ class Trail:
                 self._kept.keep(segment, file, self)
         else:
             close_quietly(file)
+
+
+def _number_of(segment: Segment, ended: Sequence[EndedFile]) -> int | None:
+    """Return which of some files that ended a segment lies in; None if that is not known."""
+    numbers = [
+        number
+        for number, one in enumerate(ended)
+        if segment.is_of(one.inode, one.birth) and bool(one.birth) == bool(segment.birth)
+    ]
+    # (where nothing tells files apart, several may have had its number)
+    return numbers[0] if numbers and (segment.birth or len(numbers) == 1) else None
+
+
+def _segments_of_ended(ended: Sequence[EndedFile], named: set[int]) -> tuple[list[Segment], int]:
+    """Return the segments of files that ended, and how many bytes are lost before them.
+
+    Those that nothing tells apart from later files with their numbers are lost, unless they have
+    names.
+
+    :param ended: the newest first, as the segments are.
+    :param named: the inode numbers of files with names, if there are such.
+    """
+    segments = []
+    lost = 0
+    for number, one in enumerate(ended):
+        # (an older one with that number is another file)
+        is_named = one.inode in named and all(one.inode != newer.inode for newer in ended[:number])
+        if one.birth or is_named:
+            segment = Segment(one.inode, one.birth, 0, one.size)
+            segment.lost, lost = lost, 0
+            segments.append(segment)
+        else:
+            lost += one.size
+    return segments, lost
 
 
 class _Appending:
