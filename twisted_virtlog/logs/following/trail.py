@@ -435,39 +435,41 @@ class Trail:
     def _append_ended(self, writer: Writer) -> None:
         """Add the files that ended since the last one was current, as far as that is known."""
         last = self._last
-        ended, named = self._ended(writer)
+        ended, findable = self._ended(writer)
         after = _number_of(last, ended)
         if after is not None:
             last.end = max(last.begin, ended[after].size)
             last.extent = max(last.extent, last.end)
-            ended = ended[:after]
+            ended, findable = ended[:after], findable[:after]
         elif last.inode == NO_INODE:
             last.parted = writer.rollovers > len(ended)
         else:
             last.parted = True
             return
-        segments, lost = _segments_of_ended(ended, named)
+        segments, lost = _segments_of_ended(ended, findable)
         last.lost += lost
         for segment in reversed(segments):
             self._append(segment)
 
-    def _ended(self, writer: Writer) -> tuple[Sequence[EndedFile], set[int]]:
-        """Return the files that are known to have ended, the newest first.
+    def _ended(self, writer: Writer) -> tuple[Sequence[EndedFile], Sequence[bool]]:
+        """Return the files that are known to have ended, the newest first, and which can be found.
 
         Of some, nothing is known that tells them apart from later files with their numbers. As long
         as they have names, that can still be asked.
-
-        :returns: the inode numbers of those with names, too, if anything was to be asked.
         """
         lineage, births = writer.lineage, {}
         if not all(one.birth for one in lineage.ended):
             births = self._births()
             lineage.learn_births(births)
-        ended = lineage.ended
+        ended, findable = lineage.ended, []
+        for one in ended:
+            # (an older one with the number of a file that has a name is another file)
+            has_name = births.pop(one.inode, None) is not None
+            findable.append(has_name or bool(one.birth))
         if ended and writer.hole is not None and ended[0].inode == writer.known_end.inode:
-            # (it ends with the roll-over)
-            ended = ended[1:]
-        return ended, set(births)
+            # (the current file ends with the roll-over)
+            return ended[1:], findable[1:]
+        return ended, findable
 
     def _births(self) -> dict[int, str]:
         """Return what tells the backups apart, by their inode numbers."""
@@ -657,7 +659,7 @@ class Trail:
         writer, first = self.writer, self._first
         if writer is None:
             return None
-        ended, named = self._ended(writer)
+        ended, findable = self._ended(writer)
         number = next(
             (
                 number
@@ -671,7 +673,8 @@ class Trail:
         newer = -1 if first is self._last and first.is_live else _number_of(first, ended)
         if newer is None or newer >= number:
             return None
-        segments, lost = _segments_of_ended(ended[newer + 1 : number + 1], named)
+        between = slice(newer + 1, number + 1)
+        segments, lost = _segments_of_ended(ended[between], findable[between])
         for segment in segments:
             self._put_before(segment)
         own = ended[number]
@@ -902,21 +905,19 @@ def _number_of(segment: Segment, ended: Sequence[EndedFile]) -> int | None:
     return numbers[0] if numbers and (segment.birth or len(numbers) == 1) else None
 
 
-def _segments_of_ended(ended: Sequence[EndedFile], named: set[int]) -> tuple[list[Segment], int]:
+def _segments_of_ended(
+    ended: Sequence[EndedFile], findable: Sequence[bool]
+) -> tuple[list[Segment], int]:
     """Return the segments of files that ended, and how many bytes are lost before them.
 
-    Those that nothing tells apart from later files with their numbers are lost, unless they have
-    names.
-
     :param ended: the newest first, as the segments are.
-    :param named: the inode numbers of files with names, if there are such.
+    :param findable: of which it is known what tells them apart from later files with their numbers;
+        the others are lost.
     """
     segments = []
     lost = 0
-    for number, one in enumerate(ended):
-        # (an older one with that number is another file)
-        is_named = one.inode in named and all(one.inode != newer.inode for newer in ended[:number])
-        if one.birth or is_named:
+    for one, is_findable in zip(ended, findable, strict=True):
+        if is_findable:
             segment = Segment(one.inode, one.birth, 0, one.size)
             segment.lost, lost = lost, 0
             segments.append(segment)
