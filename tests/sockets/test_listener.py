@@ -951,8 +951,13 @@ def test_a_listener_that_failed_goes_on(host: Host, expected_failures: list[str]
     host.reactor.removeReader(listener)
     events.addReader(listener)
     waiting = host.connect(b"hello")
+
+    def fail(_reactor: object, sock: socket.socket) -> None:
+        sock.close()
+        raise ZeroDivisionError
+
     with pytest.MonkeyPatch.context() as broken:
-        broken.setattr(listener.server, "admit", lambda *_: 1 / 0)
+        broken.setattr(listener.server, "admit", fail)
         host.reactor.run()
     again = host.connect(b"again")
     host.reactor.run()
@@ -960,7 +965,8 @@ def test_a_listener_that_failed_goes_on(host: Host, expected_failures: list[str]
     host.clock.advance(1)
     host.reactor.run()
     assert again.recv(100) == b"again"
-    assert not has_answer(waiting)
+    with pytest.raises(ConnectionResetError):
+        waiting.recv(100)
     host.stop(listener)
     events.close()
 
