@@ -23,6 +23,7 @@ def driver(request: pytest.FixtureRequest, daemon: FakeDaemon) -> Iterator[Drive
     """Connect a client of each kind; it leaves nothing open."""
     before = len(os.listdir("/proc/self/fd"))
     driver: Driver = request.param(str(daemon.path))
+    daemon.wait_for(lambda daemon: daemon.accepted == 1)
     yield driver
     driver.close()
     daemon.wait_for(lambda daemon: not daemon.connections)
