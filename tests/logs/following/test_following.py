@@ -13,7 +13,11 @@ from tests.logs.fakes import KIB
 from tests.logs.following.conftest import MakeRoom
 from tests.logs.following.room import Room
 from twisted_virtlog.handover.state import EndedFile
+from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.handler import LogSettings
+from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.values import EndReason, Followed, FollowEnd, Position
 
 
@@ -83,9 +87,10 @@ def test_who_reads_late_is_told_what_is_missing(make_room: MakeRoom) -> None:
 
 
 def test_a_file_that_took_a_number_is_not_taken_for_the_one_that_had_it(
-    make_room: MakeRoom, tmp_path: Path
+    make_room: MakeRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where files ended while nobody followed the log: file systems give numbers again."""
+    """Where a file system gives numbers again, and says nothing that tells files apart."""
+    monkeypatch.setattr(identity, "birth", lambda _file: "")
     room = make_room(1 * KIB, 1, most_files=1)
     guest = room.open()
     text = b"".join(b"%07d\n" % number for number in range(6 * 128))
@@ -109,7 +114,7 @@ def test_a_file_that_took_a_number_is_not_taken_for_the_one_that_had_it(
 
 
 def test_the_current_file_may_have_the_number_of_one_that_is_gone(make_room: MakeRoom) -> None:
-    """Which was not asked for its birth, as nobody followed the log then."""
+    """Of which nothing is known that tells it apart."""
     room = make_room(1 * KIB, 1, most_files=1)
     guest = room.open()
     text = b"".join(b"%07d\n" % number for number in range(6 * 128))
@@ -120,7 +125,6 @@ def test_the_current_file_may_have_the_number_of_one_that_is_gone(make_room: Mak
     room.run()
     (log,) = room.handler._logs.values()
     newest, middle, *others = log.writer.lineage.ended
-    assert not middle.birth
     middle = EndedFile(os.stat(room.path).st_ino, middle.size, "")
     log.writer.lineage._ended = deque((newest, middle, *others))
     client = room.follow(start)
@@ -255,6 +259,22 @@ def test_a_truncating_open_loses_nothing(room: Room, is_open: bool) -> None:
     room.run()
     client.take_all()
     assert client.text == b"oldnew"
+    assert client.gaps == []
+
+
+def test_a_log_that_is_kept_when_it_is_truncated_goes_on(make_room: MakeRoom) -> None:
+    """Though no guest had opened it before."""
+    room = make_room(0, 0)
+    policy = Policy(Limits(0, 0), keep_on_truncate=True)
+    room.handler.reload(LogSettings(one_for_all(policy)), 64 * KIB)
+    room.append(b"old")
+    client = room.follow()
+    assert client.take() is None
+    guest = room.open(truncate=True)
+    guest.write(b"new")
+    room.run()
+    client.take_all()
+    assert client.text == b"new"
     assert client.gaps == []
 
 

@@ -93,20 +93,6 @@ class Lineage:
             self._ended = deque(maxlen=_MOST_FILES)
         self._ended.appendleft(EndedFile(inode, size, birth))
 
-    def learn_births(self, births: Mapping[int, str]) -> None:
-        """Remember what tells files that ended apart, where nobody had asked for it.
-
-        :param births: of files that rotation moved away and that have names yet, by inode number.
-        """
-        learnt = []
-        others = dict(births)
-        for one in self._ended or ():
-            # (an older one with that number is another file)
-            birth = others.pop(one.inode, "")
-            learnt.append(one if one.birth else EndedFile(one.inode, one.size, birth))
-        if learnt:
-            self._ended = deque(learnt, _MOST_FILES)
-
     def adjoins(self, position: Position, inode: int, birth: str, current: bool) -> bool:
         """Return whether no byte is known to lie between a position and a file's first byte.
 

@@ -839,9 +839,14 @@ class Writer:
             self._part()
             self._mark_gap_after(self.path)
         else:
-            # (nobody has a position in a file whose birth was not asked)
-            self.lineage.note_end(self._inode, self._end, self._birth or "")
+            self.lineage.note_end(self._inode, self._end, self._birth_to_keep())
         self._steps = roll_over_steps(self.path, most)
+
+    def _birth_to_keep(self) -> str:
+        """Return what will tell the current file from later ones, which may have its number."""
+        if self._birth or self._file < 0:
+            return self._birth or ""
+        return self.lineage.full(identity.birth(self._file))
 
     def _part(self) -> None:
         """Remember that bytes are missing between the newest backup and what comes now."""

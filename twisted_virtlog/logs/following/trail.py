@@ -454,36 +454,21 @@ class Trail:
     def _ended(self, writer: Writer) -> tuple[Sequence[EndedFile], Sequence[bool]]:
         """Return the files that are known to have ended, the newest first, and which can be found.
 
-        Of some, nothing is known that tells them apart from later files with their numbers. As long
-        as they have names, that can still be asked.
+        Where a file system says nothing that tells a file apart from later ones with its number,
+        it can be found as long as it has a name.
         """
-        lineage, births = writer.lineage, {}
-        if not all(one.birth for one in lineage.ended):
-            births = self._births()
-            lineage.learn_births(births)
-        ended, findable = lineage.ended, []
+        ended, findable = writer.lineage.ended, []
+        named: set[int] = set()
+        if not all(one.birth for one in ended):
+            named = self._named(self._limits.max_backups) - {writer.known_end.inode}
         for one in ended:
-            # (an older one with the number of a file that has a name is another file)
-            has_name = births.pop(one.inode, None) is not None
-            findable.append(has_name or bool(one.birth))
+            findable.append(bool(one.birth) or one.inode in named)
+            # (an older one with that number is another file)
+            named.discard(one.inode)
         if ended and writer.hole is not None and ended[0].inode == writer.known_end.inode:
             # (the current file ends with the roll-over)
             return ended[1:], findable[1:]
         return ended, findable
-
-    def _births(self) -> dict[int, str]:
-        """Return what tells the backups apart, by their inode numbers."""
-        births = {}
-        for name in newest_first(self.path, self._limits.max_backups):
-            with contextlib.suppress(OSError):
-                file = os.open(name, os.O_PATH | os.O_CLOEXEC)
-                try:
-                    births[os.fstat(file).st_ino] = identity.birth(file)
-                finally:
-                    os.close(file)
-        if self.writer is not None:
-            births.pop(self.writer.known_end.inode, None)
-        return births
 
     def _append(self, segment: Segment) -> None:
         """Go on in a segment, which is live."""
@@ -899,9 +884,9 @@ def _number_of(segment: Segment, ended: Sequence[EndedFile]) -> int | None:
     numbers = [
         number
         for number, one in enumerate(ended)
-        if segment.is_of(one.inode, one.birth) and bool(one.birth) == bool(segment.birth)
+        if segment.is_of(one.inode, one.birth) and (one.birth or not segment.birth)
     ]
-    # (where nothing tells files apart, several may have had its number)
+    # (if nothing tells it from others, several may have had its number)
     return numbers[0] if numbers and (segment.birth or len(numbers) == 1) else None
 
 
