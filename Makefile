@@ -13,14 +13,18 @@ SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '
 # Hundreds of tests start a daemon, which would compile its modules each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-lanes test-all test-libvirt check format stress bench guard clean
+.PHONY: run test test-lengthy test-slow test-lanes test-all test-libvirt check format stress bench guard clean
 
 run: $(VENV)/installed
 	$(BIN)/twistd --pidfile= -n virtlogd
 
 # The everyday suite: under two minutes; what needs root, libvirt or QEMU is skipped without them.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q -m "not slow" --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -m "not slow and not lengthy" --numprocesses $(WORKERS) --dist worksteal
+
+# What takes seconds each, several at a time.
+test-lengthy: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q -m "lengthy and not slow" --numprocesses $(WORKERS) --dist worksteal
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m slow
@@ -32,7 +36,7 @@ test-lanes: $(VENV)/installed-dev
 	TWISTED_VIRTLOG_TEST_FILE_THREADS=always $(BIN)/python -m pytest -q -m "not slow" \
 		--numprocesses $(WORKERS) --dist worksteal tests/daemon tests/stack
 
-test-all: test test-slow test-lanes
+test-all: test test-lengthy test-slow test-lanes
 
 # tests/stack with the libvirt, QEMU and Python in the directory LIBVIRT_ROOT (see CONTRIBUTING.md).
 test-libvirt:

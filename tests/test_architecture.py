@@ -308,6 +308,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("directory", BESIDE)
 def test_tests_and_benchmarks_stand_apart(directory: str) -> None:
     """Each can be changed without a look at the other."""

@@ -228,6 +228,7 @@ class Shell:
         self._bash.stdout.close()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "section",
     ["Watch a log, and wait for a line", "What is kept beside the logs", "Search in logs"],
@@ -261,6 +262,7 @@ def _answer(line: str) -> str:
     return _CLIENT.sub("", _MEMBER.sub(r"\1", line))
 
 
+@pytest.mark.lengthy
 @pytest.mark.socat
 def test_the_readme_s_five_minutes(shell: Shell) -> None:
     """Each command succeeds and prints what the README shows, but for figures."""
@@ -281,6 +283,7 @@ def test_the_readme_s_five_minutes(shell: Shell) -> None:
             compare(command, printed)
 
 
+@pytest.mark.lengthy
 @pytest.mark.socat
 @pytest.mark.curl
 @pytest.mark.jq
@@ -291,6 +294,7 @@ def test_the_examples_of_jsonrpc(shell: Shell) -> None:
         compare(command, shell.run(command.text), _answer)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("place", [("handover.md", "SIGUSR1: the next image takes over")])
 def test_single_commands(shell: Shell, place: tuple[str, str]) -> None:
     """They print what their documents show, but for figures."""

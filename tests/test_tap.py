@@ -95,6 +95,7 @@ def start(tmp_path: Path) -> Iterator[StartDaemon]:
 # As a process.
 
 
+@pytest.mark.lengthy
 @both
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_logs_where_it_is_told_and_ends_with_status_0(
@@ -142,6 +143,7 @@ def test_warnings_of_the_configuration_are_in_the_log(start: StartDaemon) -> Non
     assert line.endswith("virtlogd.conf:1: max_cleints: no such key; it has no effect")
 
 
+@pytest.mark.lengthy
 @both
 def test_why_it_does_not_start_is_told_to_the_user_and_to_the_log(
     start: StartDaemon, runner: str
@@ -175,6 +177,7 @@ def test_why_it_does_not_start_is_told_once_on_standard_error(start: StartDaemon
     assert "/no/dir" in line
 
 
+@pytest.mark.lengthy
 @both
 @pytest.mark.parametrize(
     ("settings", "reason"),
@@ -197,6 +200,7 @@ def test_mistakes_are_one_line(start: StartDaemon, runner: str, settings: str, r
     assert err.count("\n") == 1
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("options", [[], ["-n"]], ids=["background", "foreground"])
 @pytest.mark.parametrize("output", ["stderr", "file:own.log"])
 def test_a_start_that_fails_under_twistd_ends_with_the_reason(

@@ -89,6 +89,7 @@ def test_each_abuse_is_measured(generator: Generator, tmp_path: Path, load: Load
     assert set(sample.figures) == {figure.name for figure in load.figures}
 
 
+@pytest.mark.lengthy
 @pytest.mark.fuse
 @pytest.mark.parametrize("load", [*HUNG, LANE], ids=lambda load: load.key)
 def test_each_load_on_a_file_system_of_its_own_is_measured(

@@ -25,6 +25,7 @@ def test_all_are_sent_what_was_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.lengthy
 def test_a_notification_that_was_not_sent_is_noticed(tmp_path: Path) -> None:
     """By those who read."""
     options = ("--lose", "--rounds", "80", "--kills", "0", "--handovers", "0")

@@ -94,6 +94,7 @@ def numbered(count: int, start: int = 0) -> bytes:
     return b"".join(b"line %d of the guest\n" % (start + number) for number in range(count))
 
 
+@pytest.mark.lengthy
 def test_all_that_a_guest_writes_comes(lasting: Host, log: str, connect: Connect) -> None:
     """Through rotations and a hand-over, over one connection."""
     following = connect(lasting).follow(log)
@@ -113,6 +114,7 @@ def test_all_that_a_guest_writes_comes(lasting: Host, log: str, connect: Connect
     following.close()
 
 
+@pytest.mark.lengthy
 def test_each_byte_comes_once_over_kills(host: Host, log: str, connect: Connect) -> None:
     """Whoever follows connects again, as soon as there is a daemon."""
     host.ask().append(log, "before\n")
@@ -141,6 +143,7 @@ def test_it_ends_with_its_guest(lasting: Host, log: str, connect: Connect) -> No
     assert following.ended == "closed"
 
 
+@pytest.mark.lengthy
 def test_it_ends_with_a_guest_that_ended_with_the_daemon(
     host: Host, log: str, connect: Connect
 ) -> None:
@@ -160,6 +163,7 @@ def test_it_ends_with_a_guest_that_ended_with_the_daemon(
     assert following.ended == "closed"
 
 
+@pytest.mark.lengthy
 def test_a_log_that_is_there_later_is_followed_from_its_beginning(
     host: Host, log: str, connect: Connect
 ) -> None:
@@ -269,6 +273,7 @@ def test_a_feed_follows_many(lasting: Host, log: str) -> None:
         assert feed.next(60) == FeedEnd(watch, "unfollowed")
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("kind", AWAITING, ids=lambda kind: kind.__name__)
 def test_what_happens_to_logs_is_watched(
     host: Host, log: str, kind: Callable[[str], AwaitingDriver]

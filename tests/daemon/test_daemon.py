@@ -96,6 +96,7 @@ def test_sigterm_writes_what_is_in_the_pipes(start_daemon: StartDaemon, tmp_path
 FLOOD = b"x" * 7990 + b"0123456789"
 
 
+@pytest.mark.lengthy
 def test_a_guest_that_forces_thousands_of_rollovers_holds_up_nobody(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_guest_that_forces_thousands_of_rollovers_holds_up_nobody(
             os.close(guest.write_end)
 
 
+@pytest.mark.lengthy
 def test_sigterm_is_obeyed_in_the_middle_of_thousands_of_rollovers(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
@@ -138,6 +140,7 @@ def test_sigterm_is_obeyed_in_the_middle_of_thousands_of_rollovers(
     os.close(opened.write_end)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_requests_in_progress_are_answered_at_the_end(
     start_daemon: StartDaemon, tmp_path: Path, number: int
@@ -203,6 +206,7 @@ def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
     assert str(missing) in _refused(*options)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("option", "endpoint"),
     [

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+
 from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient
@@ -21,6 +23,7 @@ def sockets_of(client: BlockingClient) -> dict[str, str]:
     return {server["name"]: unquote(server["url"].removeprefix("unix:")) for server in servers}
 
 
+@pytest.mark.lengthy
 def test_who_reads_the_document_finds_the_daemon(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Over each socket the same, also after a hand-over."""
     strange = tmp_path / "a socket?"

@@ -94,6 +94,7 @@ def own_log(daemon: Daemon) -> str:
     return (Path(daemon.socket).parent / "daemon.log").read_text()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("code", "reason"),
     [(_LANE, "the thread 'lane /mnt/a' waits"), (_POOL, "the thread 'PoolThread-")],
@@ -152,6 +153,7 @@ DeafThread(target=hang, name="lane /mnt/a", daemon=True).start()
         assert "the thread 'lane /mnt/a' waits; the daemon has stopped" in own_log(first)
 
 
+@pytest.mark.lengthy
 @by_default
 @pytest.mark.fuse
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -267,6 +269,7 @@ def test_a_thread_that_does_not_end(tmp_path: Path) -> None:
     assert "the thread 'for ever' does not end" in own_log(first)
 
 
+@pytest.mark.lengthy
 def test_a_daemon_that_was_killed_gives_way(guest: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """It cannot close anything any more; its sockets take connections as long as it is there."""
     with daemon(tmp_path, _LANE, guest, -signal.SIGKILL) as first:
@@ -284,6 +287,7 @@ def test_a_daemon_that_was_killed_gives_way(guest: subprocess.Popen[bytes], tmp_
             assert f"the socket of process {first.process.pid}, which waits" in own_log(second)
 
 
+@pytest.mark.lengthy
 def test_twistd_s_pid_file(guest: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """It names a process that was killed, or one that was told to end."""
     file = tmp_path / "twistd.pid"

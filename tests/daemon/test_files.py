@@ -6,6 +6,8 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
 from tests.daemon.test_read_only import _SETTING, code_of, read_only
@@ -71,6 +73,7 @@ def receive(client: socket.socket) -> tuple[bytes, int]:
     return text, count
 
 
+@pytest.mark.lengthy
 def test_who_does_not_read_gets_one_answer(daemon: Daemon, tmp_path: Path) -> None:
     """And others go on; over a hand-over, too."""
     log = str(tmp_path / "log")

@@ -185,6 +185,7 @@ def test_a_log_that_fails_for_a_while_is_followed_on(daemon: Daemon, tmp_path: P
         assert {one.subscription for one in told.logs} == {watch}
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("threads", ["auto", "always"])
 def test_who_watches_is_told_of_openings_and_closings(
     threads: str, start_daemon: StartDaemon, tmp_path: Path
@@ -320,6 +321,7 @@ class Flood:
         return self._written
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("headers", [False, True])
 def test_no_notification_stands_inside_another_text(
     headers: bool, start_daemon: StartDaemon, tmp_path: Path
@@ -372,6 +374,7 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.lengthy
 def test_who_does_not_read_costs_no_memory_and_holds_up_nobody(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -544,6 +547,7 @@ def _ends_soon(daemon: Daemon) -> None:
         admin.receive()
 
 
+@pytest.mark.lengthy
 def test_who_follows_keeps_the_daemon(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """One that has nothing to do ends after a while, but not while somebody waits for a log."""
     followed, idle = start_daemon(), start_daemon()
@@ -558,6 +562,7 @@ def test_who_follows_keeps_the_daemon(start_daemon: StartDaemon, tmp_path: Path)
     assert followed.process.wait(SECONDS) == 0
 
 
+@pytest.mark.lengthy
 @pytest.mark.fuse
 def test_a_mount_that_does_not_answer_holds_up_its_own_followers_alone(tmp_path: Path) -> None:
     """They get what was written when it answers again; nobody else waits."""
@@ -641,6 +646,7 @@ def test_there_are_no_more_subscriptions_than_a_connection_may_have(
 # The daemon's end, and its next image.
 
 
+@pytest.mark.lengthy
 def test_the_end_of_the_daemon_is_told(daemon: Daemon, tmp_path: Path) -> None:
     """To each subscription, also of clients that do not read all; then the connection ends."""
     log = tmp_path / "guest.log"
@@ -693,6 +699,7 @@ def test_after_a_kill_each_byte_comes_once(tmp_path: Path) -> None:
     assert received == lines(0, 600)
 
 
+@pytest.mark.lengthy
 @by_default
 def test_a_hand_over_in_a_flood_loses_nothing(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Of several subscriptions, one of a half-closed client; their numbers stay."""
@@ -733,6 +740,7 @@ def _read_lines(raw: RawFollower, received: bytearray) -> None:
         received += _bytes_of(raw.text())
 
 
+@pytest.mark.lengthy
 @by_default
 def test_files_that_are_gone_go_over_for_those_who_read_them(
     start_daemon: StartDaemon, tmp_path: Path
@@ -753,6 +761,7 @@ def test_files_that_are_gone_go_over_for_those_who_read_them(
         assert told.gaps == []
 
 
+@pytest.mark.lengthy
 @by_default
 def test_what_is_watched_goes_over(daemon: Daemon, tmp_path: Path) -> None:
     """What happened before to a client that does not read, and what happens afterwards."""
@@ -773,6 +782,7 @@ def test_what_is_watched_goes_over(daemon: Daemon, tmp_path: Path) -> None:
         assert told.data[number]
 
 
+@pytest.mark.lengthy
 @by_default
 def test_an_older_release_has_no_subscriptions(daemon: Daemon, tmp_path: Path) -> None:
     """They end before the document is written for it; without any, it is the same as ever."""

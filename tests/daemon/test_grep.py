@@ -51,6 +51,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+@pytest.mark.lengthy
 def test_all_that_was_written_is_found(start_daemon: StartDaemon, tmp_path: Path, way: str) -> None:
     """What is still in the pipe, and lines that go on in the next file."""
     daemon = start_daemon("max_size = 1024", "max_backups = 9")
@@ -118,6 +119,7 @@ def test_the_logs_of_guests(daemon: Daemon, tmp_path: Path) -> None:
             os.close(end)
 
 
+@pytest.mark.lengthy
 def test_context_is_of_the_log(daemon: Daemon, tmp_path: Path, way: str) -> None:
     """Lines around those that match, with what is between left out."""
     log = str(tmp_path / "log")
@@ -126,6 +128,7 @@ def test_context_is_of_the_log(daemon: Daemon, tmp_path: Path, way: str) -> None
     assert result.stdout == "2\n3\n4\n5\n6\n--\n16\n17\n18\n"
 
 
+@pytest.mark.lengthy
 def test_objects_for_programs(start_daemon: StartDaemon, tmp_path: Path, way: str) -> None:
     """A position leads to its line again."""
     daemon = start_daemon("max_size = 1024", "max_backups = 9")
@@ -216,6 +219,7 @@ def test_many_files_come_in_several_answers(
         assert answers > 3
 
 
+@pytest.mark.lengthy
 def test_only_a_time_or_a_boot(
     start_daemon: StartDaemon, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +303,7 @@ def test_a_part_that_was_rotated_away(
         os.close(write_end)
 
 
+@pytest.mark.lengthy
 def test_what_came_after_an_opening_or_a_time(daemon: Daemon, tmp_path: Path, way: str) -> None:
     """As the daemon itself noted it."""
     log = str(tmp_path / "log")

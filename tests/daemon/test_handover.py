@@ -85,6 +85,7 @@ def test_logs_counters_and_clients_go_over(daemon: Daemon, tmp_path: Path) -> No
     assert b"".join(kept(Path(log))) == b"x" * 100_000 + b"y"
 
 
+@pytest.mark.lengthy
 def test_half_requests_go_over(daemon: Daemon, tmp_path: Path) -> None:
     """A client that was in the middle of a word gets its answer from the next image."""
     log = str(tmp_path / "guest.log")
@@ -112,6 +113,7 @@ def _as_tuple(client: BlockingClient, log: str) -> tuple[int, int]:
     return position.inode, position.offset
 
 
+@pytest.mark.lengthy
 def test_answers_that_nobody_read_yet_go_over(daemon: Daemon, tmp_path: Path) -> None:
     """The rest of a batch's answer comes from the next image."""
     log = tmp_path / "guest.log"
@@ -131,6 +133,7 @@ def test_answers_that_nobody_read_yet_go_over(daemon: Daemon, tmp_path: Path) ->
     assert {answer["result"]["data"] for answer in answers} == {"z" * 60_000}
 
 
+@pytest.mark.lengthy
 @by_default
 @pytest.mark.parametrize("framing", ["plain", "headers", "http"])
 def test_long_answers_that_are_half_sent_go_over(
@@ -203,6 +206,7 @@ def test_a_failing_log_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> N
         os.close(opened.write_end)
 
 
+@pytest.mark.lengthy
 def test_a_log_whose_directory_is_gone_fails_until_it_is_back(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -298,6 +302,7 @@ def test_sockets_are_served_and_removed_by_the_next_image(tmp_path: Path) -> Non
     assert not Path(daemon.libvirt_socket).exists()
 
 
+@pytest.mark.lengthy
 def test_signals_while_it_hands_over_are_obeyed_afterwards(tmp_path: Path) -> None:
     """More hand-overs do no harm; a SIGTERM ends the daemon in order, whichever image gets it."""
     log = tmp_path / "guest.log"
@@ -316,6 +321,7 @@ def test_signals_while_it_hands_over_are_obeyed_afterwards(tmp_path: Path) -> No
     assert log.read_bytes() == b"all"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("moment", ["_stand_still", "_execute"])
 def test_a_signal_in_the_last_moment_is_not_forgotten(moment: str, tmp_path: Path) -> None:
     """Who tells the daemon to end is obeyed, by the one image or by the next."""
@@ -330,6 +336,7 @@ def test_a_signal_in_the_last_moment_is_not_forgotten(moment: str, tmp_path: Pat
     assert not Path(daemon.socket).exists()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("runner", ["twistd", "twistd in the background", "twist"])
 def test_whoever_runs_it(runner: str, tmp_path: Path) -> None:
     """The process keeps its number, and twistd its pid file."""
@@ -419,6 +426,7 @@ class Caller(threading.Thread):
         self.join()
 
 
+@pytest.mark.lengthy
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("hand_overs", [1, pytest.param(200, marks=pytest.mark.slow)])
 def test_under_load_nothing_is_lost(tmp_path: Path, hand_overs: int) -> None:

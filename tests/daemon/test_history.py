@@ -96,6 +96,7 @@ def index_of(directory: Path) -> Path:
 # One process after another.
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("threads", ["auto", "always"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_next_process_knows_what_the_last_one_did(
@@ -212,6 +213,7 @@ def test_readers_of_the_group_are_served_what_was_known_before(tmp_path: Path) -
 # One image after another.
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("version", [None, 1])
 def test_a_hand_over_is_no_opening_and_costs_no_times(
     version: int | None, daemon: Daemon, tmp_path: Path
@@ -281,6 +283,7 @@ def _openings(file: Path) -> int:
 # What happens to logs.
 
 
+@pytest.mark.lengthy
 def test_what_happens_to_a_log_is_told_with_where_it_was(daemon: Daemon, tmp_path: Path) -> None:
     """Of an outage, of another program's cut, and of a file that somebody removed."""
     directory = tmp_path / "logs"
@@ -330,6 +333,7 @@ def test_a_file_that_is_missing_between_two_is_a_gap(
         assert len(client.locate(str(log), _hour())) == 2
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("keeps", [0, 1])
 def test_a_truncating_open_begins_anew_unless_all_is_kept(
     keeps: int, start_daemon: StartDaemon, tmp_path: Path
@@ -416,6 +420,7 @@ def test_a_broken_index_is_set_aside(tmp_path: Path) -> None:
     assert _openings(index) == 1
 
 
+@pytest.mark.lengthy
 @pytest.mark.root
 def test_on_a_full_disk_it_is_kept_in_memory(tmp_path: Path) -> None:
     """See full_state.py."""
@@ -437,6 +442,7 @@ def test_on_a_full_disk_it_is_kept_in_memory(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.lengthy
 @pytest.mark.root
 def test_a_disk_that_hangs_holds_up_the_past_alone(tmp_path: Path) -> None:
     """Logs go on, a hand-over is refused, and the daemon ends; at its start nobody waits either."""

@@ -174,6 +174,7 @@ def test_others_are_served_while_calls_wait(
     assert log.read_bytes() == b"before\nduring\n"
 
 
+@pytest.mark.lengthy
 def test_a_mount_that_does_not_answer_is_named(
     start_daemon: StartDaemon, mounted: PassMount, tmp_path: Path
 ) -> None:
@@ -240,6 +241,7 @@ def test_a_guest_writes_on_and_loses_nothing(start_daemon: StartDaemon, mounted:
     assert log.read_bytes() == written
 
 
+@pytest.mark.lengthy
 def test_a_full_pipe_is_emptied_and_every_byte_accounted_for(
     start_daemon: StartDaemon, mounted: PassMount
 ) -> None:
@@ -284,6 +286,7 @@ def test_an_open_that_was_given_up_is_undone(start_daemon: StartDaemon, mounted:
     assert "what was in its files is removed" in own_log(daemon)
 
 
+@pytest.mark.lengthy
 def test_what_had_not_begun_does_not_happen_later(
     start_daemon: StartDaemon, mounted: PassMount
 ) -> None:
@@ -300,6 +303,7 @@ def test_what_had_not_begun_does_not_happen_later(
     assert not new.exists()
 
 
+@pytest.mark.lengthy
 def test_a_message_under_way_may_be_written(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """The answer says so, and it is, once."""
     daemon = start_daemon(_SOON)
@@ -461,6 +465,7 @@ def clients_are_served(daemon: Daemon) -> bool:
         return client.info().pid == daemon.process.pid
 
 
+@pytest.mark.lengthy
 def test_each_mount_is_waited_for_by_itself(
     start_daemon: StartDaemon, mounted: PassMount, tmp_path: Path
 ) -> None:
@@ -487,6 +492,7 @@ def test_each_mount_is_waited_for_by_itself(
     assert (mounted.directory / log.name).read_bytes() == b"before\nduring\n"
 
 
+@pytest.mark.lengthy
 @by_default
 def test_a_log_stays_with_its_open_file(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """Its mount is taken away while it hangs: what was on the way there arrives there."""
@@ -514,6 +520,7 @@ def test_a_log_stays_with_its_open_file(start_daemon: StartDaemon, mounted: Pass
     assert not (mounted.directory / below.name).exists()
 
 
+@pytest.mark.lengthy
 def test_a_mount_that_is_gone_for_good_is_replaced(
     start_daemon: StartDaemon, mounted: PassMount
 ) -> None:
@@ -533,6 +540,7 @@ def test_a_mount_that_is_gone_for_good_is_replaced(
     assert log.read_bytes() == b"before\nduring\n"
 
 
+@pytest.mark.lengthy
 def test_links_and_closed_logs_lead_to_the_mount(
     start_daemon: StartDaemon, mounted: PassMount, tmp_path: Path
 ) -> None:
@@ -601,6 +609,7 @@ def test_many_calls_leave_nothing_behind(start_daemon: StartDaemon, mounted: Pas
     assert log.read_bytes() == b"before\nduring\n"
 
 
+@pytest.mark.lengthy
 def test_a_hand_over_waits_for_no_mount(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """It is refused with the mount named, and nothing changes; later it is possible."""
     daemon = start_daemon(_SOON, _BLOCK)
@@ -620,6 +629,7 @@ def test_a_hand_over_waits_for_no_mount(start_daemon: StartDaemon, mounted: Pass
     assert log.read_bytes() == b"before\nheld\nduring\nafter\n"
 
 
+@pytest.mark.lengthy
 @pytest.mark.root
 @pytest.mark.parametrize("policy", [_BLOCK, _DROP])
 def test_a_disk_that_hangs(start_daemon: StartDaemon, tmp_path: Path, policy: str) -> None:

@@ -52,6 +52,7 @@ def test_every_request_is_answered(daemon: Daemon, tmp_path: Path) -> None:
         until(lambda: is_refused(opened.write_end))
 
 
+@pytest.mark.lengthy
 def test_the_next_image_goes_on_with_it(daemon: Daemon, tmp_path: Path) -> None:
     """It takes the pipe over as it is."""
     log = str(tmp_path / "guest.log")
@@ -65,6 +66,7 @@ def test_the_next_image_goes_on_with_it(daemon: Daemon, tmp_path: Path) -> None:
         assert client.position(log).offset == 5
 
 
+@pytest.mark.lengthy
 def test_nothing_is_handed_over_while_a_locked_pipe_is_to_be_closed(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_nothing_is_handed_over_while_a_locked_pipe_is_to_be_closed(
         assert client.position(log).offset == 0
 
 
+@pytest.mark.lengthy
 @by_default
 def test_the_second_time_it_holds_up_nobody_but_itself(
     start_daemon: StartDaemon, tmp_path: Path

@@ -42,6 +42,7 @@ def test_a_qemu_guest_s_firmware_is_in_the_log(daemon: Daemon, tmp_path: Path) -
     assert virtlogctl(daemon, "read", str(log)).stdout == text
 
 
+@pytest.mark.lengthy
 @pytest.mark.root
 @pytest.mark.parametrize("policy", ["drop", "block"])
 def test_a_full_disk(policy: str, tmp_path: Path) -> None:

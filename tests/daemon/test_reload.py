@@ -131,6 +131,7 @@ def test_a_socket_whose_file_was_removed_is_made_again(configured: Configured) -
         client.info()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [

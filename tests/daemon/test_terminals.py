@@ -104,6 +104,7 @@ def test_top_outlives_the_daemon(daemon: Daemon, tmp_path: Path) -> None:
         assert seen.status() == 130
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("kind", ["dumb", "no-such-terminal"])
 def test_top_on_a_terminal_that_cannot_be_drawn_on(
     daemon: Daemon, tmp_path: Path, kind: str

@@ -84,6 +84,7 @@ def _follows(ctl: Ctl, path: str, count: int = 1) -> None:
             pass
 
 
+@pytest.mark.lengthy
 def test_the_last_lines(ctl: Ctl, tmp_path: Path) -> None:
     """As many as are wanted, of one log as its bytes are, of several with their names."""
     one, other = str(tmp_path / "a.log"), str(tmp_path / "b.log")
@@ -187,6 +188,7 @@ def test_wait_gives_up(ctl: Ctl, tmp_path: Path) -> None:
     assert ctl.run("wait", path, "--for", "x", "--from", "then").returncode == 2
 
 
+@pytest.mark.lengthy
 def test_boots(ctl: Ctl, tmp_path: Path) -> None:
     """Each opening can be read by itself; closed logs are listed."""
     path = str(tmp_path / "a.log")

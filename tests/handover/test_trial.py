@@ -80,6 +80,7 @@ def test_one_that_says_yes_need_not_end() -> None:
     assert tried(f"import signal; {_YES}; signal.pause()") == Result(0, "")
 
 
+@pytest.mark.lengthy
 def test_one_that_says_yes_and_cannot_end(tmp_path: Path) -> None:
     """Its status is fetched when it has one."""
     with fifo(tmp_path / "fifo") as guest:

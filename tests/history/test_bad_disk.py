@@ -14,6 +14,7 @@ from tests.history.bad_disk import SCENARIOS
 pytestmark = pytest.mark.root
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_on_a_bad_disk(name: str, tmp_path: Path) -> None:
     """A bad disk costs what is on it, and no more; see bad_disk.py."""

@@ -616,6 +616,7 @@ def test_marks_are_those_of_memory(
     boots.database.close()
 
 
+@pytest.mark.lengthy
 def test_the_room_of_what_was_forgotten_is_given_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

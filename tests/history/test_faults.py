@@ -340,6 +340,7 @@ assert "sqlite3" not in sys.modules
 # On a file system that does not answer.
 
 
+@pytest.mark.lengthy
 @pytest.mark.root
 @pytest.mark.usefixtures("soon")
 def test_nobody_waits_for_a_disk_that_hangs(tmp_path: Path) -> None:

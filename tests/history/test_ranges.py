@@ -37,6 +37,7 @@ def arrivals(history: History) -> Arrivals:
     )
 
 
+@pytest.mark.lengthy
 @given(st.integers(0, 1 << 62))
 @settings(max_examples=examples(2500))
 def test_no_byte_is_missed_and_none_is_further_off_than_said(seed: int) -> None:

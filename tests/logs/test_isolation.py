@@ -220,6 +220,7 @@ def test_a_mistake_in_closing_one_log(
     log.writer.close()
 
 
+@pytest.mark.lengthy
 def test_a_mistake_in_taking_over_one_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_failures: list[str]
 ) -> None:

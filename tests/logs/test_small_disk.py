@@ -14,6 +14,7 @@ from tests.logs.small_disk import SCENARIOS
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.lengthy
 @of_the_direct_way
 @pytest.mark.root
 @pytest.mark.parametrize("name", SCENARIOS)

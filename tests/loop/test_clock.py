@@ -263,6 +263,7 @@ print(*made, still.active())
 """
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("reactor", ["epollreactor", "pollreactor", "selectreactor"])
 def test_the_wall_clock_steps_back(reactor: str) -> None:
     """On any reactor calls are made in time although its own wait for an hour."""

@@ -28,6 +28,7 @@ def _run(reactor: str, way: str) -> None:
     assert ended.stdout.endswith("as it should be\n"), ended.stderr
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("way", EVERYWHERE)
 @pytest.mark.parametrize("reactor", REACTORS)
 def test_any_reactor_is_watched(reactor: str, way: str) -> None:
@@ -35,6 +36,7 @@ def test_any_reactor_is_watched(reactor: str, way: str) -> None:
     _run(reactor, way)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("way", sorted({*WAYS} - {*EVERYWHERE, "others_select"}))
 def test_what_is_a_stall_and_what_is_none(way: str) -> None:
     _run("epollreactor", way)

@@ -344,6 +344,7 @@ def test_drained_is_told_when_little_waits(
     assert CONGESTED_BYTES // 4 < unread < CONGESTED_BYTES // 2 + kernel
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("size", [10, 1000, 1_000_000])
 def test_a_client_that_never_reads_does_not_grow_the_daemon(
     ends: Any, reactor: FakeReactor, size: int

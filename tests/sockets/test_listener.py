@@ -297,6 +297,7 @@ def test_a_relative_path(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "sock").exists()
 
 
+@pytest.mark.lengthy
 @forks
 def test_of_two_daemons_that_start_at_once_one_listens(tmp_path: Path) -> None:
     """Daemons that all find the same stale socket: one replaces it, the others say who has it."""

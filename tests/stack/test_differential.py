@@ -116,6 +116,7 @@ def _prepare(scene: Scene, log: str, sizes: list[int | None]) -> None:
             scene.outside(name).chmod(0o600)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("flags", [0, 1], ids=["kept", "truncated"])
 def test_files_are_split_at_the_same_bytes(pair: Pair, flags: int) -> None:
     """A guest's output, in one piece or many, and messages of these bytes fill the same files."""
@@ -407,6 +408,7 @@ def test_too_many_backups_are_refused_alike(tmp_path: Path) -> None:
         compare(pair, backups)
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(("max_size", "max_backups"), [(100, 2), (1000, 1), (5000, 0)])
 def test_random_calls_come_to_the_same(tmp_path: Path, max_size: int, max_backups: int) -> None:
     """Guests and drivers that do whatever can be done, and clients that send rubbish."""

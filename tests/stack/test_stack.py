@@ -37,6 +37,7 @@ def lives(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
         }
 
 
+@pytest.mark.lengthy
 def test_a_guest_s_logs_are_those_that_virtlogd_writes(lives: dict[str, dict[str, Any]]) -> None:
     """Defined, started, listed, destroyed: virsh says the same, the files have the same text."""
     ours, theirs = ({**life, "steps": _comparable(life["steps"])} for life in lives.values())
@@ -88,6 +89,7 @@ def test_a_guest_may_be_started_as_soon_as_it_is_destroyed(stack: Stack) -> None
     assert result == {"error": "", "running": ["frank"], "starts": 6, "ends": 6}
 
 
+@pytest.mark.lengthy
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("name", "times"), [("judy", 4), pytest.param("niaj", 200, marks=pytest.mark.slow)]

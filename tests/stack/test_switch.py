@@ -44,6 +44,7 @@ def _programs(directory: Path) -> tuple[Path, Path, str]:
     return command, ours, virtlogd
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_host_is_switched_and_switched_back(tmp_path: Path, times: int) -> None:
     """Guests and libvirtd notice nothing, and no byte is lost.

@@ -234,6 +234,7 @@ unix_process_id: PID
 }
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     "number", range(len(RUNS)), ids=lambda n: f"{n}: {' '.join(RUNS[n]['args'])}"
 )

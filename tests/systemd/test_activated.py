@@ -27,6 +27,7 @@ def running(directory: Path, manager: ServiceManager) -> ServiceManager:
     return manager
 
 
+@pytest.mark.lengthy
 def test_a_restart_keeps_logs_open(tmp_path: Path, supervised: StartManager) -> None:
     """The process ends in order; what guests write meanwhile is in the files too."""
     manager = running(tmp_path, supervised("max_size = 2000000", f"max_backups = {MAX_BACKUPS}"))
@@ -194,6 +195,7 @@ def test_what_is_no_socket_cannot_be_listened_on(tmp_path: Path, supervised: Sta
     )
 
 
+@pytest.mark.lengthy
 def test_a_client_reexecutes_it_and_the_store_stays_right(
     tmp_path: Path, supervised: StartManager
 ) -> None:

@@ -92,6 +92,7 @@ def endure(directory: Path, manager: ServiceManager, kills: int, seed: int) -> N
     assert len(manager.names) == 2
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_kills_cost_no_byte(tmp_path: Path, supervised: StartManager, seed: int) -> None:
     """Each byte is in the files once, and no guest sees an error."""
@@ -146,6 +147,7 @@ def test_guests_that_followed_one_another_on_a_full_disk_outlive_kills(
     manager.wait_for(lambda: manager.pipes() == [])
 
 
+@pytest.mark.lengthy
 def test_a_guest_that_outlives_kills_is_one_opening(
     tmp_path: Path, supervised: StartManager
 ) -> None:

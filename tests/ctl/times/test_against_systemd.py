@@ -58,6 +58,7 @@ def agrees(text: str, answer: Answer, zone: str) -> bool:
     return known and earliest < answer.moment_us < latest
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("zone", ZONES)
 def test_generated_expressions(zone: str) -> None:
     """What one takes the other takes, for the same moment, to the microsecond."""

@@ -56,6 +56,7 @@ _ENDING = {
 }
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("arguments", _ENDING)
 def test_it_ends_as_virtlogd_does(both: tuple[User, User], arguments: str) -> None:
     """The same status, the same streams, and getopt_long's words."""
@@ -115,6 +116,7 @@ def _without_log(files: list[str]) -> list[str]:
     return [file for file in files if not file.startswith(".cache")]
 
 
+@pytest.mark.lengthy
 def test_a_second_daemon_is_refused_by_the_pid_file_of_the_other_kind(
     both: tuple[User, User],
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_version_is_answered(user: User) -> None:
     assert said.output == f"twisted-virtlogd (twisted-virtlog) {__version__}\n"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_it_serves_until_a_signal_ends_it(user: User, number: int) -> None:
     """Without options; it leaves neither sockets nor its pid file."""
@@ -63,6 +64,7 @@ def _shut_down(client: socket.socket) -> bytes:
     return answer[24:]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("environment", [{}, {UNIT_VARIABLE: "1"}])
 def test_an_administrator_s_shutdown_is_answered_and_ends_the_daemon(
     user: User, environment: dict[str, str]
@@ -82,6 +84,7 @@ def test_an_administrator_s_shutdown_is_answered_and_ends_the_daemon(
     assert not user.pid_file.exists()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("environment", [{}, {UNIT_VARIABLE: "1"}])
 def test_a_daemon_that_nobody_needs_says_so_to_its_unit(
     user: User, environment: dict[str, str]
@@ -92,6 +95,7 @@ def test_a_daemon_that_nobody_needs_says_so_to_its_unit(
     assert user.run("--timeout", "1").status == expected
 
 
+@pytest.mark.lengthy
 def test_in_the_background_it_is_ready_when_the_command_returns(user: User) -> None:
     """As nobody's child, in /, without terminal, with standard streams of its own."""
     said = user.run("-d")
@@ -112,6 +116,7 @@ def test_in_the_background_it_is_ready_when_the_command_returns(user: User) -> N
     assert not user.socket.exists()
 
 
+@pytest.mark.lengthy
 def test_why_it_does_not_start_in_the_background_is_told(user: User) -> None:
     """By the command that was started, with status 1."""
     assert user.run("-d").status == 0
@@ -145,6 +150,7 @@ def test_a_failure_is_told_by_its_status(user: User) -> None:
     assert not user.pid_file.exists()
 
 
+@pytest.mark.lengthy
 def test_a_relative_configuration_is_found_again(user: User) -> None:
     """From the background, where the directory is another; -v is the strongest."""
     user.config.write_text(
@@ -251,6 +257,7 @@ def test_the_soft_limit_on_descriptors_is_raised(user: User, tmp_path: Path) -> 
     assert soft == hard != "100"
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_while_it_starts_is_obeyed(user: User, number: int) -> None:
     """As soon as it can be; nothing is left behind."""
@@ -261,6 +268,7 @@ def test_a_signal_while_it_starts_is_obeyed(user: User, number: int) -> None:
     assert user.files() == ["run", "run/libvirt"]
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_daemon_that_cannot_end_gives_way(
     number: signal.Signals, new_user: Callable[[str], User], directory: Path

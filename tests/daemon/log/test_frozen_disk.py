@@ -23,6 +23,7 @@ _FULL = 100
 _PATIENCE = 60.0
 
 
+@pytest.mark.lengthy
 @by_default
 @pytest.mark.root
 def test_a_disk_that_hangs_stops_nobody(tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ Logger(observer=log).error("the last words")
 """
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("seconds", ["0.2", "1000"])
 @pytest.mark.parametrize(
     ("end", "status"), [("sys.exit(7)", 7), ("raise ValueError('of the daemon')", 1)]

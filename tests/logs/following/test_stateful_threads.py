@@ -113,6 +113,7 @@ SETTINGS = settings(
 )
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("number", range(examples(1)))
 def test_followed_lanes(number: int) -> None:
     """Few at once, so that none is made from what another one was."""

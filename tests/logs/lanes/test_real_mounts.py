@@ -12,6 +12,7 @@ from harness.daemon import CHECKOUT
 from tests.logs.lanes import real_mounts
 
 
+@pytest.mark.lengthy
 @pytest.mark.root
 @pytest.mark.parametrize("name", [one.__name__ for one in real_mounts.SCENARIOS])
 def test_real_mounts(name: str, tmp_path: Path) -> None:

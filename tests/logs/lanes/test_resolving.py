@@ -162,6 +162,7 @@ def test_a_usual_path_takes_one_look(
     assert len(looks) == 3
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("works", [True, False])
 def test_too_many_links_and_too_long_names_are_refused(
     works: bool, tree: Path, table: MountTable, monkeypatch: pytest.MonkeyPatch
