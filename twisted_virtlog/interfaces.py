@@ -384,6 +384,13 @@ class IConnection(Interface):
         " output_drained."
     )
 
+    def takes_more() -> bool:
+        """Return whether what is sent now leaves at once, as far as is known.
+
+        If not, the client has yet to read what was sent before: it would wait here, and
+        output_drained tells when that is over.
+        """
+
     def send(data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send bytes after all that were sent before, with descriptors attached to the first byte.
 
@@ -452,7 +459,7 @@ class IConversation(Interface):
         """Answer what the client has asked, then close: it has shut down its writing side."""
 
     def output_drained() -> None:
-        """Continue with requests that wait: the connection is no longer congested."""
+        """Continue with what waits: the connection is no longer congested, or takes more."""
 
     def go_on() -> None:
         """Continue after go_on_later."""

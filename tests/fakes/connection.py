@@ -44,6 +44,7 @@ class FakeConnection:
         self._conversation = conversation
         self.congest_at = congest_at
         self._congested = False
+        self.has_room = True
 
     @property
     def congested(self) -> bool:
@@ -54,6 +55,10 @@ class FakeConnection:
     @congested.setter
     def congested(self, congested: bool) -> None:
         self._congested = congested
+
+    def takes_more(self) -> bool:
+        """Return what a test says."""
+        return self.has_room
 
     @property
     def closed(self) -> bool:

@@ -313,6 +313,21 @@ def test_one_that_does_not_read_costs_nothing(client: Reader) -> None:
     assert client.turn() == [_data("x" * 1000, 0, 1000)]
 
 
+def test_nothing_waits_for_one_whose_socket_is_full(client: Reader) -> None:
+    """His requests are answered all the same."""
+    client.handler.answers["position"] = Position(1, 2)
+    follower = client.follow()
+    client.connection.has_room = False
+    before = len(follower.read_at)
+    follower.write(b"x" * 1000)
+    assert client.turn() == []
+    assert client.asked("log.position", {"path": "/a"})[-1]["result"]["inode"] == 1
+    assert len(follower.read_at) == before
+    client.connection.has_room = True
+    client.conversation.output_drained()
+    assert client.turn() == [_data("x" * 1000, 0, 1000)]
+
+
 def test_requests_and_notifications_take_turns(client: Reader) -> None:
     """Neither a flood of requests nor one of bytes holds up the other."""
     client.handler.answers["position"] = Position(1, 2)

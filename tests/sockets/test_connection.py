@@ -322,6 +322,25 @@ def test_congested_at_the_mark(
     assert received == sent
 
 
+def test_who_asks_whether_more_is_taken_is_told_when_it_is(
+    end: End, reactor: FakeReactor, recorder: Recorder
+) -> None:
+    """Once, when the client has read all that waits; nobody else is told."""
+    assert end.connection.takes_more()
+    for asks in (False, True):
+        filled = fill(end.server)
+        end.connection.send(b"some")
+        reactor.run()
+        if asks:
+            assert not end.connection.takes_more()
+        assert recorder.told == ["made"]
+        receive_exactly(end.client, filled)
+        reactor.run()
+        assert end.connection.takes_more()
+        assert recorder.told == (["made", "drained"] if asks else ["made"])
+        receive_exactly(end.client, 4)
+
+
 def test_drained_is_told_when_little_waits(
     end: End, reactor: FakeReactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

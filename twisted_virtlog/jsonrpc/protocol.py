@@ -222,7 +222,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
         if self._batch is not None:
             return self._continue_batch(self._batch)
         subscriptions = self._subscriptions
-        if subscriptions is None or not subscriptions.is_ready:
+        if subscriptions is None or not subscriptions.is_ready or not self.connection.takes_more():
+            # (nothing is read from a file while it would wait here)
             return self._handle_text()
         # (what was requested and what was not take turns)
         if self._has_told:
@@ -240,6 +241,8 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return False
         if self._rest is not None or self._batch is not None:
             # (nothing stands inside another text)
+            return False
+        if not self.connection.takes_more():
             return False
         subscriptions.tell_next()
         return True

@@ -95,6 +95,7 @@ class Connection:
         self._closed = False
         self._gathering = False
         self._awaits_hang_up = False
+        self._is_room_awaited = False
         # Its last read took more than a share of time. What it is to do in its turn.
         self._is_greedy = False
         self._is_to_read = False
@@ -144,6 +145,10 @@ class Connection:
         return Concern(client=Client(self.peer.pid, self.peer.uid))
 
     # IConnection.
+
+    def takes_more(self) -> bool:
+        self._is_room_awaited = self._writing
+        return not self._writing
 
     def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         if self._closed:
@@ -345,9 +350,13 @@ class Connection:
 
     def _write(self) -> None:
         self._send_queued()
+        has_room = self._is_room_awaited and not self._writing
         if self.congested and self._outgoing.size < CONGESTED_BYTES // 2:
             self.congested = False
             self._watch_output()
+            has_room = True
+        if has_room and not self._closed:
+            self._is_room_awaited = False
             self._tell(self.conversation.output_drained)
 
     def connectionLost(self, reason: Failure) -> None:

@@ -33,6 +33,10 @@ class _Gone:
         """See IConnection."""
         return False
 
+    def takes_more(self) -> bool:
+        """See IConnection."""
+        return False
+
     def go_on_later(self, rest_seconds: float = 0.0) -> None:
         """See IConnection; nobody waits any more."""
 
