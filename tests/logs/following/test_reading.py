@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -16,7 +18,7 @@ from tests.logs.following.room import Client, Room
 from twisted_virtlog.errors import LimitReached, ShuttingDown, SystemFailure
 from twisted_virtlog.logs.files import reader
 from twisted_virtlog.logs.following import following, kept_files
-from twisted_virtlog.values import EndReason, Followed, FollowEnd, Position, WatchKind
+from twisted_virtlog.values import EndReason, Followed, FollowEnd, Position, Watched, WatchKind
 
 
 def numbered(count: int) -> bytes:
@@ -464,6 +466,24 @@ def test_all_that_happens_to_logs_is_watched(room: Room) -> None:
     assert closed.status.bytes_written == 1
     assert watch.take() is None
     assert len(calls) == 1
+
+
+def test_a_closing_that_is_told_late_is_no_news(room: Room) -> None:
+    """A log may be opened in another thread before the one that closed it has told so."""
+    watch = room.following.watch(lambda: None)
+    guest = room.open()
+    opened = watch.take()
+    assert opened is not None
+    before = msgspec.structs.replace(
+        opened.status, opened_at=opened.status.opened_at - timedelta(seconds=1)
+    )
+    room.following.happened(Watched(WatchKind.CLOSED, before))
+    assert watch.take() is None
+    guest.end()
+    room.run()
+    closed = watch.take()
+    assert closed is not None
+    assert closed.kind is WatchKind.CLOSED
 
 
 def test_who_is_put_aside_comes_back(make_room: MakeRoom) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -44,6 +45,7 @@ from twisted_virtlog.values import (
     FollowerState,
     Position,
     Watched,
+    WatchKind,
 )
 
 T = TypeVar("T")
@@ -91,6 +93,8 @@ class Following:
         self._logs: Logs | None = None
         self._followers: dict[Follower, None] = {}
         self._watches: dict[Watch, None] = {}
+        # When logs were opened last, as far as that was told, by path.
+        self._opened_at: dict[str, datetime] = {}
         # By real path, and by the paths that clients have spelled.
         self._trails: dict[str, Trail] = {}
         self._look: IDelayedCall | None = None
@@ -182,6 +186,8 @@ class Following:
 
     def _watched_no_more(self, watch: Watch) -> None:
         self._watches.pop(watch, None)
+        if not self._watches:
+            self._opened_at.clear()
 
     def end_all(self) -> None:
         self._has_ended = True
@@ -241,8 +247,24 @@ class Following:
 
     def happened(self, event: Watched) -> None:
         """Tell those who watch."""
+        if event.kind is not WatchKind.STATE and not self._is_news(event):
+            return
         for watch in list(self._watches):
             watch.add(event)
+
+    def _is_news(self, event: Watched) -> bool:
+        """Return whether what is told of a log comes after what was told of it before.
+
+        That it was closed in one thread may be told after it was opened in another one.
+        """
+        path, at = event.status.path, event.status.opened_at
+        if event.kind is WatchKind.OPENED:
+            self._opened_at[path] = at
+            return True
+        if self._opened_at.get(path, at) > at:
+            return False
+        self._opened_at.pop(path, None)
+        return True
 
     # For followers: Follows.
 
