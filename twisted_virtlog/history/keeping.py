@@ -8,6 +8,7 @@ and is added once that is over. Nobody waits for this thread.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import uuid
 from collections.abc import Callable
@@ -33,6 +34,10 @@ _logger = Logger()
 
 #: What need not be written at once is written after so long; what could not be is tried again.
 WRITE_SECONDS = 10.0
+
+#: From one write to the next, where many logs are opened or closed in a row: each write takes the
+#: processor from those who open them.
+REST_SECONDS = 0.05
 
 #: Marks are written to their files after so long.
 WHOLE_SECONDS = 60.0
@@ -65,6 +70,8 @@ class Keeping:
         self._waiting = Waiting()
         self._database: Database | None = None
         self._is_paused = False
+        # When something may be written again, on the clock of the timer.
+        self._rested_at = -math.inf
         self._process = uuid.uuid4().hex
         self._due: IDelayedCall | None = None
         self._whole: IDelayedCall | None = None
@@ -89,10 +96,12 @@ class Keeping:
 
     def wake(self, soon: bool) -> None:
         """Write what was noted, now or in a while."""
-        if soon:
+        left = self._rested_at - self._timer.seconds() if soon else WRITE_SECONDS
+        if left <= 0:
             self.write()
-        elif self._due is None:
-            self._due = self._timer.callLater(WRITE_SECONDS, self.write)
+        elif soon or self._due is None:
+            _cancel(self._due)
+            self._due = self._timer.callLater(left, self.write)
 
     def pause(self) -> None:
         """Write what waits, and close the file until :meth:`go_on`."""
@@ -120,6 +129,7 @@ class Keeping:
         """
         _cancel(self._due)
         self._due = None
+        self._rested_at = self._timer.seconds() + REST_SECONDS
         waiting = self._waiting
         self._take()
         if self._is_paused:
