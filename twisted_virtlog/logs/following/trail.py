@@ -658,15 +658,13 @@ class Trail:
         newer = -1 if first is self._last and first.is_live else _number_of(first, ended)
         if newer is None or newer >= number:
             return None
-        between = slice(newer + 1, number + 1)
+        between = slice(newer + 1, number)
         segments, lost = _segments_of_ended(ended[between], findable[between])
-        for segment in segments:
+        size = ended[number].size
+        own = Segment(ended[number].inode, ended[number].birth, 0, size if findable[number] else 0)
+        own.extent, own.lost = size, lost
+        for segment in (*segments, own):
             self._put_before(segment)
-        own = ended[number]
-        if not segments or not self._first.is_of(own.inode, own.birth):
-            gone = Segment(own.inode, own.birth, 0, 0)
-            gone.extent, gone.lost = own.size, lost - own.size
-            self._put_before(gone)
         return self._first, position.offset
 
     def _put_before(self, segment: Segment) -> None:
