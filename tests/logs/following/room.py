@@ -19,6 +19,11 @@ from twisted_virtlog.values import Followed, FollowEnd, FollowerState, Position
 T = TypeVar("T")
 
 
+def numbered(count: int) -> bytes:
+    """Return so many lines of eight bytes."""
+    return b"".join(b"%07d\n" % number for number in range(count))
+
+
 class Turns:
     """Calls what is to be called later, when a test says so."""
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.logs.fakes import KIB
+from tests.logs.fakes import KIB, Guest
 from tests.logs.following.conftest import MakeRoom
-from tests.logs.following.room import Room
+from tests.logs.following.room import Client, Room, numbered
 from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.rotation import Limits
@@ -61,7 +61,7 @@ def test_rotation_loses_nothing(make_room: MakeRoom) -> None:
     room = make_room(1 * KIB, 1)
     guest = room.open()
     client = room.follow()
-    text = b"".join(b"%07d\n" % number for number in range(2000))
+    text = numbered(2000)
     for start in range(0, len(text), 4096):
         guest.write(text[start : start + 4096])
         room.run()
@@ -75,7 +75,7 @@ def test_who_reads_late_is_told_what_is_missing(make_room: MakeRoom) -> None:
     room = make_room(1 * KIB, 1, most_files=1)
     guest = room.open()
     client = room.follow()
-    text = b"".join(b"%07d\n" % number for number in range(4000))
+    text = numbered(4000)
     for start in range(0, len(text), 4096):
         guest.write(text[start : start + 4096])
         room.run()
@@ -86,17 +86,28 @@ def test_who_reads_late_is_told_what_is_missing(make_room: MakeRoom) -> None:
     assert text.endswith(client.text[-1000:])
 
 
+def begun(room: Room, text: bytes) -> tuple[Guest, Position]:
+    """Write the first line of a text; return who writes on, and the line's end."""
+    guest = room.open()
+    guest.write(text[:8])
+    room.run()
+    return guest, room.position()
+
+
+def assert_one_gap(client: Client, text: bytes) -> None:
+    """Assert that all after the first line came, but for what was said to be missing."""
+    (missed,) = client.gaps
+    assert missed is not None
+    assert client.text == text[8 + missed :]
+
+
 def test_a_file_that_took_a_number_is_not_taken_for_the_one_that_had_it(
     make_room: MakeRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a file system gives numbers again, and says nothing that tells files apart."""
     monkeypatch.setattr(identity, "birth", lambda _file: "")
     room = make_room(1 * KIB, 1, most_files=1)
-    guest = room.open()
-    text = b"".join(b"%07d\n" % number for number in range(6 * 128))
-    guest.write(text[:8])
-    room.run()
-    start = room.position()
+    guest, start = begun(room, text := numbered(6 * 128))
     number, backup = tmp_path / "number", Path(f"{room.path}.0")
     for begin in range(8, len(text), 1000):
         guest.write(text[begin : begin + 1000])
@@ -108,19 +119,13 @@ def test_a_file_that_took_a_number_is_not_taken_for_the_one_that_had_it(
     number.write_bytes(backup.read_bytes())
     number.rename(backup)
     client.take_all()
-    (missed,) = client.gaps
-    assert missed is not None
-    assert client.text == text[8 + missed :]
+    assert_one_gap(client, text)
 
 
 def test_the_current_file_may_have_the_number_of_one_that_is_gone(make_room: MakeRoom) -> None:
     """Of which nothing is known that tells it apart."""
     room = make_room(1 * KIB, 1, most_files=1)
-    guest = room.open()
-    text = b"".join(b"%07d\n" % number for number in range(6 * 128))
-    guest.write(text[:8])
-    room.run()
-    start = room.position()
+    guest, start = begun(room, text := numbered(6 * 128))
     guest.write(text[8:])
     room.run()
     (log,) = room.handler._logs.values()
@@ -129,9 +134,7 @@ def test_the_current_file_may_have_the_number_of_one_that_is_gone(make_room: Mak
     log.writer.lineage._ended = deque((newest, middle, *others))
     client = room.follow(start)
     client.take_all()
-    (missed,) = client.gaps
-    assert missed is not None
-    assert client.text == text[8 + missed :]
+    assert_one_gap(client, text)
 
 
 @pytest.mark.parametrize("backups", [0, 1, 2])
@@ -141,7 +144,7 @@ def test_who_comes_in_the_middle_of_a_roll_over_is_told_what_is_missing(
     """The file that is the last one to have ended is the current one then."""
     monkeypatch.setattr(Writer, "seconds", itertools.count().__next__)
     room = make_room(1 * KIB, backups, most_files=1)
-    text = b"".join(b"%07d\n" % number for number in range(8 * 128))
+    text = numbered(8 * 128)
     holes = set()
     for turns in range(4, 20):
         path = f"{room.path}-{turns}"
@@ -175,7 +178,7 @@ def test_what_still_has_a_name_is_never_missing(make_room: MakeRoom) -> None:
     room = make_room(1 * KIB, 3, most_files=1)
     guest = room.open()
     client = room.follow()
-    text = b"".join(b"%07d\n" % number for number in range(1100))
+    text = numbered(1100)
     for start in (*range(0, 8192, 1024), *range(8192, len(text), 152)):
         guest.write(text[start : start + (1024 if start < 8192 else 152)])
         room.run()
@@ -197,7 +200,7 @@ def test_a_position_is_where_it_begins(make_room: MakeRoom, is_open: bool) -> No
     room = make_room(100, 3)
     guest = room.open()
     start = room.position()
-    text = b"".join(b"%07d\n" % number for number in range(40))
+    text = numbered(40)
     guest.write(text)
     room.run()
     if not is_open:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.logs.fakes import KIB, Threads, log_settings
-from tests.logs.following.room import LaneClient, Turns
+from tests.logs.following.room import LaneClient, Turns, numbered
 from tests.logs.lanes.test_all_logs import TIMEOUT
 from tests.logs.lanes.test_all_logs import World as Lanes
 from twisted_virtlog.errors import NoAnswer
@@ -129,7 +129,7 @@ def test_rollovers_in_a_thread_lose_nothing(make_room: Any) -> None:
     room = make_room(max_size=KIB)
     end = room.open()
     client = room.follow()
-    text = b"".join(b"%07d\n" % number for number in range(3000))
+    text = numbered(3000)
     for start in range(0, len(text), 4096):
         os.write(end, text[start : start + 4096])
         room.settle()

@@ -14,16 +14,11 @@ from twisted.internet.defer import Deferred
 
 from tests.logs.fakes import KIB, STRANGER
 from tests.logs.following.conftest import MakeRoom
-from tests.logs.following.room import Client, Room
+from tests.logs.following.room import Client, Room, numbered
 from twisted_virtlog.errors import LimitReached, ShuttingDown, SystemFailure
 from twisted_virtlog.logs.files import reader
 from twisted_virtlog.logs.following import following, kept_files
 from twisted_virtlog.values import EndReason, Followed, FollowEnd, Position, Watched, WatchKind
-
-
-def numbered(count: int) -> bytes:
-    """Return so many lines of eight bytes."""
-    return b"".join(b"%07d\n" % number for number in range(count))
 
 
 def test_who_never_reads_costs_nothing(make_room: MakeRoom) -> None:
