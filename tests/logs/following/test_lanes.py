@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Room(Lanes):
         )
         self.following.begin(self.logs)
         self.clients: list[LaneClient] = []
+        self._stepped_at = time.monotonic()
 
     def follow(
         self, position: Position | None = None, until_closed: bool = False, path: str | None = None
@@ -69,13 +71,19 @@ class Room(Lanes):
             self.step()
 
     def step(self) -> None:
-        """Let all go on, and a little time pass."""
+        """Let all go on, and as much time pass as it took.
+
+        A clock that ran ahead of the threads would find files that nobody reads, as their thread
+        had not had its turn yet.
+        """
         self.reactor.turn()
         self.turns.run()
         for client in self.clients:
             client.go_on()
-        self.clock.advance(0.01)
         os.sched_yield()
+        now = time.monotonic()
+        self.clock.advance(now - self._stepped_at)
+        self._stepped_at = now
 
     def write(self, end: int, data: bytes, client: LaneClient) -> None:
         """Write, and wait until it has come."""
