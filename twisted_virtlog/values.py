@@ -333,6 +333,22 @@ class OnWriteError(enum.Enum):
     BLOCK = "block"
 
 
+class DropReason(enum.Enum):
+    """Why bytes of a guest are lost.
+
+    The values are those that clients see.
+    """
+
+    #: The file could not be written, and the pipe was full or the guest gone.
+    WRITE_ERROR = "write_error"
+    #: The guest wrote more than its log may take in that time.
+    RATE = "rate"
+    #: The files would have become larger than they may be.
+    QUOTA = "quota"
+    #: The log was closed before its file took them.
+    STOPPED = "stopped"
+
+
 class FileThreads(enum.Enum):
     """Which file systems have a thread of their own, if they are not named one by one.
 

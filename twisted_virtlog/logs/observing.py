@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from twisted_virtlog.logs.files.writer import Writer
     from twisted_virtlog.logs.open_log import OpenLog
-    from twisted_virtlog.values import Domain
+    from twisted_virtlog.values import Domain, DropReason
 
 
 class LogObserver(Protocol):
@@ -64,8 +64,8 @@ class LogObserver(Protocol):
         :param size: of the file before, in bytes.
         """
 
-    def dropped(self, log: OpenLog, count: int) -> None:
-        """Take note that so many bytes of a log are lost."""
+    def dropped(self, log: OpenLog, count: int, reason: DropReason) -> None:
+        """Take note that so many bytes of a log are lost, and why."""
 
     def appending(self, real_path: str, writer: Writer) -> None:
         """Take note that a message will be appended to a log that is not open.
@@ -113,7 +113,7 @@ class NoObserver:
     def was_cut(self, log: OpenLog, size: int) -> None:
         """Do nothing."""
 
-    def dropped(self, log: OpenLog, count: int) -> None:
+    def dropped(self, log: OpenLog, count: int, reason: DropReason) -> None:
         """Do nothing."""
 
     def appending(self, real_path: str, writer: Writer) -> None:
@@ -180,10 +180,10 @@ class Observers:
         for one in self._observers:
             one.was_cut(log, size)
 
-    def dropped(self, log: OpenLog, count: int) -> None:
+    def dropped(self, log: OpenLog, count: int, reason: DropReason) -> None:
         """Tell all."""
         for one in self._observers:
-            one.dropped(log, count)
+            one.dropped(log, count, reason)
 
     def appending(self, real_path: str, writer: Writer) -> None:
         """Tell all."""

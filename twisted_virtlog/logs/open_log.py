@@ -69,7 +69,15 @@ from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SLOW_SECONDS
 from twisted_virtlog.loop.guest_watches import Watch
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_events, pipe_number
-from twisted_virtlog.values import Closed, Domain, LogState, LogStatus, OnWriteError, Position
+from twisted_virtlog.values import (
+    Closed,
+    Domain,
+    DropReason,
+    LogState,
+    LogStatus,
+    OnWriteError,
+    Position,
+)
 
 if TYPE_CHECKING:
     from twisted_virtlog.logs.following.trail import Trail
@@ -789,7 +797,7 @@ class OpenLog:
             at_once(rest)
         left = sum(one.left for one in self._former if not keeps(one.number))
         left += 0 if kept else self._held() + self._stranded
-        self._lose(left)
+        self._lose(left, DropReason.STOPPED)
         unsaid = left + (outage.lost if outage and not kept else 0)
         if unsaid:
             self._logger.error(
@@ -871,7 +879,7 @@ class OpenLog:
         full = self._is_full(waiting, outage)
         doomed = outage.to_drop(waiting, full, ended)
         if doomed:
-            self._discard(outage, self._pipe, doomed)
+            self._discard(outage, self._pipe, doomed, DropReason.WRITE_ERROR)
         outage.pending = self._waiting(waiting - doomed)
         if ended and outage.retried:
             self._end()
@@ -923,7 +931,7 @@ class OpenLog:
         first = not outage.lost
         dropped = source.take_dropped(self._pipe)
         if dropped:
-            self._count_dropped(outage, dropped)
+            self._count_dropped(outage, dropped, DropReason.WRITE_ERROR)
         if not outage.lost:
             return None
         if first:
@@ -937,15 +945,15 @@ class OpenLog:
                 return failure
         return (yield from self._write(self._pipe, source.staged(self._pipe)))
 
-    def _count_dropped(self, outage: Outage, dropped: int) -> None:
+    def _count_dropped(self, outage: Outage, dropped: int, reason: DropReason) -> None:
         outage.lost += dropped
-        self._lose(dropped)
+        self._lose(dropped, reason)
         self.note()
 
-    def _lose(self, count: int) -> None:
+    def _lose(self, count: int, reason: DropReason) -> None:
         if count:
             self.lost += count
-            self._owner.observer.dropped(self, count)
+            self._owner.observer.dropped(self, count, reason)
 
     def interrupted(self, failure: SystemFailure, since: datetime | None) -> None:
         """Fail, if bytes were dropped while a call of the file did not return; try again at once.
@@ -963,7 +971,7 @@ class OpenLog:
             outage.failed_again(failure, self._owner.seconds() - RETRY_SECONDS)
             if since is not None and not outage.lost:
                 outage.since = since
-            self._count_dropped(outage, dropped)
+            self._count_dropped(outage, dropped, DropReason.WRITE_ERROR)
 
     def _hear_of_dropped(self) -> None:
         """Take note of what was dropped while the present call waited, before the pipe goes."""
@@ -975,17 +983,18 @@ class OpenLog:
         """Drop the output of guests that are gone, as if nobody had followed them."""
         former, self._former = self._former, ()
         for one in former:
-            self._discard(outage, one.pipe, min(one.left, bytes_waiting(one.pipe)))
+            left = min(one.left, bytes_waiting(one.pipe))
+            self._discard(outage, one.pipe, left, DropReason.WRITE_ERROR)
             staged = self._let_go(one)
             if staged:
-                self._count_dropped(outage, staged)
+                self._count_dropped(outage, staged, DropReason.WRITE_ERROR)
             self._owner.observer.followed(self)
 
-    def _discard(self, outage: Outage, pipe: int, count: int) -> None:
+    def _discard(self, outage: Outage, pipe: int, count: int, reason: DropReason) -> None:
         """Take bytes out of a pipe, and record that they are lost."""
         source = self._owner.source
         source.pipe = pipe
-        self._count_dropped(outage, source.discard(count))
+        self._count_dropped(outage, source.discard(count), reason)
 
     def _recovered(self) -> None:
         self.outage = None

@@ -19,7 +19,7 @@ from twisted_virtlog.history.records import FileKey, key_of
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.observing import LogThread, NoObserver
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.values import Domain, EventKind, LogEvent, Position
+from twisted_virtlog.values import Domain, DropReason, EventKind, LogEvent, Position
 
 #: So many bytes of a busy log come before there is another mark, at least.
 MARKED_BYTES = 4096
@@ -260,7 +260,7 @@ class Recorder(NoObserver):
             self._note_dropped(log, recorded)
             self._happened(log, EventKind.RECOVERED)
 
-    def dropped(self, log: OpenLog, count: int) -> None:
+    def dropped(self, log: OpenLog, count: int, reason: DropReason) -> None:
         recorded = self._logs.get(log)
         if recorded is not None:
             recorded.dropped += count

@@ -12,7 +12,14 @@ from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.following.trail import Trail
 from twisted_virtlog.logs.observing import LogThread
 from twisted_virtlog.logs.open_log import OpenLog
-from twisted_virtlog.values import Domain, LogState, LogStatus, Watched, WatchKind
+from twisted_virtlog.values import (
+    Domain,
+    DropReason,
+    LogState,
+    LogStatus,
+    Watched,
+    WatchKind,
+)
 
 
 class Interested(Protocol):
@@ -96,7 +103,7 @@ class FollowedLogs:
         for trail in log.trails:
             trail.was_cut(size)
 
-    def dropped(self, log: OpenLog, count: int) -> None:
+    def dropped(self, log: OpenLog, count: int, reason: DropReason) -> None:
         """Do nothing: they never were in the log."""
 
     def appending(self, real_path: str, writer: Writer) -> None:
