@@ -14,9 +14,13 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
+
 #: The extended attributes that are kept; others are about the content, or how the file came to be.
 _ACL = "system.posix_acl_access"
 _NOUNS = {_ACL: "access control list", "security.selinux": "SELinux label"}
+
+_LOOK_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 #: The bits of a mode that are kept. No file that runs with its owner's rights is ever made.
 _MODE_BITS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
@@ -48,10 +52,10 @@ def held_by(file: int) -> Held | None:
     return Held(status.st_mode & _MODE_BITS, status.st_uid, status.st_gid, _extended(file))
 
 
-def held_by_path(path: str) -> Held | None:
+def held_by_path(path: str, directory: LogDirectory = BY_PATH) -> Held | None:
     """Return the same of a file that is not open."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = directory.open(path, _LOOK_FLAGS)
     except OSError:
         return None
     try:

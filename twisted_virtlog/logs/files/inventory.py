@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.history.file_system import file_system_id
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.reader import File, open_files
 from twisted_virtlog.logs.files.rotation import Limits, check_backups
 from twisted_virtlog.logs.files.writer import Writer
@@ -21,27 +22,36 @@ from twisted_virtlog.values import (
 )
 
 
-def inventory(path: str, limits: Limits, writer: Writer | None) -> Sequence[KeptFile]:
+def inventory(
+    path: str, limits: Limits, writer: Writer | None, directory: LogDirectory = BY_PATH
+) -> Sequence[KeptFile]:
     """Return the files of a log, oldest first, by the rules of who reads them.
 
     :param writer: of the log, if it is open; its current file is there whatever its name.
+    :param directory: reaches the files of a log that is not open.
     :raises NoSuchLog: no file of the log exists.
     :raises SystemFailure: a file cannot be opened.
     :raises UnsupportedBackups: ``max_backups`` is over 32.
     """
-    files = _open(path, limits, None, writer)
+    files = _open(path, limits, None, writer, directory)
     try:
         return [_kept(file) for file in files]
     finally:
         _close(files)
 
 
-def opened(path: str, limits: Limits, start: Position | None, writer: Writer | None) -> OpenedFiles:
+def opened(
+    path: str,
+    limits: Limits,
+    start: Position | None,
+    writer: Writer | None,
+    directory: LogDirectory = BY_PATH,
+) -> OpenedFiles:
     """Return the same files, open, from the one on that a position is in.
 
     :param start: None, or a position in none of them, for all.
     """
-    files = _open(path, limits, start, writer)
+    files = _open(path, limits, start, writer, directory)
     try:
         found = [OpenedFile(_kept(file), file.descriptor) for file in files if _is_regular(file)]
     except BaseException:
@@ -53,10 +63,14 @@ def opened(path: str, limits: Limits, start: Position | None, writer: Writer | N
 
 
 def _open(
-    path: str, limits: Limits, start: Position | None, writer: Writer | None
+    path: str,
+    limits: Limits,
+    start: Position | None,
+    writer: Writer | None,
+    directory: LogDirectory,
 ) -> Sequence[File]:
     check_backups(path, limits.max_backups)
-    files = open_files(path, limits, start, writer)
+    files = open_files(path, limits, start, writer, directory)
     if not files:
         raise NoSuchLog(f"no file of the log {path} exists", path)
     return files

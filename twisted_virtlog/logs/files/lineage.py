@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
 from twisted_virtlog.values import MAX_BACKUPS, Position, birth_with_cut, birth_without_cut
 
@@ -119,26 +120,25 @@ class Lineage:
         """Forget which file follows which, as bytes are missing before what comes now."""
         self._ended = None
 
-    def mark_gap_after(self, path: str) -> bool:
+    def mark_gap_after(self, path: str, directory: LogDirectory = BY_PATH) -> bool:
         """Mark a file, if there is one.
 
         :returns: whether it could not be marked, and is remembered here from now on.
         """
         try:
-            if not stat.S_ISREG(os.lstat(path).st_mode):
+            if not stat.S_ISREG(directory.lstat(path).st_mode):
                 return False
         except OSError:
             return False
         try:
-            if not is_marked(path):
-                os.setxattr(path, GAP_ATTRIBUTE, b"1", follow_symlinks=False)
+            directory.mark(path, GAP_ATTRIBUTE)
             return False
         except OSError:
-            return self._remember_gap(path)
+            return self._remember_gap(path, directory)
 
-    def _remember_gap(self, path: str) -> bool:
+    def _remember_gap(self, path: str, directory: LogDirectory) -> bool:
         with contextlib.suppress(OSError):
-            file = os.open(path, HOLD_FLAGS)
+            file = directory.open(path, HOLD_FLAGS)
             try:
                 birth = identity.birth(file)
             finally:
@@ -156,10 +156,10 @@ class Lineage:
         return bool(self._gaps) and birth_without_cut(birth) in self._gaps
 
 
-def ended_file(path: str) -> EndedFile | None:
+def ended_file(path: str, directory: LogDirectory = BY_PATH) -> EndedFile | None:
     """Return a regular file as it is before its name is removed; None if there is none."""
     try:
-        file = os.open(path, HOLD_FLAGS)
+        file = directory.open(path, HOLD_FLAGS)
     except OSError:
         return None
     try:

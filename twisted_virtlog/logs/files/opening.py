@@ -6,9 +6,10 @@ import contextlib
 import errno
 import fcntl
 import os
-from typing import TypeAlias
+import stat
 
 from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.logs.files.log_directory import BY_PATH, FileSystem, LogDirectory
 from twisted_virtlog.logs.files.names import longest_suffix
 from twisted_virtlog.logs.files.rotation import Limits
 
@@ -41,22 +42,18 @@ ERRORS_OF_DESCRIPTOR = frozenset(
     }
 )
 
-#: The device, and the file system's own identifier: another disk may get the device's number.
-FileSystem: TypeAlias = "tuple[int, int]"
 
-
-def check_name(path: str, limits: Limits) -> None:
+def check_name(path: str, limits: Limits, directory: LogDirectory = BY_PATH) -> None:
     """Refuse a log whose backups' names would not fit, so that it could never be rotated.
 
     :raises SystemFailure: ENAMETOOLONG.
     """
     suffix = longest_suffix(limits.max_backups) if limits.max_size else ""
-    directory, name = os.path.split(path)
-    length = len(os.fsencode(name))
+    length = len(os.fsencode(os.path.basename(path)))
     if not suffix or length < _LONG_NAME_BYTES:
         return
     try:
-        most = os.pathconf(directory or ".", "PC_NAME_MAX")
+        most = directory.longest_name(path)
     except OSError:
         # Opening the file will report what is wrong.
         return
@@ -78,37 +75,32 @@ def link_target(path: str) -> str:
     return os.path.realpath(path) if os.path.islink(path) else path
 
 
-def open_file(path: str) -> tuple[int, bool]:
+def open_file(path: str, directory: LogDirectory = BY_PATH) -> tuple[int, bool]:
     """Open a log's file to write to it, and, as :class:`Tail` wants, to read it if that is allowed.
 
     :returns: its descriptor, and whether it was made, which no link led to then.
     :raises OSError: it cannot be opened.
     """
-    if not os.path.lexists(path):
+    if not directory.exists(path):
         with contextlib.suppress(FileExistsError):
-            return os.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
+            return directory.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
     # A FIFO or a device is opened to write only: who has it open at its other end sees a reader.
-    if os.path.isfile(path):
+    if _is_regular(path, directory):
         with contextlib.suppress(PermissionError):
-            return os.open(path, _OPEN_FLAGS | os.O_RDWR, _FILE_MODE), False
-    return os.open(path, _OPEN_FLAGS | os.O_WRONLY, _FILE_MODE), False
+            return directory.open(path, _OPEN_FLAGS | os.O_RDWR, _FILE_MODE), False
+    return directory.open(path, _OPEN_FLAGS | os.O_WRONLY, _FILE_MODE), False
+
+
+def _is_regular(path: str, directory: LogDirectory) -> bool:
+    try:
+        return stat.S_ISREG(directory.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def is_readable(file: int) -> bool:
     """Return whether a descriptor may be read from."""
     return fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-
-
-def file_system(path: str) -> FileSystem | None:
-    """Return the file system that a path leads to; None if it leads nowhere."""
-    for name in (path, os.path.dirname(path)):
-        try:
-            return os.stat(name).st_dev, os.statvfs(name).f_fsid
-        except FileNotFoundError:
-            continue
-        except OSError:
-            break
-    return None
 
 
 def file_system_of(file: int) -> FileSystem:

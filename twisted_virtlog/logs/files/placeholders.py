@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS, close_quietly, has_ample_room
 
 #: Descriptors for all logs of a thread together.
@@ -35,13 +36,13 @@ class Placeholders:
         """Return how many are held."""
         return len(self._held)
 
-    def open_small(self, path: str) -> int:
+    def open_small(self, path: str, directory: LogDirectory = BY_PATH) -> int:
         """Open a file that is about to be removed, to hold it.
 
         :returns: a descriptor; -1 if it is not to be held.
         """
         try:
-            file = os.open(path, HOLD_FLAGS)
+            file = directory.open(path, HOLD_FLAGS)
         except OSError:
             return -1
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.lineage import is_marked
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.rotation import Limits, check_backups, is_full
 from twisted_virtlog.logs.files.writer import Writer
@@ -135,19 +136,25 @@ class Reading:
     """One read: the files as they were named when it began, whatever rotation does meanwhile."""
 
     def __init__(
-        self, path: str, limits: Limits, position: Position | None, writer: Writer | None
+        self,
+        path: str,
+        limits: Limits,
+        position: Position | None,
+        writer: Writer | None,
+        directory: LogDirectory = BY_PATH,
     ) -> None:
         """Open a log's files and find the position in them.
 
         :param position: None for the oldest byte kept.
         :param writer: of the log, if it is open; its current file is read whatever its name.
+        :param directory: reaches the files of a log that is not open.
         :raises NoSuchLog: no file of the log exists.
         :raises SystemFailure: a file cannot be opened.
         :raises UnsupportedBackups: ``max_backups`` is over 32.
         """
         check_backups(path, limits.max_backups)
         self._final = writer is None
-        self._files = open_files(path, limits, position, writer)
+        self._files = open_files(path, limits, position, writer, directory)
         if not self._files:
             raise NoSuchLog(f"no file of the log {path} exists", path)
         self._first, offset, self._gap = find_begin(self._files, position, writer)
@@ -255,7 +262,11 @@ class Reading:
 
 
 def open_files(
-    path: str, limits: Limits, position: Position | None, writer: Writer | None
+    path: str,
+    limits: Limits,
+    position: Position | None,
+    writer: Writer | None,
+    directory: LogDirectory = BY_PATH,
 ) -> list[File]:
     """Open those from the one with the position on, or all if none has it; oldest first.
 
@@ -270,10 +281,12 @@ def open_files(
     as_one = position is not None and not position.birth
     files: list[File] = []
     name = path
+    if writer is not None:
+        directory = writer.directory
     try:
         hole = None if writer is None else writer.hole
         for number, name in enumerate(newest_first(path, limits.max_backups)):
-            file = _open_file(name, writer, number == 0)
+            file = _open_file(name, writer, number == 0, directory)
             if file is not None:
                 if files and not as_one:
                     files[-1].parted |= file.has_gap_after()
@@ -304,7 +317,9 @@ def _may_lack(number: int, files: Sequence[File], limits: Limits, writer: Writer
     return writer is None and first and is_full(files[0].size, limits.max_size)
 
 
-def _open_file(path: str, writer: Writer | None, current: bool) -> File | None:
+def _open_file(
+    path: str, writer: Writer | None, current: bool, directory: LogDirectory
+) -> File | None:
     """Open a file of the log; return None if it does not exist.
 
     :raises OSError: it cannot be opened.
@@ -312,7 +327,7 @@ def _open_file(path: str, writer: Writer | None, current: bool) -> File | None:
     # In the middle of a rollover what is written may be a backup already.
     written = -1 if writer is None or writer.hole is not None else writer.file
     try:
-        descriptor = os.open(path, OPEN_FLAGS)
+        descriptor = directory.open(path, OPEN_FLAGS)
         status = _status(descriptor)
     except FileNotFoundError:
         if not current or written < 0:

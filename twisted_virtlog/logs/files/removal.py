@@ -8,6 +8,8 @@ import stat
 from collections.abc import Callable
 from functools import partial
 
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
+
 #: From this size on another thread is to free a file's data: it takes longer than telling a thread.
 LARGE_BYTES = 256 * 1024
 
@@ -33,7 +35,7 @@ class Remover:
         self._later = later
         self._large = LARGE_BYTES if processors > 1 else LARGE_BYTES_ALONE
 
-    def __call__(self, path: str) -> int:
+    def __call__(self, path: str, directory: LogDirectory = BY_PATH) -> int:
         """Remove a file, if there is one.
 
         :returns: its inode; 0 if there is none.
@@ -42,12 +44,12 @@ class Remover:
         inode, held = 0, -1
         # Whatever is wrong, unlink(2) reports it, as virtlogd does.
         with contextlib.suppress(OSError):
-            status = os.lstat(path)
+            status = directory.lstat(path)
             inode = status.st_ino
             if stat.S_ISREG(status.st_mode) and status.st_size >= self._large:
-                held = os.open(path, HOLD_FLAGS)
+                held = directory.open(path, HOLD_FLAGS)
         try:
-            os.unlink(path)
+            directory.unlink(path)
         except FileNotFoundError:
             return 0
         finally:

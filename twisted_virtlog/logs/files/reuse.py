@@ -11,7 +11,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.placeholders import SMALL_BYTES, placeholders
 from twisted_virtlog.logs.files.removal import close_quietly
 from twisted_virtlog.values import MAX_BACKUPS
@@ -26,6 +28,16 @@ _CALM_SECONDS = 1.0
 
 # One object for all logs.
 _LONG_AGO = -_CALM_SECONDS
+
+
+class Remove(Protocol):
+    """Removes a file."""
+
+    def __call__(self, path: str, directory: LogDirectory) -> int:
+        """Return the inode number of the file, or 0 if there was none.
+
+        :raises OSError: it cannot be removed.
+        """
 
 
 class RemovedFiles:
@@ -43,17 +55,23 @@ class RemovedFiles:
         """The numbers that no new file is to get."""
         return self._inodes
 
-    def remove(self, path: str, remove: Callable[[str], int], max_size: int) -> None:
+    def remove(
+        self,
+        path: str,
+        remove: Remove,
+        max_size: int,
+        directory: LogDirectory = BY_PATH,
+    ) -> None:
         """Remove a file, and remember its number.
 
-        :param remove: removes it and returns the number, or 0 if there was no file.
         :param max_size: of the log's files, in bytes; 0 if there is no limit.
+        :param directory: reaches the file.
         :raises OSError: it cannot be removed.
         """
-        held = placeholders().open_small(path) if 0 < max_size <= SMALL_BYTES else -1
+        held = placeholders().open_small(path, directory) if 0 < max_size <= SMALL_BYTES else -1
         inode = 0
         try:
-            inode = remove(path)
+            inode = remove(path, directory)
         finally:
             if inode and held >= 0:
                 placeholders().hold(self, held)

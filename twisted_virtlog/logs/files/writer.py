@@ -63,12 +63,11 @@ from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.files.lineage import Lineage, ended_file
+from twisted_virtlog.logs.files.log_directory import BY_PATH, FileSystem, LogDirectory
 from twisted_virtlog.logs.files.names import backup_path, newest_first
 from twisted_virtlog.logs.files.opening import (
     ERRORS_OF_DESCRIPTOR,
-    FileSystem,
     check_name,
-    file_system,
     file_system_of,
     is_readable,
     open_file,
@@ -189,6 +188,7 @@ class Writer:
     :ivar unfinished: the latest write stopped as its time was up, and not for want of bytes; the
         next one, of the same source, goes on in the middle.
     :ivar owner: is told, and asked; by default nobody.
+    :ivar directory: reaches the log's files.
     :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
     :ivar uses: how many times a file was opened: while this stays, it is the same file.
     """
@@ -213,6 +213,7 @@ class Writer:
         "_tail",
         "_waiting",
         "asleep",
+        "directory",
         "limits",
         "lineage",
         "owner",
@@ -235,6 +236,7 @@ class Writer:
         steps_left: int | None = None,
         remove: Remover = AT_ONCE,
         keep_attributes: Attributes | None = None,
+        directory: LogDirectory = BY_PATH,
     ) -> None:
         """Open the file at its end, creating it with mode 0600.
 
@@ -243,11 +245,13 @@ class Writer:
             :attr:`steps_left`; the file is not opened before :meth:`reopen` or a write.
         :param remove: removes old files.
         :param keep_attributes: sets on a new file those of the former one; None keeps none.
+        :param directory: reaches the log's files; by default by their paths.
         :raises SystemFailure: it cannot be opened or removed, or its name is too long.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
         check_backups(path, limits.max_backups)
         self.path = path
+        self.directory = directory
         self.limits = limits
         self.written = 0
         self.rollovers = 0
@@ -289,9 +293,9 @@ class Writer:
             self._rotates = False
             return
         self._file = -1
-        check_name(path, limits)
+        check_name(path, limits, directory)
         if truncate:
-            removed = ended_file(path)
+            removed = ended_file(path, directory)
             for name in newest_first(path, limits.max_backups):
                 try:
                     self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
@@ -344,7 +348,7 @@ class Writer:
                     self._left = EndedFile(0, self._left.size, "")
                     self._steps = []
             return
-        here = file_system(self.path)
+        here = self.directory.file_system(self.path)
         if self._file >= 0:
             moved = here is not None and here[0] != self._device
             if moved or error in ERRORS_OF_DESCRIPTOR:
@@ -356,7 +360,7 @@ class Writer:
             if self._left is not None:
                 # (an inode of another file system is another file's)
                 self._left = EndedFile(0, self._left.size, "")
-            left = interrupted_rollover(self.path, self.limits)
+            left = interrupted_rollover(self.path, self.limits, self.directory)
             self._steps = unfinished_steps(self.path, self.limits.max_backups, left)
 
     def _give_up(self) -> None:
@@ -857,23 +861,23 @@ class Writer:
 
     def _mark_gap_after(self, path: str) -> None:
         """Mark a log's file, if it exists, as one after which bytes are missing."""
-        if self.lineage.mark_gap_after(path):
+        if self.lineage.mark_gap_after(path, self.directory):
             self.owner.note()
 
     def _is_elsewhere(self) -> bool:
         """Return whether somebody has moved the current file away from its name."""
         try:
-            return os.stat(self.path).st_ino != self._inode
+            return self.directory.stat(self.path).st_ino != self._inode
         except OSError:
             return True
 
     def _rename(self, source: str, target: str) -> None:
-        if os.path.lexists(source):
+        if self.directory.exists(source):
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
             # not. If the target cannot be removed, the rename says why.
             with contextlib.suppress(OSError):
                 self._rotate_away(target)
-            os.rename(source, target)
+            self.directory.rename(source, target)
         else:
             # What stands above a hole is not continued by what comes to stand below it.
             self._mark_gap_after(target)
@@ -882,7 +886,7 @@ class Writer:
         """Remove a file, and remember that it was there."""
         if self._removed is None:
             self._removed = RemovedFiles()
-        self._removed.remove(path, self._remove, self.limits.max_size)
+        self._removed.remove(path, self._remove, self.limits.max_size, self.directory)
 
     def _begin(self) -> None:
         """Open the file, or a new one with an inode that no position of a removed file can mean."""
@@ -898,7 +902,8 @@ class Writer:
         self._use(file)
 
     def _unmake(self) -> None:
-        self._attempt(f"Unable to remove {self.path}", self._remove, self.path)
+        action = f"Unable to remove {self.path}"
+        self._attempt(action, self._remove, self.path, self.directory)
 
     def _attributes(self) -> Held | None:
         """Return what the file has that a new one is to have, too."""
@@ -907,7 +912,9 @@ class Writer:
         if self._file >= 0:
             return held_by(self._file)
         # (a rollover that another process began)
-        return held_by_path(backup_path(self.path, 0)) if self._steps else None
+        if not self._steps:
+            return None
+        return held_by_path(backup_path(self.path, 0), self.directory)
 
     def _keep(self, former: Held | None, file: int) -> None:
         """Set on a new file the attributes that the former one had."""
@@ -936,7 +943,7 @@ class Writer:
         if not self._rotates or self.owner.leads_away(self._file):
             return 0
         backups = newest_first(self.path, self.limits.max_backups)[1:]
-        return sum(_size(name) or 0 for name in backups)
+        return sum(_size(name, self.directory) or 0 for name in backups)
 
     def _open_sparing(self) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.
@@ -955,7 +962,8 @@ class Writer:
 
     def _open(self) -> int:
         self._stay()
-        file, self._made = self._attempt(f"Unable to open file: {self.path}", open_file, self.path)
+        action = f"Unable to open file: {self.path}"
+        file, self._made = self._attempt(action, open_file, self.path, self.directory)
         try:
             os.lseek(file, 0, os.SEEK_END)
             self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
@@ -992,15 +1000,15 @@ class Writer:
                 self._end = size
 
 
-def interrupted_rollover(path: str, limits: Limits) -> int:
+def interrupted_rollover(path: str, limits: Limits, directory: LogDirectory = BY_PATH) -> int:
     """Return how many steps are left of a rollover that a crash interrupted; 0 if none was."""
-    sizes = [_size(name) for name in newest_first(path, limits.max_backups)]
+    sizes = [_size(name, directory) for name in newest_first(path, limits.max_backups)]
     return interrupted_steps(sizes, limits.max_size)
 
 
-def _size(path: str) -> int | None:
+def _size(path: str, directory: LogDirectory) -> int | None:
     """Return a file's size; None if there is no file."""
     try:
-        return os.lstat(path).st_size
+        return directory.lstat(path).st_size
     except OSError:
         return None

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.reader import (
     OPEN_FLAGS,
@@ -56,6 +57,7 @@ class Trail:
     :ivar path: of its current file.
     :ivar thread: in which the log is.
     :ivar limits: of the log while it is not open.
+    :ivar directory: reaches its files while it is not open.
     :ivar log: None while it is not open.
     :ivar writer: of the log, or of a message that is appended while it is not open.
     :ivar readers: all who follow it.
@@ -80,6 +82,7 @@ class Trail:
         self.path = path
         self.thread = thread
         self.limits = limits
+        self.directory = BY_PATH
         self.log: OpenLog | None = None
         self.writer: Writer | None = None
         self.readers: dict[Reader, None] = {}
@@ -99,6 +102,10 @@ class Trail:
     @property
     def _limits(self) -> Limits:
         return self.limits if self.log is None else self.log.policy.limits
+
+    @property
+    def _directory(self) -> LogDirectory:
+        return self.directory if self.writer is None else self.writer.directory
 
     def in_reactor(self, call: Callable[[], object]) -> None:
         """See kept_files.Home."""
@@ -122,6 +129,7 @@ class Trail:
     def attach(self, log: OpenLog) -> None:
         """Take note that the log is open, in this thread."""
         self.log, self.path = log, log.writer.path
+        self.directory = log.writer.directory
         self._go_on_with(log.writer)
 
     def _go_on_with(self, writer: Writer) -> None:
@@ -509,7 +517,7 @@ class Trail:
         found = set()
         for name in newest_first(self.path, most_backups):
             with contextlib.suppress(OSError):
-                found.add(os.stat(name).st_ino)
+                found.add(self._directory.stat(name).st_ino)
         return found
 
     def _cut(self, before: int, size: int, birth: str) -> None:
@@ -564,7 +572,7 @@ class Trail:
                 self._kept.keep(segment, _opened_again(writer), self)
                 return segment.file
             for name in newest_first(self.path, self._limits.max_backups):
-                file = _opened_if_there(name)
+                file = _opened_if_there(name, self._directory)
                 if file >= 0 and _is_of(segment, file):
                     self._kept.keep(segment, file, self)
                     return file
@@ -584,7 +592,7 @@ class Trail:
         backups = 0 if is_known else self._limits.max_backups
         try:
             for name in newest_first(self.path, backups):
-                file = _opened_if_there(name)
+                file = _opened_if_there(name, self._directory)
                 if file >= 0:
                     try:
                         self._see(file)
@@ -675,7 +683,7 @@ class Trail:
 
     def _find_by_name(self, position: Position | None) -> Place:
         writer = self.writer
-        files = open_files(self.path, self._limits, position, writer)
+        files = open_files(self.path, self._limits, position, writer, self._directory)
         try:
             if not files:
                 target = self._last
@@ -957,12 +965,12 @@ def _is_of(segment: Segment, file: int) -> bool:
     )
 
 
-def _opened_if_there(path: str) -> int:
+def _opened_if_there(path: str, directory: LogDirectory) -> int:
     """Open a file to read it; return -1 if there is none.
 
     :raises OSError: it cannot be opened.
     """
     try:
-        return os.open(path, OPEN_FLAGS)
+        return directory.open(path, OPEN_FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return -1
