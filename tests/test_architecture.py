@@ -116,6 +116,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.files.names": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
+    "logs.bounds.free_space": (),
+    "logs.bounds.leases": (),
     "logs.lanes.mounts": (),
     "logs.lanes.choice": (),
     "logs.policy": (),

@@ -86,17 +86,18 @@ class SystemFailure(LogError):
     :ivar action: what was tried, in virtlogd's words, such as ``Unable to open file: /p/a.log``.
     :ivar errno: the error number.
     :ivar reason: why it failed, in words.
+    :ivar explanation: what the error number alone does not say.
     """
 
     def __init__(
         self, action: str, errno: int, path: str | None = None, explanation: str = ""
     ) -> None:
-        """:param explanation: what the error number alone does not say."""
         strerror = os.strerror(errno)
         self.reason = f"{explanation}: {strerror}" if explanation else strerror
         super().__init__(f"{action}: {self.reason}", path)
         self.action = action
         self.errno = errno
+        self.explanation = explanation
 
 
 class NoAnswer(SystemFailure):
@@ -108,6 +109,13 @@ class NoAnswer(SystemFailure):
     def __init__(self, action: str, path: str, mount: str) -> None:
         super().__init__(action, errno_module.ETIMEDOUT, path, _unanswered(mount))
         self.mount = mount
+
+
+class BoundReached(SystemFailure):
+    """A file may not grow, by what the configuration says of all that is written.
+
+    The system itself would have taken the bytes.
+    """
 
 
 class OutputError(SystemFailure):
@@ -131,8 +139,10 @@ class NotWritten(SystemFailure):
         pending_bytes: int | None,
         mount: str | None = None,
         maybe_written: bool = False,
+        explanation: str = "",
     ) -> None:
-        explanation = "" if mount is None else _unanswered(mount)
+        if mount is not None:
+            explanation = _unanswered(mount)
         if maybe_written:
             explanation += ", and the message may be written all the same"
         super().__init__(action, errno, path, explanation.lstrip(", "))

@@ -510,4 +510,4 @@ def _log_settings(settings: Settings) -> LogSettings:
         OnWriteError(settings.on_write_error),
         bool(settings.keep_on_truncate),
     )
-    return LogSettings(one_for_all(policy), settings.max_open_logs)
+    return LogSettings(one_for_all(policy), settings.max_open_logs, settings.host_keep_free)

@@ -193,6 +193,9 @@ class Settings:
     )
     time_index: int = _key(1, "1: note when bytes of logs come; 0: do not", 1)
     keep_on_truncate: int = _key(0, "1: a truncating open begins a new file; 0: it removes all", 1)
+    host_keep_free: int = _key(
+        0, "bytes left free on each file system: logs do not grow into them; 0: none", _UINT64
+    )
 
 
 _KEYS = {one.name: one for one in fields(Settings)}

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_virtlog.errors import (
+    BoundReached,
     LimitReached,
     LogBusy,
     NoSuchLog,
@@ -29,6 +30,7 @@ from twisted_virtlog.errors import (
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
+from twisted_virtlog.logs.bounds.bounds import Bounds
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.inventory import inventory, opened
@@ -93,10 +95,12 @@ class LogSettings:
 
     :ivar policy_of: resolves the policy of each log.
     :ivar max_open_logs: 0 allows as many as there are descriptors.
+    :ivar host_keep_free: bytes that are left free on each file system; 0 for none.
     """
 
     policy_of: PolicyOf
     max_open_logs: int = 0
+    host_keep_free: int = 0
 
 
 class Surroundings(Protocol):
@@ -200,6 +204,7 @@ class LogHandler:
         # By the real path, while something that takes long is done with a log.
         self._orders: dict[str, InOrder] = {}
         self._failing = FailingLogs(clock)
+        self._bounds = Bounds(settings.host_keep_free, clock.seconds, self._logs)
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
@@ -525,8 +530,10 @@ class LogHandler:
             try:
                 yield from writer.append_in_slices(message)
                 position = writer.position()
-            except BaseException:
+            except BaseException as error:
                 self.observer.not_appended(real_path, writer)
+                if isinstance(error, BoundReached):
+                    raise _not_appended(error) from error
                 raise
             self.known.add(real_path)
             self.observer.appended(real_path, writer, driver, domain)
@@ -695,8 +702,10 @@ class LogHandler:
         """
         self._settings = settings
         self.pipes.set_size(pipe_size)
+        self._bounds.set(settings.host_keep_free)
         for log in self._logs.values():
             log.set_policy(settings.policy_of(log.writer.path, log.driver, log.domain))
+            self._bounds.bind(log.writer)
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with the open logs."""
@@ -813,6 +822,7 @@ class LogHandler:
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
             )
+            self._bounds.bind(writer)
             log = OpenLog(
                 self, pipe, writer, policy, path, real_path, state.driver, state.domain, capacity
             )
@@ -1015,7 +1025,7 @@ class LogHandler:
 
     def _make_writer(self, file: str, policy: Policy, truncate: bool = False) -> Writer:
         try:
-            return Writer(
+            writer = Writer(
                 file,
                 policy.limits,
                 truncate,
@@ -1024,6 +1034,8 @@ class LogHandler:
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
+        self._bounds.bind(writer)
+        return writer
 
 
 def _whatever(work: Slices[T]) -> Callable[[InOrder], Slices[T]]:
@@ -1058,6 +1070,13 @@ def _own_path(path: str) -> str:
 
 def _failure(path: str, error: OSError) -> SystemFailure:
     return SystemFailure(f"Unable to open file: {path}", error.errno or errno.EIO, path)
+
+
+def _not_appended(failure: BoundReached) -> NotWritten:
+    """Return what a caller is told, as if the log were open."""
+    return NotWritten(
+        failure.action, failure.errno, failure.path or "", 0, explanation=failure.explanation
+    )
 
 
 def _limit_or(failure: SystemFailure) -> SystemFailure | LimitReached:

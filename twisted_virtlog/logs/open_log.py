@@ -558,7 +558,9 @@ class OpenLog:
     def _not_appended(self, failure: SystemFailure) -> NotWritten:
         if not self.writer.is_open:
             self._fail(failure)
-        return NotWritten(failure.action, failure.errno, self.path, 0)
+        return NotWritten(
+            failure.action, failure.errno, self.path, 0, explanation=failure.explanation
+        )
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""
@@ -879,7 +881,7 @@ class OpenLog:
         full = self._is_full(waiting, outage)
         doomed = outage.to_drop(waiting, full, ended)
         if doomed:
-            self._discard(outage, self._pipe, doomed, DropReason.WRITE_ERROR)
+            self._discard(outage, self._pipe, doomed, outage.drop_reason)
         outage.pending = self._waiting(waiting - doomed)
         if ended and outage.retried:
             self._end()
@@ -984,10 +986,10 @@ class OpenLog:
         former, self._former = self._former, ()
         for one in former:
             left = min(one.left, bytes_waiting(one.pipe))
-            self._discard(outage, one.pipe, left, DropReason.WRITE_ERROR)
+            self._discard(outage, one.pipe, left, outage.drop_reason)
             staged = self._let_go(one)
             if staged:
-                self._count_dropped(outage, staged, DropReason.WRITE_ERROR)
+                self._count_dropped(outage, staged, outage.drop_reason)
             self._owner.observer.followed(self)
 
     def _discard(self, outage: Outage, pipe: int, count: int, reason: DropReason) -> None:
@@ -1008,7 +1010,13 @@ class OpenLog:
         waiting = self._waiting(bytes_waiting(self._pipe))
         if self.outage is not None:
             self.outage.pending = waiting
-        return NotWritten(failure.action, failure.errno, self.path, waiting)
+        return NotWritten(
+            failure.action,
+            failure.errno,
+            self.path,
+            waiting,
+            explanation=failure.explanation,
+        )
 
     def _waiting(self, in_pipe: int) -> int:
         """Return how many bytes wait in all.

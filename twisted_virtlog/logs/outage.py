@@ -10,8 +10,9 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
-from twisted_virtlog.errors import SystemFailure
+from twisted_virtlog.errors import BoundReached, SystemFailure
 from twisted_virtlog.handover.state import OutageState
+from twisted_virtlog.values import DropReason
 
 #: The shortest time between two attempts to write a failing file.
 RETRY_SECONDS = 1.0
@@ -66,6 +67,12 @@ class Outage:
     def is_lasting(self) -> bool:
         """Whether a full pipe is to be emptied; a first failure may be over within a second."""
         return self.retried or self.repeated
+
+    @property
+    def drop_reason(self) -> DropReason:
+        """Why bytes are dropped meanwhile."""
+        is_ours = isinstance(self.failure, BoundReached)
+        return DropReason.QUOTA if is_ours else DropReason.WRITE_ERROR
 
     def to_drop(self, waiting: int, full: bool, ended: bool) -> int:
         """Return how many bytes to take out of the pipe so that its guest is not blocked.

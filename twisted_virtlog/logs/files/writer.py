@@ -44,6 +44,9 @@ What is true between two calls:
 - ``stranded`` is set: the bytes in it come first. They were counted, and noted by the keeper before
   the file was touched.
 
+A log may have a *bound*, which says how far the current file may grow before it is asked again. It
+is asked a little before that, so that nearly all writes ask nobody.
+
 :meth:`Writer.ready` turns each of the others into the first.
 """
 
@@ -54,6 +57,7 @@ import errno
 import math
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import ClassVar, Protocol, TypeVar
@@ -94,12 +98,16 @@ from twisted_virtlog.logs.files.rotation import (
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.shares import SHARE_SECONDS
 from twisted_virtlog.values import Position
 
 T = TypeVar("T")
 
 _NEVER = math.inf
+
+#: No file is so large.
+_ENDLESS = sys.maxsize
 
 #: A message that is no longer is written before anybody notices.
 SHORT_BYTES = 64 * 1024
@@ -138,6 +146,20 @@ class WriterOwner(Protocol):
 
     def was_cut(self, size: int) -> None:
         """Take note that another program has cut the current file, of so many bytes before."""
+
+
+class Bound(Protocol):
+    """How much room a log may take up."""
+
+    def reach(self, writer: Writer, size: int, wanted: int) -> int:
+        """Return up to which size the current file may grow before this is asked again.
+
+        :param size: of the file now.
+        :param wanted: how many bytes are to be written to it, at least 1.
+        :returns: more than ``size``, but perhaps not enough for all that is wanted.
+        :raises BoundReached: the file may not grow at all.
+        :raises OSError: the file cannot be asked.
+        """
 
 
 class _Nobody:
@@ -189,23 +211,28 @@ class Writer:
         next one, of the same source, goes on in the middle.
     :ivar owner: is told, and asked; by default nobody.
     :ivar directory: reaches the log's files.
+    :ivar bound: see Bound; None for none.
     :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
     :ivar uses: how many times a file was opened: while this stays, it is the same file.
     """
 
     __slots__ = (
         "_birth",
+        "_bound",
         "_device",
         "_end",
         "_file",
+        "_fits",
         "_given_up",
         "_inode",
         "_into_chunk",
         "_keep_attributes",
         "_left",
+        "_limits",
         "_made",
         "_message",
         "_older",
+        "_reach",
         "_remove",
         "_removed",
         "_rotates",
@@ -214,7 +241,6 @@ class Writer:
         "_waiting",
         "asleep",
         "directory",
-        "limits",
         "lineage",
         "owner",
         "path",
@@ -252,7 +278,12 @@ class Writer:
         check_backups(path, limits.max_backups)
         self.path = path
         self.directory = directory
-        self.limits = limits
+        self._limits = limits
+        self._bound: Bound | None = None
+        # Up to which size the current file may grow; and up to which bytes go into it without a
+        # look at any rule.
+        self._reach = _ENDLESS
+        self._fits = 0
         self.written = 0
         self.rollovers = 0
         self.lineage = Lineage()
@@ -372,6 +403,37 @@ class Writer:
         self._file = -1
 
     @property
+    def limits(self) -> Limits:
+        """How large files may grow and how many are kept."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._fit()
+
+    @property
+    def bound(self) -> Bound | None:
+        """How much room the log may take up."""
+        return self._bound
+
+    @bound.setter
+    def bound(self, bound: Bound | None) -> None:
+        self._bound = bound
+        self.ask_bound()
+
+    def ask_bound(self) -> None:
+        """Have the next write ask the bound, whatever it said before."""
+        self._reach = _ENDLESS if self._bound is None else 0
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._rotates:
+            self._fits = min(self._limits.max_size or _ENDLESS, self._reach)
+        else:
+            self._fits = _ENDLESS
+
+    @property
     def is_open(self) -> bool:
         """Whether there is a current file; a rollover that failed may leave none."""
         return self._file >= 0
@@ -430,8 +492,7 @@ class Writer:
             try:
                 status = os.fstat(file)
                 size = status.st_size
-                max_size = self.limits.max_size if self._rotates else 0
-                if status.st_nlink and (not max_size or size + most <= max_size):
+                if status.st_nlink and size + most <= self._fits:
                     if size < self._end:
                         self.see_size(size)
                     if tail is not None and size != tail.end:
@@ -481,8 +542,10 @@ class Writer:
             else:
                 size = self._rolled_over(ends)
                 continue
-            # A look is never moved in part: at most 80 bytes, and they end the file.
-            done = self._move(source, size, length)
+            # A look is moved in part by nothing but a bound: at most 80 bytes, and they end the
+            # file.
+            is_near = size + max(length, PIECE_BYTES) > self._reach
+            done = self._move(source, size, self._allowed(size, length) if is_near else length)
             moved += done
             size = self._settled(size, done)
             if done < length:
@@ -495,6 +558,21 @@ class Writer:
             self._into_chunk, self._waiting = (into + moved) % chunk, count - moved
             self.unfinished = True
         return moved
+
+    def _allowed(self, size: int, count: int) -> int:
+        """Return how many of ``count`` bytes the bound lets the current file take.
+
+        :raises SystemFailure: none, or it cannot be asked.
+        """
+        bound = self._bound
+        self.ask_bound()
+        if bound is not None:
+            action = f"Unable to stat file {self.path}"
+            self._reach = (
+                self._attempt(action, bound.reach, self, size, count) if self._rotates else _ENDLESS
+            )
+            self._fit()
+        return min(count, self._reach - size)
 
     def _rolled_over(self, ends: float) -> int:
         """Begin a new file, or go on with doing so.
@@ -924,6 +1002,7 @@ class Writer:
 
     def _use(self, file: int) -> None:
         self._file = file
+        self.ask_bound()
         self.uses += 1
         self._given_up = None
         self._birth = None

@@ -1,0 +1,1 @@
+"""How much room the logs may take up, and who is refused more of it."""
