@@ -73,7 +73,7 @@ class HeldByOther(LogError):
 
 
 class NoSuchLog(LogError):
-    """The log is not open (position, close), or no file of it exists (read)."""
+    """The log is not open (position, close), not known (remove), or has no file (read)."""
 
 
 class NotAllowed(LogError):

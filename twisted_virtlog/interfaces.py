@@ -31,6 +31,7 @@ from twisted_virtlog.values import (
     Output,
     Position,
     Priority,
+    Removed,
     Suspended,
     ThreadPoolStatus,
     TimeMark,
@@ -133,6 +134,16 @@ class ILogHandler(Interface):
         :returns: the position after the message.
         :raises NotWritten: the log is open, and its file cannot be written now.
         :raises SystemFailure: the file cannot be opened or written.
+        """
+
+    def remove(path: str) -> Answer[Removed]:
+        """Remove all files of a log that is known and not open; it is not known any more then.
+
+        A link that leads to the log stays, and so does what is no regular file.
+
+        :raises LogBusy: the log is open.
+        :raises NoSuchLog: the daemon knows no such log.
+        :raises SystemFailure: a file cannot be removed; older ones are.
         """
 
     def logs() -> Answer[Sequence[LogStatus]]:

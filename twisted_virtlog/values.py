@@ -97,6 +97,21 @@ class Closed(msgspec.Struct, frozen=True):
     dropped: int
 
 
+class Removed(msgspec.Struct, frozen=True):
+    """What was removed of logs.
+
+    :ivar files: how many.
+    :ivar bytes: how many were in them.
+    """
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        """Return both together."""
+        return Removed(self.files + other.files, self.bytes + other.bytes)
+
+
 class LogState(enum.Enum):
     """Whether the file of a log can be written."""
 

@@ -62,6 +62,7 @@ class FakeDaemon:
         self.answers: dict[str, Answerer] = {
             "log.open": self._open,
             "log.close": lambda params: {"position": self._position(params), "dropped": 0},
+            "log.remove": self._remove,
             "log.position": self._position,
             "log.read": self._read,
             "log.append": self._append,
@@ -265,6 +266,10 @@ class FakeDaemon:
 
     def _position(self, params: Params) -> Any:
         return self.position(self._known(params))
+
+    def _remove(self, params: Params) -> Any:
+        content = self.logs.pop(self._known(params))
+        return {"files": 1, "bytes": len(content)}
 
     def _read(self, params: Params) -> Any:
         content = self.logs[self._known(params)]

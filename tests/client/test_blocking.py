@@ -25,6 +25,7 @@ from twisted_virtlog.client import (
     Domain,
     Position,
     RemoteError,
+    Removed,
     TimedOut,
     Unreachable,
     blocking_connection,
@@ -70,6 +71,7 @@ def test_all_other_calls_give_their_values(daemon: FakeDaemon, client: BlockingC
         every_byte[2:], Position(INODE, 2), Position(INODE, 256), False
     )
     assert client.close_log("/a") == Closed(Position(INODE, 259), 0)
+    assert client.remove("/a") == Removed(1, 259)
     first, second = client.list()
     assert first.opened_at == datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
     assert (first.domain, first.error) == (Domain(uuid=LOG["domain"]["uuid"], name="web"), None)

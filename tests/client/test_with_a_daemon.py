@@ -13,7 +13,14 @@ import pytest
 from harness.daemon import Daemon, running
 from tests.client.examples import program, run
 from tests.client.followers import AWAITING, DRIVERS, AwaitingDriver, Driver, Iterating
-from twisted_virtlog.client import BlockingClient, FeedLog, Position, Snapshot
+from twisted_virtlog.client import (
+    BlockingClient,
+    FeedLog,
+    Position,
+    RemoteError,
+    Removed,
+    Snapshot,
+)
 from twisted_virtlog.client.feed import Feed, FeedData, FeedEnd
 
 SETTINGS = ("max_size = 65536", "max_backups = 5")
@@ -230,6 +237,12 @@ def test_a_log_has_a_history(lasting: Host, log: str) -> None:
     assert (known.state, known.position) == ("closed", None)
     assert known.closed_at is not None
     assert before <= known.closed_at <= datetime.now(timezone.utc) + timedelta(seconds=1)
+    assert asking.remove(log) == Removed(1, 5)
+    assert log not in [one.path for one in asking.list(closed=True)]
+    for ask in (asking.remove, asking.boots, asking.read):
+        with pytest.raises(RemoteError) as caught:
+            ask(log)
+        assert caught.value.code == 1002
 
 
 @pytest.mark.parametrize(

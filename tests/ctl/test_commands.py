@@ -181,6 +181,23 @@ def test_close_ends_a_log_by_force(daemon: FakeDaemon, run: Run) -> None:
     assert run("close", "/none").exit_code == 1
 
 
+def test_remove_goes_on_with_the_other_logs(daemon: FakeDaemon, run: Run) -> None:
+    """Each that is removed is printed; one that cannot be is told, and the status says so."""
+    daemon.logs.update({"/a": b"12", "/b": b"3"})
+    assert output(run("remove", "/a")) == "/a is removed, 1 file with 2 bytes\n"
+    result = run("remove", "/none", "/b", "//b")
+    assert (result.exit_code, result.stdout) == (1, "/b is removed, 1 file with 1 byte\n")
+    assert result.stderr == "virtlogctl: /none is not open\n"
+    assert daemon.logs == {}
+    daemon.logs.update({"/a": b"12", "/b": b"3"})
+    lines = output(run("--json", "remove", "/a", "/b")).splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"path": "/a", "files": 1, "bytes": 2},
+        {"path": "/b", "files": 1, "bytes": 1},
+    ]
+    assert run("remove").exit_code == 2
+
+
 def test_a_busy_log_is_told_with_those_who_hold_it(
     daemon: FakeDaemon, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +267,7 @@ SHOWN = "/a\\x1b[31m\\x07\\n\\x9b2J\\u202e"
     [
         ["position", EVIL],
         ["close", EVIL],
+        ["remove", EVIL],
         ["read", EVIL],
         ["exec", "/a", EVIL],
         ["disconnect", EVIL, "7"],

@@ -91,6 +91,7 @@ def test_it_changes_nothing(start_daemon: StartDaemon, tmp_path: Path) -> None:
             ("open", log),
             ("append", log, "y"),
             ("close_log", log),
+            ("remove", log),
             ("clients",),
             ("disconnect", "jsonrpc", 1),
             ("set_limits", "jsonrpc", 1),

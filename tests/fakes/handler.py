@@ -18,6 +18,7 @@ from twisted_virtlog.values import (
     Opened,
     OpenedFiles,
     Position,
+    Removed,
 )
 
 
@@ -47,6 +48,10 @@ class FakeHandler:
 
     def close_log(self, path: str) -> Answer[Closed]:
         answer: Answer[Closed] = self._answer("close_log", path)
+        return answer
+
+    def remove(self, path: str) -> Answer[Removed]:
+        answer: Answer[Removed] = self._answer("remove", path)
         return answer
 
     def position(self, path: str) -> Answer[Position]:

@@ -24,6 +24,7 @@ from twisted_virtlog.values import (
     LogStatus,
     Opened,
     Position,
+    Removed,
 )
 
 PATH = "/var/log/libvirt/qemu/web.log"
@@ -178,6 +179,13 @@ def test_close_tells_where_the_log_ended() -> None:
     assert client.handler.calls == [("close_log", PATH)]
     client = Client(close_log=Closed(None, 12))
     assert result(client, "log.close", [PATH]) == {"position": None, "dropped": 12}
+
+
+def test_remove_tells_what_is_gone() -> None:
+    """All files of the log."""
+    client = Client(remove=Removed(4, 7_340_038))
+    assert result(client, "log.remove", [PATH]) == {"files": 4, "bytes": 7_340_038}
+    assert client.handler.calls == [("remove", PATH)]
 
 
 def status(**changes: Any) -> LogStatus:

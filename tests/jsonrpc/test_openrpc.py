@@ -68,6 +68,7 @@ def test_every_method_is_in_it(document: Any) -> None:
     assert described == {
         "log.open": ["path", "driver", "domain", "truncate"],
         "log.close": ["path"],
+        "log.remove": ["path"],
         "log.follow": ["path", "position", "since", "encoding", "until"],
         "log.unfollow": ["subscription"],
         "log.watch": [],

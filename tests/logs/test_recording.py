@@ -236,6 +236,13 @@ def test_files_that_were_removed(room: Room) -> None:
     assert room.notes.told == ["appended 7 by qemu", "emptied", "opened"]
 
 
+def test_a_log_that_was_removed(room: Room) -> None:
+    """Nothing is kept of it."""
+    room.world.append(b"x")
+    room.world.handler.remove(room.world.path)
+    assert room.notes.told == ["appended 1 by qemu", "emptied"]
+
+
 def test_a_guest_that_follows_another(room: Room) -> None:
     """It is another opening, after all of the former one's output."""
     first = room.world.open()

@@ -39,6 +39,7 @@ from twisted_virtlog.values import (
     Domain,
     Opened,
     Position,
+    Removed,
     TimeMark,
     TimeRange,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "OwnLogging",
     "Position",
     "RemoteError",
+    "Removed",
     "ServerClients",
     "ServerLimits",
     "Snapshot",

@@ -16,7 +16,7 @@ from twisted_virtlog.client.admin_calls import AdminCalls
 from twisted_virtlog.client.call import Call, call, decoder, plain
 from twisted_virtlog.client.history_calls import HistoryCalls
 from twisted_virtlog.client.members import bytes_of, position_member
-from twisted_virtlog.values import Closed, Domain, Opened, Position
+from twisted_virtlog.values import Closed, Domain, Opened, Position, Removed
 
 R = TypeVar("R")
 W = TypeVar("W")
@@ -112,6 +112,7 @@ class _ReadResult(msgspec.Struct, frozen=True):
 
 _decode_position = plain(Position)
 _decode_closed = plain(Closed)
+_decode_removed = plain(Removed)
 _decode_true = plain(bool)
 _decode_list = plain(list[LogInfo])
 _decode_info = plain(DaemonInfo)
@@ -155,6 +156,11 @@ class Calls(HistoryCalls[W], AdminCalls[W]):
         What is written to the pipe later is refused: its writers get EPIPE.
         """
         return Call("log.close", _decode_closed, {"path": path})
+
+    @call
+    def remove(self, path: str) -> Call[Removed]:
+        """Remove all files of a log that the daemon knows and that is not open."""
+        return Call("log.remove", _decode_removed, {"path": path})
 
     @call
     def position(self, path: str) -> Call[Position]:

@@ -1,4 +1,4 @@
-"""The subcommands that ask one thing about one log: ``position``, ``append`` and ``close``."""
+"""The subcommands that ask one thing of a log: ``position``, ``append``, ``close``, ``remove``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import sys
 import click
 import msgspec
 
-from twisted_virtlog.client import BlockingClient, Domain
+from twisted_virtlog.client import BlockingClient, Domain, RemoteError
 from twisted_virtlog.ctl import tables
-from twisted_virtlog.ctl.outcomes import print_answer
-from twisted_virtlog.ctl.parameters import log_path, origin_options
-from twisted_virtlog.ctl.settings import Settings, common_options, pass_settings
+from twisted_virtlog.ctl.outcomes import print_answer, report
+from twisted_virtlog.ctl.parameters import log_path, normal_paths, origin_options
+from twisted_virtlog.ctl.settings import (
+    REFUSED_STATUS,
+    Settings,
+    common_options,
+    pass_settings,
+)
 
 #: More than any request may have, so that what is cut off here is refused, not shortened.
 _STDIN_BYTES = 16 * 1024 * 1024 + 1
@@ -44,6 +49,34 @@ def close(settings: Settings, path: str) -> None:
     with settings.connect() as client:
         answer = client.close_log(path)
     print_answer(settings, answer, tables.closed_text(path, answer))
+
+
+@click.command()
+@click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(), callback=normal_paths
+)
+@common_options
+@pass_settings
+@click.pass_context
+def remove(ctx: click.Context, settings: Settings, paths: tuple[str, ...]) -> None:
+    """Remove all files of logs that the daemon knows and that are not open, without asking.
+
+    With --json: an object on each line, with "path", "files" and "bytes".
+    """
+    failed = False
+    with settings.connect() as client:
+        for path in paths:
+            try:
+                answer = client.remove(path)
+            except RemoteError as error:
+                # (as rm(1) goes on with the others)
+                report(settings, error)
+                failed = True
+                continue
+            members = {"path": path, **msgspec.to_builtins(answer)}
+            print_answer(settings, members, tables.removed_text(path, answer))
+    if failed:
+        ctx.exit(REFUSED_STATUS)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -60,6 +60,13 @@ def start_position(function: F) -> F:
         callback=_parse_position,
         help="Begin here instead of at the oldest byte.",
     )(function)
+
+
+def normal_paths(
+    _ctx: click.Context, _param: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...]:
+    """Return paths that were given as the daemon wants them, each once; a callback of click's."""
+    return tuple(dict.fromkeys(map(normal_path, values)))
 
 
 def normal_path(value: str) -> str:

@@ -38,6 +38,7 @@ _COMMANDS = (
     ("position", "Print the end of an open log.", "log_commands.position"),
     ("read", "Copy the exact bytes of a log to standard output.", "read_command.read"),
     ("reexec", "Make the daemon re-execute itself.", "daemon_commands.reexec"),
+    ("remove", "Remove all files of logs that are not open.", "log_commands.remove"),
     ("tail", "Print the last lines of logs, and what comes.", "tail_command.tail"),
     ("top", "Show the open logs by what is written, live.", "top_command.top"),
     ("wait", "Wait until a line comes in a log.", "wait_command.wait"),

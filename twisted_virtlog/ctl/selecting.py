@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from twisted_virtlog.client import BlockingClient, LogInfo, RemoteError
-from twisted_virtlog.ctl.parameters import complete_path, normal_path
+from twisted_virtlog.ctl.parameters import complete_path, normal_paths
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ def selection(function: F) -> F:
         "paths",
         metavar="[PATH]...",
         nargs=-1,
-        callback=_normal_paths,
+        callback=normal_paths,
         shell_complete=complete_path,
     )
     @click.option(
@@ -87,12 +87,6 @@ def selection(function: F) -> F:
         return function(*args, selected=Selection(paths, domain), **kwargs)
 
     return with_selection  # type: ignore[return-value]
-
-
-def _normal_paths(
-    _ctx: click.Context, _param: click.Parameter, values: Sequence[str]
-) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(normal_path, values)))
 
 
 def _known_logs(client: BlockingClient) -> Sequence[LogInfo]:

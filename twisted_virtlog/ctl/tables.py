@@ -12,6 +12,7 @@ from twisted_virtlog.client import (
     LogInfo,
     OwnLogging,
     Position,
+    Removed,
     ServerClients,
     ServerLimits,
 )
@@ -92,6 +93,13 @@ def closed_text(path: str, closed: Closed) -> str:
     end = position_text(closed.position) if closed.position else "an unknown position"
     lost = "byte" if closed.dropped == 1 else "bytes"
     return f"{visible(path)} is closed at {end}; {closed.dropped} {lost} could not be written"
+
+
+def removed_text(path: str, removed: Removed) -> str:
+    """Return what to say about a log that was removed."""
+    files = "file" if removed.files == 1 else "files"
+    count = "byte" if removed.bytes == 1 else "bytes"
+    return f"{visible(path)} is removed, {removed.files} {files} with {removed.bytes} {count}"
 
 
 def holders_text(holders: Sequence[Holder] | None) -> str:

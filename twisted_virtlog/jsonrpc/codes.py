@@ -53,7 +53,8 @@ _MEANINGS = {
         " daemon writes the logs of its file system: these are null, and data has pid and mount"
     ),
     Code.NO_SUCH_LOG: (
-        "the log is not open (log.position, log.close), or no file of it exists (log.read)"
+        "the log is not open (log.position, log.close), not known (log.remove), or no file of it"
+        " exists (log.read)"
     ),
     Code.SYSTEM_ERROR: (
         "an operation of the system failed; data has errno (a name) and strerror, and mount if a"

@@ -60,6 +60,10 @@ class CloseParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False)
     """A log to close."""
 
 
+class RemoveParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A log to remove."""
+
+
 class ReadParams(PathParams, frozen=True, forbid_unknown_fields=True, gc=False):
     """A part of a log."""
 
@@ -112,6 +116,13 @@ class CloseResult(Struct, frozen=True):
     ]
 
 
+class RemoveResult(Struct, frozen=True):
+    """What was removed of a log."""
+
+    files: Annotated[int, Meta(ge=0, description="how many files the log had")]
+    bytes: Annotated[int, Meta(ge=0, description="how many bytes were in them")]
+
+
 class ReadResult(Struct, frozen=True):
     """A part of a log."""
 
@@ -145,6 +156,14 @@ def _close(services: Services, params: CloseParams) -> Answer[values.Closed]:
 def _closed(closed: values.Closed, _params: CloseParams) -> CloseResult:
     position = None if closed.position is None else Position.of(closed.position)
     return CloseResult(position, closed.dropped)
+
+
+def _remove(services: Services, params: RemoveParams) -> Answer[values.Removed]:
+    return services.handler.remove(params.path)
+
+
+def _removed(removed: values.Removed, _params: RemoveParams) -> RemoveResult:
+    return RemoveResult(removed.files, removed.bytes)
 
 
 def _position(services: Services, params: PositionParams) -> Answer[values.Position]:
@@ -299,6 +318,23 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
             CloseResult(_END, dropped=0),
         ),
         errors=(Code.LOG_BUSY, Code.NO_SUCH_LOG, Code.SHUTTING_DOWN, Code.NOT_WRITTEN),
+    ),
+    Method(
+        name="log.remove",
+        summary=(
+            "Remove all files of a log that the daemon knows and that is not open. It is not known"
+            " any more then."
+        ),
+        params=ParamsDecoder(RemoveParams),
+        result=RemoveResult,
+        ask=_remove,
+        present=_removed,
+        example=Example(
+            "a log of a guest that is not needed any more",
+            RemoveParams(_LOG),
+            RemoveResult(files=4, bytes=7340038),
+        ),
+        errors=(Code.LOG_BUSY, Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.SHUTTING_DOWN),
     ),
     Method(
         name="log.position",

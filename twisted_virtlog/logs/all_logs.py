@@ -75,6 +75,7 @@ from twisted_virtlog.values import (
     Opened,
     OpenedFiles,
     Position,
+    Removed,
 )
 
 T = TypeVar("T")
@@ -310,6 +311,15 @@ class AllLogs:
             path,
             lambda logs, path: logs.append(path, message, driver, domain),
             partial(self._not_appended, path),
+        )
+
+    def remove(self, path: str) -> Answer[Removed]:
+        if not self._spread:
+            return self._inline.remove(path)
+        return self._ask(
+            path,
+            lambda logs, path: logs.remove(path),
+            partial(no_answer, f"Unable to remove the files of {path}", path),
         )
 
     def logs(self) -> Answer[Sequence[LogStatus]]:

@@ -33,6 +33,7 @@ from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.bounds.bounds import Bounds
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
+from twisted_virtlog.logs.files.directory import Directory
 from twisted_virtlog.logs.files.inventory import inventory, opened
 from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.placeholders import placeholders
@@ -71,6 +72,7 @@ from twisted_virtlog.values import (
     OpenedFile,
     OpenedFiles,
     Position,
+    Removed,
 )
 
 T = TypeVar("T")
@@ -293,9 +295,7 @@ class LogHandler:
     def _check_free(self, holder: OpenLog, path: str, driver: str, domain: Domain | None) -> None:
         """Raise LogBusy if another guest may not have a log."""
         if not holder.may_be_followed(path, driver, domain):
-            raise LogBusy(
-                path, holder.driver, holder.domain, holder.opened_at, holder.number, holder.former
-            )
+            raise _busy(path, holder)
 
     def _open_new(
         self,
@@ -541,6 +541,47 @@ class LogHandler:
         finally:
             self._count(writer.written, 0, writer.rollovers)
             writer.close()
+
+    def remove(self, path: str) -> Answer[Removed]:
+        log = self._find(path)
+        real_path = _real_path(path) if log is None else log.real_path
+
+        def remove(order: InOrder) -> Slices[Removed]:
+            log = self._find(path, real_path)
+            if log is not None:
+                order.occupy(log)
+                # The last guest may be gone already, and nobody has looked at its pipe since.
+                if not (yield from log.end_if_hung_up()):
+                    raise _busy(path, log)
+            if real_path not in self.known:
+                raise NoSuchLog(f"the daemon knows no log {path}", path)
+            return (yield from self._remove_files(real_path))
+
+        return self._in_turn(log, real_path, remove)
+
+    def _remove_files(self, real_path: str) -> Slices[Removed]:
+        """Remove the files of a log that is not open, and forget it."""
+        removed = Removed()
+        directory_path, name = os.path.split(real_path)
+        try:
+            with contextlib.closing(Directory(directory_path)) as directory:
+                for one in directory.files_of(name, self._is_known_by_itself):
+                    self._remove(one.name, directory)
+                    removed += Removed(1, one.size)
+                    yield
+        except FileNotFoundError:
+            # (its directory is gone)
+            pass
+        except OSError as error:
+            action = f"Unable to remove the files of {real_path}"
+            raise SystemFailure(action, error.errno or errno.EIO, real_path) from error
+        self.known.discard(real_path)
+        self.observer.removed(real_path)
+        return removed
+
+    def _is_known_by_itself(self, path: str) -> bool:
+        """Return whether a file that is called as a backup is another log, open or not."""
+        return self.has(path) or path in self.known
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         logs = self._logs
@@ -1066,6 +1107,10 @@ def _own_path(path: str) -> str:
     directory, name = os.path.split(path)
     own = os.path.join(_real_path(directory or "."), name)
     return path if own == path else own
+
+
+def _busy(path: str, log: OpenLog) -> LogBusy:
+    return LogBusy(path, log.driver, log.domain, log.opened_at, log.number, log.former)
 
 
 def _failure(path: str, error: OSError) -> SystemFailure:

@@ -21,6 +21,9 @@ class Known(Protocol):
     def add(self, path: str) -> None:
         """Remember a log."""
 
+    def discard(self, path: str) -> None:
+        """Forget a log, of which nothing is there any more."""
+
     def paths(self) -> tuple[str, ...]:
         """Return all of them."""
 
@@ -55,6 +58,10 @@ class KnownLogs:
         self._paths[path] = None
         if len(self._paths) > self._most:
             del self._paths[next(iter(self._paths))]
+
+    def discard(self, path: str) -> None:
+        """Forget a log, if it is known."""
+        self._paths.pop(path, None)
 
     def paths(self) -> tuple[str, ...]:
         """Return all of them, the one named last at the end."""

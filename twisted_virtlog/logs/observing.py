@@ -79,6 +79,9 @@ class LogObserver(Protocol):
     def not_appended(self, real_path: str, writer: Writer) -> None:
         """Take note that a message could not be appended, or only a part that is in full files."""
 
+    def removed(self, real_path: str) -> None:
+        """Take note that all files of a log were removed, which is not open."""
+
     def paused(self) -> None:
         """Close all files: nothing may be asked of the file system for a while."""
 
@@ -123,6 +126,9 @@ class NoObserver:
         """Do nothing."""
 
     def not_appended(self, real_path: str, writer: Writer) -> None:
+        """Do nothing."""
+
+    def removed(self, real_path: str) -> None:
         """Do nothing."""
 
     def paused(self) -> None:
@@ -199,6 +205,11 @@ class Observers:
         """Tell all."""
         for one in self._observers:
             one.not_appended(real_path, writer)
+
+    def removed(self, real_path: str) -> None:
+        """Tell all."""
+        for one in self._observers:
+            one.removed(real_path)
 
     def paused(self) -> None:
         """Tell all."""

@@ -28,6 +28,7 @@ from twisted_virtlog.values import (
     Opened,
     OpenedFiles,
     Position,
+    Removed,
     TimeMark,
     TimeRange,
     Watched,
@@ -55,6 +56,9 @@ class ReadOnlyLogs:
     def append(
         self, path: str, message: bytes, driver: str, domain: Domain | None
     ) -> Answer[Position]:
+        self._refuse_change(path)
+
+    def remove(self, path: str) -> Answer[Removed]:
         self._refuse_change(path)
 
     def position(self, path: str) -> Answer[Position]:

@@ -277,6 +277,9 @@ class Recorder(NoObserver):
             self._notes.mark(file, place.offset, ms, ms)
             self._notes.end_file(file)
 
+    def removed(self, real_path: str) -> None:
+        self._notes.forget_log(real_path)
+
     # Once a second.
 
     def look(self) -> None:

@@ -361,14 +361,14 @@ def test_a_file_that_cannot_be_removed_does_not_keep_others(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told; what is newer of its log stays."""
-    remove = Directory.remove
+    remove = Directory.unlink
 
     def refuse(directory: Directory, name: str) -> None:
         if name == "a.log.0":
             raise PermissionError(1, "Operation not permitted")
         remove(directory, name)
 
-    monkeypatch.setattr(Directory, "remove", refuse)
+    monkeypatch.setattr(Directory, "unlink", refuse)
     for name in ("a.log", "a.log.0", "a.log.1", "b.log"):
         logs.file(name)
     reason = "the log was not written to for 31 days"

@@ -16,7 +16,7 @@ RULES = Rules("/logs", max_age_days=30, max_backups=3)
 def _found(**days: float) -> list[Found]:
     """Files by their names, with _ for each point, and their ages."""
     return [
-        Found(name.replace("_", "."), inode, NOW - int(age * DAY))
+        Found(name.replace("_", "."), inode, NOW - int(age * DAY), 1)
         for inode, (name, age) in enumerate(days.items())
     ]
 
@@ -45,8 +45,8 @@ def test_one_file_that_is_new_keeps_all_of_its_log() -> None:
 def test_the_limit_is_exceeded_after_so_many_days_to_the_nanosecond() -> None:
     """A log exactly as old as the limit stays."""
     limit = NOW - 30 * DAY
-    assert _names([Found("a.log", 1, limit)]) == []
-    assert _names([Found("a.log", 1, limit - 1)]) == [["a.log"]]
+    assert _names([Found("a.log", 1, limit, 1)]) == []
+    assert _names([Found("a.log", 1, limit - 1, 1)]) == [["a.log"]]
 
 
 def test_backups_without_a_current_file_go_too() -> None:
@@ -107,7 +107,7 @@ def test_only_names_that_rotation_makes_are_those_of_logs() -> None:
         "a.txt",
     ]:  # fmt: skip
         assert not parse_name(name)
-        assert _names([Found(name, 1, 0)]) == []
+        assert _names([Found(name, 1, 0, 1)]) == []
 
 
 _files = st.builds(

@@ -96,6 +96,32 @@ def test_the_last_descriptors_are_for_others(
     assert (client.text, client.gaps) == (b"b", [1024])
 
 
+def test_a_log_that_was_removed_goes_on_without_a_gap_for_who_had_read_it(
+    make_room: MakeRoom,
+) -> None:
+    """The others are told how many bytes they missed, with what comes next."""
+    room = make_room(16, 3)
+    guest = room.open()
+    read, late = room.follow(), room.follow()
+    text = numbered(5)
+    guest.write(text)
+    guest.end()
+    room.run()
+    read.take_all()
+    room.clock.advance(20)
+    room.clock.advance(20)
+    assert room.following.kept_files == 0
+    assert room.handler.remove(room.path).bytes == len(text)
+    room.run()
+    assert late.take_all() == []
+    room.open().write(b"anew\n")
+    room.run()
+    read.take_all()
+    late.take_all()
+    assert (read.text, read.gaps) == (text + b"anew\n", [])
+    assert (late.text, late.gaps) == (b"anew\n", [len(text)])
+
+
 def test_an_old_position_is_told_exactly_what_is_missing(make_room: MakeRoom) -> None:
     """As the log remembers how large the last files were."""
     room = make_room(100, 1)

@@ -33,7 +33,7 @@ from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.sockets.outgoing import close_all
-from twisted_virtlog.values import LogState, Opened, Position
+from twisted_virtlog.values import LogState, Opened, Position, Removed
 
 TIMEOUT = 5
 
@@ -177,6 +177,27 @@ def test_a_log_in_a_lane_is_a_log(world: World) -> None:
     assert closed.position.offset == 10
     assert world.logs.counts().open_logs == 0
     assert world.result(world.logs.is_known(world.path))
+
+
+def test_a_log_of_a_lane_is_removed_there(world: World) -> None:
+    """Once it is not open; it is not known any more then."""
+    world.open()
+    with pytest.raises(LogBusy):
+        world.result(world.logs.remove(world.path))
+    world.result(world.logs.close_log(world.path))
+    world.result(world.logs.append(world.path, b"line\n", DRIVER, DOMAIN))
+    world.hang()
+    removed = world.logs.remove(world.path)
+    world.fall_silent()
+    assert isinstance(world.error(removed), NoAnswer)
+    assert os.path.exists(world.path)
+    world.gates[-1].let_go()
+    world.turn_until(lambda: not world.lane.lane.is_silent)
+    assert world.result(world.logs.remove(world.path)) == Removed(1, 5)
+    assert not os.path.exists(world.path)
+    assert not world.result(world.logs.is_known(world.path))
+    with pytest.raises(NoSuchLog):
+        world.result(world.logs.remove(world.path))
 
 
 def test_it_does_nothing_in_the_reactors_thread(world: World) -> None:

@@ -216,7 +216,7 @@ class Cleaner:
                 # A file that has changed is left to the next run.
                 for one in removal.files[: len(held)]:
                     path = os.path.join(read.shown, one.name)
-                    directory.remove(one.name)
+                    directory.unlink(one.name)
                     self._logger.info("removed {path}: {reason}", path=path, reason=removal.reason)
         except OSError as error:
             self._cannot_remove(path, removal, error)

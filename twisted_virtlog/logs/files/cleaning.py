@@ -34,11 +34,13 @@ class Found:
 
     :ivar inode: its inode number.
     :ivar modified_ns: when it was last written to, in nanoseconds since the epoch.
+    :ivar size: in bytes.
     """
 
     name: str
     inode: int
     modified_ns: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,20 @@ directories cannot have files removed elsewhere, by a symbolic link at the right
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from twisted_virtlog.logs.files.cleaning import Found
-from twisted_virtlog.logs.files.names import parse_name
+from twisted_virtlog.logs.files.names import CURRENT, backup_path, parse_name
+from twisted_virtlog.logs.files.removal import HOLD_FLAGS
+from twisted_virtlog.values import MAX_BACKUPS
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-# O_PATH needs neither the right to read nor a device that answers.
-_HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,18 @@ class Directory:
     def __init__(self, path: str) -> None:
         """Open it; :meth:`close` closes it.
 
-        :param path: if it is a symbolic link it is refused.
+        :param path: without symbolic links; if one leads elsewhere by now, it is refused.
         :raises OSError: it cannot be opened.
         """
         self.path = path
         self.descriptor = os.open(path, _DIRECTORY_FLAGS)
+        try:
+            # (the flags refuse a link in the last place only)
+            if os.readlink(f"/proc/self/fd/{self.descriptor}") != path:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        except BaseException:
+            os.close(self.descriptor)
+            raise
 
     def contents(self) -> Contents:
         """Read it. What is in subdirectories is not touched, nor whether they are mounts.
@@ -65,6 +74,41 @@ class Directory:
                         files.append(_found(entry.name, entry.stat(follow_symlinks=False)))
         return Contents(files, sorted(directories))
 
+    def find(self, name: str) -> Found | None:
+        """Return a regular file; None if there is none of this name.
+
+        :raises OSError: it cannot be looked at.
+        """
+        try:
+            status = self.lstat(name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            # (a directory may not even be asked for a name that no file of it can have)
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return None
+        return _found(name, status) if stat.S_ISREG(status.st_mode) else None
+
+    def files_of(self, name: str, is_other: Callable[[str], bool]) -> Sequence[Found]:
+        """Return the regular files of a log, the oldest first, however many backups it may have.
+
+        :param name: of its current file.
+        :param is_other: whether the file at a path, which is called as a backup, is another log.
+        :raises OSError: one cannot be looked at.
+        """
+        found = []
+        for number in itertools.count(CURRENT):
+            one = backup_path(name, number) if number != CURRENT else name
+            is_left = number != CURRENT and is_other(os.path.join(self.path, one))
+            file = None if is_left else self.find(one)
+            if file is not None:
+                found.append(file)
+            elif number > MAX_BACKUPS:
+                # (virtlogd may have been told to keep more; they have no holes)
+                break
+        return found[::-1]
+
     def hold(self, files: Iterable[Found]) -> Sequence[int]:
         """Open files so that their data outlives their names, if all are still as found.
 
@@ -77,7 +121,7 @@ class Directory:
         with ExitStack() as undo:
             for one in files:
                 try:
-                    descriptor = os.open(one.name, _HOLD_FLAGS, dir_fd=self.descriptor)
+                    descriptor = self.open(one.name, HOLD_FLAGS)
                 except FileNotFoundError:
                     return ()
                 undo.callback(os.close, descriptor)
@@ -87,7 +131,23 @@ class Directory:
             undo.pop_all()
         return held
 
-    def remove(self, name: str) -> None:
+    # See removal.Names.
+
+    def open(self, name: str, flags: int) -> int:
+        """Return a new descriptor of a file.
+
+        :raises OSError: it cannot be opened.
+        """
+        return os.open(name, flags, dir_fd=self.descriptor)
+
+    def lstat(self, name: str) -> os.stat_result:
+        """Return the status of what has a name, a link's own.
+
+        :raises OSError: nothing has it.
+        """
+        return os.lstat(name, dir_fd=self.descriptor)
+
+    def unlink(self, name: str) -> None:
         """Remove a name.
 
         :raises OSError: it cannot be removed.
@@ -100,4 +160,4 @@ class Directory:
 
 
 def _found(name: str, status: os.stat_result) -> Found:
-    return Found(name, status.st_ino, status.st_mtime_ns)
+    return Found(name, status.st_ino, status.st_mtime_ns, status.st_size)

@@ -7,8 +7,9 @@ import os
 import stat
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
-from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
+from twisted_virtlog.logs.files.log_directory import BY_PATH
 
 #: From this size on another thread is to free a file's data: it takes longer than telling a thread.
 LARGE_BYTES = 256 * 1024
@@ -27,6 +28,19 @@ HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 Later = Callable[[Callable[[], None]], object]
 
 
+class Names(Protocol):
+    """The names by which files are removed: their paths, or those in one directory."""
+
+    def open(self, path: str, flags: int) -> int:
+        """Return a new descriptor of a file."""
+
+    def lstat(self, path: str) -> os.stat_result:
+        """Return the status of what has a name."""
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+
+
 class Remover:
     """Removes a file's name at once, and has ``later`` free the data of a large one."""
 
@@ -35,7 +49,7 @@ class Remover:
         self._later = later
         self._large = LARGE_BYTES if processors > 1 else LARGE_BYTES_ALONE
 
-    def __call__(self, path: str, directory: LogDirectory = BY_PATH) -> int:
+    def __call__(self, path: str, directory: Names = BY_PATH) -> int:
         """Remove a file, if there is one.
 
         :returns: its inode; 0 if there is none.

@@ -122,6 +122,12 @@ class FollowedLogs:
             if trail.writer is writer:
                 trail.let_go()
 
+    def removed(self, real_path: str) -> None:
+        """Let nobody wait for what is gone."""
+        for trail in self._interested.trails(real_path):
+            trail.thread = self._thread
+            trail.removed()
+
     def paused(self) -> None:
         """Close the files that are kept."""
         for trail in self._interested.trails():

@@ -199,6 +199,17 @@ class Trail:
         if self.writer is not None:
             self._cut(before, self.writer.known_end.offset, self.writer.birth)
 
+    def removed(self) -> None:
+        """Take note that the files of the log, which is not open, were removed.
+
+        What is open is read to its end; of the rest it is known how much is missing.
+        """
+        for segment in self._segments():
+            if segment.inode != NO_INODE and not segment.is_device:
+                # (another file may get its number)
+                segment.is_live = False
+                segment.is_gone |= segment.file < 0
+
     def paused(self) -> None:
         """Close all files, for a while."""
         self._sync()

@@ -106,6 +106,10 @@ class _KnownInReactor:
         """Remember a log, in the reactor."""
         self._lane.later_in_reactor(lambda: self._known.add(path))
 
+    def discard(self, path: str) -> None:
+        """Forget a log, in the reactor."""
+        self._lane.later_in_reactor(lambda: self._known.discard(path))
+
     def paths(self) -> tuple[str, ...]:
         """Return all of them."""
         return self._known.paths()
