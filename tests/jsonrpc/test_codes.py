@@ -52,6 +52,7 @@ CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
     ),
     (errors.NoSuchLog("not open: /a", "/a"), 1002, {"path": "/a"}),
     (errors.SystemFailure("write", errno.ENOSPC, "/a"), 1003, FULL_DATA),
+    (errors.BoundReached("write", errno.ENOSPC, "/a"), 1003, FULL_DATA),
     (
         errors.NoAnswer("read", "/a", "/srv"),
         1003,
