@@ -63,6 +63,7 @@ ROOMS: dict[str, Room] = {
         "config errors handover interfaces loop syscalls values",
         "asking descriptor_budget doors outgoing reception request_budget server urls",
     ),
+    "metrics": Room("interfaces values", "metrics"),
     "jsonrpc": Room("errors handover interfaces sockets values", "method protocol"),
     "libvirt": Room(
         "config errors interfaces sockets values", "admin_program log_program program protocol"
@@ -70,8 +71,8 @@ ROOMS: dict[str, Room] = {
     "administration": Room("config errors interfaces sockets values"),
     # The daemon, in any application.
     "service": Room(
-        "administration config errors handover history interfaces jsonrpc libvirt logs loop sockets"
-        " values"
+        "administration config errors handover history interfaces jsonrpc libvirt logs loop metrics"
+        " sockets values"
     ),
     # The daemon as a process.
     "systemd": Room(
@@ -124,6 +125,9 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.pipes.budget": (),
     "logs.outage": (),
     "config.logging": (),
+    "metrics.family": (),
+    "metrics.families": (),
+    "metrics.text": (),
     "jsonrpc.scanner": (),
     "jsonrpc.framing": (),
     "jsonrpc.header_framing": (),

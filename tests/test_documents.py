@@ -46,6 +46,7 @@ HERE = (
     ("operations.md", "Watch a log, and wait for a line"),
     ("operations.md", "What is kept beside the logs"),
     ("operations.md", "See which guests print most"),
+    ("operations.md", "Metrics"),
 )
 
 _POSITION = re.compile(rf"[0-9]+:3:{BIRTH}")
@@ -295,7 +296,10 @@ def test_the_examples_of_jsonrpc(shell: Shell) -> None:
 
 
 @pytest.mark.lengthy
-@pytest.mark.parametrize("place", [("handover.md", "SIGUSR1: the next image takes over")])
+@pytest.mark.parametrize(
+    "place",
+    [("handover.md", "SIGUSR1: the next image takes over"), ("operations.md", "Metrics")],
+)
 def test_single_commands(shell: Shell, place: tuple[str, str]) -> None:
     """They print what their documents show, but for figures."""
     for command in _here(*place):

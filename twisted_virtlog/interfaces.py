@@ -26,6 +26,7 @@ from twisted_virtlog.values import (
     LogEvent,
     Logging,
     LogStatus,
+    MetricsText,
     Opened,
     OpenedFiles,
     Output,
@@ -385,6 +386,16 @@ class IAdministration(Interface):
 
     def shut_down() -> None:
         """Stop the daemon soon, even if logs are open; the request is answered first."""
+
+
+class IMetrics(Interface):
+    """What the daemon counts and measures, as Prometheus reads it."""
+
+    def text(open_metrics: bool) -> Answer[MetricsText]:
+        """Return all of it, as of about now.
+
+        :param open_metrics: in OpenMetrics; else in Prometheus' own format.
+        """
 
 
 class IConnection(Interface):

@@ -45,12 +45,13 @@ from twisted_virtlog.loop.stall_watch import StallWatch
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
+from twisted_virtlog.metrics.metrics import Metrics
 from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget, usual_limit
 from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import DaemonStatus, OnWriteError, Start
+from twisted_virtlog.values import DaemonStatus, MetricsLogs, OnWriteError, Start
 
 _LIBVIRT = "virtlogd"
 _ADMIN = "admin"
@@ -334,6 +335,13 @@ class VirtlogService(Service):
             ),
         )
 
+        self._metrics = Metrics(
+            self.handler,
+            self._administration,
+            turns.shares.in_slices,
+            lambda: MetricsLogs(self._settings.metrics_logs),
+        )
+
     def _observer_of(self, thread: LogThread) -> LogObserver:
         """Make what is told of the logs of a thread."""
         return Observers([self._following.observer_of(thread), self._history.observer_of(thread)])
@@ -350,6 +358,7 @@ class VirtlogService(Service):
             in_slices=in_slices,
             following=self._following,
             history=self._history,
+            metrics=self._metrics,
         )
         reading = replace(
             services,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,6 +141,7 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     :ivar followers: how many follow the log.
     :ivar kept: bytes of the log in all its files, as they were last seen.
     :ivar closed_at: when it was closed, if it is and that is known; an aware time, UTC.
+    :ivar errno: the error behind ``error``.
     """
 
     path: str
@@ -158,6 +160,7 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     followers: int = 0
     kept: int = 0
     closed_at: datetime | None = None
+    errno: int | None = None
 
 
 class KeptFile(msgspec.Struct, frozen=True, gc=False):
@@ -429,6 +432,46 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     limits: dict[str, int]
     counts: Counts
     clients: int
+
+
+class MetricsLogs(enum.Enum):
+    """Which logs have metrics of their own.
+
+    The values are those of the configuration's key.
+    """
+
+    NONE = "none"
+    #: Those that cannot be written, or have lost bytes.
+    SOME = "some"
+    ALL = "all"
+
+
+class MetricsText(msgspec.Struct, frozen=True):
+    """What the daemon counts and measures, as Prometheus reads it.
+
+    :ivar media_type: of the text.
+    :ivar pieces: of the text, which is in UTF-8; each ends with a line. Whoever takes it may empty
+        it.
+    """
+
+    media_type: str
+    pieces: deque[bytes]
+
+
+class ProcessFigures(msgspec.Struct, frozen=True):
+    """What the system tells of the daemon's process.
+
+    :ivar processor_seconds: of processor time.
+    :ivar started_at: in seconds since 1970.
+    :ivar descriptors: how many are open.
+    """
+
+    processor_seconds: float
+    resident_bytes: int
+    virtual_bytes: int
+    started_at: float
+    descriptors: int
+    max_descriptors: int
 
 
 class ClientInfo(msgspec.Struct, frozen=True, gc=False):

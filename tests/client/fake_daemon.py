@@ -71,6 +71,7 @@ class FakeDaemon:
             "log.unfollow": self._unfollow,
             "log.watch": self._watch,
             "daemon.info": lambda _params: INFO,
+            "daemon.metrics": lambda _params: {"text": 'virtlogd_logs_open{a="\u202e"} 1.0\n'},
             "rpc.discover": lambda _params: {"openrpc": "1.2.6", "methods": []},
         }
         #: (read end, path) of the pipes made.

@@ -36,6 +36,7 @@ CALLS: list[Row] = [
         [{"server": "virtlogd", "max_clients": 20, "clients": [CLIENT]}],
         CLIENTS,
     ),
+    ("metrics", (), "daemon.metrics", {}, {"text": "a 1.0\n"}, "a 1.0\n"),
     ("clients", ("admin",), "daemon.clients", {"server": "admin"}, [], []),
     (
         *("disconnect", ("virtlogd", 17), "daemon.disconnect", {"server": "virtlogd", "id": 17}),

@@ -57,6 +57,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "time_index": 1,
         "keep_on_truncate": 0,
         "host_keep_free": 0,
+        "metrics_logs": "some",
     }
     assert warnings == []
 
@@ -75,6 +76,7 @@ def test_each_key_is_taken(key: str) -> None:
         "state_dir": "/srv/state",
         "time_index": 0,
         "keep_on_truncate": 1,
+        "metrics_logs": "all",
     }
     value = values.get(key, 8192)
     written = f'"{value}"' if isinstance(value, str) else str(value)

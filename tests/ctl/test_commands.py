@@ -307,6 +307,13 @@ def test_discover_prints_the_document(run: Run) -> None:
     assert json.loads(output(run("discover")))["openrpc"] == "1.2.6"
 
 
+def test_metrics_are_printed_as_they_are(run: Run) -> None:
+    """For other programs, with a line end at the end; or as a text in JSON."""
+    text = 'virtlogd_logs_open{a="\u202e"} 1.0\n'
+    assert output(run("metrics")) == text
+    assert json.loads(output(run("--json", "metrics"))) == {"text": text}
+
+
 def test_an_answered_error_is_status_1(run: Run) -> None:
     """The daemon's own words, for people and for programs."""
     result = run("position", "/none")

@@ -12,6 +12,7 @@ from tests.fakes.connection import FakeConnection
 from tests.fakes.following import FakeFollowing
 from tests.fakes.handler import FakeHandler
 from tests.fakes.history import FakeHistory
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.slices import Slices
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
@@ -29,6 +30,7 @@ class Client:
         self.slices = Slices()
         self.following = FakeFollowing()
         self.history = FakeHistory()
+        self.metrics = FakeMetrics()
         self.reexecs: list[tuple[str | None, int | None]] = []
         self.services = Services(
             handler=self.handler,
@@ -38,6 +40,7 @@ class Client:
             in_slices=self.slices,
             following=self.following,
             history=self.history,
+            metrics=self.metrics,
         )
         self.conversation = JSONRPCConversation(self.services)
         self.connection = FakeConnection(self.conversation, congest_at)

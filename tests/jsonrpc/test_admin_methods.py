@@ -157,3 +157,9 @@ def test_an_embedded_daemon_has_no_log_of_its_own() -> None:
         code, message, _ = error(client, method)
         assert code == 1010
         assert "another application" in message
+
+
+def test_metrics_are_a_text(client: Client) -> None:
+    """In Prometheus' own format, as the endpoint gives it."""
+    assert result(client, "daemon.metrics") == {"text": 'a 1.0\nb{c="\\\\"} 2.0\n'}
+    assert client.metrics.asked == [False]

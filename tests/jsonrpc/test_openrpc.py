@@ -82,6 +82,7 @@ def test_every_method_is_in_it(document: Any) -> None:
         "log.append": ["path", "message", "driver", "domain"],
         "log.list": ["closed"],
         "daemon.info": [],
+        "daemon.metrics": [],
         "daemon.reexec": ["to_virtlogd", "state_version"],
         "daemon.clients": ["server"],
         "daemon.disconnect": ["server", "id"],

@@ -99,6 +99,10 @@ class DaemonInfo(msgspec.Struct, frozen=True):
     counts: dict[str, Any]
 
 
+class _MetricsResult(msgspec.Struct, frozen=True):
+    text: str
+
+
 class _OpenResult(msgspec.Struct, frozen=True):
     position: Position
 
@@ -121,6 +125,10 @@ _decode_document = plain(dict[str, Any])
 
 def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opened:
     return Opened(position=decoder(_OpenResult).decode(text).position, write_end=descriptors[0])
+
+
+def _decode_metrics(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> str:
+    return decoder(_MetricsResult).decode(text).text
 
 
 def _decode_read(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> Chunk:
@@ -212,6 +220,11 @@ class Calls(HistoryCalls[W], AdminCalls[W]):
     def info(self) -> Call[DaemonInfo]:
         """Return what the daemon says about itself."""
         return Call("daemon.info", _decode_info)
+
+    @call
+    def metrics(self) -> Call[str]:
+        """Return what the daemon counts and measures, in Prometheus' text format."""
+        return Call("daemon.metrics", _decode_metrics)
 
     @call
     def reexec(

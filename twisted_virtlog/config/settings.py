@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import Any
 
 from twisted_virtlog.config.grammar import Integer, List, Statement, String, parse_all
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
-from twisted_virtlog.values import MAX_BACKUPS, FileThreads, OnWriteError
+from twisted_virtlog.values import MAX_BACKUPS, FileThreads, MetricsLogs, OnWriteError
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1
@@ -96,9 +97,12 @@ def _check_pipe_size(value: int) -> str:
     return f"write a number of bytes from {_SMALLEST_PIPE} to {_LARGEST_PIPE}"
 
 
-def _check_write_error(value: str) -> str:
-    choices = [one.value for one in OnWriteError]
-    return "" if value in choices else "write " + " or ".join(f'"{one}"' for one in choices)
+def _check_choice(choices: type[Enum]) -> Check:
+    """Return what checks that a value is one of an enumeration's."""
+    values = [one.value for one in choices]
+    *first, last = (f'"{one}"' for one in values)
+    remedy = f"write {', '.join(first)} or {last}"
+    return lambda value: "" if value in values else remedy
 
 
 #: A type of file systems, as the kernel writes it; only those of FUSE have kinds. A star stands for
@@ -172,7 +176,7 @@ class Settings:
 
     pipe_size: int = _key(1024 * 1024, "bytes that a pipe should hold", check=_check_pipe_size)
     on_write_error: str = _key(
-        "drop", "what to do while a file cannot be written", check=_check_write_error
+        "drop", "what to do while a file cannot be written", check=_check_choice(OnWriteError)
     )
     max_open_logs: int = _key(0, "logs open at once; 0: as many as descriptors allow")
     file_threads: str | tuple[str, ...] = _key(
@@ -195,6 +199,9 @@ class Settings:
     keep_on_truncate: int = _key(0, "1: a truncating open begins a new file; 0: it removes all", 1)
     host_keep_free: int = _key(
         0, "bytes left free on each file system: logs do not grow into them; 0: none", _UINT64
+    )
+    metrics_logs: str = _key(
+        "some", "which logs have metrics of their own", check=_check_choice(MetricsLogs)
     )
 
 

@@ -1,17 +1,19 @@
-"""The subcommands about the daemon itself: ``info``, ``reexec`` and ``discover``."""
+"""The subcommands about the daemon itself: ``info``, ``metrics``, ``reexec`` and ``discover``."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 
 import click
 import msgspec
 
 from twisted_virtlog.client import DaemonInfo
 from twisted_virtlog.ctl import tables
-from twisted_virtlog.ctl.outcomes import print_answer
+from twisted_virtlog.ctl.outcomes import json_of, print_answer
 from twisted_virtlog.ctl.settings import Settings, common_options, pass_settings
+from twisted_virtlog.escaping import visible
 
 
 @click.command()
@@ -58,6 +60,25 @@ def reexec(settings: Settings, to_virtlogd: str | None, state_version: int | Non
         # (the next image answers this, as soon as it serves)
         answer = client.info()
     _print_info(settings, answer)
+
+
+@click.command()
+@common_options
+@pass_settings
+def metrics(settings: Settings) -> None:
+    """Print what the daemon counts and measures, in Prometheus' text format.
+
+    As for the textfile collector of node_exporter; doc/operations.md has an example.
+    """
+    with settings.connect() as client:
+        text = client.metrics()
+    if settings.json:
+        click.echo(json_of({"text": text}))
+        return
+    if sys.stdout.isatty():
+        # (a path may have anything in it)
+        text = "\n".join(map(visible, text.split("\n")))
+    click.echo(text, nl=False)
 
 
 @click.command()

@@ -35,6 +35,7 @@ _COMMANDS = (
     ("limits", "Show, or set, how many clients may be connected.", "administration.limits"),
     ("list", "List the open logs.", "list_command.list_logs"),
     ("logging", "Show, or set, what the daemon logs about itself.", "administration.logging"),
+    ("metrics", "Print what the daemon counts and measures.", "daemon_commands.metrics"),
     ("position", "Print the end of an open log.", "log_commands.position"),
     ("read", "Copy the exact bytes of a log to standard output.", "read_command.read"),
     ("reexec", "Make the daemon re-execute itself.", "daemon_commands.reexec"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
 from twisted_virtlog import __version__, values
 from twisted_virtlog.handover.state import VERSION as STATE_VERSION
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.codes import Code
+from twisted_virtlog.jsonrpc.long_result import SlicedResult
 from twisted_virtlog.jsonrpc.method import Example, Method, Services, true
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import LogPath, NoParams, check_path
@@ -114,6 +118,27 @@ def _reexec(services: Services, params: ReexecParams) -> Answer[None]:
     return services.reexec(params.to_virtlogd, params.state_version)
 
 
+class MetricsResult(Struct, frozen=True):
+    """What the daemon counts and measures."""
+
+    text: Annotated[str, Meta(description="in Prometheus' text format, version 0.0.4")]
+
+
+def _metrics(services: Services, _params: NoParams) -> Answer[values.MetricsText]:
+    return services.metrics.text(open_metrics=False)
+
+
+def _metrics_result(metrics: values.MetricsText, _params: NoParams) -> SlicedResult:
+    return SlicedResult(_text_in_slices(metrics.pieces))
+
+
+def _text_in_slices(pieces: deque[bytes]) -> Iterator[bytes]:
+    yield b'{"text":"'
+    while pieces:
+        yield msgspec.json.encode(pieces.popleft().decode())[1:-1]
+    yield b'"}'
+
+
 _SINCE = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
 
 
@@ -149,6 +174,24 @@ DAEMON_METHODS: tuple[Method[Any, Any], ...] = (
                     followed_logs=0,
                     followed_files=0,
                 ),
+            ),
+        ),
+        read_only=True,
+    ),
+    Method(
+        name="daemon.metrics",
+        summary="Return what the daemon counts and measures, as text for Prometheus.",
+        params=ParamsDecoder(NoParams),
+        result=MetricsResult,
+        ask=_metrics,
+        present=_metrics_result,
+        example=Example(
+            "the beginning of the text",
+            NoParams(),
+            MetricsResult(
+                "# HELP virtlogd_logs_open Logs that are open.\n"
+                "# TYPE virtlogd_logs_open gauge\n"
+                "virtlogd_logs_open 1.0\n"
             ),
         ),
         read_only=True,

@@ -14,6 +14,7 @@ from twisted_virtlog.interfaces import (
     IFollowing,
     IHistory,
     ILogHandler,
+    IMetrics,
     InSlices,
 )
 from twisted_virtlog.jsonrpc.codes import Code
@@ -65,6 +66,7 @@ class Services:
     :ivar in_slices: does what is long by itself.
     :ivar following: follows logs.
     :ivar history: what is known of logs' past.
+    :ivar metrics: what is counted and measured.
     :ivar subscriptions: of the connection that asks; None for methods that need none.
     """
 
@@ -75,6 +77,7 @@ class Services:
     in_slices: InSlices
     following: IFollowing
     history: IHistory
+    metrics: IMetrics
     subscriptions: Subscribing | None = None
 
 

@@ -593,6 +593,7 @@ class OpenLog:
             pending=outage.pending if outage else 0,
             followers=self.followers,
             kept=self.writer.kept,
+            errno=outage.failure.errno if outage else None,
         )
 
     def suspended_former(self) -> list[OpenLogState]:

@@ -294,6 +294,7 @@ class LaneLogs:
                     status,
                     state=LogState.FAILING,
                     error=str(failure),
+                    errno=failure.errno,
                     lost_bytes=status.lost_bytes + dropped,
                     pending=self._pending(log),
                 )
@@ -718,4 +719,5 @@ def _expected_status(
         pending=_waiting(state.pipe) if asks_pipe else None,
         thread=thread,
         kept=current.size if current else 0,
+        errno=None if failure is None else failure.errno,
     )

@@ -1,0 +1,140 @@
+"""The text of all metrics: which families there are, and what it costs."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
+from prometheus_client.parser import text_string_to_metric_families as parse_plain
+from twisted.internet.defer import Deferred
+
+from tests.metrics.values import GUEST, World, failing, joined, log
+from twisted_virtlog.metrics.families import LOG_ROWS, ROWS
+from twisted_virtlog.metrics.family import Family
+from twisted_virtlog.values import MetricsLogs, MetricsText
+
+FAMILIES = [row.family for row in (*ROWS, *LOG_ROWS)]
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    """Return the number of a sample."""
+    (found,) = (
+        sample.value
+        for family in parse_plain(text)
+        for sample in family.samples
+        if (sample.name, sample.labels) == (name, labels)
+    )
+    return float(found)
+
+
+def paths(text: str) -> list[str]:
+    """Return of which logs there are samples."""
+    found = {
+        sample.labels["path"]
+        for family in parse_plain(text)
+        for sample in family.samples
+        if "path" in sample.labels
+    }
+    return sorted(found)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_names_are_by_the_conventions(family: Family) -> None:
+    """Prefix, base units at the end, labels in order, and a sentence of help."""
+    assert re.fullmatch(r"(virtlogd|process)(_[a-z]+)+", family.name)
+    assert not family.name.endswith(("_total", "_info", "_count", "_sum", "_bucket"))
+    assert family.unit in {"", "bytes", "seconds"}
+    assert family.name.endswith(family.unit)
+    assert list(family.labels) == sorted(family.labels)
+    assert family.help.endswith(".")
+
+
+def test_no_name_is_there_twice() -> None:
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+
+
+def test_both_formats_say_the_same() -> None:
+    """Each is read by the parser of its own, with the same samples."""
+    world = World(log("/a"), failing("/b", pending=7))
+    plain, other = list(parse_plain(world.text())), list(parse_open(world.text(open_metrics=True)))
+    assert [one.name for one in other] == [family.name for family in FAMILIES]
+    assert len(plain) == len(other)
+    steady = [
+        {(one.name, *one.labels.items()): one.value for family in found for one in family.samples}
+        for found in (plain, other)
+    ]
+    assert steady[0].keys() == steady[1].keys()
+    key = ("virtlogd_pending_bytes",)
+    assert steady[0][key] == steady[1][key] == 7
+
+
+def test_logs_are_added_up() -> None:
+    """Those that fail by the reason, with what waits; and who follows."""
+    world = World(
+        log("/a", followers=2),
+        failing("/b", pending=5, followers=1),
+        failing("/c", errno.EIO, pending=None),
+        failing("/d"),
+    )
+    text = world.text()
+    assert value(text, "virtlogd_logs_failing", errno="ENOSPC") == 2
+    assert value(text, "virtlogd_logs_failing", errno="EIO") == 1
+    assert value(text, "virtlogd_pending_bytes") == 5
+    assert value(text, "virtlogd_followers") == 3
+    assert value(text, "virtlogd_logs_open") == 1
+    assert value(text, "virtlogd_clients", server="admin") == 0
+    assert value(text, "virtlogd_clients_max", server="admin") == 5000
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        (MetricsLogs.NONE, []),
+        (MetricsLogs.SOME, ["/b", "/c"]),
+        (MetricsLogs.ALL, ["/a", "/b", "/c"]),
+    ],
+)
+def test_logs_are_told_by_themselves_as_the_setting_says(
+    shown: MetricsLogs, told: list[str]
+) -> None:
+    """By default those that cannot be written or have lost bytes."""
+    text = World(log("/a"), failing("/b"), log("/c", lost_bytes=1), shown=shown).text()
+    assert paths(text) == told
+
+
+def test_a_log_has_the_labels_of_its_guest() -> None:
+    """By which it is joined with what others tell of the guest; without one they are empty."""
+    world = World(failing("/a", lost_bytes=3), failing("/b", domain=None))
+    text = world.text()
+    of_guest = {"domain": "web", "uuid": GUEST.uuid, "path": "/a"}
+    assert value(text, "virtlogd_log_dropped_bytes_total", **of_guest) == 3
+    assert value(text, "virtlogd_log_failing", domain="", uuid="", path="/b") == 1
+
+
+def test_many_logs_are_written_in_slices() -> None:
+    """Each log once in each family, in the order of the paths; nobody waits for all of it."""
+    world = World(*(log(f"/{number:04}") for number in range(1000)), shown=MetricsLogs.ALL)
+    at_once = world.text()
+    world.slices.later = True
+    later = world.metrics.text(open_metrics=False)
+    assert isinstance(later, Deferred)
+    # (16 slices for each of the families, and 16 before)
+    assert world.slices.take_all() > 16 * (len(LOG_ROWS) + 1)
+    found: list[MetricsText] = []
+    later.addCallback(found.append)
+    assert all(len(piece) < 64 * 1024 for piece in found[0].pieces)
+    text = joined(found[0])
+    assert text.count("\n") == at_once.count("\n")
+    for row in LOG_ROWS:
+        lines = re.findall(rf'^{row.family.sample}{{.*path="(.*?)"', text, re.MULTILINE)
+        assert lines == [f"/{number:04}" for number in range(1000)]
+
+
+def test_the_process_is_told_of() -> None:
+    """As by the library of Prometheus for any process."""
+    text = World().text()
+    assert value(text, "process_resident_memory_bytes") > 1_000_000
+    assert value(text, "process_open_fds") > 2
+    assert value(text, "process_start_time_seconds") > 1.7e9

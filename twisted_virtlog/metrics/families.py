@@ -1,0 +1,308 @@
+"""The table of families: what each is called, what it means, and where its numbers come from."""
+
+from __future__ import annotations
+
+import errno as errno_module
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from twisted_virtlog.metrics.family import Family, Kind
+from twisted_virtlog.metrics.text import samples
+from twisted_virtlog.values import ClientLimits, DaemonStatus, LogState, LogStatus, ProcessFigures
+
+#: The values of a sample's labels, and its number.
+Sample = tuple[Sequence[str], float]
+
+_NO_LABELS: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class LogSums:
+    """What the open logs come to together.
+
+    :ivar failing: how many cannot be written now, by the name of the error.
+    :ivar pending: bytes that could not be written when they were counted last.
+    :ivar followers: those who follow logs.
+    """
+
+    failing: Counter[str] = field(default_factory=Counter)
+    pending: int = 0
+    followers: int = 0
+
+    def add(self, log: LogStatus) -> None:
+        """Add an open log."""
+        self.followers += log.followers
+        if log.state is LogState.FAILING:
+            self.failing[_error_name(log.errno)] += 1
+            self.pending += log.pending or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found of the daemon, but for its logs one by one.
+
+    :ivar servers: how many clients each has, and may have.
+    :ivar process: None where the system does not tell.
+    """
+
+    status: DaemonStatus
+    servers: Mapping[str, ClientLimits]
+    logs: LogSums
+    process: ProcessFigures | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A family, and what it says.
+
+    :ivar lines: yields the lines of its samples.
+    """
+
+    family: Family
+    lines: Callable[[Facts], Iterator[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A family that has a sample for each log that is told by itself."""
+
+    family: Family
+    value: Callable[[LogStatus], float]
+
+
+def is_in_trouble(log: LogStatus) -> bool:
+    """Return whether an open log cannot be written, or has lost bytes."""
+    return log.state is LogState.FAILING or log.lost_bytes > 0
+
+
+def log_label_values(log: LogStatus) -> tuple[str, str, str]:
+    """Return the values of the labels that tell a log: those of LOG_LABELS."""
+    domain = log.domain
+    if domain is None:
+        return "", log.path, ""
+    return domain.name, log.path, domain.uuid
+
+
+def _error_name(number: int | None) -> str:
+    return errno_module.errorcode.get(number or 0, "unknown")
+
+
+def _row(
+    kind: Kind,
+    name: str,
+    text: str,
+    value: Callable[[Facts], Iterable[Sample]],
+    labels: tuple[str, ...] = (),
+    unit: str = "",
+) -> Row:
+    family = Family(f"virtlogd_{name}", kind, text, labels, unit)
+    return Row(family, lambda facts: samples(family, value(facts)))
+
+
+def _one(kind: Kind, name: str, text: str, value: Callable[[Facts], float], unit: str = "") -> Row:
+    """Make a row of one number."""
+    return _row(kind, name, text, lambda facts: [(_NO_LABELS, value(facts))], unit=unit)
+
+
+def _process_row(
+    kind: Kind, name: str, text: str, value: Callable[[ProcessFigures], float], unit: str
+) -> Row:
+    """Make a row of a number that Prometheus' libraries give for any process."""
+    family = Family(f"process_{name}", kind, text, unit=unit)
+
+    def values(facts: Facts) -> Iterable[Sample]:
+        return [] if facts.process is None else [(_NO_LABELS, value(facts.process))]
+
+    return Row(family, lambda facts: samples(family, values(facts)))
+
+
+def _clients(facts: Facts) -> Iterable[Sample]:
+    return [((server,), limits.clients) for server, limits in facts.servers.items()]
+
+
+def _max_clients(facts: Facts) -> Iterable[Sample]:
+    return [((server,), limits.max_clients) for server, limits in facts.servers.items()]
+
+
+def _failing(facts: Facts) -> Iterable[Sample]:
+    return [((name,), count) for name, count in sorted(facts.logs.failing.items())]
+
+
+_GAUGE, _COUNTER, _INFO = Kind.GAUGE, Kind.COUNTER, Kind.INFO
+
+#: Those of the daemon as a whole, in the order in which they are written.
+ROWS: tuple[Row, ...] = (
+    _row(
+        _INFO,
+        "build",
+        "The version of the daemon.",
+        lambda facts: [((facts.status.version,), 1)],
+        ("version",),
+    ),
+    _one(
+        _GAUGE,
+        "start_time_seconds",
+        "When the daemon started, before any hand-overs, in seconds since 1970.",
+        lambda facts: facts.status.started_at.timestamp(),
+        "seconds",
+    ),
+    _one(_GAUGE, "logs_open", "Logs that are open.", lambda facts: facts.status.counts.open_logs),
+    _one(
+        _GAUGE,
+        "logs_known",
+        "Logs that are open, or were opened or appended to before.",
+        lambda facts: facts.status.counts.known_logs,
+    ),
+    _one(
+        _COUNTER,
+        "logs_opened",
+        "Logs that were opened.",
+        lambda facts: facts.status.counts.opened_logs,
+    ),
+    _row(
+        _GAUGE,
+        "logs_failing",
+        "Logs whose file cannot be written now, by the name of the error.",
+        _failing,
+        ("errno",),
+    ),
+    _one(
+        _COUNTER,
+        "written_bytes",
+        "Bytes moved into files.",
+        lambda facts: facts.status.counts.bytes_written,
+        "bytes",
+    ),
+    _one(
+        _COUNTER,
+        "dropped_bytes",
+        "Bytes of guests that were dropped.",
+        lambda facts: facts.status.counts.bytes_lost,
+        "bytes",
+    ),
+    _one(
+        _GAUGE,
+        "pending_bytes",
+        "Bytes that could not be written yet, and wait in pipes.",
+        lambda facts: facts.logs.pending,
+        "bytes",
+    ),
+    _one(
+        _COUNTER,
+        "rollovers",
+        "New files that rotation began.",
+        lambda facts: facts.status.counts.rollovers,
+    ),
+    _one(
+        _GAUGE,
+        "logs_followed",
+        "Logs that somebody follows.",
+        lambda facts: facts.status.counts.followed_logs,
+    ),
+    _one(_GAUGE, "followers", "Those who follow open logs.", lambda facts: facts.logs.followers),
+    _one(
+        _GAUGE,
+        "followed_files",
+        "Files that are kept open for those who follow.",
+        lambda facts: facts.status.counts.followed_files,
+    ),
+    _row(_GAUGE, "clients", "Clients that are connected.", _clients, ("server",)),
+    _row(_GAUGE, "clients_max", "Clients that may be connected.", _max_clients, ("server",)),
+    _process_row(
+        _COUNTER,
+        "cpu_seconds",
+        "Processor time of the process, in user and kernel mode.",
+        lambda process: process.processor_seconds,
+        "seconds",
+    ),
+    _process_row(
+        _GAUGE,
+        "resident_memory_bytes",
+        "Memory of the process that is resident.",
+        lambda process: process.resident_bytes,
+        "bytes",
+    ),
+    _process_row(
+        _GAUGE,
+        "virtual_memory_bytes",
+        "Address space of the process.",
+        lambda process: process.virtual_bytes,
+        "bytes",
+    ),
+    _process_row(
+        _GAUGE,
+        "start_time_seconds",
+        "When the process started, in seconds since 1970.",
+        lambda process: process.started_at,
+        "seconds",
+    ),
+    _process_row(
+        _GAUGE,
+        "open_fds",
+        "Descriptors of the process that are open.",
+        lambda process: process.descriptors,
+        "",
+    ),
+    _process_row(
+        _GAUGE,
+        "max_fds",
+        "Descriptors that the process may have.",
+        lambda process: process.max_descriptors,
+        "",
+    ),
+)
+
+#: The labels of those of single logs; ``domain`` and ``uuid`` are those of libvirt_exporter.
+LOG_LABELS = ("domain", "path", "uuid")
+
+
+def _log_row(
+    kind: Kind, name: str, text: str, value: Callable[[LogStatus], float], unit: str = ""
+) -> LogRow:
+    return LogRow(Family(f"virtlogd_log_{name}", kind, text, LOG_LABELS, unit), value)
+
+
+#: Those of single logs.
+LOG_ROWS: tuple[LogRow, ...] = (
+    _log_row(
+        _GAUGE,
+        "failing",
+        "1 if the log's file cannot be written now.",
+        lambda log: int(log.state is LogState.FAILING),
+    ),
+    _log_row(
+        _COUNTER,
+        "written_bytes",
+        "Bytes of the log moved into files since it was opened.",
+        lambda log: log.bytes_written,
+        "bytes",
+    ),
+    _log_row(
+        _COUNTER,
+        "dropped_bytes",
+        "Bytes of the log that were dropped since it was opened.",
+        lambda log: log.lost_bytes,
+        "bytes",
+    ),
+    _log_row(
+        _GAUGE,
+        "pending_bytes",
+        "Bytes of the log that could not be written when they were counted last.",
+        lambda log: log.pending or 0,
+        "bytes",
+    ),
+    _log_row(
+        _COUNTER,
+        "rollovers",
+        "New files that rotation began since the log was opened.",
+        lambda log: log.rollovers,
+    ),
+    _log_row(
+        _GAUGE,
+        "kept_bytes",
+        "Bytes of the log in all its files.",
+        lambda log: log.kept,
+        "bytes",
+    ),
+)

@@ -1,0 +1,146 @@
+"""Makes the text of all metrics in slices: it is asked for while guests print."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler, IMetrics, InSlices
+from twisted_virtlog.metrics.families import (
+    LOG_LABELS,
+    LOG_ROWS,
+    ROWS,
+    Facts,
+    LogSums,
+    is_in_trouble,
+    log_label_values,
+)
+from twisted_virtlog.metrics.process import process_figures
+from twisted_virtlog.metrics.text import OPEN_METRICS, PLAIN, Format, labels, number
+from twisted_virtlog.values import LogStatus, MetricsLogs, MetricsText
+
+#: So many logs are looked at, or written of, before others are served.
+_LOGS_AT_ONCE = 64
+
+#: Pieces are joined to about so many characters.
+_PIECE = 32 * 1024
+
+
+@implementer(IMetrics)
+class Metrics:
+    """What the daemon tells of itself, its clients and its logs."""
+
+    def __init__(
+        self,
+        handler: ILogHandler,
+        administration: IAdministration,
+        in_slices: InSlices,
+        shown: Callable[[], MetricsLogs],
+    ) -> None:
+        """:param shown: returns which logs have samples of their own."""
+        self._handler = handler
+        self._administration = administration
+        self._in_slices = in_slices
+        self._shown = shown
+
+    def text(self, open_metrics: bool) -> Answer[MetricsText]:
+        written_as = OPEN_METRICS if open_metrics else PLAIN
+        logs = self._handler.logs()
+        if isinstance(logs, Deferred):
+            return logs.addCallback(self._written, written_as)
+        return self._written(logs, written_as)
+
+    def _written(self, logs: Sequence[LogStatus], written_as: Format) -> Answer[MetricsText]:
+        return self._in_slices(self._write(deque(logs), written_as))
+
+    def _write(
+        self, logs: deque[LogStatus], written_as: Format
+    ) -> Generator[None, None, MetricsText]:
+        """Write all families."""
+        sums = LogSums()
+        told = yield from self._look_at(logs, sums)
+        process = yield from process_figures()
+        administration = self._administration
+        facts = Facts(
+            status=administration.status(),
+            servers={name: administration.limits(name) for name in administration.servers()},
+            logs=sums,
+            process=process,
+        )
+        yield
+        text = _Text()
+        for row in ROWS:
+            text.add(written_as.head(row.family) + "".join(row.lines(facts)))
+            yield
+        yield from _write_logs(told, written_as, text)
+        text.add(written_as.end)
+        return MetricsText(written_as.media_type, text.pieces())
+
+    def _look_at(
+        self, logs: deque[LogStatus], sums: LogSums
+    ) -> Generator[None, None, deque[tuple[str, LogStatus]]]:
+        """Add up the logs, letting go of each; return those told by themselves, with labels."""
+        shown = self._shown()
+        told: deque[tuple[str, LogStatus]] = deque()
+        while logs:
+            for _ in range(min(_LOGS_AT_ONCE, len(logs))):
+                log = logs.popleft()
+                sums.add(log)
+                if shown is MetricsLogs.ALL or (shown is MetricsLogs.SOME and is_in_trouble(log)):
+                    told.append((labels(LOG_LABELS, log_label_values(log)), log))
+            yield
+        return told
+
+
+class _Text:
+    """Text that grows, in pieces of a size that is sent at once."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._parts: list[str] = []
+        self._size = 0
+
+    def add(self, part: str) -> None:
+        """Add some."""
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size >= _PIECE:
+            self._end_piece()
+
+    def pieces(self) -> deque[bytes]:
+        """Return all of it."""
+        self._end_piece()
+        return self._pieces
+
+    def _end_piece(self) -> None:
+        self._pieces.append("".join(self._parts).encode())
+        self._parts.clear()
+        self._size = 0
+
+
+def _write_logs(
+    told: deque[tuple[str, LogStatus]], written_as: Format, text: _Text
+) -> Generator[None, None, None]:
+    """Write the families of single logs, if there are any, and let go of the logs."""
+    if not told:
+        return
+    for row in LOG_ROWS:
+        text.add(written_as.head(row.family))
+        name, value = row.family.sample, row.value
+        is_last = row is LOG_ROWS[-1]
+        # (each goes once around, as a deque is slow in the middle)
+        left = len(told)
+        while left:
+            count = min(_LOGS_AT_ONCE, left)
+            left -= count
+            lines = []
+            for _ in range(count):
+                one = told.popleft()
+                if not is_last:
+                    told.append(one)
+                lines.append(f"{name}{one[0]} {number(value(one[1]))}\n")
+            text.add("".join(lines))
+            yield
