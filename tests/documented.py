@@ -116,6 +116,11 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "systemctl daemon-reload": SYSTEMD,
         "systemctl enable virtlogd-jsonrpc-ro.socket": SYSTEMD,
     },
+    ("systemd.md", "Metrics"): {
+        f"{_INSTALL} --metrics-group adm": SYSTEMD,
+        "systemctl daemon-reload": SYSTEMD,
+        "systemctl enable virtlogd-metrics.socket": SYSTEMD,
+    },
     ("systemd.md", "Switch a host"): {
         "systemctl stop virtlogd.service virtlogd.socket virtlogd-admin.socket": SYSTEMD,
         "systemctl start virtlogd.socket virtlogd-admin.socket virtlogd-jsonrpc.socket": SYSTEMD,

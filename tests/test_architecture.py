@@ -61,9 +61,10 @@ ROOMS: dict[str, Room] = {
     ),
     "sockets": Room(
         "config errors handover interfaces loop syscalls values",
-        "asking descriptor_budget doors outgoing reception request_budget server urls",
+        "asking conversation descriptor_budget doors http outgoing reception request_budget server"
+        " urls",
     ),
-    "metrics": Room("interfaces values", "metrics"),
+    "metrics": Room("interfaces sockets values", "conversation metrics"),
     "jsonrpc": Room("errors handover interfaces sockets values", "method protocol"),
     "libvirt": Room(
         "config errors interfaces sockets values", "admin_program log_program program protocol"
@@ -95,6 +96,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "values": (),
     "errors": (),
     "escaping": (),
+    "sockets.http": (),
     "sockets.urls": (),
     "handover.state": (),
     "daemon.command.getopt_long": (),
@@ -129,6 +131,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "config.logging": (),
     "metrics.family": (),
     "metrics.families": (),
+    "metrics.requests": (),
     "metrics.text": (),
     "jsonrpc.scanner": (),
     "jsonrpc.framing": (),

@@ -309,8 +309,9 @@ def test_options_name_endpoints_by_server() -> None:
     """What is not named is chosen later."""
     assert asked(_options()) == Asked()
     named = ["--config", "c", "--libvirt", "none", "--admin", "/a", "--jsonrpc-ro", "/b"]
+    named += ["--metrics", "/m"]
     assert asked(_options(*named)) == Asked(
-        "c", {"virtlogd": "none", "admin": "/a", "jsonrpc-ro": "/b"}
+        "c", {"virtlogd": "none", "admin": "/a", "jsonrpc-ro": "/b", "metrics": "/m"}
     )
 
 

@@ -46,9 +46,10 @@ from twisted_virtlog.loop.stall_watch import StallWatch
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
+from twisted_virtlog.metrics.conversation import MetricsConversation
 from twisted_virtlog.metrics.metrics import Metrics
 from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget, usual_limit
-from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group
+from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group, shared_with
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
@@ -58,6 +59,7 @@ _LIBVIRT = "virtlogd"
 _ADMIN = "admin"
 _JSONRPC = "jsonrpc"
 _READ_ONLY = "jsonrpc-ro"
+_METRICS = "metrics"
 
 #: Stands for no endpoint: nobody is served.
 NO_ENDPOINT = "none"
@@ -75,6 +77,7 @@ class Endpoints:
     :ivar jsonrpc_ro: for JSON-RPC clients that only read, of the group ``jsonrpc_ro_group``.
     :ivar libvirt: for libvirt's drivers.
     :ivar admin: for virt-admin.
+    :ivar metrics: for Prometheus, by HTTP; also for the group ``jsonrpc_ro_group``.
     :ivar sockets: descriptors of sockets to listen on in place of an endpoint, by server.
     """
 
@@ -82,6 +85,7 @@ class Endpoints:
     jsonrpc_ro: str = NO_ENDPOINT
     libvirt: str = NO_ENDPOINT
     admin: str = NO_ENDPOINT
+    metrics: str = NO_ENDPOINT
     sockets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -393,6 +397,15 @@ class VirtlogService(Service):
                 ),
                 self._settings.jsonrpc_ro_group,
             ),
+            shared_with(
+                self._door(
+                    _METRICS,
+                    endpoints.metrics,
+                    EVERYBODY,
+                    lambda: MetricsConversation(self._metrics),
+                ),
+                self._settings.jsonrpc_ro_group,
+            ),
         ]
 
     def _door(
@@ -411,12 +424,14 @@ class VirtlogService(Service):
             lets_first_in=name in OF_VIRTLOGD,
             shares=self._shares,
             descriptors=self._descriptors,
+            looks_on=name == _METRICS,
         )
         return Door(
             server,
             None if endpoint == NO_ENDPOINT else endpoint,
             self._endpoints.sockets.get(name),
             required=name != _READ_ONLY,
+            is_given=name in (_READ_ONLY, _METRICS),
         )
 
     def _jsonrpc_sockets(self) -> tuple[ServingSocket, ...]:

@@ -34,6 +34,7 @@ _ENDPOINTS = {
     "admin": "admin",
     "jsonrpc": "jsonrpc",
     "jsonrpc-ro": "jsonrpc-ro",
+    "metrics": "metrics",
 }
 
 
@@ -62,6 +63,7 @@ class Options(usage.Options):
         ],
         ["libvirt", None, None, "Endpoint for libvirt's drivers, instead of virtlogd-sock."],
         ["admin", None, None, "Endpoint for virt-admin, instead of virtlogd-admin-sock."],
+        ["metrics", None, None, "Endpoint for Prometheus; there is none by default."],
     ]
 
     def postOptions(self) -> None:

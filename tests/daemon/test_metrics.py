@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from pathlib import Path
 
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from tests.daemon.conftest import StartDaemon
+from harness.scraper import Scraper
+from tests.daemon.conftest import StartDaemon, wait_for_message
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -46,3 +50,38 @@ def test_metrics_say_what_the_list_and_the_info_say(
     assert found["virtlogd_clients", "jsonrpc"] == counts["clients"] == 1
     assert found["virtlogd_log_written_bytes_total", "", listed.path, ""] == listed.bytes == 5
     assert found["virtlogd_log_kept_bytes", "", listed.path, ""] == listed.kept == 5
+
+
+def test_prometheus_is_served_by_its_owner_or_a_group(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    """Whatever mode the endpoint says; in either format, and over a hand-over."""
+    group = grp.getgrgid(os.getgid()).gr_name
+    for settings, mode in (((), 0o600), ((f'jsonrpc_ro_group = "{group}"',), 0o660)):
+        path = tmp_path / f"metrics{mode}"
+        daemon = start_daemon(*settings, options=["--metrics", f"unix:{path}:mode=666"])
+        assert path.stat().st_mode & 0o777 == mode
+        assert path.stat().st_gid == os.getgid()
+        with Scraper(str(path)) as scraper, daemon.client() as client:
+            assert list(parse(scraper.get()))
+            assert list(parse_open(scraper.get("application/openmetrics-text")))
+            assert client.reexec()
+            found = samples(scraper.get())
+            assert found["virtlogd_clients", "metrics"] == 1
+            servers = [one.server for one in client.clients()]
+            assert "metrics" in servers
+
+
+def test_an_unknown_group_leaves_its_owner(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """And the own log says so."""
+    path = tmp_path / "metrics"
+    daemon = start_daemon('jsonrpc_ro_group = "no-such-group"', options=["--metrics", str(path)])
+    assert path.stat().st_mode & 0o777 == 0o600
+    wait_for_message(daemon, "only the daemon's own user is served there")
+
+
+@pytest.mark.parametrize("endpoint", ["tcp:9100", "tcp:9100:interface=127.0.0.1", "unix:"])
+def test_only_a_unix_socket_can_be_named(start_daemon: StartDaemon, endpoint: str) -> None:
+    """The daemon opens no network socket; the message says what to write."""
+    with pytest.raises(RuntimeError, match=r"metrics: .*write unix:/path"):
+        start_daemon(options=["--metrics", endpoint])

@@ -136,7 +136,7 @@ def test_all_else_is_served_where_it_cannot_be_made(start_daemon: StartDaemon) -
     with daemon.client() as root:
         assert root.list() == []
     assert not Path(f"{daemon.socket}-ro").exists()
-    wait_for_message(daemon, "virtlogd-jsonrpc-ro.socket does")
+    wait_for_message(daemon, "a socket unit does: virtlogd-jsonrpc-ro.socket")
 
 
 def test_it_may_be_elsewhere_or_nowhere(start_daemon: StartDaemon, tmp_path: Path) -> None:

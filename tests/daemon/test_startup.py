@@ -133,6 +133,15 @@ def test_a_group_reads_where_its_socket_is_beside_that_of_json_rpc(
     assert prepare(Asked(), environment)[1].jsonrpc_ro == "none"
 
 
+def test_prometheus_is_served_where_somebody_named_an_endpoint(
+    environment: dict[str, str],
+) -> None:
+    """And nowhere by default."""
+    assert prepare(Asked(), environment)[1].metrics == "none"
+    _, endpoints = prepare(Asked(endpoints={"metrics": "/m"}), environment)
+    assert endpoints.metrics == "/m"
+
+
 @pytest.mark.parametrize(
     ("own", "falls_back"), [(True, True), (False, False)], ids=["taken over", "only tried"]
 )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.jsonrpc.http_head import BadHead, Head, Refusal, parse_head, refusal, response
+from twisted_virtlog.jsonrpc.http_head import parse_head
+from twisted_virtlog.sockets.http import BadHead, Head, Refusal, refusal, response
 
 JSON = "Content-Type: application/json"
 
@@ -119,7 +120,7 @@ def test_a_response_says_how_long_it_is_and_what_follows() -> None:
     assert response(204, Head(0, keep_alive=False)) == (
         b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
     )
-    refused = refusal(Refusal(405, "no"), Head(0, is_1_0=True))
+    refused = refusal(Refusal(405, "no", allow="POST"), Head(0, is_1_0=True))
     assert refused.startswith(b"HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\n")
     assert refused.endswith(b"Content-Length: 3\r\nConnection: keep-alive\r\n\r\nno\n")
     assert refusal(Refusal(405, "no"), Head(0, without_body=True)).endswith(b"\r\n\r\n")

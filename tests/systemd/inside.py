@@ -576,6 +576,7 @@ def documents() -> None:
     pasted.section(*switch, first="rm ", last="dpkg-divert --remove")
 
     pasted.section("doc/systemd.md", "Install")
+    pasted.section("doc/systemd.md", "Metrics")
     pasted.section("doc/systemd.md", "The read-only socket")
     switch = ("doc/systemd.md", "Switch a host")
     info = pasted.section(*switch, last="virtlogctl info")

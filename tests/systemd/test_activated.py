@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.scraper import Scraper
 from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
 from tests.systemd.test_crash import MAX_BACKUPS, client, closed, guest, listening
@@ -164,6 +165,23 @@ def test_the_read_only_socket_needs_no_group_in_the_configuration(
         assert reader.read(str(tmp_path / "a.log")).data == b"text"
         with BlockingClient(str(tmp_path / "ro"), 30.0) as another:
             assert list(another.list()) == []
+
+
+def test_prometheus_comes_in_by_the_manager_s_socket(
+    tmp_path: Path, supervised: StartManager
+) -> None:
+    """Without an option; the next image serves it on, and the connection that was there."""
+    manager = supervised()
+    listening(manager, tmp_path)
+    manager.listen("virtlogd-metrics.socket", tmp_path / "metrics")
+    manager.start()
+    with Scraper(str(tmp_path / "metrics")) as scraper:
+        assert "virtlogd_logs_open 0.0" in scraper.get()
+        with BlockingClient(str(tmp_path / "rpc"), 30.0) as root:
+            root.reexec()
+        assert "virtlogd_logs_open 0.0" in scraper.get()
+        with Scraper(str(tmp_path / "metrics")) as another:
+            assert 'virtlogd_clients{server="metrics"} 2.0' in another.get()
 
 
 @pytest.mark.parametrize("name", ["other.socket", "unknown"])

@@ -43,9 +43,9 @@ def test_without_names_sockets_come_in_order(count: int) -> None:
     assert found.sockets == dict(list(expected.items())[:count])
 
 
-def test_without_names_a_fifth_socket_is_nobodys() -> None:
+def test_without_names_a_sixth_socket_is_nobodys() -> None:
     """It is not guessed what it is for."""
-    assert read(variables("5"), PID).unclaimed == {7: ""}
+    assert read(variables("6"), PID).unclaimed == {8: ""}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from twisted_virtlog.systemd.__main__ import main
 from twisted_virtlog.systemd.activation import SERVERS
 from twisted_virtlog.systemd.installation import InstallationError, units
 
-NAMES = {"virtlogd.service", *SERVERS} - {"virtlogd-jsonrpc-ro.socket"}
+NAMES = {"virtlogd.service", *SERVERS} - {"virtlogd-jsonrpc-ro.socket", "virtlogd-metrics.socket"}
 
 
 def run(*arguments: str | Path) -> Result:
@@ -54,19 +54,35 @@ def test_the_units_have_the_names_that_libvirt_depends_on() -> None:
         assert unit(texts[name])["Socket"]["Backlog"] == "4096"
 
 
-def test_a_group_gets_the_read_only_socket() -> None:
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("virtlogd-jsonrpc-ro.socket", "read_only_group"),
+        ("virtlogd-metrics.socket", "metrics_group"),
+    ],
+)
+def test_a_group_gets_a_socket(name: str, option: str) -> None:
     """It is installed only for a group, whose name stands in it; no other unit asks for it."""
-    assert "jsonrpc-ro" not in units(Path("/d"))["virtlogd.service"]
-    texts = units(Path("/d"), read_only_group="adm")
-    assert set(texts) == {*NAMES, "virtlogd-jsonrpc-ro.socket"}
-    socket = unit(texts["virtlogd-jsonrpc-ro.socket"])["Socket"]
+    assert name not in units(Path("/d"))["virtlogd.service"]
+    texts = units(Path("/d"), **{option: "adm"})  # type: ignore[arg-type]
+    assert set(texts) == {*NAMES, name}
+    assert texts["virtlogd.service"].count(f" {name}") == 2
+    socket = unit(texts[name])["Socket"]
     assert (socket["SocketMode"], socket["SocketGroup"], socket["Backlog"]) == (
         "0660",
         "adm",
         "4096",
     )
     with pytest.raises(InstallationError, match="is not the name of a group"):
-        units(Path("/d"), read_only_group="a b")
+        units(Path("/d"), **{option: "a b"})  # type: ignore[arg-type]
+
+
+def test_each_group_gets_its_own_socket() -> None:
+    """They need not be the same."""
+    texts = units(Path("/d"), read_only_group="adm", metrics_group="prometheus")
+    assert set(texts) == {"virtlogd.service", *SERVERS}
+    assert unit(texts["virtlogd-metrics.socket"])["Socket"]["SocketGroup"] == "prometheus"
+    assert unit(texts["virtlogd-jsonrpc-ro.socket"])["Socket"]["SocketGroup"] == "adm"
 
 
 def test_the_service_tells_the_daemon_how_much_is_stored() -> None:

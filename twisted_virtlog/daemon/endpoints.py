@@ -41,6 +41,7 @@ def choose(named: Mapping[str, str], paths: Paths, group: str, activation: Activ
         jsonrpc_ro=named.get("jsonrpc-ro", read_only),
         libvirt=named.get("virtlogd", default.libvirt),
         admin=named.get("admin", default.admin),
+        metrics=named.get("metrics", NO_ENDPOINT),
     )
     return activated(endpoints, activation, named)
 

@@ -6,7 +6,6 @@ import dataclasses
 import re
 from typing import NoReturn, TypeVar
 
-from twisted_virtlog.jsonrpc import http_head
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
     Framing,
@@ -15,7 +14,9 @@ from twisted_virtlog.jsonrpc.framing import (
     limit_of,
     too_long,
 )
-from twisted_virtlog.jsonrpc.http_head import MAX_HEAD_BYTES, BadHead, Head, Refusal
+from twisted_virtlog.jsonrpc.http_head import parse_head
+from twisted_virtlog.sockets import http
+from twisted_virtlog.sockets.http import MAX_HEAD_BYTES, BadHead, Head, Refusal
 from twisted_virtlog.values import HTTPState, Suspended
 
 T = TypeVar("T")
@@ -88,14 +89,14 @@ class HTTPFraming(Framing[T]):
         self._buffer += state.received
         self._ended = state.input_ended
         self.lost = state.lost
-        http = state.http
-        if http is not None:
-            self._head = http_head.parse_head(http.head)
-            self._head_bytes = http.head
-            self._body += http.body
-            self._part, self._left = http.part, http.left
-            self._dropped, self._too_long = http.dropped, http.too_long
-            if http.answering:
+        under_way = state.http
+        if under_way is not None:
+            self._head = parse_head(under_way.head)
+            self._head_bytes = under_way.head
+            self._body += under_way.body
+            self._part, self._left = under_way.part, under_way.left
+            self._dropped, self._too_long = under_way.dropped, under_way.too_long
+            if under_way.answering:
                 # (as when the answer was begun)
                 self.begin(None)
 
@@ -137,16 +138,16 @@ class HTTPFraming(Framing[T]):
         return self._answer(400, text)
 
     def nothing(self) -> bytes:
-        return http_head.response(204, self._answered())
+        return http.response(204, self._answered())
 
     def begin(self, size: int | None) -> bytes:
         head = self._head or Head(0)
         if size is not None:
-            return http_head.response(200, head, size=size + 1)
+            return http.response(200, head, size=size + 1)
         self._chunked_answer = not head.is_1_0
         if head.is_1_0:
             self._head = head = dataclasses.replace(head, keep_alive=False)
-        return http_head.chunked_response(head)
+        return http.chunked_response(head)
 
     def part(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer and data else data
@@ -158,7 +159,7 @@ class HTTPFraming(Framing[T]):
 
     def _answer(self, status: int, text: bytes) -> bytes:
         # (the newline is for people at a terminal)
-        return http_head.response(status, self._answered(), text + b"\n")
+        return http.response(status, self._answered(), text + b"\n")
 
     def _answered(self) -> Head | None:
         """Proceed to the next request; return the head of this one."""
@@ -188,7 +189,7 @@ class HTTPFraming(Framing[T]):
         self._head_bytes = bytes(self._buffer[: end + 4])
         del self._buffer[: end + 4]
         try:
-            head = http_head.parse_head(self._head_bytes)
+            head = parse_head(self._head_bytes)
         except BadHead as error:
             self._refuse(error.refusal, None)
         self._head = head
@@ -210,7 +211,7 @@ class HTTPFraming(Framing[T]):
             self._refuse(head.refusal, dataclasses.replace(head, keep_alive=False))
         if head.length is not None and head.length > self._max_text_bytes:
             self._give_up(head)
-        raise Interjection(http_head.CONTINUE)
+        raise Interjection(http.CONTINUE)
 
     def _take_part(self) -> bool:
         """Take the next part of the body; return whether there may be more to take."""
@@ -300,7 +301,7 @@ class HTTPFraming(Framing[T]):
         :raises Interjection: always.
         """
         self._head = head
-        answer = http_head.refusal(refused, self._answered())
+        answer = http.refusal(refused, self._answered())
         self._part = _DONE
         raise Interjection(answer)
 

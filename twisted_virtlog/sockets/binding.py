@@ -71,7 +71,7 @@ def _give(path: str, group: int) -> None:
             os.unlink(path)
         raise ListenError(
             f"cannot listen on {path}: the daemon may not give it to the group {group}; under"
-            " systemd, virtlogd-jsonrpc-ro.socket does"
+            " systemd, a socket unit does: virtlogd-jsonrpc-ro.socket or virtlogd-metrics.socket"
         ) from error
 
 

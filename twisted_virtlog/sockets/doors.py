@@ -31,12 +31,32 @@ class Door:
     :ivar endpoint: a server endpoint string; None to listen nowhere.
     :ivar descriptors: sockets that a service manager handed over, in place of an endpoint.
     :ivar required: the daemon is not to start without it.
+    :ivar is_given: it may have a service manager's sockets alone, without an endpoint.
     """
 
     server: Server
     endpoint: str | None
     descriptors: tuple[int, ...] | None = None
     required: bool = True
+    is_given: bool = False
+
+
+def shared_with(door: Door, group: str) -> Door:
+    """Let a group reach a server, as well as the owner.
+
+    :param group: its name; empty for none.
+    """
+    if group:
+        try:
+            door.server.group = grp.getgrnam(group).gr_gid
+        except KeyError:
+            _logger.error(
+                "{server}: jsonrpc_ro_group: there is no group {group}; only the daemon's own user"
+                " is served there",
+                server=door.server.name,
+                group=group,
+            )
+    return door
 
 
 def for_group(door: Door, group: str) -> Door:

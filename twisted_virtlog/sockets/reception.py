@@ -104,8 +104,11 @@ class Reception:
         return sum(len(server.clients) for server in self.servers)
 
     def idle_since(self) -> float | None:
-        """Return since when, on CLOCK_MONOTONIC, nobody is connected; None if somebody is."""
-        return idle_since(server.idle_since for server in self.servers)
+        """Return since when, on CLOCK_MONOTONIC, nobody is connected; None if somebody is.
+
+        Those who only look on do not count.
+        """
+        return idle_since(server.idle_since for server in self.servers if not server.looks_on)
 
     # The end.
 
@@ -194,8 +197,8 @@ class Reception:
 def _goes_on(door: Door, former: ServerState) -> bool:
     """Return whether a door stays open in this image.
 
-    One that is not required need not have an endpoint, where a service manager's sockets came over.
+    Some need not have an endpoint, where a service manager's sockets came over.
     """
     if door.endpoint is not None:
         return True
-    return not door.required and not any(socket.bound for socket in former.sockets)
+    return door.is_given and not any(socket.bound for socket in former.sockets)

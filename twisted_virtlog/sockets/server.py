@@ -75,6 +75,7 @@ class Server:
         lets_first_in: bool = True,
         shares: Shares | None = None,
         descriptors: DescriptorBudget | None = None,
+        looks_on: bool = False,
     ) -> None:
         """Serve nobody before a listening socket is added.
 
@@ -84,8 +85,10 @@ class Server:
         :param lets_first_in: whether the first client is let in at a limit of 0.
         :param shares: of the reactor's time that a client may have; None for no limit.
         :param descriptors: what may be on their way to the clients; None for no limit.
+        :param looks_on: whether its clients only look on, so that nobody needs the daemon for them.
         """
         self.name = name
+        self.looks_on = looks_on
         self.max_clients = max_clients
         self.max_anonymous_clients = max_clients
         self.priority_workers = 0

@@ -41,14 +41,27 @@ def main() -> None:
     help="Also install virtlogd-jsonrpc-ro.socket, to which this group may connect: its members may"
     " read what guests print.",
 )
+@click.option(
+    "--metrics-group",
+    metavar="GROUP",
+    help="Also install virtlogd-metrics.socket, to which this group may connect: its members see"
+    " which guests there are, and how much they print.",
+)
 @_DRY_RUN
-def install(unit_dir: Path, prefix: Path, read_only_group: str | None, dry_run: bool) -> None:
+def install(
+    unit_dir: Path,
+    prefix: Path,
+    read_only_group: str | None,
+    metrics_group: str | None,
+    dry_run: bool,
+) -> None:
     """Write virtlogd.service and its sockets."""
     daemon = Path(os.path.abspath(prefix)) / "bin" / "twisted-virtlogd"
     if not os.access(daemon, os.X_OK):
         raise click.ClickException(f"{daemon} is not a program; see --prefix")
     try:
-        texts = installation.units(daemon, installation.systemd_version(), read_only_group)
+        version = installation.systemd_version()
+        texts = installation.units(daemon, version, read_only_group, metrics_group)
         if not dry_run:
             installation.install(texts, unit_dir)
     except (installation.InstallationError, OSError) as error:

@@ -30,6 +30,7 @@ SERVERS = {
     "virtlogd-admin.socket": "admin",
     "virtlogd-jsonrpc.socket": "jsonrpc",
     "virtlogd-jsonrpc-ro.socket": "jsonrpc-ro",
+    "virtlogd-metrics.socket": "metrics",
 }
 
 

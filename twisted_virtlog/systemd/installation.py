@@ -17,9 +17,10 @@ _SINCE = "#@"
 #: How our files begin; one that begins otherwise is somebody else's.
 _MARK = "# Installed by twisted-virtlog"
 
-#: In place of the group that may connect to the read-only socket, and the unit of that.
+#: In place of the group that may connect to a socket, in units that are there for a group alone.
 _GROUP = "@GROUP@"
 _READ_ONLY = "virtlogd-jsonrpc-ro.socket"
+_METRICS = "virtlogd-metrics.socket"
 _GROUP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 _TEMPLATES = Path(__file__).parent / "units"
@@ -42,29 +43,39 @@ def systemd_version() -> int:
     return int(words[1]) if words[0] == "systemd" and words[1].isdigit() else 0
 
 
-def units(daemon: Path, version: int = 0, read_only_group: str | None = None) -> Mapping[str, str]:
+def units(
+    daemon: Path,
+    version: int = 0,
+    read_only_group: str | None = None,
+    metrics_group: str | None = None,
+) -> Mapping[str, str]:
     """Return the texts of the unit files by name.
 
     :param daemon: the path of twisted-virtlogd.
     :param version: systemd's; newer ones know more than the oldest that the units are for.
     :param read_only_group: the group that may connect to the read-only socket; None to leave that
         socket out.
+    :param metrics_group: likewise of the socket for Prometheus.
     :raises InstallationError: a unit file cannot name one of them.
     """
-    if read_only_group is not None and not _GROUP_NAME.fullmatch(read_only_group):
-        raise InstallationError(f"{read_only_group!r} is not the name of a group")
+    groups = {_READ_ONLY: read_only_group, _METRICS: metrics_group}
+    for group in groups.values():
+        if group is not None and not _GROUP_NAME.fullmatch(group):
+            raise InstallationError(f"{group!r} is not the name of a group")
     if set(str(daemon)) & set(" \t\n\"'\\%$;"):
         raise InstallationError(
             f"{str(daemon)!r} has characters with a special meaning in unit files; install the"
             " package in a directory without them"
         )
+    left_out = [name for name, group in groups.items() if group is None]
     texts = {}
     for file in _templates():
+        if file.name in left_out:
+            continue
         text = _for_version(file.read_text(encoding="ascii"), version).replace(_DAEMON, str(daemon))
-        if read_only_group is not None:
-            texts[file.name] = text.replace(_GROUP, read_only_group)
-        elif file.name != _READ_ONLY:
-            texts[file.name] = text.replace(f" {_READ_ONLY}", "")
+        for name in left_out:
+            text = text.replace(f" {name}", "")
+        texts[file.name] = text.replace(_GROUP, groups.get(file.name) or "")
     return texts
 
 

@@ -26,6 +26,7 @@ from twisted_virtlog.daemon.command.options import (
         ("-f a -p b", Arguments(config="a", pid_file="b")),
         ("--config=a --pid-file b", Arguments(config="a", pid_file="b")),
         ("--pid= --conf=", Arguments(config="", pid_file="")),
+        ("--metrics /m --jsonrpc-ro=none", Arguments(metrics="/m", jsonrpc_ro="none")),
         ("--check -f x", Arguments(check=True, config="x")),
         # As in virtlogd, where no other option begins so.
         ("--c x", Arguments(config="x")),

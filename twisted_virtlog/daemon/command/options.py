@@ -14,6 +14,9 @@ _HELP = Option("help", "h", "", "Show this help.")
 _READ_ONLY = Option(
     "jsonrpc-ro", "", "ENDPOINT", "Where clients that only read connect, or none.", exact=True
 )
+_METRICS = Option(
+    "metrics", "", "ENDPOINT", "Where Prometheus connects, or none, as by default.", exact=True
+)
 _CHECK = Option("check", "", "", "Report all mistakes in the configuration and exit.", exact=True)
 _VERSION = Option("version", "V", "", "Show the version.")
 
@@ -25,6 +28,7 @@ OPTIONS = (
     Option("timeout", "t", "SECONDS", "Exit after being idle this long; 0: never."),
     Option("pid-file", "p", "FILE", "Where to write the process id."),
     _READ_ONLY,
+    _METRICS,
     _CHECK,
     _VERSION,
     _HELP,
@@ -45,6 +49,7 @@ class Arguments:
     :ivar config: None for the default file, which may be missing.
     :ivar pid_file: None for the default path; empty for no file.
     :ivar jsonrpc_ro: a server endpoint; None for the default one.
+    :ivar metrics: likewise; by default there is none.
     :ivar check: whether only to look for mistakes in the configuration.
     """
 
@@ -54,6 +59,7 @@ class Arguments:
     config: str | None = None
     pid_file: str | None = None
     jsonrpc_ro: str | None = None
+    metrics: str | None = None
     check: bool = False
 
 

@@ -68,10 +68,10 @@ def _start(name: str, arguments: Arguments, environment: Mapping[str, str]) -> S
 
 
 def _asked(arguments: Arguments) -> Asked:
-    read_only = arguments.jsonrpc_ro
+    named = {"jsonrpc-ro": arguments.jsonrpc_ro, "metrics": arguments.metrics}
     return Asked(
         arguments.config,
-        {"jsonrpc-ro": read_only} if read_only else {},
+        {server: endpoint for server, endpoint in named.items() if endpoint},
         arguments.timeout,
         arguments.verbose,
         arguments.daemon,
