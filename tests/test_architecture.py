@@ -57,7 +57,7 @@ ROOMS: dict[str, Room] = {
         "errors escaping handover history interfaces loop syscalls values",
         "all_logs files.cleaner files.cleaning files.rotation"
         " following.following handler history lanes.mounts observing"
-        " pipes.closing pipes.making policy rate read_only",
+        " pipes.closing pipes.making policy read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop syscalls values",
@@ -119,6 +119,9 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.files.names": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
+    "logs.accounts.layout": (),
+    "logs.accounts.slots": (),
+    "logs.accounts.account": (),
     "logs.bounds.free_space": (),
     "logs.bounds.leases": (),
     "logs.lanes.mounts": (),
@@ -126,8 +129,6 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.policy": (),
     "logs.pipes.budget": (),
     "logs.outage": (),
-    "logs.rate": (),
-    "logs.excess": (),
     "config.logging": (),
     "metrics.family": (),
     "metrics.families": (),
@@ -151,6 +152,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "jsonrpc.method": ("twisted_virtlog.interfaces",),
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.history_methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.ledger_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.files_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.entries": (),
     "jsonrpc.log_methods": ("twisted_virtlog.interfaces", "twisted.internet.defer"),

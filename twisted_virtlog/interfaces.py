@@ -23,6 +23,7 @@ from twisted_virtlog.values import (
     FollowEnd,
     FollowerState,
     KeptFile,
+    Ledger,
     LogEvent,
     Logging,
     LogStatus,
@@ -152,6 +153,14 @@ class ILogHandler(Interface):
 
         Of many, each is looked at in its turn: a log that is opened or closed meanwhile may be
         among them or not.
+        """
+
+    def ledger(path: str | None) -> Answer[Ledger]:
+        """Return what became of every byte of an open log since it was opened.
+
+        :param path: None for all logs together, closed ones too, since the daemon first started;
+            what is in files is that of the open ones.
+        :raises NoSuchLog: the log is not open.
         """
 
     def is_known(path: str) -> Answer[bool]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -131,8 +132,7 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     :ivar bytes_written: bytes moved into files since the log was opened.
     :ivar rollovers: how often a new file was begun since the log was opened.
     :ivar error: why the file cannot be written, if ``state`` is FAILING.
-    :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written
-        or were beyond the log's rate.
+    :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written.
     :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end;
         None if the log is closed.
     :ivar pending: bytes that could not be written when they were counted last, and wait; None while
@@ -352,17 +352,6 @@ class OnWriteError(enum.Enum):
     BLOCK = "block"
 
 
-class OnRate(enum.Enum):
-    """What becomes of what a guest writes beyond its log's rate; the values are those of the key.
-
-    The daemon either drops and counts it, so that the guest goes on, or leaves it in the pipe, so
-    that the guest waits when that is full.
-    """
-
-    DROP = "drop"
-    BLOCK = "block"
-
-
 class DropReason(enum.Enum):
     """Why bytes of a guest are lost.
 
@@ -377,6 +366,192 @@ class DropReason(enum.Enum):
     QUOTA = "quota"
     #: The log was closed before its file took them.
     STOPPED = "stopped"
+
+
+class RemovalReason(enum.Enum):
+    """Why a log's file was removed by the daemon.
+
+    The values are those that clients see.
+    """
+
+    #: There are as many backups as there may be.
+    ROTATION = "rotation"
+    #: It was not written for long.
+    AGE = "age"
+    #: The files would have become larger than they may be.
+    QUOTA = "quota"
+    #: Who opened the log wanted an empty one.
+    TRUNCATE = "truncate"
+    #: A client asked for it.
+    ASKED = "asked"
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """Bytes of guests that are lost; see DropReason."""
+
+    write_error: int = 0
+    rate: int = 0
+    quota: int = 0
+    stopped: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.write_error + self.rate + self.quota + self.stopped
+
+    def of(self, reason: DropReason) -> int:
+        """Return those that are lost for a reason."""
+        count: int = getattr(self, reason.value)
+        return count
+
+    def __add__(self, other: Dropped) -> Dropped:
+        """Add those of other logs."""
+        return _added(self, other)
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """What guests wrote, in bytes.
+
+    :ivar received: what has left their pipes, and what is in them.
+    :ivar pending: what is in no file yet.
+    """
+
+    received: int
+    dropped: Dropped
+    pending: int
+
+    def __add__(self, other: Intake) -> Intake:
+        """Add that of other logs."""
+        return _added(self, other)
+
+
+class Written(msgspec.Struct, frozen=True):
+    """Bytes that were written into logs: by guests, by clients, and the daemon's own lines."""
+
+    guest: int = 0
+    appended: int = 0
+    notices: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.guest + self.appended + self.notices
+
+    def __add__(self, other: Written) -> Written:
+        """Add those of other logs."""
+        return _added(self, other)
+
+
+class RemovedBytes(msgspec.Struct, frozen=True):
+    """Bytes in files that the daemon removed; see RemovalReason."""
+
+    rotation: int = 0
+    age: int = 0
+    quota: int = 0
+    truncate: int = 0
+    asked: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.rotation + self.age + self.quota + self.truncate + self.asked
+
+    def __add__(self, other: RemovedBytes) -> RemovedBytes:
+        """Add those of other logs."""
+        return _added(self, other)
+
+
+class Outside(msgspec.Struct, frozen=True):
+    """What other programs did to logs' files, in bytes.
+
+    :ivar cut: a file became smaller.
+    :ivar removed: a file is not there, or not under its name.
+    :ivar added: a file became larger, or came to be there.
+    """
+
+    cut: int = 0
+    removed: int = 0
+    added: int = 0
+
+    def __add__(self, other: Outside) -> Outside:
+        """Add that of other logs."""
+        return _added(self, other)
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """What is, and was, in logs' files, in bytes.
+
+    :ivar found: when the logs were opened.
+    :ivar kept: now.
+    :ivar held: now, for consumers that have not read it.
+    """
+
+    found: int
+    kept: int
+    held: int
+    removed: RemovedBytes
+    outside: Outside
+
+    def __add__(self, other: Storage) -> Storage:
+        """Add that of other logs."""
+        return _added(self, other)
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """What became of every byte of a log, or of all logs together.
+
+    :ivar since: when the first of them was counted; an aware time, UTC.
+    :ivar storage: None for what is no regular file.
+    :ivar unread: by consumer, bytes that it has not read.
+    :ivar holds: whether the counts agree; None where there is nothing to compare.
+    """
+
+    since: datetime
+    intake: Intake
+    written: Written
+    storage: Storage | None
+    unread: dict[str, int]
+    holds: bool | None
+
+    def with_files_of(self, log: Ledger) -> Ledger:
+        """Return what is counted of all logs with what waits in one, and what is in its files.
+
+        It holds no more if that of the log does not.
+        """
+        waiting = Intake(log.intake.pending, Dropped(), log.intake.pending)
+        storage = self.storage
+        if storage is not None and log.storage is not None:
+            storage += log.storage
+        holds = self.holds and log.holds is not False
+        return msgspec.structs.replace(
+            self, intake=self.intake + waiting, storage=storage, holds=holds
+        )
+
+    @property
+    def intake_gap(self) -> int:
+        """How many bytes more were received than can be accounted for; 0 if the equation holds."""
+        intake = self.intake
+        return intake.received - self.written.guest - intake.dropped.total - intake.pending
+
+    @property
+    def storage_gap(self) -> int:
+        """How many bytes more came into the files than can be accounted for; of a single log."""
+        storage = self.storage
+        if storage is None:
+            return 0
+        outside = storage.outside
+        came = storage.found + self.written.total + outside.added
+        left = storage.removed.total + outside.cut + outside.removed
+        return came - storage.kept - storage.held - left
+
+
+_Sum = TypeVar("_Sum", bound=msgspec.Struct)
+
+
+def _added(one: _Sum, other: _Sum) -> _Sum:
+    """Add the fields of two values of a kind, each to that of the same name."""
+    sums = (getattr(one, name) + getattr(other, name) for name in one.__struct_fields__)
+    return type(one)(*sums)
 
 
 class FileThreads(enum.Enum):

@@ -70,6 +70,7 @@ class FakeDaemon:
             "log.follow": self._follow,
             "log.unfollow": self._unfollow,
             "log.watch": self._watch,
+            "log.ledger": lambda _params: LEDGER,
             "daemon.info": lambda _params: INFO,
             "daemon.metrics": lambda _params: {"text": 'virtlogd_logs_open{a="\u202e"} 1.0\n'},
             "rpc.discover": lambda _params: {"openrpc": "1.2.6", "methods": []},
@@ -307,6 +308,27 @@ INFO: dict[str, Any] = {
     "uptime_s": 90.25,
     "limits": {"max_size": 2097152},
     "counts": {"open_logs": 1},
+    "of a newer daemon": True,
+}
+
+#: Two bytes are missing in what guests wrote, and one is too many in the files.
+LEDGER: dict[str, Any] = {
+    "since": "2024-02-29T12:00:00Z",
+    "intake": {
+        "received": 20,
+        "dropped": {"write_error": 1, "rate": 2, "quota": 3, "stopped": 4},
+        "pending": 5,
+    },
+    "written": {"guest": 3, "appended": 6, "notices": 7},
+    "storage": {
+        "found": 100,
+        "kept": 50,
+        "held": 0,
+        "removed": {"rotation": 60, "age": 1, "quota": 2, "truncate": 3, "asked": 4},
+        "outside": {"cut": 8, "removed": 9, "added": 20},
+    },
+    "unread": {"shipper": 11},
+    "holds": False,
     "of a newer daemon": True,
 }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
+from msgspec import convert
 
 from tests.client.everyone import Row, ask_everyone
-from tests.client.fake_daemon import FakeDaemon
+from tests.client.fake_daemon import LEDGER, FakeDaemon
 from twisted_virtlog.client import (
     ClientInfo,
+    Ledger,
     OwnLogging,
     ServerClients,
     ServerLimits,
@@ -37,6 +39,8 @@ CALLS: list[Row] = [
         CLIENTS,
     ),
     ("metrics", (), "daemon.metrics", {}, {"text": "a 1.0\n"}, "a 1.0\n"),
+    ("ledger", (), "log.ledger", {}, LEDGER, convert(LEDGER, Ledger)),
+    ("ledger", ("/a",), "log.ledger", {"path": "/a"}, LEDGER, convert(LEDGER, Ledger)),
     ("clients", ("admin",), "daemon.clients", {"server": "admin"}, [], []),
     (
         *("disconnect", ("virtlogd", 17), "daemon.disconnect", {"server": "virtlogd", "id": 17}),

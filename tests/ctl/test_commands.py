@@ -11,12 +11,39 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from tests.client.fake_daemon import INODE, LOG, FakeDaemon, Params, Refusal
+from tests.client.fake_daemon import INODE, LEDGER, LOG, FakeDaemon, Params, Refusal
 from tests.ctl.runner import runner
 from twisted_virtlog.ctl import main
 from twisted_virtlog.ctl.holders import Holder, Holders
 
 Run = Callable[..., Result]
+
+LEDGER_TEXT = """\
+since 2024-02-29T12:00:00Z
+received                 20
+  written                 3
+  dropped, write error    1
+  dropped, rate           2
+  dropped, quota          3
+  dropped, stopped        4
+  pending                 5
+found                   100
++ written, guest          3
++ written, appended       6
++ written, notices        7
++ added by others        20
+  kept                   50
+  held                    0
+  removed, rotation      60
+  removed, age            1
+  removed, quota          2
+  removed, truncate       3
+  removed, asked          4
+  cut by others           8
+  removed by others       9
+unread by shipper        11
+holds: NO
+"""
 
 
 @pytest.fixture
@@ -312,6 +339,45 @@ def test_metrics_are_printed_as_they_are(run: Run) -> None:
     text = 'virtlogd_logs_open{a="\u202e"} 1.0\n'
     assert output(run("metrics")) == text
     assert json.loads(output(run("--json", "metrics"))) == {"text": text}
+
+
+def test_a_ledger_is_two_sums(daemon: FakeDaemon, run: Run) -> None:
+    """For people from top to bottom, in JSON as the daemon has it; of one log or of all."""
+    assert output(run("ledger", "/a")) == LEDGER_TEXT
+    assert daemon.requests[-1]["params"] == {"path": "/a"}
+    assert json.loads(output(run("--json", "ledger")))["storage"] == LEDGER["storage"]
+    assert "params" not in daemon.requests[-1]
+    daemon.answers["log.ledger"] = lambda _params: LEDGER | {"storage": None, "holds": None}
+    lines = output(run("ledger", "/a")).splitlines()
+    assert (len(lines), lines[-1]) == (10, "holds: -")
+
+
+def test_a_ledger_is_checked(daemon: FakeDaemon, run: Run) -> None:
+    """What does not agree is said of each log, and the status says so; an error is status 4."""
+    result = run("ledger", "--check", "/a")
+    assert (result.exit_code, result.stdout) == (1, LEDGER_TEXT)
+    said = "the counts do not agree: intake by 2, storage by -1 bytes"
+    assert result.stderr == f"virtlogctl: /a: {said}\n"
+    even = LEDGER | {
+        "intake": LEDGER["intake"] | {"received": 18},
+        "storage": LEDGER["storage"] | {"kept": 49},
+        "holds": True,
+    }
+
+    def ledger(params: Params) -> Any:
+        if params.get("path") == "/gone.log":
+            raise Refusal(1002, "No open log file /gone.log")
+        return even if params.get("path") == "/even.log" else LEDGER
+
+    daemon.answers["log.ledger"] = ledger
+    names = ("/even.log", "/gone.log", LOG["path"])
+    daemon.answers["log.list"] = lambda _params: [{**LOG, "path": path} for path in names]
+    result = run("ledger", "--check")
+    assert result.exit_code == 1
+    assert result.stderr == f"virtlogctl: {LOG['path']}: {said}\n"
+    assert output(run("ledger", "--check", "/even.log")).endswith("holds: yes\n")
+    assert run("ledger", "--check", "/gone.log").exit_code == 4
+    assert run("ledger", "/gone.log").exit_code == 1
 
 
 def test_an_answered_error_is_status_1(run: Run) -> None:

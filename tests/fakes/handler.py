@@ -14,6 +14,7 @@ from twisted_virtlog.values import (
     Domain,
     Excerpt,
     KeptFile,
+    Ledger,
     LogStatus,
     Opened,
     OpenedFiles,
@@ -78,6 +79,10 @@ class FakeHandler:
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         answer: Answer[Sequence[LogStatus]] = self._answer("logs")
+        return answer
+
+    def ledger(self, path: str | None) -> Answer[Ledger]:
+        answer: Answer[Ledger] = self._answer("ledger", path)
         return answer
 
     def is_known(self, path: str) -> bool:

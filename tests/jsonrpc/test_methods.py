@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from tests.fakes.administration import FakeDaemon
 from tests.jsonrpc.fakes import Client
@@ -19,12 +20,19 @@ from twisted_virtlog.values import (
     MAX_NAME_CHARACTERS,
     Closed,
     Domain,
+    Dropped,
     Excerpt,
+    Intake,
+    Ledger,
     LogState,
     LogStatus,
     Opened,
+    Outside,
     Position,
     Removed,
+    RemovedBytes,
+    Storage,
+    Written,
 )
 
 PATH = "/var/log/libvirt/qemu/web.log"
@@ -186,6 +194,45 @@ def test_remove_tells_what_is_gone() -> None:
     client = Client(remove=Removed(4, 7_340_038))
     assert result(client, "log.remove", [PATH]) == {"files": 4, "bytes": 7_340_038}
     assert client.handler.calls == [("remove", PATH)]
+
+
+def test_the_ledger_of_a_log_and_of_all() -> None:
+    """Every count by its name; a device has no storage."""
+    ledger = Ledger(
+        OPENED_AT,
+        Intake(15, Dropped(1, 2, 3, 4), 2),
+        Written(3, 4, 5),
+        Storage(6, 7, 0, RemovedBytes(1, 2, 3, 4, 5), Outside(8, 9, 10)),
+        {},
+        holds=False,
+    )
+    client = Client(ledger=ledger)
+    told = {
+        "since": "2024-02-29T12:00:00.000250Z",
+        "intake": {
+            "received": 15,
+            "dropped": {"write_error": 1, "rate": 2, "quota": 3, "stopped": 4},
+            "pending": 2,
+        },
+        "written": {"guest": 3, "appended": 4, "notices": 5},
+        "storage": {
+            "found": 6,
+            "kept": 7,
+            "held": 0,
+            "removed": {"rotation": 1, "age": 2, "quota": 3, "truncate": 4, "asked": 5},
+            "outside": {"cut": 8, "removed": 9, "added": 10},
+        },
+        "unread": {},
+        "holds": False,
+    }
+    assert result(client, "log.ledger", [PATH]) == told
+    assert result(client, "log.ledger") == told
+    assert result(client, "log.ledger", {"path": None}) == told
+    assert client.handler.calls == [("ledger", PATH), ("ledger", None), ("ledger", None)]
+    device = structs.replace(ledger, storage=None, holds=None)
+    answer = result(Client(ledger=device), "log.ledger", [PATH])
+    assert (answer["storage"], answer["holds"]) == (None, None)
+    assert Client().call("log.ledger", ["/a/../b"])["error"]["code"] == -32602
 
 
 def status(**changes: Any) -> LogStatus:

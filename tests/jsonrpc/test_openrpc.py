@@ -72,6 +72,7 @@ def test_every_method_is_in_it(document: Any) -> None:
         "log.follow": ["path", "position", "since", "encoding", "until"],
         "log.unfollow": ["subscription"],
         "log.watch": [],
+        "log.ledger": ["path"],
         "log.locate": ["path", "since", "until"],
         "log.times": ["path", "start", "end"],
         "log.boots": ["path"],

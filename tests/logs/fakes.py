@@ -23,7 +23,6 @@ from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy, one_for_all
-from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Domain, Excerpt, LogStatus, OnWriteError, Opened, Position
 
@@ -117,18 +116,12 @@ class Guest:
 
 
 def log_settings(
-    max_size: int,
-    max_backups: int,
-    *,
-    drops: bool = True,
-    max_open_logs: int = 0,
-    rate: Rate | None = None,
+    max_size: int, max_backups: int, *, drops: bool = True, max_open_logs: int = 0
 ) -> LogSettings:
     """Return settings by which all logs have the same policy."""
     on_write_error = OnWriteError.DROP if drops else OnWriteError.BLOCK
     return LogSettings(
-        one_for_all(Policy(Limits(max_size, max_backups), on_write_error, rate=rate)),
-        max_open_logs,
+        one_for_all(Policy(Limits(max_size, max_backups), on_write_error)), max_open_logs
     )
 
 
@@ -144,7 +137,6 @@ class World:
         pipe_size: int = 64 * KIB,
         drops: bool = True,
         max_open_logs: int = 0,
-        rate: Rate | None = None,
     ) -> None:
         """:param drops: bytes, while a file cannot be written, and does not let its guest wait."""
         self.directory = directory
@@ -162,9 +154,7 @@ class World:
             self.threads,
             self.watch,
             pipes,
-            log_settings(
-                max_size, max_backups, drops=drops, max_open_logs=max_open_logs, rate=rate
-            ),
+            log_settings(max_size, max_backups, drops=drops, max_open_logs=max_open_logs),
             in_slices=self.slices,
             source=StagedSource() if STAGED else None,
             lane="/" if STAGED else None,
@@ -243,9 +233,16 @@ class World:
         """Wait until pipes are closed that were given back while guests had them."""
         assert not self.handler.pipes.finish(30)
 
+    def check_ledgers(self) -> None:
+        """See that every byte of the logs that are open is accounted for."""
+        for log in self.handler.open_logs():
+            ledger = log.ledger()
+            assert (ledger.intake_gap, ledger.storage_gap) == (0, 0), (log.path, ledger)
+
     def close(self) -> None:
         """Stop the daemon, once, and all guests."""
         if not self._closed:
+            self.check_ledgers()
             self.handler.close()
         self._closed = True
         for guest in self._guests:

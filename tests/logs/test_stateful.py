@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from tests.effort import examples
 from tests.logs.fakes import KIB, Guest, World, place
 from twisted_virtlog.logs.files.names import oldest_first
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import Dropped, Intake, Ledger, Outside, Position, Written
 
 PIPE = 64 * KIB
 
@@ -36,6 +36,8 @@ class Log:
     :ivar written: all that was ever written to it, in order.
     :ivar in_pipe: how much of that may still be in its guest's pipe.
     :ivar begun: how much was written before the files were removed for truncation.
+    :ivar found: how much was in the files when the log was opened, as the ledger is to say; so
+        are ``truncated``, ``from_guest`` and ``appended``.
     """
 
     path: str
@@ -43,6 +45,10 @@ class Log:
     in_pipe: int = 0
     begun: int = 0
     guest: Guest | None = None
+    found: int = 0
+    truncated: int = 0
+    from_guest: int = 0
+    appended: int = 0
 
 
 Remembered = tuple[int, Position, int]
@@ -91,6 +97,9 @@ class Logs(RuleBasedStateMachine):
         log = self.logs[which]
         if log.guest is not None:
             return
+        log.found = len(self.world.whole(log.path))
+        log.truncated = log.found if truncate else 0
+        log.from_guest = log.appended = 0
         log.guest = self.world.open(log.path, truncate)
         if truncate:
             log.begun = len(log.written)
@@ -108,6 +117,7 @@ class Logs(RuleBasedStateMachine):
             self.turn()
         log.guest.write(data)
         log.written += data
+        log.from_guest += len(data)
         log.in_pipe += len(data)
         if turn:
             self.turn()
@@ -126,6 +136,7 @@ class Logs(RuleBasedStateMachine):
         message = message[: self.most]
         position = self.world.append(message, log.path)
         log.written += message
+        log.appended += len(message)
         self._settled(log)
         assert self._index(log, position) == len(log.written)
 
@@ -185,6 +196,23 @@ class Logs(RuleBasedStateMachine):
         """The files together are the tail of what was written, but for what is in the pipe."""
         for log in getattr(self, "logs", []):
             self._compare(log, len(log.written) - log.in_pipe)
+
+    @invariant()
+    def every_byte_is_accounted_for(self) -> None:
+        """By what was written here, and what is in the files."""
+        for log in getattr(self, "logs", []):
+            if log.guest is None:
+                continue
+            ledger = self.world.handler.ledger(log.path)
+            assert isinstance(ledger, Ledger)
+            assert ledger.holds
+            assert (ledger.intake_gap, ledger.storage_gap) == (0, 0)
+            assert ledger.intake == Intake(log.from_guest, Dropped(), log.in_pipe)
+            assert ledger.written == Written(log.from_guest - log.in_pipe, log.appended, 0)
+            assert ledger.storage is not None
+            assert (ledger.storage.found, ledger.storage.outside) == (log.found, Outside())
+            assert ledger.storage.kept == len(self.world.whole(log.path))
+            assert ledger.storage.removed.truncate == log.truncated
 
     def _compare(self, log: Log, until: int) -> None:
         files = self.world.files(log.path)

@@ -16,7 +16,7 @@ from twisted_virtlog.client.admin_calls import AdminCalls
 from twisted_virtlog.client.call import Call, call, decoder, plain
 from twisted_virtlog.client.history_calls import HistoryCalls
 from twisted_virtlog.client.members import bytes_of, position_member
-from twisted_virtlog.values import Closed, Domain, Opened, Position, Removed
+from twisted_virtlog.values import Closed, Domain, Ledger, Opened, Position, Removed
 
 R = TypeVar("R")
 W = TypeVar("W")
@@ -57,8 +57,7 @@ class LogInfo(msgspec.Struct, frozen=True):
         counted yet.
     :ivar thread: the mount point of the file system whose own thread writes the log; None if it has
         none.
-    :ivar dropped: bytes lost since the log was opened, as they could not be written or were beyond
-        its rate.
+    :ivar dropped: bytes lost since the log was opened, as they could not be written.
     :ivar followers: how many follow the log.
     :ivar kept: bytes of the log in all its files.
     :ivar closed_at: when the log was closed, if it is and the daemon knows; an aware time.
@@ -126,6 +125,9 @@ _decode_document = plain(dict[str, Any])
 
 def _decode_open(text: bytes | msgspec.Raw, descriptors: Sequence[int]) -> Opened:
     return Opened(position=decoder(_OpenResult).decode(text).position, write_end=descriptors[0])
+
+
+_decode_ledger = plain(Ledger)
 
 
 def _decode_metrics(text: bytes | msgspec.Raw, _descriptors: Sequence[int]) -> str:
@@ -216,6 +218,14 @@ class Calls(HistoryCalls[W], AdminCalls[W]):
         """
         # Older daemons refuse members that they do not know.
         return Call("log.list", _decode_list, {"closed": True} if closed else {})
+
+    @call
+    def ledger(self, path: str | None = None) -> Call[Ledger]:
+        """Return what became of every byte of an open log since it was opened.
+
+        :param path: None for all logs together, since the daemon first started.
+        """
+        return Call("log.ledger", _decode_ledger, {} if path is None else {"path": path})
 
     @call
     def info(self) -> Call[DaemonInfo]:

@@ -51,6 +51,17 @@ def log_path(function: F) -> F:
     return click.argument("path", callback=normal, shell_complete=complete_path)(function)
 
 
+def optional_log_path(function: F) -> F:
+    """Add the same argument, which is None where it is not given."""
+
+    def normal(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+        return None if value is None else normal_path(value)
+
+    return click.argument("path", required=False, callback=normal, shell_complete=complete_path)(
+        function
+    )
+
+
 def start_position(function: F) -> F:
     """Add the option ``--from``, in the form that ``position`` and ``append`` print."""
     return click.option(

@@ -32,6 +32,7 @@ _COMMANDS = (
     ("exec", "Run a command with its output in a log.", "exec_command.execute"),
     ("grep", "Print the lines of logs that an expression matches.", "grep_command.grep"),
     ("info", "Show the daemon's socket, version, limits and totals.", "daemon_commands.info"),
+    ("ledger", "Show what became of every byte of logs.", "ledger_command.ledger"),
     ("limits", "Show, or set, how many clients may be connected.", "administration.limits"),
     ("list", "List the open logs.", "list_command.list_logs"),
     ("logging", "Show, or set, what the daemon logs about itself.", "administration.logging"),

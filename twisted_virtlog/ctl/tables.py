@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
+import msgspec
+
 from twisted_virtlog.client import (
     Boot,
     Closed,
     DaemonInfo,
+    Ledger,
     LogInfo,
     OwnLogging,
     Position,
@@ -177,6 +180,40 @@ def info_table(info: DaemonInfo, socket: str) -> str:
     }
     width = max(len(name) for name in rows)
     return "\n".join(f"{visible(name):{width}}  {visible(str(rows[name]))}" for name in rows)
+
+
+def ledger_table(ledger: Ledger) -> str:
+    """Format what became of bytes, one name and number per line, first what came, then where to."""
+    dropped, written, storage = ledger.intake.dropped, ledger.written, ledger.storage
+    rows: dict[str, object] = {
+        "received": ledger.intake.received,
+        "  written": written.guest,
+        **_indented("dropped", dropped),
+        "  pending": ledger.intake.pending,
+    }
+    if storage is not None:
+        outside = storage.outside
+        rows |= {
+            "found": storage.found,
+            **_indented("written", written, "+ "),
+            "+ added by others": outside.added,
+            "  kept": storage.kept,
+            "  held": storage.held,
+            **_indented("removed", storage.removed),
+            "  cut by others": outside.cut,
+            "  removed by others": outside.removed,
+        }
+    rows |= {f"unread by {visible(name)}": count for name, count in ledger.unread.items()}
+    names, numbers = max(map(len, rows)), max(len(str(number)) for number in rows.values())
+    holds = {True: "yes", False: "NO", None: "-"}[ledger.holds]
+    lines = [f"{name:{names}}  {number:>{numbers}}" for name, number in rows.items()]
+    return "\n".join([f"since {_time_text(ledger.since)}", *lines, f"holds: {holds}"])
+
+
+def _indented(what: str, counts: msgspec.Struct, indent: str = "  ") -> dict[str, object]:
+    """Return the members of some counts, each named after what it counts."""
+    members = {name: getattr(counts, name) for name in counts.__struct_fields__}
+    return {f"{indent}{what}, {name.replace('_', ' ')}": one for name, one in members.items()}
 
 
 def _log_row(log: LogInfo) -> tuple[str, ...]:

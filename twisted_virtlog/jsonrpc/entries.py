@@ -38,11 +38,7 @@ class LogEntry(Struct, frozen=True, gc=False):
         ),
     ]
     dropped: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="bytes lost since then: they could not be written, or were beyond its rate",
-        ),
+        int, Meta(ge=0, description="bytes that could not be written since then, and are lost")
     ]
     pending: Annotated[
         int | None,

@@ -14,6 +14,7 @@ from twisted_virtlog.jsonrpc.daemon_methods import DAEMON_METHODS, TITLE
 from twisted_virtlog.jsonrpc.files_methods import FILES_METHODS
 from twisted_virtlog.jsonrpc.follow_methods import FOLLOW_METHODS
 from twisted_virtlog.jsonrpc.history_methods import HISTORY_METHODS
+from twisted_virtlog.jsonrpc.ledger_methods import LEDGER_METHODS
 from twisted_virtlog.jsonrpc.log_methods import LOG_METHODS
 from twisted_virtlog.jsonrpc.method import Example, Method, Services, ServingSocket, as_it_is
 from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, OPENRPC_VERSION, openrpc_document
@@ -43,6 +44,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
     *FILES_METHODS,
     *FOLLOW_METHODS,
     *HISTORY_METHODS,
+    *LEDGER_METHODS,
     *DAEMON_METHODS,
     *ADMIN_METHODS,
     Method(

@@ -35,6 +35,7 @@ from twisted_virtlog.errors import (
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
+from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.inventory import inventory
 from twisted_virtlog.logs.files.places import Where
@@ -67,9 +68,11 @@ from twisted_virtlog.values import (
     Closed,
     Counts,
     Domain,
+    DropReason,
     Excerpt,
     FileThreads,
     KeptFile,
+    Ledger,
     LeftDescriptor,
     LogStatus,
     Opened,
@@ -151,17 +154,20 @@ class AllLogs:
         lane_directory: str | None = None,
         observer_of: ObserverOf = nobody,
         followed: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        accounts: Accounts | None = None,
     ) -> None:
         """Take over ``watch``, which :meth:`close` closes; the others as in LogHandler.
 
         :param lane_directory: of the locks of lanes; None for no locks.
         :param observer_of: makes what is told of the logs of each thread.
+        :param accounts: of all logs; by default, what is counted ends with the process.
         :param followed: returns how many logs are followed, and how many files are kept for that.
         """
         self.clock = clock
         self.keeper = keeper
         self.pipes = pipes
         self.settings = settings
+        self.accounts = accounts or Accounts()
         self._in_slices = in_slices
         self._observer_of = observer_of
         self._followed = followed
@@ -182,6 +188,7 @@ class AllLogs:
             self._threads,
             surroundings=_Inline(self),
             observer=observer_of(REACTOR_THREAD),
+            accounts=self.accounts,
         )
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
@@ -321,6 +328,21 @@ class AllLogs:
             lambda logs, path: logs.remove(path),
             partial(no_answer, f"Unable to remove the files of {path}", path),
         )
+
+    def ledger(self, path: str | None) -> Answer[Ledger]:
+        if path is not None:
+            return self._ask_open(path, lambda logs, path: logs.ledger(path))
+        found = self._inline.ledger(None)
+        if not self._lanes:
+            return found
+        return Deferred.fromCoroutine(self._with_ledgers_of_lanes(found))
+
+    async def _with_ledgers_of_lanes(self, inline: Answer[Ledger]) -> Ledger:
+        found = await inline if isinstance(inline, Deferred) else inline
+        # (all are asked at once, as each may take as long as a file system may be silent)
+        for asked in [lane.ledger() for lane in list(self._lanes.values())]:
+            found = found.with_files_of(await asked)
+        return found
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found = self._inline.logs()
@@ -620,7 +642,9 @@ class AllLogs:
         """Let go of the pipes of a lane that hangs, as the process ends."""
         for path, pipe in lane.give_up():
             waiting = bytes_waiting(pipe) if lane.asks_pipes else 0
-            if waiting and not self.keeper.keeps(pipe_number(pipe)):
+            number = pipe_number(pipe)
+            if waiting and not self.keeper.keeps(number):
+                self.accounts.drop_elsewhere(number, waiting, DropReason.STOPPED)
                 self._logger.error(
                     "{path}: {lost} bytes lost, as the daemon ends while the file system at {mount}"
                     " does not answer",

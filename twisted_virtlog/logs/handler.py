@@ -30,6 +30,8 @@ from twisted_virtlog.errors import (
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
+from twisted_virtlog.logs.accounts.account import Account
+from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.bounds.bounds import Bounds
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
@@ -45,7 +47,6 @@ from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import Known, KnownLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
-from twisted_virtlog.logs.limiting import Limiting
 from twisted_virtlog.logs.observing import (
     NO_OBSERVER,
     REACTOR_THREAD,
@@ -62,12 +63,14 @@ from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
 from twisted_virtlog.loop.guest_watches import Watch
 from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices, timed
 from twisted_virtlog.loop.threads import InThread
+from twisted_virtlog.syscalls import pipe_number
 from twisted_virtlog.values import (
     Closed,
     Counts,
     Domain,
     Excerpt,
     KeptFile,
+    Ledger,
     LogStatus,
     Opened,
     OpenedFile,
@@ -175,6 +178,7 @@ class LogHandler:
         surroundings: Surroundings = _ALONE,
         observer: LogObserver = NO_OBSERVER,
         thread: LogThread = REACTOR_THREAD,
+        accounts: Accounts | None = None,
     ) -> None:
         """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
 
@@ -186,6 +190,7 @@ class LogHandler:
         :param known: remembers logs; by default, those of this handler alone.
         :param observer: is told what happens to logs.
         :param thread: in which all this is.
+        :param accounts: of all logs; by default, of those of this handler alone.
         """
         self.watch = watch
         self.thread = thread
@@ -194,6 +199,7 @@ class LogHandler:
         self.source = source or PipeSource()
         self.lane = lane
         self.observer = observer
+        self.accounts = accounts or Accounts()
         self._clock = clock
         self._in_thread = in_thread
         self._in_slices = in_slices
@@ -208,7 +214,6 @@ class LogHandler:
         self._orders: dict[str, InOrder] = {}
         self._failing = FailingLogs(clock)
         self._bounds = Bounds(settings.host_keep_free, clock.seconds, self._logs)
-        self.limiting = Limiting(clock, self.source)
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
@@ -324,7 +329,9 @@ class LogHandler:
             policy = self._settings.policy_of(file, driver, domain)
             # (a link is removed: what it leads to is another log's)
             keeps = truncate and policy.keep_on_truncate and not os.path.islink(path)
-            writer = self._make_writer(file, policy, truncate and not keeps)
+            account = self.accounts.make()
+            undo.callback(self.accounts.close, account)
+            writer = self._make_writer(file, policy, account, truncate and not keeps)
             undo.callback(writer.close)
             if keeps:
                 writer.begin_anew()
@@ -525,7 +532,13 @@ class LogHandler:
     ) -> Slices[Position]:
         """Append to a log that is not open."""
         file = link_target(path)
-        writer = self._make_writer(file, self._settings.policy_of(file, driver, domain))
+        policy = self._settings.policy_of(file, driver, domain)
+        account = self.accounts.make()
+        try:
+            writer = self._make_writer(file, policy, account)
+        except BaseException:
+            self.accounts.close(account)
+            raise
         real_path = _real_path(path)
         try:
             self.observer.appending(real_path, writer)
@@ -543,6 +556,7 @@ class LogHandler:
         finally:
             self._count(writer.written, 0, writer.rollovers)
             writer.close()
+            self.accounts.close(account)
 
     def remove(self, path: str) -> Answer[Removed]:
         log = self._find(path)
@@ -669,6 +683,27 @@ class LogHandler:
         real_path = _real_path(path)
         return real_path in self.known or self._find(path, real_path) is not None
 
+    def ledger(self, path: str | None) -> Answer[Ledger]:
+        if path is not None:
+            return self._open_log(path).ledger()
+        return self.with_open_logs(self.accounts.all_together())
+
+    def with_open_logs(self, found: Ledger) -> Answer[Ledger]:
+        """Add what waits in the open logs of this thread, and what is in their files.
+
+        :param found: what is counted of all.
+        """
+        return self._in_slices(self._with_open_logs(found))
+
+    def _with_open_logs(self, found: Ledger) -> Generator[None, None, Ledger]:
+        for number, path in enumerate(list(self._logs), 1):
+            log = self._logs.get(path)
+            if log is not None:
+                found = found.with_files_of(log.ledger())
+            if not number % _LOGS_AT_ONCE:
+                yield
+        return found
+
     def counts(self) -> Counts:
         logs = self._logs.values()
         written, lost, rollovers = self._written, self._lost, self._rollovers
@@ -785,7 +820,6 @@ class LogHandler:
         if log is None or log.real_path in self._orders or not log.may_leave:
             return None
         self._failing.discard(log)
-        self.limiting.discard(log)
         state = log.leave()
         self._unlist(log, log.path, log.real_path)
         return state
@@ -802,7 +836,6 @@ class LogHandler:
     def abandon_all(self) -> None:
         """Close what :meth:`close` does, and write nothing: the pipes were given up."""
         self._failing.close()
-        self.limiting.close()
         for log in self.open_logs():
             log.abandon()
         self.watch.close()
@@ -860,12 +893,14 @@ class LogHandler:
             capacity = self.pipes.adopt(pipe, details.capacity if details else 0)
             steps_left = details.steps_left if details else 0
             policy = self._settings.policy_of(file, state.driver, state.domain)
+            pipes = (one.pipe for one in (state, *reversed(former)))
             writer = Writer(
                 file,
                 policy.limits,
                 steps_left=steps_left,
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
+                account=self.accounts.adopt(map(pipe_number, pipes)),
             )
             self._bounds.bind(writer)
             log = OpenLog(
@@ -925,14 +960,7 @@ class LogHandler:
             if files is not None:
                 # The rest may be older than the last rollovers.
                 files = FilesState(files.cuts, files.gaps)
-            rate = state.details.rate
-            if rate is not None and policy.rate is not None:
-                # (the rest may be of an opening long before)
-                tokens = min(rate.tokens, policy.rate.burst)
-                rate = msgspec.structs.replace(rate, tokens=tokens)
-            details = msgspec.structs.replace(
-                state.details, steps_left=steps, files=files, rate=rate
-            )
+            details = msgspec.structs.replace(state.details, steps_left=steps, files=files)
             state = msgspec.structs.replace(state, details=details)
         self.adopt(state, former)
 
@@ -981,7 +1009,6 @@ class LogHandler:
         """Write what is in the pipes, and close all logs and the handler's own descriptors."""
         self.refuse_opens()
         self._failing.close()
-        self.limiting.close()
         for log in list(self._logs.values()):
             self._close_log(log)
         unclosed = self.pipes.finish(_CLOSE_SECONDS)
@@ -1036,7 +1063,6 @@ class LogHandler:
 
     def _forget(self, log: OpenLog) -> None:
         self._failing.discard(log)
-        self.limiting.discard(log)
         self._ended_at = self._clock.seconds()
         self._unlist(log, log.path, log.real_path)
         self._count(log.writer.written, log.lost, log.writer.rollovers)
@@ -1077,7 +1103,9 @@ class LogHandler:
         except OSError as error:
             raise _limit_or(_failure(path, error)) from error
 
-    def _make_writer(self, file: str, policy: Policy, truncate: bool = False) -> Writer:
+    def _make_writer(
+        self, file: str, policy: Policy, account: Account, truncate: bool = False
+    ) -> Writer:
         try:
             writer = Writer(
                 file,
@@ -1085,6 +1113,7 @@ class LogHandler:
                 truncate,
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
+                account=account,
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure

@@ -22,9 +22,6 @@ What moves it from one to another:
 - any to ended: the daemon stops (``close``), a client closes the log (``end_by_force``), or opens
   it again with truncation (``give_up``).
 
-An open log with a rate may be beyond it: it drops what comes (``excess`` is set then), or its pipe
-is not watched for some time, see limiting.py. A failing one is under no rate but that of an outage.
-
 Another guest may take the log over when its own is gone (``follow``): the state stays, the pipe is
 exchanged, and what waits in the former pipe becomes a FormerPipe, which is written before it.
 Bytes so stay in order: a retry writes the former pipes first, and an open log has none.
@@ -59,17 +56,16 @@ from twisted_virtlog.handover.state import (
     OpenLogState,
     with_dropped,
 )
-from twisted_virtlog.logs.excess import Excess
+from twisted_virtlog.logs.accounts.accounts import Accounts
+from twisted_virtlog.logs.accounts.layout import NOTICE
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
-from twisted_virtlog.logs.limiting import Limiting
 from twisted_virtlog.logs.observing import LogObserver
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource
 from twisted_virtlog.logs.policy import Policy
-from twisted_virtlog.logs.rate import Bucket
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SLOW_SECONDS
 from twisted_virtlog.loop.guest_watches import Watch
@@ -79,6 +75,7 @@ from twisted_virtlog.values import (
     Closed,
     Domain,
     DropReason,
+    Ledger,
     LogState,
     LogStatus,
     OnWriteError,
@@ -122,7 +119,7 @@ class Owner(Protocol):
 
     :ivar lane: the mount point of the file system whose thread this is; None in the reactor's.
     :ivar observer: is told what happens to the log.
-    :ivar limiting: keeps the log to its rate.
+    :ivar accounts: of all logs.
     """
 
     watch: Watch
@@ -131,7 +128,7 @@ class Owner(Protocol):
     keeper: Keeper
     lane: str | None
     observer: LogObserver
-    limiting: Limiting
+    accounts: Accounts
 
     def seconds(self) -> float:
         """Return the time of a clock that never steps."""
@@ -171,8 +168,6 @@ class OpenLog:
     :ivar number: the pipe's inode number.
     :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
     :ivar followers: how many follow the log, and ``trails`` by what.
-    :ivar bucket: how much may be written now; None if the log has no rate.
-    :ivar excess: set while what comes is dropped, as it is beyond the rate; there is a bucket then.
     """
 
     # There may be ten thousand.
@@ -183,11 +178,9 @@ class OpenLog:
         "_pipe",
         "_recovered_at",
         "_taken",
-        "bucket",
         "capacity",
         "domain",
         "driver",
-        "excess",
         "followers",
         "lost",
         "number",
@@ -233,8 +226,6 @@ class OpenLog:
         self.lost = 0
         self.followers = 0
         self.trails: Sequence[Trail] = ()
-        self.bucket: Bucket | None = None
-        self.excess: Excess | None = None
         # Pipes of earlier guests, oldest first; only while the file fails. One object for all logs.
         self._former: Sequence[FormerPipe] = ()
         self._order = 0
@@ -246,7 +237,7 @@ class OpenLog:
         writer.owner = self
         self.number = pipe_number(pipe)
         self.capacity = capacity
-        owner.limiting.opened(self)
+        owner.accounts.name(writer.account, self.number)
 
     def concern(self, names: Mapping[str, object]) -> Concern:
         """See loop.concern.Concerned."""
@@ -271,13 +262,8 @@ class OpenLog:
             return 0
         source = self._owner.source
         source.pipe = self._pipe
-        most = PIECE_BYTES
         try:
-            if self.bucket is not None:
-                most, dropped = self._owner.limiting.allowed(self, self.bucket)
-                if not most:
-                    return dropped
-            moved = self.writer.write(source, most)
+            moved = self.writer.write(source, PIECE_BYTES)
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             self._fail(self._failure_of(error))
             return 0
@@ -305,37 +291,6 @@ class OpenLog:
     def pipe_failed(self) -> None:
         """Let the log fail, after an exception that nobody expected."""
         self._fail(SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path))
-
-    # For whoever keeps it to its rate.
-
-    def stop_watching(self) -> None:
-        """Let the pipe fill."""
-        self._owner.watch.remove(self._pipe)
-
-    def watch_again(self) -> None:
-        """Have the pipe watched, whether it is or not.
-
-        :raises OSError: it cannot be.
-        """
-        self._owner.watch.remove(self._pipe)
-        self._owner.watch.add_or_poll(self._pipe, self)
-
-    def look_at_rate(self, now: float) -> None:
-        """Go on, if the rate allows it.
-
-        :param now: in seconds of the owner's clock.
-        """
-        begun = Writer.seconds()
-        try:
-            self._owner.limiting.look(self, now)
-        except Exception as error:  # noqa: BLE001 (see _failure_of)
-            self._fail(self._failure_of(error))
-        if Writer.seconds() - begun > SLOW_SECONDS:
-            self._owner.log_slow(self)
-
-    def lose_to_rate(self, count: int) -> None:
-        """Count bytes that were dropped, as they were beyond the rate."""
-        self._lose(count, DropReason.RATE)
 
     # For callers.
 
@@ -370,8 +325,6 @@ class OpenLog:
         begun = Writer.seconds()
         done: bool | None
         try:
-            if self.bucket is not None:
-                self._owner.limiting.overdraw(self, self.bucket)
             done = writer.write(self._owner.source, waiting) == waiting
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             failure = self._failure_of(error)
@@ -543,9 +496,9 @@ class OpenLog:
         self.driver, self.domain = sys.intern(driver), domain
         self.opened_at = datetime.now(timezone.utc)
         self.writer.written = self.writer.rollovers = self.lost = 0
-        owner.limiting.followed(self)
         # A kill between these two leaves two pipes for one path, in a known order.
         owner.keeper.opened(self.suspended())
+        owner.accounts.name(self.writer.account, self.number)
         if left:
             owner.keeper.outage(self._suspended_former(former))
         else:
@@ -571,13 +524,12 @@ class OpenLog:
 
     def set_policy(self, policy: Policy) -> None:
         """Keep the log by another policy from now on."""
-        former, self.policy = self.policy.rate, policy
+        self.policy = policy
         self.writer.limits = policy.limits
-        if policy.rate != former:
-            self._owner.limiting.changed(self, former)
 
     def give_up(self) -> None:
         """End without writing what is left: the log was truncated after all of it."""
+        self._lose(self._waiting(bytes_waiting(self._pipe)), DropReason.STOPPED)
         self._let_all_go()
 
     def append(self, message: bytes) -> Position | None:
@@ -591,10 +543,7 @@ class OpenLog:
             return None
         begun = Writer.seconds()
         try:
-            if self.bucket is None:
-                self.writer.append(message)
-            else:
-                at_once(self._append_limited(self.bucket, message))
+            self.writer.append(message)
         except SystemFailure as failure:
             raise self._not_appended(failure) from failure
         finally:
@@ -609,25 +558,10 @@ class OpenLog:
         """
         yield from self.drain_in_slices(mark)
         try:
-            if self.bucket is None:
-                yield from self._while_open(self.writer.append_in_slices(message))
-            else:
-                yield from self._while_open(self._append_limited(self.bucket, message))
+            yield from self._while_open(self.writer.append_in_slices(message))
         except SystemFailure as failure:
             raise self._not_appended(failure) from failure
         return self._end_of_file()
-
-    def _append_limited(self, bucket: Bucket, message: bytes) -> Slices[None]:
-        """Write a message, which is not the guest's, after what is to be said of that one's.
-
-        :raises SystemFailure: the file cannot be written.
-        """
-        self._owner.limiting.say(self)
-        before = self.writer.written
-        try:
-            yield from self.writer.append_in_slices(message)
-        finally:
-            bucket.give(self.writer.written - before)
 
     def _not_appended(self, failure: SystemFailure) -> NotWritten:
         if not self.writer.is_open:
@@ -635,6 +569,19 @@ class OpenLog:
         return NotWritten(
             failure.action, failure.errno, self.path, 0, explanation=failure.explanation
         )
+
+    def ledger(self) -> Ledger:
+        """Return what became of the log's bytes, once its files were looked at."""
+        kept, account = self.writer.look_at_files(), self.writer.account
+        pending = self._waiting(bytes_waiting(self._pipe))
+        if not account.strands_guest:
+            # (of a message, no guest wrote them)
+            pending -= self._stranded
+        return account.ledger(pending, kept)
+
+    def known_ledger(self, pending: int) -> Ledger:
+        """Return what is known of that, for another thread; neither file nor pipe is asked."""
+        return self.writer.account.ledger(pending, None)
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""
@@ -704,7 +651,6 @@ class OpenLog:
                 files=self.writer.known_files,
                 stranded=self.writer.stranded,
                 capacity=self.capacity,
-                rate=self._owner.limiting.state_of(self),
             ),
         )
         return self._with_lane(state, self._pipe)
@@ -783,11 +729,10 @@ class OpenLog:
             self.writer.gone = details.gone
             self.writer.known_files = details.files
             self.writer.stranded = details.stranded
-        self._owner.limiting.resumed(self, details.rate if details else None)
-        if details is not None and details.outage is not None:
-            self.outage = Outage.resumed(details.outage, self.path)
-            self._owner.log_failing(self)
-            return
+            if details.outage is not None:
+                self.outage = Outage.resumed(details.outage, self.path)
+                self._owner.log_failing(self)
+                return
         self._owner.watch.add_or_poll(self._pipe, self)
         try:
             self.writer.reopen()
@@ -799,8 +744,8 @@ class OpenLog:
 
     def write_former(self) -> Slices[None]:
         """Write what former guests left, once their pipes are kept; the log is occupied."""
-        if self.outage is None:
-            failure = self._say_excess() or (yield from self._try(0))
+        if self._former and self.outage is None:
+            failure = yield from self._try(0)
             if failure is not None:
                 self._fail(failure)
 
@@ -841,6 +786,7 @@ class OpenLog:
             self._owner.observer.left(self)
         else:
             self._owner.observer.closed(self)
+            self._owner.accounts.close(self.writer.account)
         self._release()
 
     def end_by_force(self) -> Slices[Closed]:
@@ -867,9 +813,6 @@ class OpenLog:
         self._hear_of_dropped()
         outage, kept = self.outage, keeps(self.number)
         left = self._held()
-        if outage is None:
-            # (if it fails, the rest fails too)
-            self._say_excess()
         rest = self._try(left) if outage is None else self._recover(outage)
         if kept:
             # What takes more than one step may stay there.
@@ -880,9 +823,7 @@ class OpenLog:
         left = sum(one.left for one in self._former if not keeps(one.number))
         left += 0 if kept else self._held() + self._stranded
         self._lose(left, DropReason.STOPPED)
-        unsaid = left
-        if not kept:
-            unsaid += (outage.lost if outage else 0) + (self.excess.lost if self.excess else 0)
+        unsaid = left + (outage.lost if outage and not kept else 0)
         if unsaid:
             self._logger.error(
                 "{path}: {lost} bytes lost, as the log ends before its file takes them",
@@ -893,6 +834,7 @@ class OpenLog:
 
     def _let_all_go(self) -> None:
         self._owner.observer.closed(self)
+        self._owner.accounts.close(self.writer.account)
         # (the keeper first, so that a pipe that its guest has locked is closed last here)
         self._owner.log_ended(self)
         # (at the daemon's end, what is staged stays for whoever comes next)
@@ -995,8 +937,6 @@ class OpenLog:
             self.writer.renew(outage.failure.errno)
             # Even if nothing waits: a file that cannot be opened has not recovered.
             self.writer.ready()
-            # (it was dropped before the file failed)
-            self._owner.limiting.say(self)
             if self._owner.lane is not None:
                 failure = yield from self._write_staged(outage)
                 if failure is not None:
@@ -1004,7 +944,7 @@ class OpenLog:
             if outage.lost:
                 now = datetime.now(timezone.utc)
                 notice = outage.notice(now)
-                self.writer.append(notice if self.writer.ends_line() else b"\n" + notice)
+                self.writer.append(notice if self.writer.ends_line() else b"\n" + notice, NOTICE)
                 outage.lost, outage.since = 0, now
                 self.note()
         except SystemFailure as failure:
@@ -1017,7 +957,7 @@ class OpenLog:
         first = not outage.lost
         dropped = source.take_dropped(self._pipe)
         if dropped:
-            self._count_dropped(outage, dropped, DropReason.WRITE_ERROR)
+            self._hear_dropped(outage, dropped)
         if not outage.lost:
             return None
         if first:
@@ -1031,23 +971,22 @@ class OpenLog:
                 return failure
         return (yield from self._write(self._pipe, source.staged(self._pipe)))
 
-    def _say_excess(self) -> SystemFailure | None:
-        """Write what is to be said of bytes beyond the rate, if any were dropped."""
-        if self.excess is not None:
-            try:
-                self._owner.limiting.say(self)
-            except SystemFailure as failure:
-                return failure
-        return None
-
     def _count_dropped(self, outage: Outage, dropped: int, reason: DropReason) -> None:
         outage.lost += dropped
         self._lose(dropped, reason)
         self.note()
 
+    def _hear_dropped(self, outage: Outage, dropped: int) -> None:
+        """Take note of what another thread has dropped, and counted."""
+        outage.lost += dropped
+        self.lost += dropped
+        self._owner.observer.dropped(self, dropped, DropReason.WRITE_ERROR)
+        self.note()
+
     def _lose(self, count: int, reason: DropReason) -> None:
         if count:
             self.lost += count
+            self.writer.account.drop(count, reason)
             self._owner.observer.dropped(self, count, reason)
 
     def interrupted(self, failure: SystemFailure, since: datetime | None) -> None:
@@ -1066,7 +1005,7 @@ class OpenLog:
             outage.failed_again(failure, self._owner.seconds() - RETRY_SECONDS)
             if since is not None and not outage.lost:
                 outage.since = since
-            self._count_dropped(outage, dropped, DropReason.WRITE_ERROR)
+            self._hear_dropped(outage, dropped)
 
     def _hear_of_dropped(self) -> None:
         """Take note of what was dropped while the present call waited, before the pipe goes."""
@@ -1141,9 +1080,6 @@ class OpenLog:
             )
             moved = self.writer.written - written
             former.left -= moved
-            if self.bucket is not None:
-                # (another guest wrote that)
-                self.bucket.give(moved)
             if failure is not None:
                 if moved:
                     self._owner.keeper.outage(self._suspended_former(former))
@@ -1186,8 +1122,6 @@ class OpenLog:
         while count or writer.stranded is not None or writer.unfinished:
             source.pipe = pipe
             try:
-                if self.bucket is not None:
-                    self._owner.limiting.overdraw(self, self.bucket)
                 moved = writer.write(source, min(count, _DRAINED_BYTES))
             except Exception as error:  # noqa: BLE001 (see _failure_of)
                 return self._failure_of(error)

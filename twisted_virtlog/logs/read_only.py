@@ -23,6 +23,7 @@ from twisted_virtlog.values import (
     Excerpt,
     FollowerState,
     KeptFile,
+    Ledger,
     LogEvent,
     LogStatus,
     Opened,
@@ -76,6 +77,12 @@ class ReadOnlyLogs:
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found: Answer[Sequence[LogStatus]] = self._handler.logs()
         return found
+
+    def ledger(self, path: str | None) -> Answer[Ledger]:
+        if path is None:
+            found: Answer[Ledger] = self._handler.ledger(None)
+            return found
+        return _if_known(self._handler, path, lambda: self._handler.ledger(path))
 
     def counts(self) -> Counts:
         found: Counts = self._handler.counts()

@@ -64,11 +64,14 @@ from typing import ClassVar, Protocol, TypeVar
 
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile, FilesState, Stranded
+from twisted_virtlog.logs.accounts.account import Account, SeenFile
+from twisted_virtlog.logs.accounts.accounts import account_alone
+from twisted_virtlog.logs.accounts.layout import APPENDED, GUEST
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.files.lineage import Lineage, ended_file
 from twisted_virtlog.logs.files.log_directory import BY_PATH, FileSystem, LogDirectory
-from twisted_virtlog.logs.files.names import backup_path, newest_first
+from twisted_virtlog.logs.files.names import CURRENT, backup_path, newest_first
 from twisted_virtlog.logs.files.opening import (
     ERRORS_OF_DESCRIPTOR,
     check_name,
@@ -100,7 +103,7 @@ from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.shares import SHARE_SECONDS
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import Position, RemovalReason
 
 T = TypeVar("T")
 
@@ -214,6 +217,7 @@ class Writer:
     :ivar bound: see Bound; None for none.
     :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
     :ivar uses: how many times a file was opened: while this stays, it is the same file.
+    :ivar account: is told what becomes of every byte.
     """
 
     __slots__ = (
@@ -239,6 +243,7 @@ class Writer:
         "_steps",
         "_tail",
         "_waiting",
+        "account",
         "asleep",
         "directory",
         "lineage",
@@ -263,6 +268,7 @@ class Writer:
         remove: Remover = AT_ONCE,
         keep_attributes: Attributes | None = None,
         directory: LogDirectory = BY_PATH,
+        account: Account | None = None,
     ) -> None:
         """Open the file at its end, creating it with mode 0600.
 
@@ -272,12 +278,14 @@ class Writer:
         :param remove: removes old files.
         :param keep_attributes: sets on a new file those of the former one; None keeps none.
         :param directory: reaches the log's files; by default by their paths.
+        :param account: of the log; by default, one that nobody asks.
         :raises SystemFailure: it cannot be opened or removed, or its name is too long.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
         check_backups(path, limits.max_backups)
         self.path = path
         self.directory = directory
+        self.account = account_alone() if account is None else account
         self._limits = limits
         self._bound: Bound | None = None
         # Up to which size the current file may grow; and up to which bytes go into it without a
@@ -326,19 +334,26 @@ class Writer:
         self._file = -1
         check_name(path, limits, directory)
         if truncate:
-            removed = ended_file(path, directory)
-            for name in newest_first(path, limits.max_backups):
-                try:
-                    self._attempt(f"Unable to delete file {name}", self._rotate_away, name)
-                except SystemFailure as failure:
-                    # (a backup of a log that is never rotated; no file has that name)
-                    if name == path or failure.errno != errno.ENAMETOOLONG:
-                        raise
-            self._mark_gap_after(backup_path(path, limits.max_backups))
-            if removed is not None:
-                # (nothing is missing between its end and the new file)
-                self.lineage.note_end(removed.inode, removed.size, removed.birth)
+            self._truncate()
         self._begin()
+
+    def _truncate(self) -> None:
+        """Remove all files, before there is a current one."""
+        most = self.limits.max_backups
+        removed = ended_file(self.path, self.directory)
+        self.account.begin(self._looks())
+        for number, name in enumerate(newest_first(self.path, most), CURRENT):
+            action = f"Unable to delete file {name}"
+            try:
+                self._attempt(action, self._rotate_away, number, RemovalReason.TRUNCATE)
+            except SystemFailure as failure:
+                # (a backup of a log that is never rotated; no file has that name)
+                if name == self.path or failure.errno != errno.ENAMETOOLONG:
+                    raise
+        self._mark_gap_after(backup_path(self.path, most))
+        if removed is not None:
+            # (nothing is missing between its end and the new file)
+            self.lineage.note_end(removed.inode, removed.size, removed.birth)
 
     def reopen(self) -> None:
         """Open the file of a log that was taken over.
@@ -493,14 +508,15 @@ class Writer:
                 status = os.fstat(file)
                 size = status.st_size
                 if status.st_nlink and size + most <= self._fits:
-                    if size < self._end:
-                        self.see_size(size)
+                    if size != self._end:
+                        self._resized(size)
                     if tail is not None and size != tail.end:
-                        size = tail.look(file, size)
+                        size = self._looked_at(tail, size)
                     moved = source.move(file, size, most)
                     if moved:
                         self.written += moved
-                        self._end = size + moved
+                        account = self.account
+                        account.words[account.at] = self._end = size + moved
                         if tail is not None and tail.is_cut(file, size, moved):
                             self._take_back(tail, size)
                         if self.asleep:
@@ -589,19 +605,22 @@ class Writer:
         max_size = self.limits.max_size
         return len(message) <= SHORT_BYTES and (not max_size or len(message) <= max_size)
 
-    def append(self, message: bytes) -> None:
+    def append(self, message: bytes, kind: int = APPENDED) -> None:
         """Write a message, one chunk for rotation; nothing of it stays when it does not fit.
 
+        :param kind: for what it is counted; see accounts.layout.
         :raises SystemFailure: see the class.
         """
         if message:
-            source, before = MessageSource(message), self._before_message()
+            source, before = MessageSource(message), self._before_message(kind)
             try:
                 while self._append_part(source, len(message)):
                     pass
             except SystemFailure:
                 self._undo_message(*before)
                 raise
+            finally:
+                self.account.turn(GUEST)
 
     def append_in_slices(self, message: bytes) -> Generator[None, None, None]:
         """Append a message; between two slices, nothing else may be written.
@@ -609,7 +628,7 @@ class Writer:
         :raises SystemFailure: see the class.
         """
         if message:
-            source, before = MessageSource(message), self._before_message()
+            source, before = MessageSource(message), self._before_message(APPENDED)
             begin, _, rollovers = before
             self._message = begin, rollovers
             try:
@@ -620,11 +639,14 @@ class Writer:
                 raise
             finally:
                 self._message = None
+                self.account.turn(GUEST)
 
-    def _before_message(self) -> tuple[int, int, int]:
+    def _before_message(self, kind: int) -> tuple[int, int, int]:
         """Make ready for a message; return what it takes to undo it."""
         self.unfinished, self._waiting, self._into_chunk = False, 0, 0
-        return self.ready(), self.written, self.rollovers
+        size = self.ready()
+        self.account.turn(kind)
+        return size, self.written, self.rollovers
 
     def _append_part(self, source: MessageSource, length: int) -> bool:
         """Write a part of a message; return whether more is left."""
@@ -646,6 +668,7 @@ class Writer:
             if self.stranded is not None:
                 begin = min(begin, self.stranded.offset)
                 self._strand(None)
+                self.account.undone()
             self._cut(begin)
             self.written = written
 
@@ -721,12 +744,27 @@ class Writer:
         :param size: of the file, in bytes.
         """
         before = self._end
+        self.account.resized(self._inode, size)
         if size < before:
             self._birth = self.lineage.note_cut(self._own_birth())
             self._end = size
             self._part()
             self.owner.note()
             self.owner.was_cut(before)
+
+    def _resized(self, size: int) -> None:
+        """Notice that another program has cut the current file, or written to it."""
+        if size < self._end:
+            self.see_size(size)
+        else:
+            self.account.resized(self._inode, size)
+
+    def _looked_at(self, tail: Tail, size: int) -> int:
+        """Have the end of the current file looked at; return its size, see :meth:`Tail.look`."""
+        seen = tail.look(self._file, size)
+        if seen != size:
+            self._resized(seen)
+        return seen
 
     def _see_outside(self) -> None:
         """Notice what another program did to the current file since the last write."""
@@ -804,13 +842,13 @@ class Writer:
             self._part()
             status = self._status()
         size = status.st_size
-        if size < self._end:
-            self.see_size(size)
+        if size != self._end:
+            self._resized(size)
         if self.stranded is not None:
             self._put_back()
             size = self._status().st_size
         if self._tail is not None and size != self._tail.end:
-            size = self._tail.look(self._file, size)
+            size = self._looked_at(self._tail, size)
         self._end = size
         return size
 
@@ -835,7 +873,11 @@ class Writer:
         # (what stands behind the hole is not lost, if another program has cut what was before)
         end, self._end = self._end, offset
         try:
-            if take_back(self._file, self._inode, offset, tail, self._strand):
+            try:
+                taken = take_back(self._file, self._inode, offset, tail, self._strand)
+            finally:
+                self._reckon()
+            if taken:
                 self._put_back()
             else:
                 self._end = end
@@ -852,14 +894,26 @@ class Writer:
             put_back(stranded, self._file, self._inode, self._tail, self._strand)
             self._end = os.fstat(self._file).st_size
         except OSError as error:
+            self._reckon()
             raise self._failure(f"Unable to write to file {self.path}", error) from error
         self._strand(None)
+        self._reckon()
         if self.asleep:
             self._wake()
 
     def _strand(self, stranded: Stranded | None) -> None:
         self.stranded = stranded
         self.owner.note()
+
+    def _reckon(self) -> None:
+        """Count what was taken out of the current file, or put back, while others cut it."""
+        with contextlib.suppress(OSError):
+            self.account.reckon(os.fstat(self._file).st_size, self._back)
+
+    @property
+    def _back(self) -> int:
+        """The number of bytes that are stranded."""
+        return len(self.stranded.data) if self.stranded else 0
 
     def _status(self) -> os.stat_result:
         try:
@@ -881,7 +935,8 @@ class Writer:
         except OSError as error:
             raise self._failure(f"Unable to write to file {self.path}", error) from error
         self.written += done
-        self._end = offset + done
+        account = self.account
+        account.words[account.at] = self._end = offset + done
         if self.asleep:
             self._wake()
         return done
@@ -897,13 +952,15 @@ class Writer:
         """
         if not self._steps:
             self._begin_to_roll_over()
+        self._find_again()
         while self._steps:
             step = self._steps[0]
             if isinstance(step, Rename):
                 action = f"Unable to rename {step.source} to {step.target}"
-                self._attempt(action, self._rename, step.source, step.target)
+                # (the last step makes the file, and the one before moves up the current one)
+                self._attempt(action, self._rename, len(self._steps) - 3, step.source, step.target)
             elif isinstance(step, Remove):
-                self._attempt(f"Unable to remove {step.path}", self._rotate_away, step.path)
+                self._attempt(f"Unable to remove {step.path}", self._rotate_away, CURRENT)
             elif isinstance(step, Create):
                 self._begin()
             self._steps = self._steps[1:]
@@ -949,22 +1006,78 @@ class Writer:
         except OSError:
             return True
 
-    def _rename(self, source: str, target: str) -> None:
-        if self.directory.exists(source):
+    def _rename(self, number: int, source: str, target: str) -> None:
+        """Move up a file, if there is one.
+
+        :param number: the backup's, or CURRENT.
+        """
+        look = self._seen(source)
+        if look is not None:
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
             # not. If the target cannot be removed, the rename says why.
             with contextlib.suppress(OSError):
-                self._rotate_away(target)
+                self._rotate_away(number + 1)
             self.directory.rename(source, target)
+            self.account.renamed(number, number + 1, look)
         else:
+            self.account.missing(number)
             # What stands above a hole is not continued by what comes to stand below it.
             self._mark_gap_after(target)
 
-    def _rotate_away(self, path: str) -> None:
-        """Remove a file, and remember that it was there."""
+    def _rotate_away(self, number: int, reason: RemovalReason = RemovalReason.ROTATION) -> None:
+        """Remove a file, and remember that it was there.
+
+        :param number: the backup's, or CURRENT.
+        """
         if self._removed is None:
             self._removed = RemovedFiles()
-        self._removed.remove(path, self._remove, self.limits.max_size, self.directory)
+        path = self.path if number == CURRENT else backup_path(self.path, number)
+        account, look = self.account, self._seen(path)
+        if look is None:
+            account.missing(number)
+        else:
+            account.removing(look, reason)
+        try:
+            self._removed.remove(path, self._remove, self.limits.max_size, self.directory)
+        except BaseException:
+            account.not_removed()
+            raise
+        if look is not None:
+            account.removed(number, look, reason)
+
+    def _seen(self, path: str) -> SeenFile | None:
+        """Look at a file; None if there is none."""
+        try:
+            status = self.directory.lstat(path)
+        except OSError:
+            return None
+        return SeenFile(status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+
+    def _looks(self) -> list[SeenFile | None]:
+        """Look at all files of the log by their names, the newest first."""
+        most = max(self.limits.max_backups, self.account.backups)
+        return [self._seen(name) for name in newest_first(self.path, most)]
+
+    def _find_again(self) -> None:
+        """Count what happened to the files of a log that was taken over."""
+        if self.account.is_taken_over:
+            self.account.found_again(self._looks(), self._back)
+
+    def look_at_files(self) -> int | None:
+        """Count what other programs did to the log's files, and return how many bytes they have.
+
+        :returns: None if they are no regular files, or nobody may look at them now.
+        """
+        account = self.account
+        if not self._rotates or not account.has_begun or self.owner.leads_away(self._file):
+            return None
+        if self._file >= 0 and not self._steps:
+            with contextlib.suppress(OSError):
+                self.see_size(os.fstat(self._file).st_size)
+        self._find_again()
+        looks = self._looks()
+        account.look(looks)
+        return sum(look.size for look in looks if look is not None)
 
     def _begin(self) -> None:
         """Open the file, or a new one with an inode that no position of a removed file can mean."""
@@ -1013,16 +1126,19 @@ class Writer:
         self._device = status.st_dev
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
-        self._older = self._size_of_backups()
+        self._find_again()
+        backups = self._backups()
+        self._older = sum(look.size for look in backups or () if look is not None)
+        self.account.use(SeenFile(self._inode, self._end), backups, self._rotates)
         left, self._left = self._left, None
         if left is not None and self._rotates and not self._steps:
             self._go_on_from(left)
 
-    def _size_of_backups(self) -> int:
+    def _backups(self) -> Sequence[SeenFile | None] | None:
+        """Look at the backups; None if there are none, or nobody may look at them."""
         if not self._rotates or self.owner.leads_away(self._file):
-            return 0
-        backups = newest_first(self.path, self.limits.max_backups)[1:]
-        return sum(_size(name, self.directory) or 0 for name in backups)
+            return None
+        return self._looks()[1:]
 
     def _open_sparing(self) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.
@@ -1077,6 +1193,7 @@ class Writer:
             if os.fstat(self._file).st_size > size:
                 os.ftruncate(self._file, size)
                 self._end = size
+                self.account.taken_back(size)
 
 
 def interrupted_rollover(path: str, limits: Limits, directory: LogDirectory = BY_PATH) -> int:

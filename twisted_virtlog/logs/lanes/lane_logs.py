@@ -31,6 +31,7 @@ from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, ShuttingDown
 from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals, with_dropped
 from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.logs.accounts.accounts import NO_LEDGER, Accounts
 from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
 from twisted_virtlog.logs.lanes.lane import Lane, Silent
@@ -46,7 +47,14 @@ from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.loop.clock import Clock, MonotonicClock
 from twisted_virtlog.loop.guest_watches import GuestWatches
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_number
-from twisted_virtlog.values import LogState, LogStatus, OnWriteError, Position
+from twisted_virtlog.values import (
+    DropReason,
+    Ledger,
+    LogState,
+    LogStatus,
+    OnWriteError,
+    Position,
+)
 
 T = TypeVar("T")
 
@@ -74,6 +82,7 @@ class Common(Protocol):
     keeper: Keeper
     pipes: Pipes
     settings: LogSettings
+    accounts: Accounts
 
     @property
     def known(self) -> Known:
@@ -309,6 +318,25 @@ class LaneLogs:
             for path, states in self._expected.items()
         ]
         return found
+
+    def ledger(self) -> Deferred[Ledger]:
+        """Return what waits in its open logs, and what is in their files, added up.
+
+        :returns: fires in any case; of a file system that does not answer, with what is known.
+        """
+
+        def look() -> Answer[Ledger]:
+            handler = self._handler
+            return NO_LEDGER if handler is None else handler.with_open_logs(NO_LEDGER)
+
+        def known(failure: Failure) -> Ledger:
+            failure.trap(Silent)
+            found = NO_LEDGER
+            for log in self._open_logs():
+                found = found.with_files_of(log.known_ledger(self._pending(log) or 0))
+            return found
+
+        return self.lane.call(look).addErrback(known)
 
     def failing(self) -> int:
         """Return how many of its logs are failing."""
@@ -559,6 +587,7 @@ class LaneLogs:
             surroundings=common.surroundings_of(self),
             observer=common.observer_of(thread),
             thread=thread,
+            accounts=common.accounts,
         )
         if self._refuses_opens:
             handler.refuse_opens()
@@ -646,6 +675,7 @@ class LaneLogs:
         dropped = self._source.drop(pipe, waiting)
         if not dropped:
             return
+        self._common.accounts.drop_elsewhere(pipe_number(pipe), dropped, DropReason.WRITE_ERROR)
         before, since = self._dropped.get(path, (0, datetime.now(timezone.utc)))
         self._dropped[path] = before + dropped, since
         self._common.keeper.outage(state())

@@ -1,0 +1,1 @@
+"""What became of every byte of every log: counts that hold at any moment."""
