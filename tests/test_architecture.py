@@ -57,7 +57,7 @@ ROOMS: dict[str, Room] = {
         "errors escaping handover history interfaces loop syscalls values",
         "all_logs files.cleaner files.cleaning files.rotation"
         " following.following handler history lanes.mounts observing"
-        " pipes.closing pipes.making policy read_only",
+        " pipes.closing pipes.making policy rate read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop syscalls values",
@@ -129,6 +129,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.policy": (),
     "logs.pipes.budget": (),
     "logs.outage": (),
+    "logs.rate": (),
+    "logs.excess": (),
     "config.logging": (),
     "metrics.family": (),
     "metrics.families": (),

@@ -38,6 +38,7 @@ from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
 from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import Policy, one_for_all
+from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyHistory, ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
@@ -52,7 +53,7 @@ from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group, shared_wit
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import DaemonStatus, MetricsLogs, OnWriteError, Start
+from twisted_virtlog.values import DaemonStatus, MetricsLogs, OnRate, OnWriteError, Start
 
 _LIBVIRT = "virtlogd"
 _ADMIN = "admin"
@@ -533,5 +534,6 @@ def _log_settings(settings: Settings) -> LogSettings:
         Limits(settings.max_size, settings.max_backups),
         OnWriteError(settings.on_write_error),
         bool(settings.keep_on_truncate),
+        Rate.of(settings.rate, settings.burst, settings.boot_burst, OnRate(settings.on_rate)),
     )
     return LogSettings(one_for_all(policy), settings.max_open_logs, settings.host_keep_free)

@@ -132,7 +132,8 @@ class LogStatus(msgspec.Struct, frozen=True, gc=False):
     :ivar bytes_written: bytes moved into files since the log was opened.
     :ivar rollovers: how often a new file was begun since the log was opened.
     :ivar error: why the file cannot be written, if ``state`` is FAILING.
-    :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written.
+    :ivar lost_bytes: bytes read and dropped since the log was opened, as they could not be written
+        or were beyond the log's rate.
     :ivar pipe: the pipe's inode number, which /proc/PID/fd shows for processes that hold an end;
         None if the log is closed.
     :ivar pending: bytes that could not be written when they were counted last, and wait; None while
@@ -349,6 +350,17 @@ class OnWriteError(enum.Enum):
     #: Bytes are dropped and counted, and the guest is never blocked for long.
     DROP = "drop"
     #: The guest waits.
+    BLOCK = "block"
+
+
+class OnRate(enum.Enum):
+    """What becomes of what a guest writes beyond its log's rate; the values are those of the key.
+
+    The daemon either drops and counts it, so that the guest goes on, or leaves it in the pipe, so
+    that the guest waits when that is full.
+    """
+
+    DROP = "drop"
     BLOCK = "block"
 
 

@@ -58,6 +58,7 @@ def test_each_key_of_the_sample_can_be_changed_alone(key: str) -> None:
         "time_index": 0,
         "keep_on_truncate": 1,
         "metrics_logs": "all",
+        "on_rate": "block",
     }
     value: Any = changes.get(key, 4 if key == "log_level" else 8192)
     written = f"#{key} = {_quoted(default)}\n"

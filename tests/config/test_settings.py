@@ -58,6 +58,10 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "keep_on_truncate": 0,
         "host_keep_free": 0,
         "metrics_logs": "some",
+        "rate": 0,
+        "burst": 0,
+        "boot_burst": 0,
+        "on_rate": "drop",
     }
     assert warnings == []
 
@@ -77,6 +81,7 @@ def test_each_key_is_taken(key: str) -> None:
         "time_index": 0,
         "keep_on_truncate": 1,
         "metrics_logs": "all",
+        "on_rate": "block",
     }
     value = values.get(key, 8192)
     written = f'"{value}"' if isinstance(value, str) else str(value)
@@ -154,6 +159,10 @@ def test_each_key_is_taken(key: str) -> None:
         (
             b'on_write_error = "wait"\n',
             'virtlogd.conf:1: on_write_error: \'wait\' is not possible; write "drop" or "block"',
+        ),
+        (
+            b'on_rate = "wait"\n',
+            'virtlogd.conf:1: on_rate: \'wait\' is not possible; write "drop" or "block"',
         ),
         (
             b'log_root = "libvirt"\n',
@@ -235,6 +244,8 @@ def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, mess
         ("file_timeout", "-1"),
         ("time_index", "2"),
         ("keep_on_truncate", "2"),
+        ("rate", "-1"),
+        ("on_rate", "1"),
         ("log_root", '"logs"'),
         ("log_root", '""'),
         ("log_root", '"/a\0b"'),

@@ -177,5 +177,31 @@ def test_a_guest_that_is_blocked_goes_on_when_bytes_may_be_dropped(
     configured.client.close()
 
 
+def test_a_rate_comes_and_goes_while_a_guest_floods(configured: Configured, tmp_path: Path) -> None:
+    """Under block it waits, under drop it does not, and each byte is written or told."""
+    log = str(tmp_path / "guest.log")
+    client = configured.client
+    write_end = client.open(log).write_end
+    configured.read("max_size = 0", "rate = 10", 'on_rate = "block"')
+    os.set_blocking(write_end, False)
+    written = os.write(write_end, b"a line\n" * 3000)
+    while not _full(write_end):
+        with contextlib.suppress(BlockingIOError):
+            written += os.write(write_end, b"a line\n" * 3000)
+    configured.read("max_size = 0", "rate = 10")
+    while client.list()[0].dropped + len(Path(log).read_bytes()) < written:
+        """It is emptied at once."""
+    configured.read("max_size = 0")
+    while b"bytes lost" not in (text := Path(log).read_bytes()):
+        client.info()
+    lost = client.list()[0].dropped
+    before, rest = text.split(b"[virtlogd: ")
+    assert len(before) + lost == written
+    assert rest.startswith(b"%d bytes lost from " % lost)
+    assert rest.endswith(b": over its rate of 10 bytes a second]\n")
+    assert client.info().counts["bytes_lost"] == lost
+    os.close(write_end)
+
+
 def _full(pipe: int) -> bool:
     return not select.select([], [pipe], [], 0)[1]

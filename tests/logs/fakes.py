@@ -23,6 +23,7 @@ from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy, one_for_all
+from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.values import Domain, Excerpt, LogStatus, OnWriteError, Opened, Position
 
@@ -116,12 +117,18 @@ class Guest:
 
 
 def log_settings(
-    max_size: int, max_backups: int, *, drops: bool = True, max_open_logs: int = 0
+    max_size: int,
+    max_backups: int,
+    *,
+    drops: bool = True,
+    max_open_logs: int = 0,
+    rate: Rate | None = None,
 ) -> LogSettings:
     """Return settings by which all logs have the same policy."""
     on_write_error = OnWriteError.DROP if drops else OnWriteError.BLOCK
     return LogSettings(
-        one_for_all(Policy(Limits(max_size, max_backups), on_write_error)), max_open_logs
+        one_for_all(Policy(Limits(max_size, max_backups), on_write_error, rate=rate)),
+        max_open_logs,
     )
 
 
@@ -137,6 +144,7 @@ class World:
         pipe_size: int = 64 * KIB,
         drops: bool = True,
         max_open_logs: int = 0,
+        rate: Rate | None = None,
     ) -> None:
         """:param drops: bytes, while a file cannot be written, and does not let its guest wait."""
         self.directory = directory
@@ -154,7 +162,9 @@ class World:
             self.threads,
             self.watch,
             pipes,
-            log_settings(max_size, max_backups, drops=drops, max_open_logs=max_open_logs),
+            log_settings(
+                max_size, max_backups, drops=drops, max_open_logs=max_open_logs, rate=rate
+            ),
             in_slices=self.slices,
             source=StagedSource() if STAGED else None,
             lane="/" if STAGED else None,

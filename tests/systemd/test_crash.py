@@ -109,6 +109,34 @@ def test_a_hundred_kills_cost_no_byte(tmp_path: Path, supervised: StartManager) 
     endure(tmp_path, supervised(*settings), 100, seed=3)
 
 
+def test_what_a_rate_dropped_is_told_after_a_kill(tmp_path: Path, supervised: StartManager) -> None:
+    """It was noted when it was dropped, and stands before what was written later."""
+    manager = supervised("rate = 100")
+    listening(manager, tmp_path)
+    manager.start()
+    log = tmp_path / "guest.log"
+    with client(tmp_path) as connected:
+        write_end = connected.open(str(log), "test").write_end
+        os.write(write_end, b"a line, \n" * 1000)
+        while not connected.list()[0].dropped:
+            """It is dropped soon."""
+        lost = connected.list()[0].dropped
+    manager.settle()
+    manager.kill()
+    manager.start()
+    with client(tmp_path) as connected:
+        while b"bytes lost" not in log.read_bytes():
+            connected.info()
+        os.write(write_end, b"later\n")
+        connected.position(str(log))
+        assert connected.list()[0].dropped == lost
+    before, notice, later = log.read_bytes().partition(b"[virtlogd: %d bytes lost from " % lost)
+    assert len(before) + lost == 9000
+    assert notice
+    assert later.endswith(b": over its rate of 100 bytes a second]\nlater\n")
+    os.close(write_end)
+
+
 def test_guests_that_followed_one_another_on_a_full_disk_outlive_kills(
     tmp_path: Path, supervised: StartManager
 ) -> None:

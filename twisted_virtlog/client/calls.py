@@ -57,7 +57,8 @@ class LogInfo(msgspec.Struct, frozen=True):
         counted yet.
     :ivar thread: the mount point of the file system whose own thread writes the log; None if it has
         none.
-    :ivar dropped: bytes lost since the log was opened, as they could not be written.
+    :ivar dropped: bytes lost since the log was opened, as they could not be written or were beyond
+        its rate.
     :ivar followers: how many follow the log.
     :ivar kept: bytes of the log in all its files.
     :ivar closed_at: when the log was closed, if it is and the daemon knows; an aware time.

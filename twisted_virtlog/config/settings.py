@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted_virtlog.config.grammar import Integer, List, Statement, String, parse_all
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
-from twisted_virtlog.values import MAX_BACKUPS, FileThreads, MetricsLogs, OnWriteError
+from twisted_virtlog.values import MAX_BACKUPS, FileThreads, MetricsLogs, OnRate, OnWriteError
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1
@@ -202,6 +202,12 @@ class Settings:
     )
     metrics_logs: str = _key(
         "some", "which logs have metrics of their own", check=_check_choice(MetricsLogs)
+    )
+    rate: int = _key(0, "bytes that a log takes in a second; 0: no limit", _UINT64)
+    burst: int = _key(0, "bytes that it takes at once; 0: a second's", _UINT64)
+    boot_burst: int = _key(0, "bytes that it takes at once after it was opened", _UINT64)
+    on_rate: str = _key(
+        "drop", "what to do with what is beyond the rate", check=_check_choice(OnRate)
     )
 
 

@@ -175,6 +175,25 @@ class OutageState(Struct, frozen=True):
     errno: int
 
 
+class RateState(Struct, frozen=True, omit_defaults=True):
+    """How much a log may still take, by its rate.
+
+    :ivar tokens: bytes that might be written at a time; fewer than none if it had taken too many.
+    :ivar at: that time, in seconds of CLOCK_MONOTONIC.
+    :ivar lost: bytes that were dropped and that no notice in the file reports yet, and ``since``
+        when the first was.
+    :ivar rate: bytes a second beyond which they were.
+    :ivar in_line: whether the last of them ends no line.
+    """
+
+    tokens: int
+    at: float
+    lost: int = 0
+    since: datetime | None = None
+    rate: int = 0
+    in_line: bool = False
+
+
 class EndedFile(Struct, frozen=True, gc=False):
     """A file that rotation moved away from the log's path, for readers that come from its end.
 
@@ -236,6 +255,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
         waits for that thread's lock before touching them.
     :ivar staged: the read end of the pipe with bytes that have left this one, and come before what
         is in it; None if there are none. Nothing writes to it any more.
+    :ivar rate: None if the log has no rate.
     """
 
     opened_at: datetime
@@ -256,6 +276,7 @@ class LogDetails(Struct, frozen=True, omit_defaults=True):
     capacity: int = 0
     lane: str | None = None
     staged: int | None = None
+    rate: RateState | None = None
 
 
 class OpenLogState(Struct, frozen=True):

@@ -38,7 +38,11 @@ class LogEntry(Struct, frozen=True, gc=False):
         ),
     ]
     dropped: Annotated[
-        int, Meta(ge=0, description="bytes that could not be written since then, and are lost")
+        int,
+        Meta(
+            ge=0,
+            description="bytes lost since then: they could not be written, or were beyond its rate",
+        ),
     ]
     pending: Annotated[
         int | None,

@@ -47,6 +47,7 @@ from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import Known, KnownLogs
 from twisted_virtlog.logs.lanes.lanes import Lanes
+from twisted_virtlog.logs.limiting import Limiting
 from twisted_virtlog.logs.observing import (
     NO_OBSERVER,
     REACTOR_THREAD,
@@ -214,6 +215,7 @@ class LogHandler:
         self._orders: dict[str, InOrder] = {}
         self._failing = FailingLogs(clock)
         self._bounds = Bounds(settings.host_keep_free, clock.seconds, self._logs)
+        self.limiting = Limiting(clock, self.source)
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
@@ -820,6 +822,7 @@ class LogHandler:
         if log is None or log.real_path in self._orders or not log.may_leave:
             return None
         self._failing.discard(log)
+        self.limiting.discard(log)
         state = log.leave()
         self._unlist(log, log.path, log.real_path)
         return state
@@ -836,6 +839,7 @@ class LogHandler:
     def abandon_all(self) -> None:
         """Close what :meth:`close` does, and write nothing: the pipes were given up."""
         self._failing.close()
+        self.limiting.close()
         for log in self.open_logs():
             log.abandon()
         self.watch.close()
@@ -960,7 +964,14 @@ class LogHandler:
             if files is not None:
                 # The rest may be older than the last rollovers.
                 files = FilesState(files.cuts, files.gaps)
-            details = msgspec.structs.replace(state.details, steps_left=steps, files=files)
+            rate = state.details.rate
+            if rate is not None and policy.rate is not None:
+                # (the rest may be of an opening long before)
+                tokens = min(rate.tokens, policy.rate.burst)
+                rate = msgspec.structs.replace(rate, tokens=tokens)
+            details = msgspec.structs.replace(
+                state.details, steps_left=steps, files=files, rate=rate
+            )
             state = msgspec.structs.replace(state, details=details)
         self.adopt(state, former)
 
@@ -1009,6 +1020,7 @@ class LogHandler:
         """Write what is in the pipes, and close all logs and the handler's own descriptors."""
         self.refuse_opens()
         self._failing.close()
+        self.limiting.close()
         for log in list(self._logs.values()):
             self._close_log(log)
         unclosed = self.pipes.finish(_CLOSE_SECONDS)
@@ -1063,6 +1075,7 @@ class LogHandler:
 
     def _forget(self, log: OpenLog) -> None:
         self._failing.discard(log)
+        self.limiting.discard(log)
         self._ended_at = self._clock.seconds()
         self._unlist(log, log.path, log.real_path)
         self._count(log.writer.written, log.lost, log.writer.rollovers)

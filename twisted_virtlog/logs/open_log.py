@@ -22,6 +22,9 @@ What moves it from one to another:
 - any to ended: the daemon stops (``close``), a client closes the log (``end_by_force``), or opens
   it again with truncation (``give_up``).
 
+An open log with a rate may be beyond it: it drops what comes (``excess`` is set then), or its pipe
+is not watched for some time, see limiting.py. A failing one is under no rate but that of an outage.
+
 Another guest may take the log over when its own is gone (``follow``): the state stays, the pipe is
 exchanged, and what waits in the former pipe becomes a FormerPipe, which is written before it.
 Bytes so stay in order: a retry writes the former pipes first, and an open log has none.
@@ -58,14 +61,17 @@ from twisted_virtlog.handover.state import (
 )
 from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.layout import NOTICE
+from twisted_virtlog.logs.excess import Excess
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
+from twisted_virtlog.logs.limiting import Limiting
 from twisted_virtlog.logs.observing import LogObserver
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource
 from twisted_virtlog.logs.policy import Policy
+from twisted_virtlog.logs.rate import Bucket
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SLOW_SECONDS
 from twisted_virtlog.loop.guest_watches import Watch
@@ -120,6 +126,7 @@ class Owner(Protocol):
     :ivar lane: the mount point of the file system whose thread this is; None in the reactor's.
     :ivar observer: is told what happens to the log.
     :ivar accounts: of all logs.
+    :ivar limiting: keeps the log to its rate.
     """
 
     watch: Watch
@@ -129,6 +136,7 @@ class Owner(Protocol):
     lane: str | None
     observer: LogObserver
     accounts: Accounts
+    limiting: Limiting
 
     def seconds(self) -> float:
         """Return the time of a clock that never steps."""
@@ -168,6 +176,8 @@ class OpenLog:
     :ivar number: the pipe's inode number.
     :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
     :ivar followers: how many follow the log, and ``trails`` by what.
+    :ivar bucket: how much may be written now; None if the log has no rate.
+    :ivar excess: set while what comes is dropped, as it is beyond the rate; there is a bucket then.
     """
 
     # There may be ten thousand.
@@ -178,9 +188,11 @@ class OpenLog:
         "_pipe",
         "_recovered_at",
         "_taken",
+        "bucket",
         "capacity",
         "domain",
         "driver",
+        "excess",
         "followers",
         "lost",
         "number",
@@ -226,6 +238,8 @@ class OpenLog:
         self.lost = 0
         self.followers = 0
         self.trails: Sequence[Trail] = ()
+        self.bucket: Bucket | None = None
+        self.excess: Excess | None = None
         # Pipes of earlier guests, oldest first; only while the file fails. One object for all logs.
         self._former: Sequence[FormerPipe] = ()
         self._order = 0
@@ -238,6 +252,7 @@ class OpenLog:
         self.number = pipe_number(pipe)
         self.capacity = capacity
         owner.accounts.name(writer.account, self.number)
+        owner.limiting.opened(self)
 
     def concern(self, names: Mapping[str, object]) -> Concern:
         """See loop.concern.Concerned."""
@@ -262,8 +277,13 @@ class OpenLog:
             return 0
         source = self._owner.source
         source.pipe = self._pipe
+        most = PIECE_BYTES
         try:
-            moved = self.writer.write(source, PIECE_BYTES)
+            if self.bucket is not None:
+                most, dropped = self._owner.limiting.allowed(self, self.bucket)
+                if not most:
+                    return dropped
+            moved = self.writer.write(source, most)
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             self._fail(self._failure_of(error))
             return 0
@@ -291,6 +311,37 @@ class OpenLog:
     def pipe_failed(self) -> None:
         """Let the log fail, after an exception that nobody expected."""
         self._fail(SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path))
+
+    # For whoever keeps it to its rate.
+
+    def stop_watching(self) -> None:
+        """Let the pipe fill."""
+        self._owner.watch.remove(self._pipe)
+
+    def watch_again(self) -> None:
+        """Have the pipe watched, whether it is or not.
+
+        :raises OSError: it cannot be.
+        """
+        self._owner.watch.remove(self._pipe)
+        self._owner.watch.add_or_poll(self._pipe, self)
+
+    def look_at_rate(self, now: float) -> None:
+        """Go on, if the rate allows it.
+
+        :param now: in seconds of the owner's clock.
+        """
+        begun = Writer.seconds()
+        try:
+            self._owner.limiting.look(self, now)
+        except Exception as error:  # noqa: BLE001 (see _failure_of)
+            self._fail(self._failure_of(error))
+        if Writer.seconds() - begun > SLOW_SECONDS:
+            self._owner.log_slow(self)
+
+    def lose_to_rate(self, count: int) -> None:
+        """Count bytes that were dropped, as they were beyond the rate."""
+        self._lose(count, DropReason.RATE)
 
     # For callers.
 
@@ -325,6 +376,8 @@ class OpenLog:
         begun = Writer.seconds()
         done: bool | None
         try:
+            if self.bucket is not None:
+                self._owner.limiting.overdraw(self, self.bucket)
             done = writer.write(self._owner.source, waiting) == waiting
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             failure = self._failure_of(error)
@@ -496,6 +549,7 @@ class OpenLog:
         self.driver, self.domain = sys.intern(driver), domain
         self.opened_at = datetime.now(timezone.utc)
         self.writer.written = self.writer.rollovers = self.lost = 0
+        owner.limiting.followed(self)
         # A kill between these two leaves two pipes for one path, in a known order.
         owner.keeper.opened(self.suspended())
         owner.accounts.name(self.writer.account, self.number)
@@ -524,8 +578,10 @@ class OpenLog:
 
     def set_policy(self, policy: Policy) -> None:
         """Keep the log by another policy from now on."""
-        self.policy = policy
+        former, self.policy = self.policy.rate, policy
         self.writer.limits = policy.limits
+        if policy.rate != former:
+            self._owner.limiting.changed(self, former)
 
     def give_up(self) -> None:
         """End without writing what is left: the log was truncated after all of it."""
@@ -543,7 +599,10 @@ class OpenLog:
             return None
         begun = Writer.seconds()
         try:
-            self.writer.append(message)
+            if self.bucket is None:
+                self.writer.append(message)
+            else:
+                at_once(self._append_limited(self.bucket, message))
         except SystemFailure as failure:
             raise self._not_appended(failure) from failure
         finally:
@@ -558,10 +617,25 @@ class OpenLog:
         """
         yield from self.drain_in_slices(mark)
         try:
-            yield from self._while_open(self.writer.append_in_slices(message))
+            if self.bucket is None:
+                yield from self._while_open(self.writer.append_in_slices(message))
+            else:
+                yield from self._while_open(self._append_limited(self.bucket, message))
         except SystemFailure as failure:
             raise self._not_appended(failure) from failure
         return self._end_of_file()
+
+    def _append_limited(self, bucket: Bucket, message: bytes) -> Slices[None]:
+        """Write a message, which is not the guest's, after what is to be said of that one's.
+
+        :raises SystemFailure: the file cannot be written.
+        """
+        self._owner.limiting.say(self)
+        before = self.writer.written
+        try:
+            yield from self.writer.append_in_slices(message)
+        finally:
+            bucket.give(self.writer.written - before)
 
     def _not_appended(self, failure: SystemFailure) -> NotWritten:
         if not self.writer.is_open:
@@ -651,6 +725,7 @@ class OpenLog:
                 files=self.writer.known_files,
                 stranded=self.writer.stranded,
                 capacity=self.capacity,
+                rate=self._owner.limiting.state_of(self),
             ),
         )
         return self._with_lane(state, self._pipe)
@@ -729,10 +804,11 @@ class OpenLog:
             self.writer.gone = details.gone
             self.writer.known_files = details.files
             self.writer.stranded = details.stranded
-            if details.outage is not None:
-                self.outage = Outage.resumed(details.outage, self.path)
-                self._owner.log_failing(self)
-                return
+        self._owner.limiting.resumed(self, details.rate if details else None)
+        if details is not None and details.outage is not None:
+            self.outage = Outage.resumed(details.outage, self.path)
+            self._owner.log_failing(self)
+            return
         self._owner.watch.add_or_poll(self._pipe, self)
         try:
             self.writer.reopen()
@@ -744,8 +820,8 @@ class OpenLog:
 
     def write_former(self) -> Slices[None]:
         """Write what former guests left, once their pipes are kept; the log is occupied."""
-        if self._former and self.outage is None:
-            failure = yield from self._try(0)
+        if self.outage is None:
+            failure = self._say_excess() or (yield from self._try(0))
             if failure is not None:
                 self._fail(failure)
 
@@ -813,6 +889,9 @@ class OpenLog:
         self._hear_of_dropped()
         outage, kept = self.outage, keeps(self.number)
         left = self._held()
+        if outage is None:
+            # (if it fails, the rest fails too)
+            self._say_excess()
         rest = self._try(left) if outage is None else self._recover(outage)
         if kept:
             # What takes more than one step may stay there.
@@ -823,7 +902,9 @@ class OpenLog:
         left = sum(one.left for one in self._former if not keeps(one.number))
         left += 0 if kept else self._held() + self._stranded
         self._lose(left, DropReason.STOPPED)
-        unsaid = left + (outage.lost if outage and not kept else 0)
+        unsaid = left
+        if not kept:
+            unsaid += (outage.lost if outage else 0) + (self.excess.lost if self.excess else 0)
         if unsaid:
             self._logger.error(
                 "{path}: {lost} bytes lost, as the log ends before its file takes them",
@@ -937,6 +1018,8 @@ class OpenLog:
             self.writer.renew(outage.failure.errno)
             # Even if nothing waits: a file that cannot be opened has not recovered.
             self.writer.ready()
+            # (it was dropped before the file failed)
+            self._owner.limiting.say(self)
             if self._owner.lane is not None:
                 failure = yield from self._write_staged(outage)
                 if failure is not None:
@@ -970,6 +1053,15 @@ class OpenLog:
             if failure is not None:
                 return failure
         return (yield from self._write(self._pipe, source.staged(self._pipe)))
+
+    def _say_excess(self) -> SystemFailure | None:
+        """Write what is to be said of bytes beyond the rate, if any were dropped."""
+        if self.excess is not None:
+            try:
+                self._owner.limiting.say(self)
+            except SystemFailure as failure:
+                return failure
+        return None
 
     def _count_dropped(self, outage: Outage, dropped: int, reason: DropReason) -> None:
         outage.lost += dropped
@@ -1080,6 +1172,9 @@ class OpenLog:
             )
             moved = self.writer.written - written
             former.left -= moved
+            if self.bucket is not None:
+                # (another guest wrote that)
+                self.bucket.give(moved)
             if failure is not None:
                 if moved:
                     self._owner.keeper.outage(self._suspended_former(former))
@@ -1122,6 +1217,8 @@ class OpenLog:
         while count or writer.stranded is not None or writer.unfinished:
             source.pipe = pipe
             try:
+                if self.bucket is not None:
+                    self._owner.limiting.overdraw(self, self.bucket)
                 moved = writer.write(source, min(count, _DRAINED_BYTES))
             except Exception as error:  # noqa: BLE001 (see _failure_of)
                 return self._failure_of(error)

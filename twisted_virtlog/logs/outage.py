@@ -101,11 +101,14 @@ class Outage:
 
     def notice(self, until: datetime) -> bytes:
         """Return the line that stands in the log where bytes are missing."""
-        reason = os.strerror(self.failure.errno)
-        return (
-            f"[virtlogd: {self.lost} bytes lost from {_stamp(self.since)} to {_stamp(until)}:"
-            f" {reason}]\n"
-        ).encode()
+        return notice_of(self.lost, self.since, until, os.strerror(self.failure.errno))
+
+
+def notice_of(lost: int, since: datetime, until: datetime, reason: str) -> bytes:
+    """Return the line that stands in a log where bytes are missing, and says why."""
+    return (
+        f"[virtlogd: {lost} bytes lost from {_stamp(since)} to {_stamp(until)}: {reason}]\n"
+    ).encode()
 
 
 def _stamp(time: datetime) -> str:

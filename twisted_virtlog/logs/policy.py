@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.values import Domain, OnWriteError
 
 
@@ -20,11 +21,13 @@ class Policy:
     :ivar limits: of rotation.
     :ivar on_write_error: what becomes of its guest while its file cannot be written.
     :ivar keep_on_truncate: who wants an empty log gets a new file, and the former ones stay.
+    :ivar rate: what it takes in a time; None is no limit.
     """
 
     limits: Limits
     on_write_error: OnWriteError = OnWriteError.DROP
     keep_on_truncate: bool = False
+    rate: Rate | None = None
 
 
 class PolicyOf(Protocol):
