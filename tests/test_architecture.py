@@ -45,8 +45,8 @@ ROOMS: dict[str, Room] = {
     "config": Room("values", "endpoint_strings logging paths settings"),
     "loop": Room(
         "syscalls",
-        "client_sockets clock concern guard guest_pipes guest_watches idle processes shares signals"
-        " slices stall_watch stalls thread_loop threads timerfd turns",
+        "client_sockets clock concern durations guard guest_pipes guest_watches idle processes"
+        " shares signals slices stall_watch stalls thread_loop threads timerfd turns",
     ),
     "handover": Room(
         "errors loop values", "giving keeper ownership state successor suspension taking"
@@ -64,10 +64,11 @@ ROOMS: dict[str, Room] = {
         "asking conversation descriptor_budget doors http outgoing reception request_budget server"
         " urls",
     ),
-    "metrics": Room("interfaces sockets values", "conversation metrics"),
-    "jsonrpc": Room("errors handover interfaces sockets values", "method protocol"),
+    "metrics": Room("interfaces loop sockets values", "conversation metrics"),
+    "jsonrpc": Room("errors handover interfaces loop sockets values", "method protocol"),
     "libvirt": Room(
-        "config errors interfaces sockets values", "admin_program log_program program protocol"
+        "config errors interfaces loop sockets values",
+        "admin_program log_program program protocol",
     ),
     "administration": Room("config errors interfaces sockets values"),
     # The daemon, in any application.
@@ -115,6 +116,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "history.rows": (),
     "history.schema": (),
     "loop.concern": (),
+    "loop.durations": (),
     "loop.stalls": (),
     "logs.files.names": (),
     "logs.files.rotation": (),

@@ -108,7 +108,9 @@ class Administration:
 
     def limits(self, server: str) -> ClientLimits:
         found = self._server(server)
-        return ClientLimits(len(found.clients), found.max_clients, found.max_anonymous_clients)
+        return ClientLimits(
+            len(found.clients), found.max_clients, found.max_anonymous_clients, found.refused
+        )
 
     def set_limits(self, server: str, max_clients: int | None, max_anonymous: int | None) -> None:
         found = self._server(server)

@@ -41,13 +41,14 @@ from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyHistory, ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
+from twisted_virtlog.loop.durations import ByName
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
 from twisted_virtlog.loop.stall_watch import StallWatch
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
 from twisted_virtlog.metrics.conversation import MetricsConversation
-from twisted_virtlog.metrics.metrics import Metrics
+from twisted_virtlog.metrics.metrics import Loop, Metrics
 from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget, usual_limit
 from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group, shared_with
 from twisted_virtlog.sockets.reception import Reception
@@ -60,6 +61,9 @@ _ADMIN = "admin"
 _JSONRPC = "jsonrpc"
 _READ_ONLY = "jsonrpc-ro"
 _METRICS = "metrics"
+
+# The protocols, as metrics name them.
+_IN_JSONRPC, _IN_LIBVIRT = "jsonrpc", "libvirt"
 
 #: Stands for no endpoint: nobody is served.
 NO_ENDPOINT = "none"
@@ -287,6 +291,7 @@ class VirtlogService(Service):
         self._shares = turns.shares
         self._budget = RequestBudget(clock)
         self._descriptors = DescriptorBudget(usual_limit())
+        self._calls = {protocol: ByName() for protocol in (_IN_JSONRPC, _IN_LIBVIRT)}
         self._reception = Reception(turns.clients, clock)
         self._following = Following(clock, turns.shares.later, turns.shares.rest)
         self._history = History(
@@ -340,9 +345,17 @@ class VirtlogService(Service):
             ),
         )
 
+        stall_watch = self._stall_watch
         self._metrics = Metrics(
             self.handler,
+            self.handler,
             self._administration,
+            Loop(
+                self._calls,
+                lambda: stall_watch.turns,
+                lambda: {cause.value: counts for cause, counts in stall_watch.by_cause.items()},
+                lambda: self._suspension.hand_overs,
+            ),
             turns.shares.in_slices,
             lambda: MetricsLogs(self._settings.metrics_logs),
         )
@@ -373,6 +386,7 @@ class VirtlogService(Service):
         )
         log_programs = serving(Served(LOG_PROGRAM, logs))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
+        jsonrpc_calls, libvirt_calls = self._calls[_IN_JSONRPC], self._calls[_IN_LIBVIRT]
         endpoints = self._endpoints
         own = {os.geteuid()}
         return [
@@ -380,20 +394,26 @@ class VirtlogService(Service):
                 _LIBVIRT,
                 endpoints.libvirt,
                 own,
-                lambda: LibvirtConversation(log_programs, in_slices),
+                lambda: LibvirtConversation(log_programs, in_slices, libvirt_calls),
             ),
             self._door(
-                _ADMIN, endpoints.admin, own, lambda: LibvirtConversation(admin_programs, in_slices)
+                _ADMIN,
+                endpoints.admin,
+                own,
+                lambda: LibvirtConversation(admin_programs, in_slices, libvirt_calls),
             ),
             self._door(
-                _JSONRPC, endpoints.jsonrpc, {0, *own}, lambda: JSONRPCConversation(services)
+                _JSONRPC,
+                endpoints.jsonrpc,
+                {0, *own},
+                lambda: JSONRPCConversation(services, calls=jsonrpc_calls),
             ),
             for_group(
                 self._door(
                     _READ_ONLY,
                     endpoints.jsonrpc_ro,
                     EVERYBODY,
-                    lambda: JSONRPCConversation(reading, read_only=True),
+                    lambda: JSONRPCConversation(reading, read_only=True, calls=jsonrpc_calls),
                 ),
                 self._settings.jsonrpc_ro_group,
             ),

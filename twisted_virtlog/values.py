@@ -657,6 +657,36 @@ class MetricsText(msgspec.Struct, frozen=True):
     pieces: deque[bytes]
 
 
+class Space(msgspec.Struct, frozen=True):
+    """How much room there is on a file system with logs.
+
+    :ivar mount: where it is mounted.
+    :ivar kind: its type, such as ``ext4``.
+    :ivar available_bytes: those that are left for anybody.
+    :ivar files: how many there may be; 0 where there is no such limit.
+    """
+
+    mount: str
+    kind: str
+    size_bytes: int
+    available_bytes: int
+    files: int
+    available_files: int
+
+
+class MountThread(msgspec.Struct, frozen=True):
+    """The thread of a file system that may not answer.
+
+    :ivar mount: where it is mounted.
+    :ivar logs: how many are written in it.
+    :ivar waited_s: for how many seconds its present operation has lasted; 0 if it has none.
+    """
+
+    mount: str
+    logs: int
+    waited_s: float
+
+
 class ProcessFigures(msgspec.Struct, frozen=True):
     """What the system tells of the daemon's process.
 
@@ -698,11 +728,13 @@ class ClientLimits(msgspec.Struct, frozen=True):
     :ivar max_clients: with this many connected, others wait until one leaves.
     :ivar max_anonymous: the limit of clients that are not authenticated yet; never reached, as
         clients are authenticated at once.
+    :ivar refused: how many connections were closed at once, as their users may not connect.
     """
 
     clients: int
     max_clients: int
     max_anonymous: int
+    refused: int = 0
 
 
 class ThreadPoolStatus(msgspec.Struct, frozen=True):

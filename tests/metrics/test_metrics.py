@@ -11,9 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pla
 from twisted.internet.defer import Deferred
 
 from tests.metrics.values import GUEST, World, failing, joined, log
+from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.families import LOG_ROWS, ROWS
 from twisted_virtlog.metrics.family import Family
-from twisted_virtlog.values import MetricsLogs, MetricsText
+from twisted_virtlog.values import MetricsLogs, MetricsText, MountThread, Space
 
 FAMILIES = [row.family for row in (*ROWS, *LOG_ROWS)]
 
@@ -138,3 +139,50 @@ def test_the_process_is_told_of() -> None:
     assert value(text, "process_resident_memory_bytes") > 1_000_000
     assert value(text, "process_open_fds") > 2
     assert value(text, "process_start_time_seconds") > 1.7e9
+
+
+def test_calls_are_told_by_their_methods() -> None:
+    """Those that were made, with how long they took and how many failed."""
+    world = World()
+    for seconds in (0.0001, 0.00011, 2.0, 60.0):
+        world.calls["jsonrpc"]["log.list"].add(seconds)
+    world.calls["libvirt"]["DOMAIN_OPEN_LOG_FILE"].failed += 1
+    text = world.text()
+    of = {"protocol": "jsonrpc", "method": "log.list"}
+    for bound, count in (("0.0001", 1), ("0.0005", 2), ("1.0", 2), ("5.0", 3), ("+Inf", 4)):
+        assert value(text, "virtlogd_call_duration_seconds_bucket", le=bound, **of) == count
+    assert value(text, "virtlogd_call_duration_seconds_count", **of) == 4
+    assert value(text, "virtlogd_call_duration_seconds_sum", **of) == pytest.approx(62.00021)
+    assert value(text, "virtlogd_calls_failed_total", **of) == 0
+    of = {"protocol": "libvirt", "method": "DOMAIN_OPEN_LOG_FILE"}
+    assert value(text, "virtlogd_calls_failed_total", **of) == 1
+
+
+def test_file_systems_are_told_of() -> None:
+    """Their threads, and the room on them, which is waited for."""
+    world = World()
+    world.storage.threads = [MountThread("/srv/a b", 3, 1.5)]
+    world.storage.found = [Space("/srv/a b", "nfs4", 1000, 500, 0, 0)]
+    world.storage.later = later = Deferred()
+    answer = world.metrics.text(open_metrics=False)
+    assert isinstance(answer, Deferred)
+    found: list[MetricsText] = []
+    answer.addCallback(found.append)
+    later.callback(None)
+    text = joined(found[0])
+    assert value(text, "virtlogd_mount_oldest_call_seconds", mountpoint="/srv/a b") == 1.5
+    assert value(text, "virtlogd_mount_logs", mountpoint="/srv/a b") == 3
+    of = {"mountpoint": "/srv/a b", "fstype": "nfs4"}
+    assert value(text, "virtlogd_filesystem_avail_bytes", **of) == 500
+
+
+def test_the_loop_is_told_of() -> None:
+    """Its turns, its stalls by cause, and hand-overs."""
+    world = World()
+    world.turns.add(0.003)
+    world.stalls["log"] = StallCounts(2, 1.5, 1.0)
+    text = world.text()
+    assert value(text, "virtlogd_reactor_turn_seconds_count") == 1
+    assert value(text, "virtlogd_reactor_stalls_total", cause="log") == 2
+    assert value(text, "virtlogd_reactor_stalled_seconds_total", cause="log") == 1.5
+    assert value(text, "virtlogd_hand_overs_total") == 3

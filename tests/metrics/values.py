@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from tests.fakes.administration import FakeDaemon
 from tests.fakes.handler import FakeHandler
 from tests.fakes.slices import Slices
-from twisted_virtlog.metrics.metrics import Metrics
+from twisted_virtlog.interfaces import Answer
+from twisted_virtlog.loop.durations import ByName, Durations
+from twisted_virtlog.loop.stalls import StallCounts
+from twisted_virtlog.metrics.metrics import Loop, Metrics
 from twisted_virtlog.values import (
     Domain,
     LogState,
     LogStatus,
     MetricsLogs,
     MetricsText,
+    MountThread,
     Position,
+    Space,
 )
 
 AT = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
@@ -46,6 +54,26 @@ def failing(path: str, number: int = errno.ENOSPC, **more: Any) -> LogStatus:
     return log(path, state=LogState.FAILING, error="it is full", errno=number, **more)
 
 
+class FakeStorage:
+    """File systems that a test makes up.
+
+    :ivar later: fires before it is known how much room there is; None if that is known at once.
+    """
+
+    def __init__(self) -> None:
+        self.threads: list[MountThread] = []
+        self.found: list[Space] = []
+        self.later: Deferred[None] | None = None
+
+    def mount_threads(self) -> Sequence[MountThread]:
+        return self.threads
+
+    def spaces(self) -> Answer[Sequence[Space]]:
+        if self.later is None:
+            return self.found
+        return self.later.addCallback(lambda _: self.found)
+
+
 class World:
     """Metrics of a daemon that is not there."""
 
@@ -54,8 +82,17 @@ class World:
         self.slices = Slices()
         self.shown = shown
         self.handler = FakeHandler(logs=lambda: list(logs))
+        self.storage = FakeStorage()
+        self.calls = {"jsonrpc": ByName(), "libvirt": ByName()}
+        self.turns = Durations()
+        self.stalls: dict[str, StallCounts] = {}
         self.metrics = Metrics(
-            self.handler, self.daemon.administration, self.slices, lambda: self.shown
+            self.handler,
+            self.storage,
+            self.daemon.administration,
+            Loop(self.calls, lambda: self.turns, lambda: self.stalls, lambda: 3),
+            self.slices,
+            lambda: self.shown,
         )
 
     def text(self, open_metrics: bool = False) -> str:

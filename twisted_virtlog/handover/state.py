@@ -446,6 +446,7 @@ class Details(Struct, frozen=True):
     :ivar timeout: see VirtlogService.set_timeout; None if it was never set.
     :ivar workers: the least and the most threads of the pool; None if they were never set.
     :ivar known_logs: the real paths of logs that were opened or appended to; see KnownLogs.
+    :ivar hand_overs: how many images have handed over so far, with this one.
     """
 
     version: int
@@ -458,6 +459,7 @@ class Details(Struct, frozen=True):
     timeout: int | None = None
     workers: tuple[int, int] | None = None
     known_logs: tuple[str, ...] = ()
+    hand_overs: int = 0
 
 
 class DaemonState(Struct, frozen=True):

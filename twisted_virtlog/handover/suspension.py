@@ -124,7 +124,10 @@ class Threads(Protocol):
 
 
 class Suspension:
-    """Hold, until no request waits, and then suspended; or release, if it came to nothing."""
+    """Hold, until no request waits, and then suspended; or release, if it came to nothing.
+
+    :ivar hand_overs: how many images have handed over, one to the next, before this one.
+    """
 
     def __init__(
         self,
@@ -140,6 +143,7 @@ class Suspension:
 
         :param more: adds what the next image needs to know of the process.
         """
+        self.hand_overs = 0
         self._start = start
         self._logs = logs
         self._past = past
@@ -195,11 +199,13 @@ class Suspension:
             timeout=self._timeout.period,
             workers=(threads.min, threads.max),
             known_logs=self._logs.known.paths(),
+            hand_overs=self.hand_overs + 1,
         )
         return DaemonState(os.getpid(), servers, self._logs.suspended(), self._more(details))
 
     def resume(self, details: Details) -> None:
         """Go on where the former image stopped, in all but its open logs and its clients."""
+        self.hand_overs = details.hand_overs
         self._logs.add_totals(details.totals)
         self._logs.known.add_earlier(details.known_logs)
         if details.timeout is not None:

@@ -40,6 +40,7 @@ from twisted_virtlog.jsonrpc.methods import BY_ANY_NAME, methods_served
 from twisted_virtlog.jsonrpc.params import InvalidParams
 from twisted_virtlog.jsonrpc.sniffing import TEXTS, framing_named, told_by
 from twisted_virtlog.jsonrpc.subscriptions import Subscriptions
+from twisted_virtlog.loop.durations import ByName
 from twisted_virtlog.sockets.asking import AskingConversation
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import EndReason, Queued, SubscriptionState, Suspended
@@ -58,12 +59,15 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
 
     :param services: what the methods need from the daemon.
     :param read_only: whether to serve only methods that change nothing.
+    :param calls: see AskingConversation.
     """
 
     _log = Logger()
 
-    def __init__(self, services: Services, read_only: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self, services: Services, read_only: bool = False, calls: ByName | None = None
+    ) -> None:
+        super().__init__(calls)
         self._services = services
         self._read_only = read_only
         #: The first bytes, until they decide the framing.

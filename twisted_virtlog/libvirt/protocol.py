@@ -28,6 +28,7 @@ from twisted_virtlog.libvirt.messages import (
 )
 from twisted_virtlog.libvirt.program import Procedure, ServedPrograms, dispatch
 from twisted_virtlog.libvirt.xdr import Reader, XDRError
+from twisted_virtlog.loop.durations import ByName
 from twisted_virtlog.sockets.asking import AskingConversation
 from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.values import Suspended
@@ -68,12 +69,15 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
 
     :param programs: what the socket serves.
     :param in_slices: does what is long by itself.
+    :param calls: see AskingConversation.
     """
 
     _log = Logger()
 
-    def __init__(self, programs: ServedPrograms, in_slices: InSlices) -> None:
-        super().__init__()
+    def __init__(
+        self, programs: ServedPrograms, in_slices: InSlices, calls: ByName | None = None
+    ) -> None:
+        super().__init__(calls)
         self._programs = programs
         self._in_slices = in_slices
         self._frames = FrameStream()

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +59,7 @@ from twisted_virtlog.logs.observing import (
     nobody,
 )
 from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.spaces import Spaces
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
 from twisted_virtlog.loop.guest_watches import Watch
@@ -75,10 +77,12 @@ from twisted_virtlog.values import (
     Ledger,
     LeftDescriptor,
     LogStatus,
+    MountThread,
     Opened,
     OpenedFiles,
     Position,
     Removed,
+    Space,
 )
 
 T = TypeVar("T")
@@ -190,6 +194,7 @@ class AllLogs:
             observer=observer_of(REACTOR_THREAD),
             accounts=self.accounts,
         )
+        self._spaces = Spaces(clock, self._look_at_space)
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
         # Logs between two threads, by path and real path.
@@ -432,6 +437,60 @@ class AllLogs:
             rollovers=totals.rollovers,
             lanes=len(lanes),
             lane_oldest_s=max(lane.lane.busy_seconds() for lane in lanes.values()),
+        )
+
+    # For those who watch over it.
+
+    def mount_threads(self) -> Sequence[MountThread]:
+        """Return the threads of file systems, one for each mount, by mount.
+
+        Those that only read what is not in memory are among them, if nothing is written there.
+        """
+        logs: Counter[str] = Counter()
+        waited = dict(self._threads.waited())
+        for lane in self._lanes.values():
+            point = lane.mount.point
+            logs[point] += lane.count()
+            waited[point] = max(waited.get(point, 0.0), lane.lane.busy_seconds())
+        return [MountThread(point, logs[point], waited[point]) for point in sorted(waited)]
+
+    def spaces(self) -> Answer[Sequence[Space]]:
+        """Return how much room is on the file systems with open logs, as far as they answer."""
+        mounts = self._in_slices(self._mounts_of_logs())
+        if isinstance(mounts, Deferred):
+            return mounts.addCallback(self._spaces.of)
+        return self._spaces.of(mounts)
+
+    def _mounts_of_logs(self) -> Generator[None, None, Sequence[Mount]]:
+        """Return a mount of each file system with open logs; no path is touched."""
+        mounts = self._table.now()
+        found: dict[str, Mount] = {}
+        directories: set[str] = set()
+        names: list[list[str]] = [[log.real_path for log in self._inline.open_logs()]]
+        names += [[real for _, real in lane.names()] for lane in self._lanes.values()]
+        for paths in names:
+            for number, path in enumerate(paths, 1):
+                directory = path.rpartition("/")[0]
+                if directory not in directories:
+                    directories.add(directory)
+                    mount = mounts.of(path)
+                    if mount is not None:
+                        found.setdefault(mount.device, mount)
+                if not number % _LOGS_AT_ONCE:
+                    yield
+        return list(found.values())
+
+    def _look_at_space(self, mount: Mount) -> Deferred[os.statvfs_result]:
+        call = partial(os.statvfs, mount.point)
+        server = self._server_of(mount)
+        if server is not None:
+            return self._own_lane_of(server).lane.call(call)
+        return self._threads.call(
+            os.makedev(*map(int, mount.device.split(":"))),
+            mount.point,
+            f"Unable to look at {mount.point}",
+            call,
+            lambda: None,
         )
 
     # For the service.

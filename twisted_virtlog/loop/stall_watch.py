@@ -10,11 +10,12 @@ waits; only one that is at work is asked for a sign that it turned.
 
 from __future__ import annotations
 
+import enum
 import selectors
 import threading
 import time
 from asyncio import BaseEventLoop
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import CodeType
 
@@ -22,6 +23,7 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.logger import Logger
 
 from twisted_virtlog.loop.concern import Concern
+from twisted_virtlog.loop.durations import Durations
 from twisted_virtlog.loop.stack import innermost, place
 from twisted_virtlog.loop.stalls import Judge, Look, StallCounts
 from twisted_virtlog.loop.threads import DeafThread
@@ -46,6 +48,25 @@ PIPE_FUNCTIONS = frozenset(
         "pipe_read",
     }
 )
+
+
+class StallCause(enum.Enum):
+    """What a stall was about, as far as the reactor's stack tells."""
+
+    #: The lock of a log's pipe, which a guest keeps.
+    PIPE = "pipe"
+    #: A log, and so most likely its file system.
+    LOG = "log"
+    #: What a client asked for, and no log.
+    CLIENT = "client"
+    OTHER = "other"
+
+
+def _cause(kernel: str | None, concern: Concern) -> StallCause:
+    """Return the cause of a stall, by the kernel's function and what the call concerns."""
+    if concern.path is not None:
+        return StallCause.PIPE if kernel in PIPE_FUNCTIONS else StallCause.LOG
+    return StallCause.OTHER if concern.client is None else StallCause.CLIENT
 
 
 class StallWatch:
@@ -75,13 +96,25 @@ class StallWatch:
         self._pipe_locked = pipe_locked
         self._ended = threading.Event()
         self._judge: Judge | None = None
-        # What the last stall concerned, for the line that says that it is over.
+        # What the last stall concerned, for the line that says that it is over, and its cause.
         self._concerned = ""
+        self._cause = StallCause.OTHER
+        self._by_cause: dict[StallCause, StallCounts] = {}
 
     @property
     def counts(self) -> StallCounts:
         """What was counted so far; any thread may ask."""
         return StallCounts() if self._judge is None else self._judge.counts
+
+    @property
+    def by_cause(self) -> Mapping[StallCause, StallCounts]:
+        """What was counted so far by what stalls were about; any thread may ask."""
+        return dict(self._by_cause)
+
+    @property
+    def turns(self) -> Durations:
+        """How long the reactor took to its next turn, each time that it was at work at a look."""
+        return Durations() if self._judge is None else self._judge.turns
 
     def start(self) -> None:
         """Watch once the reactor turns: what comes before it runs is no stall."""
@@ -128,6 +161,7 @@ class StallWatch:
         if found.own not in {None, found.function}:
             where += f", of {found.own}"
         concern = found.concern
+        self._begin_cause(_cause(kernel, concern))
         self._concerned = self._described(concern)
         path = concern.path
         if kernel in PIPE_FUNCTIONS and path is not None:
@@ -144,7 +178,14 @@ class StallWatch:
             asked=asked,
         )
 
+    def _begin_cause(self, cause: StallCause) -> None:
+        self._cause = cause
+        self._by_cause[cause] = self._by_cause.get(cause, StallCounts()).with_begun()
+
     def _tell_end(self, seconds: float) -> None:
+        counts = self._by_cause.get(self._cause)
+        if counts is not None:
+            self._by_cause[self._cause] = counts.with_ended(seconds)
         self._logger.warn(
             "the reactor turns again, after {seconds:.2f} s{concerned}",
             seconds=seconds,

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twisted_virtlog.loop.durations import Durations
+
 #: From one look to the next.
 LOOK_SECONDS = 0.1
 
@@ -66,6 +68,14 @@ class StallCounts:
     seconds: float = 0.0
     longest: float = 0.0
 
+    def with_begun(self) -> StallCounts:
+        """Return the counts with one more that has begun."""
+        return StallCounts(self.stalls + 1, self.seconds, self.longest)
+
+    def with_ended(self, seconds: float) -> StallCounts:
+        """Return the counts after the one that had begun ended."""
+        return StallCounts(self.stalls, self.seconds + seconds, max(self.longest, seconds))
+
 
 class Judge:
     """Takes look after look, and says once when a stall begins, and once when it is over.
@@ -76,6 +86,8 @@ class Judge:
     def __init__(self, first: Look) -> None:
         """:param first: how it was at the beginning; the reactor turned then."""
         self.counts = StallCounts()
+        #: How long the reactor took to its next turn, as often as that was waited for.
+        self.turns = Durations()
         self._last = first
         self._due = LOOK_SECONDS
         # How long there has been no sign, while one is waited for.
@@ -106,7 +118,10 @@ class Judge:
         elif turned_at is None:
             self._silent += self._counted(look, look.now)
         else:
-            found = self._ended(self._silent + self._counted(look, turned_at))
+            seconds = self._silent + self._counted(look, turned_at)
+            if look.turned_at is not None:
+                self.turns.add(seconds)
+            found = self._ended(seconds)
             self._silent = 0.0 if look.at_work else None
         self._last = look
         self._due = LOOK_SECONDS
@@ -114,9 +129,7 @@ class Judge:
             return found
         if self._silent >= STALL_SECONDS:
             self._told = True
-            self.counts = StallCounts(
-                self.counts.stalls + 1, self.counts.seconds, self.counts.longest
-            )
+            self.counts = self.counts.with_begun()
             return Stall(self._silent, is_over=False)
         self._due = min(LOOK_SECONDS, STALL_SECONDS - self._silent)
         return found
@@ -125,10 +138,7 @@ class Judge:
         if not self._told:
             return None
         self._told = False
-        counts = self.counts
-        self.counts = StallCounts(
-            counts.stalls, counts.seconds + seconds, max(counts.longest, seconds)
-        )
+        self.counts = self.counts.with_ended(seconds)
         return Stall(seconds, is_over=True)
 
     def _counted(self, look: Look, until: float) -> float:

@@ -7,9 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from twisted_virtlog.loop.durations import BOUNDS, Durations
+from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.family import Family, Kind
-from twisted_virtlog.metrics.text import samples
-from twisted_virtlog.values import ClientLimits, DaemonStatus, LogState, LogStatus, ProcessFigures
+from twisted_virtlog.metrics.text import histogram, samples
+from twisted_virtlog.values import (
+    ClientLimits,
+    DaemonStatus,
+    LogState,
+    LogStatus,
+    MountThread,
+    ProcessFigures,
+    Space,
+)
 
 #: The values of a sample's labels, and its number.
 Sample = tuple[Sequence[str], float]
@@ -44,12 +54,21 @@ class Facts:
 
     :ivar servers: how many clients each has, and may have.
     :ivar process: None where the system does not tell.
+    :ivar calls: how long requests took, by protocol and method.
+    :ivar turns: how long the reactor took to its next turn.
+    :ivar stalls: of the reactor, by cause.
     """
 
     status: DaemonStatus
     servers: Mapping[str, ClientLimits]
     logs: LogSums
     process: ProcessFigures | None
+    calls: Mapping[str, Mapping[str, Durations]]
+    turns: Durations
+    stalls: Mapping[str, StallCounts]
+    threads: Sequence[MountThread]
+    spaces: Sequence[Space]
+    hand_overs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +142,80 @@ def _clients(facts: Facts) -> Iterable[Sample]:
 
 def _max_clients(facts: Facts) -> Iterable[Sample]:
     return [((server,), limits.max_clients) for server, limits in facts.servers.items()]
+
+
+def _refused(facts: Facts) -> Iterable[Sample]:
+    return [((server,), limits.refused) for server, limits in facts.servers.items()]
+
+
+def _calls(facts: Facts) -> Iterator[tuple[tuple[str, str], Durations]]:
+    """Yield each method that was called, with its labels."""
+    for protocol, methods in facts.calls.items():
+        for method, measured in sorted(methods.items()):
+            yield (method, protocol), measured
+
+
+def _call_rows() -> Iterator[Row]:
+    labels = ("method", "protocol")
+    durations = Family(
+        "virtlogd_call_duration_seconds",
+        Kind.HISTOGRAM,
+        "How long requests took until they were answered, of methods that were called.",
+        labels,
+        "seconds",
+    )
+
+    def lines(facts: Facts) -> Iterator[str]:
+        for values, measured in _calls(facts):
+            yield from _histogram(durations, values, measured)
+
+    yield Row(durations, lines)
+    yield _row(
+        Kind.COUNTER,
+        "calls_failed",
+        "Requests that were answered with an error.",
+        lambda facts: [(values, measured.failed) for values, measured in _calls(facts)],
+        labels,
+    )
+
+
+def _turns_row() -> Row:
+    family = Family(
+        "virtlogd_reactor_turn_seconds",
+        Kind.HISTOGRAM,
+        "How long the reactor took to its next turn, whenever it was found at work.",
+        unit="seconds",
+    )
+    return Row(family, lambda facts: _histogram(family, _NO_LABELS, facts.turns))
+
+
+def _histogram(family: Family, values: Sequence[str], measured: Durations) -> Iterator[str]:
+    return histogram(family, values, BOUNDS, measured.counts, measured.seconds)
+
+
+def _stalls(facts: Facts) -> Iterable[Sample]:
+    return [((cause,), counts.stalls) for cause, counts in facts.stalls.items()]
+
+
+def _stalled_seconds(facts: Facts) -> Iterable[Sample]:
+    return [((cause,), counts.seconds) for cause, counts in facts.stalls.items()]
+
+
+def _thread_logs(facts: Facts) -> Iterable[Sample]:
+    return [((thread.mount,), thread.logs) for thread in facts.threads]
+
+
+def _thread_waits(facts: Facts) -> Iterable[Sample]:
+    return [((thread.mount,), thread.waited_s) for thread in facts.threads]
+
+
+def _space_row(name: str, text: str, value: Callable[[Space], float], unit: str = "") -> Row:
+    """Make a row of the file systems with open logs, by the labels of node_exporter."""
+
+    def values(facts: Facts) -> Iterable[Sample]:
+        return [((one.kind, one.mount), value(one)) for one in facts.spaces]
+
+    return _row(Kind.GAUGE, f"filesystem_{name}", text, values, ("fstype", "mountpoint"), unit)
 
 
 def _failing(facts: Facts) -> Iterable[Sample]:
@@ -209,6 +302,73 @@ ROWS: tuple[Row, ...] = (
     ),
     _row(_GAUGE, "clients", "Clients that are connected.", _clients, ("server",)),
     _row(_GAUGE, "clients_max", "Clients that may be connected.", _max_clients, ("server",)),
+    _row(
+        _COUNTER,
+        "connections_refused",
+        "Connections that were closed, as their users may not connect.",
+        _refused,
+        ("server",),
+    ),
+    *_call_rows(),
+    _turns_row(),
+    _row(
+        _COUNTER,
+        "reactor_stalls",
+        "How often nobody was served for a quarter of a second or more, by what was done then.",
+        _stalls,
+        ("cause",),
+    ),
+    _row(
+        _COUNTER,
+        "reactor_stalled_seconds",
+        "For how long nobody was served in such times.",
+        _stalled_seconds,
+        ("cause",),
+        "seconds",
+    ),
+    _one(
+        _COUNTER,
+        "hand_overs",
+        "Hand-overs to the daemon's next image.",
+        lambda facts: facts.hand_overs,
+    ),
+    _row(
+        _GAUGE,
+        "mount_logs",
+        "Logs that are written in the thread of their file system.",
+        _thread_logs,
+        ("mountpoint",),
+    ),
+    _row(
+        _GAUGE,
+        "mount_oldest_call_seconds",
+        "For how long a file system that has a thread has not answered; 0 if it is asked nothing.",
+        _thread_waits,
+        ("mountpoint",),
+        "seconds",
+    ),
+    _space_row(
+        "size_bytes",
+        "Size of a file system with open logs.",
+        lambda space: space.size_bytes,
+        "bytes",
+    ),
+    _space_row(
+        "avail_bytes",
+        "Bytes that are available on a file system with open logs.",
+        lambda space: space.available_bytes,
+        "bytes",
+    ),
+    _space_row(
+        "files",
+        "Files that a file system with open logs may have; 0 for no limit.",
+        lambda space: space.files,
+    ),
+    _space_row(
+        "files_avail",
+        "Files that may still be made on a file system with open logs.",
+        lambda space: space.available_files,
+    ),
     _process_row(
         _COUNTER,
         "cpu_seconds",

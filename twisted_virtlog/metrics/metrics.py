@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_virtlog.interfaces import Answer, IAdministration, ILogHandler, IMetrics, InSlices
+from twisted_virtlog.loop.durations import Durations
+from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.families import (
     LOG_LABELS,
     LOG_ROWS,
@@ -20,13 +24,39 @@ from twisted_virtlog.metrics.families import (
 )
 from twisted_virtlog.metrics.process import process_figures
 from twisted_virtlog.metrics.text import OPEN_METRICS, PLAIN, Format, labels, number
-from twisted_virtlog.values import LogStatus, MetricsLogs, MetricsText
+from twisted_virtlog.values import LogStatus, MetricsLogs, MetricsText, MountThread, Space
 
 #: So many logs are looked at, or written of, before others are served.
 _LOGS_AT_ONCE = 64
 
 #: Pieces are joined to about so many characters.
 _PIECE = 32 * 1024
+
+
+class Storage(Protocol):
+    """The file systems with logs; see AllLogs."""
+
+    def mount_threads(self) -> Sequence[MountThread]:
+        """Return the threads of file systems that may not answer."""
+
+    def spaces(self) -> Answer[Sequence[Space]]:
+        """Return how much room there is on the file systems that answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What is measured of the reactor, and of the daemon's life.
+
+    :ivar calls: how long requests took, by protocol and method.
+    :ivar turns: returns how long the reactor took to its next turn.
+    :ivar stalls: returns what was counted of its stalls, by cause.
+    :ivar hand_overs: returns how often an image has handed over to the next one.
+    """
+
+    calls: Mapping[str, Mapping[str, Durations]]
+    turns: Callable[[], Durations]
+    stalls: Callable[[], Mapping[str, StallCounts]]
+    hand_overs: Callable[[], int]
 
 
 @implementer(IMetrics)
@@ -36,39 +66,57 @@ class Metrics:
     def __init__(
         self,
         handler: ILogHandler,
+        storage: Storage,
         administration: IAdministration,
+        loop: Loop,
         in_slices: InSlices,
         shown: Callable[[], MetricsLogs],
     ) -> None:
         """:param shown: returns which logs have samples of their own."""
         self._handler = handler
+        self._storage = storage
         self._administration = administration
+        self._loop = loop
         self._in_slices = in_slices
         self._shown = shown
 
     def text(self, open_metrics: bool) -> Answer[MetricsText]:
         written_as = OPEN_METRICS if open_metrics else PLAIN
+        spaces = self._storage.spaces()
+        if isinstance(spaces, Deferred):
+            return spaces.addCallback(self._with_spaces, written_as)
+        return self._with_spaces(spaces, written_as)
+
+    def _with_spaces(self, spaces: Sequence[Space], written_as: Format) -> Answer[MetricsText]:
         logs = self._handler.logs()
         if isinstance(logs, Deferred):
-            return logs.addCallback(self._written, written_as)
-        return self._written(logs, written_as)
+            return logs.addCallback(self._written, spaces, written_as)
+        return self._written(logs, spaces, written_as)
 
-    def _written(self, logs: Sequence[LogStatus], written_as: Format) -> Answer[MetricsText]:
-        return self._in_slices(self._write(deque(logs), written_as))
+    def _written(
+        self, logs: Sequence[LogStatus], spaces: Sequence[Space], written_as: Format
+    ) -> Answer[MetricsText]:
+        return self._in_slices(self._write(deque(logs), spaces, written_as))
 
     def _write(
-        self, logs: deque[LogStatus], written_as: Format
+        self, logs: deque[LogStatus], spaces: Sequence[Space], written_as: Format
     ) -> Generator[None, None, MetricsText]:
         """Write all families."""
         sums = LogSums()
         told = yield from self._look_at(logs, sums)
         process = yield from process_figures()
-        administration = self._administration
+        administration, loop = self._administration, self._loop
         facts = Facts(
             status=administration.status(),
             servers={name: administration.limits(name) for name in administration.servers()},
             logs=sums,
             process=process,
+            calls=loop.calls,
+            turns=loop.turns(),
+            stalls=loop.stalls(),
+            threads=self._storage.mount_threads(),
+            spaces=spaces,
+            hand_overs=loop.hand_overs(),
         )
         yield
         text = _Text()

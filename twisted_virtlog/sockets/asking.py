@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from twisted_virtlog.loop.durations import BOUNDS, ByName
 from twisted_virtlog.sockets.conversation import Conversation
 
 
 class Entry(Protocol):
     """An entry in a protocol's table of what can be asked."""
+
+    @property
+    def name(self) -> str:
+        """Return its name, by which it is counted."""
 
     @property
     def ask(self) -> Callable[[Any, Any], Any]:
@@ -26,18 +33,41 @@ R = TypeVar("R")
 
 
 class AskingConversation(Conversation, Generic[Q, E, R]):
-    """A conversation whose requests (Q) call entries of a table (E) and get replies (R)."""
+    """A conversation whose requests (Q) call entries of a table (E) and get replies (R).
+
+    :param calls: how long those of all clients took; None if nobody wants to know.
+    """
+
+    def __init__(self, calls: ByName | None = None) -> None:
+        super().__init__()
+        self._calls = ByName() if calls is None else calls
 
     def carry_out(self, request: Q, entry: E, service: object, arguments: Any) -> R | Deferred[R]:
         """Ask for what a request wants, and return the reply; later, if the answer comes later."""
         try:
             answer = entry.ask(service, arguments)
             if not isinstance(answer, Deferred):
-                return self.present(answer, request, entry, arguments)
+                reply = self.present(answer, request, entry, arguments)
+                if isinstance(reply, Deferred):
+                    return reply.addBoth(self._carried_out, entry, self._begun)
+                # (a method of its own would be called for each request)
+                measured = self._calls[entry.name]
+                seconds = monotonic() - self._begun
+                measured.counts[bisect_left(BOUNDS, seconds)] += 1
+                measured.seconds += seconds
+                return reply
         except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a reply
+            self._calls[entry.name].failed += 1
+            self._carried_out(None, entry, self._begun)
             return self.fail(error, None, request, entry, arguments)
         later: Deferred[R] = answer.addCallback(self.present, request, entry, arguments)
-        return later.addErrback(self._fail_later, request, entry, arguments)
+        later.addErrback(self._fail_later, request, entry, arguments)
+        return later.addBoth(self._carried_out, entry, self._begun)
+
+    def _carried_out(self, result: Any, entry: E, begun: float) -> Any:
+        """Count a request whose answer came later, or that failed."""
+        self._calls[entry.name].add(monotonic() - begun)
+        return result
 
     @abstractmethod
     def present(self, answer: Any, request: Q, entry: E, arguments: Any) -> R | Deferred[R]:
@@ -58,4 +88,5 @@ class AskingConversation(Conversation, Generic[Q, E, R]):
         """
 
     def _fail_later(self, failure: Failure, request: Q, entry: E, arguments: Any) -> R:
+        self._calls[entry.name].failed += 1
         return self.fail(failure.value, failure, request, entry, arguments)

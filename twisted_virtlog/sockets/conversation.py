@@ -82,6 +82,8 @@ class Conversation(ABC):
         self._queued = False
         self._rest_seconds = 0.0
         self._share_ends = 0.0
+        # When what is carried out now was begun.
+        self._begun = 0.0
 
     @property
     def waiting(self) -> bool:
@@ -210,7 +212,8 @@ class Conversation(ABC):
         gathering = False
         # (a request that was answered later may have left a rest)
         share = -math.inf if self._rest_seconds else self.connection.share_seconds
-        self._share_ends = monotonic() + share
+        self._begun = monotonic()
+        self._share_ends = self._begun + share
         try:
             while not self._closed and not self.connection.congested:
                 answered = self.handle_beside() if self._waiting else self.handle_next()
@@ -224,7 +227,8 @@ class Conversation(ABC):
                 if not gathering:
                     gathering = True
                     self.connection.gather()
-                if monotonic() >= self._share_ends and self._gives_way():
+                self._begun = now = monotonic()
+                if now >= self._share_ends and self._gives_way():
                     self._queued = True
                     break
         finally:

@@ -61,6 +61,7 @@ class Server:
     :ivar max_clients: see :meth:`limit`.
     :ivar max_anonymous_clients: of those not authenticated yet, which no client ever is.
     :ivar priority_workers: what libvirt's tools set; nothing depends on it.
+    :ivar refused: how many clients were turned away, as they are of users who are not served.
     """
 
     _logger = Logger()
@@ -92,6 +93,7 @@ class Server:
         self.max_clients = max_clients
         self.max_anonymous_clients = max_clients
         self.priority_workers = 0
+        self.refused = 0
         self.clients: dict[int, Client] = {}
         self.next_client_id = 1
         self.converse = converse
@@ -179,6 +181,7 @@ class Server:
                 uid=peer.uid,
                 server=self.name,
             )
+            self.refused += 1
             sock.close()
             return
         connection = self.add(reactor, sock, self.converse(), number, int(time.time()))

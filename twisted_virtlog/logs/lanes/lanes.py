@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -77,6 +77,10 @@ class Lanes:
     def busy_for(self, seconds: float) -> list[str]:
         """Return the names of those whose present call has lasted for some seconds or more."""
         return [lane.name for lane in self._lanes.values() if lane.busy_seconds() >= seconds]
+
+    def waited(self) -> Mapping[str, float]:
+        """Return for how many seconds the present call of each has lasted, by name; 0 for none."""
+        return {lane.name: lane.busy_seconds() for lane in self._lanes.values()}
 
     def __len__(self) -> int:
         return len(self._lanes)
