@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from harness.scraper import Scraper
 from tests.daemon.conftest import StartDaemon, wait_for_message
+from twisted_virtlog.client import RemoteError
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -52,6 +53,28 @@ def test_metrics_say_what_the_list_and_the_info_say(
     assert found["virtlogd_log_kept_bytes", "", listed.path, ""] == listed.kept == 5
 
 
+def test_metrics_say_what_was_asked_and_what_room_there_is(
+    start_daemon: StartDaemon, tmp_path: Path
+) -> None:
+    """By method; and of the file system that has a log, once."""
+    daemon = start_daemon()
+    with daemon.client() as client:
+        for name in ("a.log", "b.log"):
+            os.close(client.open(str(tmp_path / name)).write_end)
+        held = client.open(str(tmp_path / "c.log"))
+        with pytest.raises(RemoteError):
+            client.position(str(tmp_path / "none"))
+        text = client.metrics()
+        os.close(held.write_end)
+    found = samples(text)
+    assert found["virtlogd_call_duration_seconds_count", "log.open", "jsonrpc"] == 3
+    assert found["virtlogd_calls_failed_total", "log.open", "jsonrpc"] == 0
+    assert found["virtlogd_calls_failed_total", "log.position", "jsonrpc"] == 1
+    room = os.statvfs(tmp_path)
+    sizes = [number for key, number in found.items() if key[0] == "virtlogd_filesystem_size_bytes"]
+    assert sizes == [room.f_blocks * room.f_frsize]
+
+
 def test_prometheus_is_served_by_its_owner_or_a_group(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
@@ -68,6 +91,7 @@ def test_prometheus_is_served_by_its_owner_or_a_group(
             assert client.reexec()
             found = samples(scraper.get())
             assert found["virtlogd_clients", "metrics"] == 1
+            assert found["virtlogd_hand_overs_total",] == 1
             servers = [one.server for one in client.clients()]
             assert "metrics" in servers
 

@@ -18,7 +18,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 
 from twisted_virtlog.loop import stall_watch
 from twisted_virtlog.loop.concern import Client, Concern
-from twisted_virtlog.loop.stall_watch import StallWatch
+from twisted_virtlog.loop.stall_watch import StallCause, StallWatch
 from twisted_virtlog.loop.stalls import Judge, Look, Stall
 
 
@@ -97,6 +97,10 @@ def once(watched: Watched) -> None:
     counts = watched.watch.counts
     assert counts.stalls == 1
     assert counts.longest == counts.seconds >= 0.25
+    # (where the kernel says what it waits for, it waits for a pipe)
+    assert list(watched.watch.by_cause.values()) == [counts]
+    assert watched.watch.by_cause.keys() <= {StallCause.PIPE, StallCause.LOG}
+    assert sum(watched.watch.turns.counts[-4:]) >= 1
 
 
 def others_select(watched: Watched) -> None:
@@ -110,6 +114,7 @@ def others_select(watched: Watched) -> None:
 
     watched.run(hang)
     assert "selectors." in watched.told[0], watched.told
+    assert list(watched.watch.by_cause) == [StallCause.OTHER]
 
 
 def computes(watched: Watched) -> None:

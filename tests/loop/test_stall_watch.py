@@ -9,6 +9,9 @@ import pytest
 
 from harness.daemon import CHECKOUT
 from tests.loop.stalling import WAYS
+from twisted_virtlog.loop import stall_watch
+from twisted_virtlog.loop.concern import Client, Concern
+from twisted_virtlog.loop.stall_watch import StallCause
 
 REACTORS = ("epollreactor", "pollreactor", "selectreactor", "asyncioreactor")
 
@@ -44,3 +47,18 @@ def test_what_is_a_stall_and_what_is_none(way: str) -> None:
 
 def test_a_selector_of_another_is_not_asyncios_loop() -> None:
     _run("asyncioreactor", "others_select")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "concern", "cause"),
+    [
+        ("anon_pipe_read", Concern("/a"), StallCause.PIPE),
+        ("nfs_wait", Concern("/a", client=Client(1, 2)), StallCause.LOG),
+        (None, Concern("/a"), StallCause.LOG),
+        ("anon_pipe_read", Concern(), StallCause.OTHER),
+        (None, Concern(client=Client(1, 2)), StallCause.CLIENT),
+    ],
+)
+def test_what_a_stall_is_about(kernel: str | None, concern: Concern, cause: StallCause) -> None:
+    """A log comes before the client that asked for it."""
+    assert stall_watch._cause(kernel, concern) is cause

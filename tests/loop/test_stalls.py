@@ -252,3 +252,18 @@ def test_a_stall_of_a_known_length(phase: float, length: float) -> None:
         begun, ended = world.told
         assert begun.seconds <= ended.seconds <= length + 1e-6
         assert ended.seconds >= length - 0.1 - 1e-6
+
+
+def test_each_turn_that_was_waited_for_is_counted() -> None:
+    """From the look on at which the reactor was at work, whether that was a stall or not."""
+    world = World()
+    for late in (0.01, 0.03):
+        world.stuck = True
+        world.look()
+        world.turn(after=late)
+        world.look()
+    assert sum(world.judge.turns.counts) == 2
+    assert world.judge.turns.seconds == pytest.approx(0.04)
+    assert world.told == []
+    world.look()
+    assert sum(world.judge.turns.counts) == 2

@@ -611,6 +611,7 @@ def test_a_peer_of_another_user_is_closed_unheard(host: Host) -> None:
         assert client.recv(100) == b""
     assert host.conversations == []
     assert not listener.server.clients
+    assert listener.server.refused == 1
     (event,) = logged
     assert event["log_level"] is LogLevel.error
     text = event["log_format"].format(**event)
