@@ -27,6 +27,8 @@ _PROGRAMS = {
     "jq": ("jq",),
     "systemd_analyze": ("systemd-analyze",),
     "tmux": ("tmux",),
+    "promtool": ("promtool",),
+    "prometheus": ("prometheus", "systemctl"),
 }
 
 settings.register_profile(

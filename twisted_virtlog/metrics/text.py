@@ -16,6 +16,9 @@ from twisted_virtlog.metrics.family import Family, Kind
 _LARGE = 1_000_000
 _DIGITS_OF_LARGE = 6
 
+#: Up to here a whole number has the digits that the float of the same value has.
+_EXACT = 10**15
+
 #: What stands at the end of OpenMetrics.
 _END = "# EOF\n"
 
@@ -52,8 +55,12 @@ def _open_head(family: Family) -> str:
 
 def number(value: float) -> str:
     """Return a number as Go's library writes it."""
-    if value.__class__ is int and -_LARGE < value < _LARGE:
-        return f"{value}.0"
+    if value.__class__ is int and -_LARGE < value < _EXACT:
+        if value < _LARGE:
+            return f"{value}.0"
+        text = str(value)
+        digits = f"{text[0]}.{text[1:]}".rstrip("0.")
+        return f"{digits}e+{len(text) - 1:02d}"
     value = float(value)
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
