@@ -316,7 +316,13 @@ class VirtlogService(Service):
         )
         self._following.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
-        self._cleaner = Cleaner(clock, self.handler.places(self._is_own_log))
+        self._cleaner = Cleaner(
+            clock,
+            self.handler,
+            self.handler.places(self._is_own_log),
+            self._history.known_logs,
+            turns.shares.in_slices,
+        )
         self._timeout = IdleTimeout(
             clock,
             lambda: idle_since((self.handler.idle_since, self._reception.idle_since())),

@@ -21,8 +21,11 @@ from twisted_virtlog.service import Endpoints, VirtlogService
 
 _SECONDS = 30.0
 
-#: The first run is at once.
-_AT_ONCE = "from twisted_virtlog.logs.files import cleaner; cleaner.FIRST_SECONDS = 0"
+#: The first run is at once, and no log was used for very long.
+_AT_ONCE = (
+    "from twisted_virtlog.logs.files import cleaner, search; cleaner.FIRST_SECONDS = 0;"
+    " search.used_ns = lambda log: 0"
+)
 
 
 @pytest.fixture
@@ -44,9 +47,12 @@ def _old(path: Path) -> Path:
 
 
 def _wait_for_a_run(root: Path, client: BlockingClient) -> None:
-    last = root / "last" / "last.log"
+    _wait_until_gone(root / "last" / "last.log", client)
+
+
+def _wait_until_gone(path: Path, client: BlockingClient) -> None:
     deadline = time.monotonic() + _SECONDS
-    while last.exists():
+    while path.exists():
         client.info()
         assert time.monotonic() < deadline
 
@@ -64,6 +70,7 @@ def test_old_logs_go_but_those_in_use_stay(start_daemon: StartDaemon, root: Path
     _old(root / "last" / "last.log")
     old = _old(root / "old.log")
     own = _old(root / "own.log")
+    known = root.parent / "virt-serial0-log"
     daemon = start_daemon(*_settings(root), patch=_AT_ONCE)
     with daemon.client() as client:
         _wait_for_a_run(root, client)
@@ -73,12 +80,18 @@ def test_old_logs_go_but_those_in_use_stay(start_daemon: StartDaemon, root: Path
         write_end = client.open(str(guest)).write_end
         _old(guest)
         _old(old)
+        client.append(str(known), "x")
+        assert known.name in [os.path.basename(log.path) for log in client.list(closed=True)]
+        _old(known)
         _old(root / "last" / "last.log")
         assert client.reexec()
         _wait_for_a_run(root, client)
         assert not old.exists()
         assert own.exists()
         assert guest.exists()
+        _wait_until_gone(known, client)
+        closed = [log.path for log in client.list(closed=True) if log.state == "closed"]
+        assert closed == []
         os.close(write_end)
 
 

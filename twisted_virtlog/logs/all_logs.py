@@ -37,6 +37,7 @@ from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.accounts.accounts import Accounts
+from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.inventory import inventory
 from twisted_virtlog.logs.files.places import Where
@@ -540,6 +541,28 @@ class AllLogs:
         if not self._spread:
             return call(self._inline, path)
         return self._ask(path, call, partial(no_answer, action, path))
+
+    def remove_unused(
+        self, path: str, may_go: Callable[[Sequence[Found]], bool]
+    ) -> Answer[Removed | None]:
+        """Remove all files of a log that nobody uses, where it would be opened; see LogHandler.
+
+        :param may_go: called in any thread.
+        """
+
+        def remove(logs: LogHandler, found: str) -> Answer[Removed | None]:
+            # (on the way, links may have led elsewhere)
+            return logs.remove_unused(path, may_go) if found == path else None
+
+        return self.ask_where_it_is(path, remove, f"Unable to remove the files of {path}")
+
+    def max_backups_of(self, path: str, driver: str | None, domain: Domain | None) -> int:
+        """Return how many backups a log may have.
+
+        :param path: without symbolic links.
+        :param driver: who opened it last; None if nobody knows.
+        """
+        return self.settings.policy_of(path, driver, domain).limits.max_backups
 
     def reload(self, settings: LogSettings, pipe_size: int, lane_settings: LaneSettings) -> None:
         """Apply other settings, to open logs too.

@@ -35,6 +35,7 @@ from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.bounds.bounds import Bounds
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
+from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.directory import Directory
 from twisted_virtlog.logs.files.inventory import inventory, opened
 from twisted_virtlog.logs.files.opening import link_target
@@ -90,6 +91,10 @@ _PATH_MAX = 4096
 
 #: So many logs are looked at before others are served, and are few enough to be looked at at once.
 _LOGS_AT_ONCE = 32
+
+
+def _all_go(files: Sequence[Found]) -> bool:
+    return True
 
 
 #: A thread that has been in one call for so long does not end soon.
@@ -573,23 +578,47 @@ class LogHandler:
                     raise _busy(path, log)
             if real_path not in self.known:
                 raise NoSuchLog(f"the daemon knows no log {path}", path)
-            return (yield from self._remove_files(real_path))
+            return (yield from self._remove_files(real_path)) or Removed()
 
         return self._in_turn(log, real_path, remove)
 
-    def _remove_files(self, real_path: str) -> Slices[Removed]:
-        """Remove the files of a log that is not open, and forget it."""
+    def remove_unused(
+        self, path: str, may_go: Callable[[Sequence[Found]], bool]
+    ) -> Answer[Removed | None]:
+        """Remove all files of a log that nobody uses, and forget it.
+
+        :param path: without symbolic links; if there are some by now, it is another log's.
+        :param may_go: asked when nothing else is done with the log, about its files, oldest first.
+        :returns: None if the log is open, or may not go.
+        :raises SystemFailure: a file cannot be removed; older ones are.
+        """
+
+        def remove(order: InOrder) -> Slices[Removed | None]:
+            if self._find(path, path) is not None or _real_path(path) != path:
+                return None
+            return (yield from self._remove_files(path, may_go))
+
+        return None if self.has_open(path) else self._in_turn(None, path, remove)
+
+    def _remove_files(
+        self, real_path: str, may_go: Callable[[Sequence[Found]], bool] = _all_go
+    ) -> Slices[Removed | None]:
+        """Remove the files of a log that is not open, and forget it, if they may go."""
         removed = Removed()
         directory_path, name = os.path.split(real_path)
         try:
             with contextlib.closing(Directory(directory_path)) as directory:
-                for one in directory.files_of(name, self._is_known_by_itself):
+                files = directory.files_of(name, self._is_known_by_itself)
+                if not may_go(files):
+                    return None
+                for one in files:
                     self._remove(one.name, directory)
                     removed += Removed(1, one.size)
                     yield
         except FileNotFoundError:
             # (its directory is gone)
-            pass
+            if not may_go(()):
+                return None
         except OSError as error:
             action = f"Unable to remove the files of {real_path}"
             raise SystemFailure(action, error.errno or errno.EIO, real_path) from error

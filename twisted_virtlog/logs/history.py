@@ -109,6 +109,11 @@ class History:
         for recorder in self._recorders:
             recorder.thread.tell(_recording(recorder, records))
 
+    def known_logs(self) -> Deferred[Sequence[KnownLog]]:
+        """Return the logs that are known, open ones too, for who removes old ones."""
+        known: Deferred[Any] = self._index.logs()
+        return known
+
     def _remember(self, logs: Sequence[KnownLog]) -> None:
         """Let the logs be known that were there before the daemon was started."""
         if self._logs is not None:

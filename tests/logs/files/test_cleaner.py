@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,12 +12,18 @@ import pytest
 from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from tests.logs.fakes import World, descriptors
-from twisted_virtlog.errors import LogError
+from tests.logs.fakes import DOMAIN, DRIVER, World, descriptors
+from twisted_virtlog.errors import LogError, NoAnswer
+from twisted_virtlog.history.records import KnownLog
+from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.files.cleaner import EVERY_SECONDS, FIRST_SECONDS, Cleaner
-from twisted_virtlog.logs.files.cleaning import Rules
+from twisted_virtlog.logs.files.cleaning import Found, Rules
 from twisted_virtlog.logs.files.directory import Directory
 from twisted_virtlog.logs.files.places import Here, Place
+from twisted_virtlog.logs.handler import LogHandler
+from twisted_virtlog.logs.known import Known
+from twisted_virtlog.logs.observing import NoObserver
+from twisted_virtlog.values import Domain, Position, Removed
 
 T = TypeVar("T")
 
@@ -61,8 +68,37 @@ class Pool:
             self.step()
 
 
+class AllLogs:
+    """All logs are those of one handler.
+
+    :ivar backups: how many a log of a guest may have for itself, by the guest's name.
+    """
+
+    def __init__(self, handler: LogHandler) -> None:
+        self._handler = handler
+        self.backups: dict[str, int] = {}
+
+    @property
+    def known(self) -> Known:
+        return self._handler.known
+
+    def has(self, path: str) -> bool:
+        return self._handler.has(path)
+
+    def max_backups_of(self, path: str, driver: str | None, domain: Domain | None) -> int:
+        return self.backups.get(domain.name, 0) if domain and driver == DRIVER else 0
+
+    def remove_unused(
+        self, path: str, may_go: Callable[[Sequence[Found]], bool]
+    ) -> Answer[Removed | None]:
+        return self._handler.remove_unused(path, may_go)
+
+
 class Logs:
-    """A directory of logs, with a log handler, and a cleaner that keeps them for 30 days."""
+    """A directory of logs, with a log handler, and a cleaner that keeps them for 30 days.
+
+    :ivar known: those that were used once.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -75,9 +111,14 @@ class Logs:
         self.places: dict[str, Place] = {}
         # Since the machine was started.
         self.up_seconds = 1000 * _DAY
+        self.all = AllLogs(world.handler)
+        self.known: list[KnownLog] = []
         self.cleaner = Cleaner(
             world.clock,
+            self.all,
             self.where,
+            lambda: succeed(self.known),
+            world.slices,
             lambda: self.seconds * 10**9,
             lambda: self.up_seconds * 10**9,
         )
@@ -95,6 +136,17 @@ class Logs:
         path.write_bytes(b"old")
         os.utime(path, (_NOW - days * _DAY,) * 2)
         return path
+
+    def use(self, path: Path | str, days: float = 31, closed: float | None = None) -> None:
+        """Let a log be known that was opened so many days ago, and perhaps closed."""
+        opened_at, closed_at = (
+            None if one is None else datetime.fromtimestamp(_NOW - one * _DAY, timezone.utc)
+            for one in (days, closed)
+        )
+        assert opened_at is not None
+        end = Position(1, 0)
+        log = KnownLog(str(path), DRIVER, DOMAIN, opened_at, opened_at, closed_at, end)
+        self.known.append(log)
 
     def names(self) -> list[str]:
         """Return the paths of files, below the root."""
@@ -132,7 +184,9 @@ def test_old_logs_go_from_the_root_and_its_subdirectories(logs: Logs) -> None:
         "info: removed ROOT/qemu/b.log.9: its number is greater than max_backups, 3",
         "info: removed ROOT/qemu/b.log.0: the log was not written to for 31 days",
         "info: removed ROOT/qemu/b.log: the log was not written to for 31 days",
+        "info: old logs were removed, 4 files with 12 bytes in all",
     ]
+    assert logs.cleaner.removed == Removed(4, 12)
     assert logs.names() == ["qemu/b.txt", "qemu/deeper/c.log", "qemu/new.log", "qemu/new.log.0"]
 
 
@@ -376,6 +430,7 @@ def test_a_file_that_cannot_be_removed_does_not_keep_others(
         f"info: removed ROOT/a.log.1: {reason}",
         f"error: ROOT/a.log.0: cannot be removed, though {reason}: Operation not permitted",
         f"info: removed ROOT/b.log: {reason}",
+        "info: old logs were removed, 2 files with 6 bytes in all",
     ]
     assert logs.names() == ["a.log", "a.log.0"]
 
@@ -468,7 +523,7 @@ def test_a_directory_in_another_thread_is_cleaned_there(logs: Logs) -> None:
     nfs = logs.places[f"{logs.root}/nfs"] = Elsewhere(logs.root / "nfs")
     nfs.open.add(f"{logs.root}/nfs/b.log")
     reason = "the log was not written to for 31 days"
-    assert logs.run() == [
+    assert logs.run()[:-1] == [
         f"info: removed ROOT/{name}: {reason}" for name in ("a.log", "nfs/c.log.0", "nfs/c.log")
     ]
     assert logs.names() == ["nfs/b.log"]
@@ -491,6 +546,7 @@ def test_a_directory_that_does_not_answer_keeps_no_other(logs: Logs) -> None:
         f"info: removed ROOT/a.log: {reason}",
         f"error: ROOT/nfs/c.log: cannot be removed, though {reason}: /nfs does not answer",
         f"info: removed ROOT/z/d.log: {reason}",
+        "info: old logs were removed, 2 files with 6 bytes in all",
     ]
     fuse.failure = None
     nfs.change = change  # type: ignore[method-assign]
@@ -509,3 +565,160 @@ def test_a_root_of_which_nothing_can_be_told_is_told(
         assert logs.run() == ["error: ROOT: cannot be searched for old logs: /srv does not answer"]
     logs.world.clock.advance(EVERY_SECONDS)
     assert logs.names() == []
+
+
+def test_known_logs_go_wherever_they_are_and_whatever_they_are_called(
+    logs: Logs, tmp_path: Path
+) -> None:
+    """With their backups; other files there stay, as nobody knows whose they are."""
+    outside = tmp_path / "instances"
+    outside.mkdir()
+    names = (
+        "console.log",
+        "console.log.0",
+        "console.log.9",
+        "vm",
+        "vm.0",
+        "stranger.log",
+        "vm.txt",
+    )
+    for name in names:
+        logs.file("x").rename(outside / name)
+    logs.file("qemu/virt-serial0-log")
+    logs.file("qemu/virt-serial0-log.1")
+    logs.file("qemu/virt-serial1-log")
+    for path in ("console.log", "vm"):
+        logs.use(outside / path)
+    logs.use(logs.root / "qemu/virt-serial0-log", 40, 35)
+    logs.world.handler.known.add(str(outside / "vm"))
+    why = "the log was not in use for"
+    assert logs.run() == [
+        f"info: removed {outside}/console.log, 3 files with 9 bytes: {why} 31 days",
+        f"info: removed {outside}/vm, 2 files with 6 bytes: {why} 31 days",
+        f"info: removed ROOT/qemu/virt-serial0-log, 2 files with 6 bytes: {why} 35 days",
+        "info: old logs were removed, 7 files with 21 bytes in all",
+    ]
+    assert sorted(os.listdir(outside)) == ["stranger.log", "vm.txt"]
+    assert logs.names() == ["qemu/virt-serial1-log"]
+    assert logs.cleaner.removed == Removed(7, 21)
+    assert str(outside / "vm") not in logs.world.handler.known
+    assert logs.world.clock.getDelayedCalls()
+    logs.world.clock.advance(EVERY_SECONDS)
+    assert logs.cleaner.removed == Removed(7, 21)
+
+
+def test_a_known_log_that_was_used_or_written_lately_stays(logs: Logs, tmp_path: Path) -> None:
+    """As does one that is open, and one whose path leads elsewhere by now."""
+    for name in ("open", "closed", "written", "own", "moved"):
+        logs.file(name)
+        logs.use(logs.root / name)
+    logs.use(logs.root / "closed", 40, 29)
+    logs.known = [log for log in logs.known if not log.path.endswith("closed") or log.closed_at]
+    logs.file("written.0", 29)
+    logs.world.open(str(logs.root / "open"))
+    (logs.root / "moved").rename(logs.root / "there")
+    (logs.root / "moved").symlink_to("there")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(logs.root)
+    logs.use(elsewhere / "there")
+    logs.use(tmp_path / "nowhere" / "a")
+    place = logs.places[str(logs.root)] = Elsewhere(logs.root)
+    place.open.add(f"{logs.root}/own")
+    assert logs.run() == []
+    assert logs.names() == ["closed", "moved", "open", "own", "there", "written", "written.0"]
+
+
+@pytest.mark.parametrize("step", range(5))
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_known_log_that_is_opened_meanwhile_stays(logs: Logs, step: int, is_open: bool) -> None:
+    """Even if it is closed again, and nothing was written."""
+    for name in ("a.log", "serial"):
+        logs.file(name)
+        logs.use(logs.root / name)
+    logs.pool.keeps_results = True
+    logs.run()
+    for _ in range(step):
+        logs.pool.step()
+    opened = [name for name in ("a.log", "serial") if (logs.root / name).exists()]
+    for name in opened:
+        guest = logs.world.open(str(logs.root / name))
+        if not is_open:
+            guest.end()
+            logs.world.reactor.run()
+    logs.pool.finish()
+    assert logs.names() == opened
+    # (in the last step all is done)
+    assert len(opened) == (2, 1, 1, 1, 0)[step]
+
+
+def test_backups_that_a_log_may_have_for_itself_stay(logs: Logs) -> None:
+    """By what holds for its guest, which is known."""
+    for number in (4, 5, 6):
+        logs.file(f"a.log.{number}", 1)
+        logs.file(f"b.log.{number}", 1)
+    logs.use(logs.root / "a.log", 1)
+    logs.all.backups["web"] = 5
+    assert logs.run()[:1] == [
+        "info: removed ROOT/a.log.6: its number is greater than max_backups, 5"
+    ]
+    assert logs.names() == ["a.log.4", "a.log.5"]
+
+
+def test_a_clock_that_is_years_ahead_makes_no_known_log_old(logs: Logs) -> None:
+    """Though there is no file in the root."""
+    path = logs.file("serial", 2)
+    logs.use(path, 2)
+    logs.seconds += 1000 * _DAY
+    logs.up_seconds = 5
+    assert logs.run() == []
+    assert path.exists()
+
+
+def test_a_mount_that_does_not_answer_is_told_once(logs: Logs) -> None:
+    """However many logs are on it; the others are cleaned."""
+    for name in ("nfs/a", "nfs/b", "there/c"):
+        logs.use(logs.file(name))
+    nfs = logs.places[f"{logs.root}/nfs"] = Elsewhere(logs.root / "nfs")
+    nfs.failure = NoAnswer("look", f"{logs.root}/nfs", "/nfs")
+    told = logs.run()
+    assert [line.split(":")[0] for line in told] == ["error", "info", "info"]
+    assert told[0].startswith("error: ROOT/nfs: cannot be searched for old logs")
+    assert logs.names() == ["nfs/a", "nfs/b"]
+
+
+def test_a_known_log_that_cannot_be_removed_is_told(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As any other."""
+
+    def refuse(directory: Directory, name: str) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    logs.use(logs.file("serial"))
+    monkeypatch.setattr(Directory, "unlink", refuse)
+    reason = "the log was not in use for 31 days: Operation not permitted"
+    assert logs.run() == [f"error: ROOT/serial: cannot be removed, though {reason}"]
+
+
+def test_a_known_log_of_the_root_is_forgotten_with_its_files(logs: Logs) -> None:
+    """Also one that is known by the index alone; unless it was made anew meanwhile."""
+    removed: list[str] = []
+    logs.world.handler.observer = Observing(removed)
+    for name in ("a.log", "b.log", "c.log"):
+        logs.file(name)
+    known = logs.world.handler.known
+    known.add(str(logs.root / "a.log"))
+    logs.use(logs.root / "b.log", 1)
+    logs.run()
+    assert removed == [f"{logs.root}/a.log", f"{logs.root}/b.log"]
+    assert known.paths() == ()
+
+
+class Observing(NoObserver):
+    """Is told of logs that are removed."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self._paths = paths
+
+    def removed(self, real_path: str) -> None:
+        self._paths.append(real_path)

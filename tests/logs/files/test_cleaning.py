@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timezone
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.logs.files.cleaning import Found, Moment, Rules, ages, removals
+from twisted_virtlog.history.records import KnownLog
+from twisted_virtlog.logs.files.cleaning import (
+    Found,
+    Moment,
+    Removal,
+    Rules,
+    ages,
+    removals,
+    telling,
+    used_ns,
+)
 from twisted_virtlog.logs.files.names import parse_name
+from twisted_virtlog.loop.slices import at_once
+from twisted_virtlog.values import Position
 
 DAY = 24 * 60 * 60 * 10**9
 NOW = 20_000 * DAY
@@ -26,8 +41,14 @@ def _age(time: int) -> int:
     return NOW - time
 
 
+def _removals(
+    found: list[Found], rules: Rules = RULES, most: Callable[[str], int] = lambda _: 0
+) -> list[Removal]:
+    return at_once(removals(found, rules, _age, most))
+
+
 def _names(found: list[Found], rules: Rules = RULES) -> list[list[str]]:
-    return [[one.name for one in removal.files] for removal in removals(found, rules, _age)]
+    return [[one.name for one in removal.files] for removal in _removals(found, rules)]
 
 
 def test_a_log_goes_with_its_backups_the_oldest_first() -> None:
@@ -60,15 +81,26 @@ def test_a_backup_with_too_great_a_number_goes_at_once() -> None:
     assert _names(_found(a_log=0, a_log_3=0, a_log_10=0)) == [["a.log.10"]]
 
 
+def test_a_log_may_have_more_backups_for_itself() -> None:
+    """Or fewer, as these go with their log."""
+    found = _found(a_log_4=0, a_log_5=0, a_log_6=0, b_log_4=0, b_log_3=0)
+    backups = {"a.log": 5, "b.log": 1}
+    found_removals = _removals(found, most=backups.__getitem__)
+    assert [one.files[0].name for one in found_removals] == ["a.log.6", "b.log.4"]
+    assert [one.reason[-1] for one in found_removals] == ["5", "3"]
+    assert [one.log for one in found_removals] == [None, None]
+    assert [one.log for one in _removals(_found(a_log_0=31))] == ["a.log"]
+
+
 def test_a_surplus_backup_goes_though_its_log_is_open() -> None:
     """No open log writes it; unless it is itself the file of one."""
-    (surplus,) = removals(_found(a_log=0, a_log_9=0), RULES, _age)
+    (surplus,) = _removals(_found(a_log=0, a_log_9=0))
     assert surplus.unless_open == ("a.log.9",)
 
 
 def test_an_old_log_stays_while_it_is_open() -> None:
     """So it does while one of its files is open by itself, and when only backups are there."""
-    (expired,) = removals(_found(a_log_1=31, a_log_0=31), RULES, _age)
+    (expired,) = _removals(_found(a_log_1=31, a_log_0=31))
     assert expired.unless_open == ("a.log", "a.log.1", "a.log.0")
 
 
@@ -91,9 +123,9 @@ def test_a_file_of_the_future_is_not_old() -> None:
 
 def test_the_reason_is_what_an_administrator_wants_to_know() -> None:
     """The age in whole days of the newest file, or the limit that was passed."""
-    expired = removals(_found(a_log=41.9, a_log_0=50), RULES, _age)
+    expired = _removals(_found(a_log=41.9, a_log_0=50))
     assert [one.reason for one in expired] == ["the log was not written to for 41 days"]
-    surplus = removals(_found(a_log_7=0), RULES, _age)
+    surplus = _removals(_found(a_log_7=0))
     assert [one.reason for one in surplus] == ["its number is greater than max_backups, 3"]
 
 
@@ -119,6 +151,7 @@ _files = st.builds(
     ),
     st.integers(1, 5),
     st.integers(NOW - 60 * DAY, NOW + DAY),
+    st.integers(0, 9),
 )
 
 
@@ -128,7 +161,7 @@ def test_whatever_is_there_no_log_that_is_new_loses_a_file_that_rotation_keeps(
 ) -> None:
     """Nothing goes twice, nothing that is not there, and what stays is not old."""
     rules = Rules("/logs", max_age_days, max_backups)
-    removed = [one for removal in removals(found, rules, _age) for one in removal.files]
+    removed = [one for removal in _removals(found, rules) for one in removal.files]
     assert len(removed) == len(set(removed))
     assert set(removed) <= set(found)
     oldest = NOW - max_age_days * DAY
@@ -220,3 +253,29 @@ def test_the_newest_log_is_never_older_than_the_machine_runs(
         assert age_ns(max(past)) <= up
     for time in times:
         assert age_ns(time) <= max(up, now - time)
+
+
+@given(
+    st.lists(st.integers(-NOW, 2 * NOW)),
+    st.integers(0, 2 * NOW),
+    st.integers(0, NOW),
+    st.integers(0, NOW),
+)
+def test_few_times_say_as_much_as_all(times: list[int], now: int, up: int, steady: int) -> None:
+    """However they are put together."""
+    moment = Moment(now, up, min(up, steady))
+    few = telling([*telling(times[:3], moment), *times[3:]], moment)
+    assert len(few) <= 2
+    one, other = ages(times, moment), ages(few, moment)
+    assert all(one(time) == other(time) for time in [*times, 0, now])
+
+
+def test_a_log_was_used_when_it_was_opened_or_closed_last() -> None:
+    """Or was appended to first, if it was never opened."""
+    first, opened, closed = (datetime(2026, 1, day, tzinfo=timezone.utc) for day in (1, 2, 3))
+    end = Position(1, 0)
+    found = [
+        used_ns(KnownLog("/a", "qemu", None, *times, end))
+        for times in ((first, None, None), (first, opened, None), (first, opened, closed))
+    ]
+    assert found == [int(time.timestamp()) * 10**9 for time in (first, opened, closed)]

@@ -6,17 +6,23 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import succeed
 from twisted.logger import capturedLogs, formatEvent
 
+from tests.logs.fakes import DOMAIN, DRIVER
 from tests.logs.lanes.test_all_logs import World
 from twisted_virtlog.errors import HeldByOther, NoAnswer
+from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.logs.files.cleaner import FIRST_SECONDS, Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.places import Here, Place
 from twisted_virtlog.logs.lanes.lock import Held
+from twisted_virtlog.loop.slices import at_once
+from twisted_virtlog.values import Position
 
 
 def find(world: World, path: Path | str) -> Place:
@@ -131,14 +137,30 @@ def test_old_logs_are_removed(threads: str, tmp_path: Path) -> None:
     """But not those that are open, in a lane or not."""
     root = Path(os.path.realpath(tmp_path))
     world = World(root, threads)
-    for name in ("a.log", "qemu/b.log", "qemu/open.log"):
+    names = ("a.log", "qemu/b.log", "qemu/open.log", "qemu/virt-serial0-log", "qemu/open")
+    for name in names:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
-        os.utime(root / name, (0, 0))
     world.open(f"{root}/qemu/open.log")
+    world.open(f"{root}/qemu/open")
+    for name in names:
+        world.result(world.logs.append(f"{root}/{name}", b"x", DRIVER, DOMAIN))
+        os.utime(root / name, (0, 0))
+    long_ago, end = datetime(1970, 1, 1, tzinfo=timezone.utc), Position(1, 0)
+    known = [
+        KnownLog(f"{root}/{name}", DRIVER, DOMAIN, long_ago, long_ago, None, end) for name in names
+    ]
     now_ns = 1000 * 24 * 3600 * 10**9
     where = world.logs.places(lambda path: False)
-    cleaner = Cleaner(world.clock, where, lambda: now_ns, lambda: now_ns)
+    cleaner = Cleaner(
+        world.clock,
+        world.logs,
+        where,
+        lambda: succeed(known),
+        at_once,
+        lambda: now_ns,
+        lambda: now_ns,
+    )
     with capturedLogs() as logged:
         cleaner.set(Rules(str(root), 30, 3))
         world.clock.advance(FIRST_SECONDS)
@@ -146,7 +168,10 @@ def test_old_logs_are_removed(threads: str, tmp_path: Path) -> None:
     assert [formatEvent(event).partition(":")[0] for event in logged] == [
         f"removed {root}/a.log",
         f"removed {root}/qemu/b.log",
+        f"removed {root}/qemu/virt-serial0-log, 1 files with 1 bytes",
+        "old logs were removed, 3 files with 3 bytes in all",
     ]
-    assert [str(path.relative_to(root)) for path in root.rglob("*.log")] == ["qemu/open.log"]
+    assert sorted(os.listdir(root / "qemu")) == ["open", "open.log"]
+    assert sorted(world.logs.known.paths()) == [f"{root}/qemu/open", f"{root}/qemu/open.log"]
     cleaner.stop()
     world.end()

@@ -1,17 +1,27 @@
 """Decides which files of logs are too old, or are backups too many: from a listing to removals.
 
-The rules are those of newer libvirt versions' virtlogd (``max_age_days``): a directory's files
-named ``X.log`` and ``X.log.N`` are the chain of one log. Nothing here touches a file.
+The rules for a directory are those of newer libvirt versions' virtlogd (``max_age_days``): its
+files named ``X.log`` and ``X.log.N`` are the chain of one log. Of logs that the daemon knows by
+themselves, whatever they are called, it is known when they were used. Nothing here touches a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.logs.files.names import parse_name
 
 _DAY_NS = 24 * 60 * 60 * 10**9
+
+#: So many files are looked at before others are served.
+_FILES_AT_ONCE = 64
+
+#: Returns the age of what was used at a time, both in nanoseconds.
+AgeOf = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +30,20 @@ class Rules:
 
     :ivar log_root: the directory whose files and whose direct subdirectories' files are looked at.
     :ivar max_age_days: a log is removed if none of its files was written to for longer; 0: never.
-    :ivar max_backups: a backup with a greater number is removed, whatever its age.
+    :ivar max_backups: a backup with a greater number is removed, whatever its age, unless its log
+        may have as many.
     """
 
     log_root: str
     max_age_days: int
     max_backups: int
 
+    def is_old(self, age_ns: int) -> bool:
+        """Return whether what has an age is too old."""
+        return bool(self.max_age_days) and age_ns > self.max_age_days * _DAY_NS
 
-@dataclass(frozen=True, slots=True)
-class Found:
+
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A file as it was found; one that was written to or replaced since is not equal to it.
 
     :ivar inode: its inode number.
@@ -43,18 +57,19 @@ class Found:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(msgspec.Struct, frozen=True, gc=False):
     """Files of one log that are to go together.
 
     :ivar files: the oldest first, so that a removal that fails halfway leaves the newer ones.
     :ivar unless_open: names; if a log of one of them is open, all files are kept.
     :ivar reason: why, to be reported after a file's name.
+    :ivar log: the name of the log that is gone with them; None if it stays.
     """
 
     files: tuple[Found, ...]
     unless_open: tuple[str, ...]
     reason: str
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,20 @@ class Moment:
     boots_ns: tuple[int, ...] = ()
 
 
-def ages(modified_ns: Iterable[int], moment: Moment) -> Callable[[int], int]:
+def telling(times: Iterable[int], moment: Moment) -> list[int]:
+    """Return those of some times that say as much of how the wall clock was as all of them do."""
+    boot = moment.now_ns - moment.up_ns
+    newest: int | None = None
+    first: int | None = None
+    for time in times:
+        if time < boot:
+            newest = time if newest is None else max(newest, time)
+        elif time <= moment.now_ns:
+            first = time if first is None else min(first, time)
+    return [time for time in (newest, first) if time is not None]
+
+
+def ages(modified_ns: Iterable[int], moment: Moment) -> AgeOf:
     """Return a function from when a file was last written to, to its age, both in nanoseconds.
 
     The wall clock alone may be years ahead, as on a board without a battery before NTP has run, and
@@ -96,9 +124,23 @@ def ages(modified_ns: Iterable[int], moment: Moment) -> Callable[[int], int]:
     return age_ns
 
 
+def used_ns(log: KnownLog) -> int:
+    """Return when a log was used last, in nanoseconds since the epoch, as far as that is known."""
+    times = (log.first_at, log.opened_at, log.closed_at)
+    return max(int(time.timestamp() * 1e9) for time in times if time is not None)
+
+
+def reason_of(age_ns: int) -> str:
+    """Return why a log goes that was not used for long, to be reported after its name."""
+    return f"the log was not in use for {age_ns // _DAY_NS} days"
+
+
 def removals(
-    directory: Iterable[Found], rules: Rules, age_ns: Callable[[int], int]
-) -> list[Removal]:
+    directory: Sequence[Found],
+    rules: Rules,
+    age_ns: AgeOf,
+    max_backups_of: Callable[[str], int],
+) -> Generator[None, None, list[Removal]]:
     """Return what to remove from one directory.
 
     A backup is one too many if its number is greater than ``max_backups``: libvirt keeps the one
@@ -106,28 +148,38 @@ def removals(
 
     :param directory: its regular files; those with other names are passed over.
     :param age_ns: see :func:`ages`.
+    :param max_backups_of: how many backups a log may have for itself, by its name.
     """
     if not rules.max_age_days:
         return []
     surplus: list[Removal] = []
     chains: dict[str, dict[int, Found]] = {}
-    for one in sorted(directory, key=lambda found: found.name):
+    for count, one in enumerate(directory, 1):
+        if not count % _FILES_AT_ONCE:
+            yield
         parsed = parse_name(one.name)
         if parsed is None:
             continue
         log, number = parsed
-        if number > rules.max_backups:
-            reason = f"its number is greater than max_backups, {rules.max_backups}"
+        most = rules.max_backups
+        if number > most:
+            most = max(most, max_backups_of(log))
+        if number > most:
+            reason = f"its number is greater than max_backups, {most}"
             surplus.append(Removal((one,), (one.name,), reason))
         else:
             chains.setdefault(log, {})[number] = one
     expired = []
-    for log, numbered in chains.items():
+    for count, (log, numbered) in enumerate(chains.items(), 1):
+        if not count % _FILES_AT_ONCE:
+            yield
         files = tuple(numbered[number] for number in sorted(numbered, reverse=True))
         age = min(age_ns(one.modified_ns) for one in files)
-        if age > rules.max_age_days * _DAY_NS:
+        if rules.is_old(age):
             # (a backup's name may be that of another open log)
             names = dict.fromkeys([log, *(one.name for one in files)])
             reason = f"the log was not written to for {age // _DAY_NS} days"
-            expired.append(Removal(files, tuple(names), reason))
+            expired.append(Removal(files, tuple(names), reason, log))
+    surplus.sort(key=lambda removal: removal.files[0].name)
+    expired.sort(key=lambda removal: removal.log or "")
     return [*surplus, *expired]

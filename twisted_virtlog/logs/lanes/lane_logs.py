@@ -16,7 +16,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
@@ -113,7 +114,16 @@ class _KnownInReactor:
 
     def add(self, path: str) -> None:
         """Remember a log, in the reactor."""
+        self._known.note_use(path)
         self._lane.later_in_reactor(lambda: self._known.add(path))
+
+    def note_use(self, path: str) -> None:
+        """Take note that a log is used."""
+        self._known.note_use(path)
+
+    def uses(self) -> AbstractContextManager[Container[str]]:
+        """Return those that are used from now on."""
+        return self._known.uses()
 
     def discard(self, path: str) -> None:
         """Forget a log, in the reactor."""
