@@ -42,6 +42,7 @@ HERE = (
     ("client.md", "With Twisted"),
     ("handover.md", "SIGUSR1: the next image takes over"),
     ("jsonrpc.md", None),
+    ("operations.md", "Account for every byte"),
     ("operations.md", "Search in logs"),
     ("operations.md", "Watch a log, and wait for a line"),
     ("operations.md", "What is kept beside the logs"),
@@ -298,7 +299,11 @@ def test_the_examples_of_jsonrpc(shell: Shell) -> None:
 @pytest.mark.lengthy
 @pytest.mark.parametrize(
     "place",
-    [("handover.md", "SIGUSR1: the next image takes over"), ("operations.md", "Metrics")],
+    [
+        ("handover.md", "SIGUSR1: the next image takes over"),
+        ("operations.md", "Account for every byte"),
+        ("operations.md", "Metrics"),
+    ],
 )
 def test_single_commands(shell: Shell, place: tuple[str, str]) -> None:
     """They print what their documents show, but for figures."""
