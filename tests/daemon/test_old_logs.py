@@ -149,8 +149,10 @@ def test_a_run_in_progress_removes_nothing_once_the_daemon_stops(
         reactor.turn()
     for _ in range(already_done):
         reactor.results.pop(0)()
-    service.stopService()
+    stopped = service.stopService()
     reactor.results.pop(0)()
     assert guest.exists()
     assert not reactor.results
     os.close(opened.write_end)
+    # (its thread would be there in other tests)
+    reactor.result(stopped)
