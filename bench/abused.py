@@ -16,7 +16,7 @@ from bench.rpc import Client
 from bench.writing import opened
 
 #: Until the abuse has found its pace.
-_SETTLING_SECONDS = 0.2
+SETTLING_SECONDS = 0.2
 #: A write of 64 KiB that begins as many files takes a while.
 _LANDING_SECONDS = 300.0
 #: What the abuser's own log has for it to read.
@@ -40,7 +40,7 @@ def beside(stand: Stand, abuse: Abuse, light: Light = LIGHT, logged: bool = True
             before = others.watch()
         began = time.monotonic()
         with abuse(scene):
-            time.sleep(_SETTLING_SECONDS)
+            time.sleep(SETTLING_SECONDS)
             during = others.watch()
         lasted = time.monotonic() - began
         _until_landed(scene)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bench import abused, abuses, calling, following, hung, lane, lifetime, places, writing
+from bench import (
+    abused,
+    abuses,
+    calling,
+    following,
+    hung,
+    lane,
+    lifetime,
+    noisy,
+    places,
+    writing,
+)
 from bench.abused import ABUSE
 from bench.daemons import SETTINGS
 from bench.figures import (
@@ -260,6 +271,32 @@ HUNG = (
     _hung("frozen-auto", "a disk that was slow before", places.frozen, "auto", True),
 )
 
+NOISY = tuple(
+    Load(
+        f"noisy-{name}",
+        f"positions of {OTHERS} logs beside one that is flooded, {title}",
+        partial(noisy.beside, limited=limited),
+        (
+            shown(alone(P50)),
+            shown(P50),
+            shown(alone(P99)),
+            shown(P99),
+            lower(noisy.TIMES, 2.0 if limited else None, of_own=True),
+            shown(LONGEST),
+            Figure(THEIR_LINES, Better.HIGHER, 0.95, of_own=True),
+            shown(noisy.FLOOD),
+            shown(DAEMON_BUSY),
+            *((shown(noisy.OF_RATE),) if limited else ()),
+        ),
+        settings=(*SETTINGS, *settings),
+        ours_only=True,
+    )
+    for name, title, limited, settings in (
+        ("unlimited", "without a rate", False, ()),
+        ("drop", "with a rate", True, noisy.SETTINGS),
+    )
+)
+
 LANE = Load(
     "lane",
     "position after a write, by a thread of the file system's and inline",
@@ -469,6 +506,7 @@ LOADS = (
     ),
     *ABUSES,
     *HUNG,
+    *NOISY,
     LANE,
     *FOLLOW,
 )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import abused, abuses, calling, hung, writing
+from bench import abused, abuses, calling, hung, noisy, writing
 from bench.daemons import OURS, VIRTLOGD, Side
 from bench.figures import CPU_PER_GIB, THROUGHPUT, Load, higher, lower
 from bench.lifetime import open_and_close
 from bench.load import Load as Generator
-from bench.loads import ABUSES, HUNG, LANE
+from bench.loads import ABUSES, HUNG, LANE, NOISY
 from bench.rounds import Outcome, Plan, Rounds
 
 #: Small enough for a test: the shortest time that is not nothing.
@@ -102,6 +102,20 @@ def test_each_load_on_a_file_system_of_its_own_is_measured(
     assert outcome.failure is None
     ((sample,),) = outcome.samples.values()
     assert set(sample.figures) == {figure.name for figure in load.figures}
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize("load", NOISY, ids=lambda load: load.key)
+def test_each_flood_is_measured(
+    generator: Generator, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that the table shows of it; each byte of the flood is written, or told."""
+    # (from one notice to another, at least)
+    monkeypatch.setattr(noisy, "_LEAST_SECONDS", 3.5)
+    (outcome,) = _run(generator, tmp_path, [OURS], [load])
+    assert outcome.failure is None
+    ((sample,),) = outcome.samples.values()
+    assert set(sample.figures) >= {figure.name for figure in load.figures}
 
 
 @pytest.mark.slow
