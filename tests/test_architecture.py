@@ -55,7 +55,7 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover history interfaces loop syscalls values",
-        "all_logs files.cleaner files.cleaning files.rotation"
+        "all_logs bounds.survey files.cleaner files.cleaning files.rotation"
         " following.following handler history lanes.mounts observing"
         " pipes.closing pipes.making policy rate read_only",
     ),
@@ -124,6 +124,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.accounts.layout": (),
     "logs.accounts.slots": (),
     "logs.accounts.account": (),
+    "logs.bounds.usage": (),
     "logs.bounds.free_space": (),
     "logs.bounds.leases": (),
     "logs.lanes.mounts": (),

@@ -28,6 +28,7 @@ from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
 from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
+from twisted_virtlog.logs.bounds.survey import Survey
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.rotation import Limits
@@ -37,7 +38,7 @@ from twisted_virtlog.logs.history import History
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
 from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
-from twisted_virtlog.logs.policy import Policy, one_for_all
+from twisted_virtlog.logs.policy import HostBounds, Policy, PolicyOf, one_for_all
 from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyHistory, ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
@@ -184,6 +185,7 @@ class VirtlogService(Service):
         self._stall_watch.start()
         # (last, as its thread has to import much)
         self._history.begin(self.handler)
+        self._survey.set(_surveyed(self.handler.settings))
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
@@ -196,6 +198,7 @@ class VirtlogService(Service):
         self.handler.refuse_opens()
         self._following.end_all()
         self._cleaner.stop()
+        self._survey.stop()
         answered = self._reception.finish()
         written = answered.addCallback(lambda _: self.handler.finish())
         noted = written.addCallback(lambda _: self._close_logs())
@@ -226,6 +229,7 @@ class VirtlogService(Service):
         self._settings = settings
         self.handler.reload(_log_settings(settings), settings.pipe_size, _lane_settings(settings))
         self._cleaner.set(_rules(settings))
+        self._survey.set(_surveyed(self.handler.settings))
         self._history.reload(bool(settings.time_index))
         for server in self.servers:
             server.limit(_max_clients(settings, server.name))
@@ -323,6 +327,14 @@ class VirtlogService(Service):
             self._history.known_logs,
             turns.shares.in_slices,
         )
+        self._survey = Survey(
+            clock,
+            self.handler.places(self._is_own_log),
+            self.handler.usage,
+            self._history.known_logs,
+            self.handler.look_at_files,
+        )
+        self.handler.refused = self._survey.refused
         self._timeout = IdleTimeout(
             clock,
             lambda: idle_since((self.handler.idle_since, self._reception.idle_since())),
@@ -547,6 +559,11 @@ def _max_clients(settings: Settings, server: str) -> int:
     return settings.admin_max_clients if server == _ADMIN else settings.max_clients
 
 
+def _surveyed(settings: LogSettings) -> PolicyOf | None:
+    """Return what resolves policies if it is to be known what closed logs take up."""
+    return settings.policy_of if settings.bounds.counts else None
+
+
 def _rules(settings: Settings) -> Rules:
     return Rules(settings.log_root, settings.max_age_days, settings.max_backups)
 
@@ -561,5 +578,7 @@ def _log_settings(settings: Settings) -> LogSettings:
         OnWriteError(settings.on_write_error),
         bool(settings.keep_on_truncate),
         Rate.of(settings.rate, settings.burst, settings.boot_burst, OnRate(settings.on_rate)),
+        quota=settings.quota,
     )
-    return LogSettings(one_for_all(policy), settings.max_open_logs, settings.host_keep_free)
+    bounds = HostBounds(settings.host_keep_free, settings.host_max_use, settings.quota > 0)
+    return LogSettings(one_for_all(policy), settings.max_open_logs, bounds)

@@ -56,6 +56,8 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "state_dir": "",
         "time_index": 1,
         "keep_on_truncate": 0,
+        "quota": 0,
+        "host_max_use": 0,
         "host_keep_free": 0,
         "metrics_logs": "some",
         "rate": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.logs.fakes import KIB, World, log_settings, of_the_direct_way
 from tests.logs.test_drop_reasons import Losses
 from tests.logs.test_failing import fill, not_written, pass_time
 from twisted_virtlog.logs.bounds import bounds
+from twisted_virtlog.logs.policy import HostBounds
 from twisted_virtlog.values import DropReason, LogState
 
 #: More than any file system has.
@@ -21,10 +23,8 @@ ALL = 1 << 62
 
 def keep_free(world: World, count: int) -> None:
     """Let another setting hold."""
-    settings = log_settings(0, 3)
-    world.handler.reload(
-        type(settings)(settings.policy_of, host_keep_free=count), pipe_size=64 * KIB
-    )
+    settings = replace(log_settings(0, 3), bounds=HostBounds(keep_free=count))
+    world.handler.reload(settings, pipe_size=64 * KIB)
 
 
 def test_growth_stops_and_goes_on(make_world: MakeWorld) -> None:

@@ -197,6 +197,8 @@ class Settings:
     )
     time_index: int = _key(1, "1: note when bytes of logs come; 0: do not", 1)
     keep_on_truncate: int = _key(0, "1: a truncating open begins a new file; 0: it removes all", 1)
+    quota: int = _key(0, "bytes on disk of all files of a guest; 0: no limit", _UINT64)
+    host_max_use: int = _key(0, "bytes on disk of all logs; 0: no limit", _UINT64)
     host_keep_free: int = _key(
         0, "bytes left free on each file system: logs do not grow into them; 0: none", _UINT64
     )

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import math
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.accounts.accounts import Accounts
+from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.inventory import inventory
@@ -129,6 +131,10 @@ class LaneSettings:
         return self.timeout or math.inf
 
 
+def _do_nothing() -> None:
+    """Do nothing."""
+
+
 class _Further:
     """What a lane returns in place of an answer: the path leads to another mount."""
 
@@ -176,6 +182,11 @@ class AllLogs:
         self._in_slices = in_slices
         self._observer_of = observer_of
         self._followed = followed
+        #: What all logs take up, as far as that is to be known.
+        self.usage = Usage(threading.Lock())
+        self.usage.set(settings.bounds)
+        #: Is called when a log may not grow, by what is known of the files of others.
+        self.refused: Callable[[], object] = _do_nothing
         self._in_thread = in_thread
         self._lane_settings = lane_settings
         table = self._table = MountTable(reactor)
@@ -194,10 +205,13 @@ class AllLogs:
             surroundings=_Inline(self),
             observer=observer_of(REACTOR_THREAD),
             accounts=self.accounts,
+            usage=self.usage,
         )
         self._spaces = Spaces(clock, self._look_at_space)
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
+        # Logs of which backups are being removed.
+        self._trimmed: set[str] = set()
         # Logs between two threads, by path and real path.
         self._moving: dict[str, _Move] = {}
         # What was last known of those, by path.
@@ -349,6 +363,38 @@ class AllLogs:
         for asked in [lane.ledger() for lane in list(self._lanes.values())]:
             found = found.with_files_of(await asked)
         return found
+
+    def look_at_files(self) -> None:
+        """Have it looked what the files of open logs take up, each in its thread."""
+        self._inline.look_at_files()
+        for lane in self._lanes.values():
+            lane.look_at_files()
+
+    def trim(self, path: str) -> bool:
+        """Have the oldest backup of a log removed, as its guest needs room for another one.
+
+        :param path: of the log, without symbolic links.
+        :returns: whether that is done already.
+        """
+        if path in self._trimmed:
+            return False
+        try:
+            answer = self.ask_where_it_is(
+                path, lambda logs, path: logs.trim(path), f"Unable to remove a backup of {path}"
+            )
+        except (OSError, ValueError, LogError):
+            return False
+        if not isinstance(answer, Deferred):
+            return answer
+        self._trimmed.add(path)
+
+        def end(result: object) -> None:
+            self._trimmed.discard(path)
+            if isinstance(result, Failure) and not result.check(OSError, ValueError, LogError):
+                self._logger.failure("{path}: removing a backup failed", result, path=path)
+
+        answer.addBoth(end)
+        return False
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found = self._inline.logs()
@@ -570,6 +616,7 @@ class AllLogs:
         :param pipe_size: of pipes that are made from now on, in bytes.
         """
         self.settings = settings
+        self.usage.set(settings.bounds)
         self._inline.reload(settings, pipe_size)
         for lane in self._lanes.values():
             lane.reload(settings, pipe_size)
@@ -1217,6 +1264,12 @@ class _Inline:
     def given(self, descriptor: int) -> int:
         return descriptor
 
+    def trim(self, path: str) -> bool:
+        return self._logs.trim(path)
+
+    def refused(self) -> None:
+        self._logs.refused()
+
 
 class _InLane:
     """What a lane's handler tells, in the lane's thread."""
@@ -1242,3 +1295,10 @@ class _InLane:
         left = LeftDescriptor(descriptor)
         left.leave = partial(self._logs.close_in_lane, self._lane.mount, descriptor)
         return left
+
+    def trim(self, path: str) -> bool:
+        self._lane.lane.later_in_reactor(lambda: self._logs.trim(path))
+        return False
+
+    def refused(self) -> None:
+        self._lane.lane.later_in_reactor(self._logs.refused)

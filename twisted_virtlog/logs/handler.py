@@ -33,6 +33,7 @@ from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.accounts.account import Account
 from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.bounds.bounds import Bounds
+from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.cleaning import Found
@@ -58,7 +59,7 @@ from twisted_virtlog.logs.observing import (
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
-from twisted_virtlog.logs.policy import Policy, PolicyOf
+from twisted_virtlog.logs.policy import NO_BOUNDS, HostBounds, Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
@@ -107,12 +108,12 @@ class LogSettings:
 
     :ivar policy_of: resolves the policy of each log.
     :ivar max_open_logs: 0 allows as many as there are descriptors.
-    :ivar host_keep_free: bytes that are left free on each file system; 0 for none.
+    :ivar bounds: what all logs together may take up.
     """
 
     policy_of: PolicyOf
     max_open_logs: int = 0
-    host_keep_free: int = 0
+    bounds: HostBounds = NO_BOUNDS
 
 
 class Surroundings(Protocol):
@@ -136,6 +137,12 @@ class Surroundings(Protocol):
     def given(self, descriptor: int) -> int:
         """Return the descriptor of a file for the reactor's thread, which owns it from now on."""
 
+    def trim(self, path: str) -> bool:
+        """Have the oldest backup of a log removed; see bounds.Elsewhere."""
+
+    def refused(self) -> None:
+        """Take note that a log may not grow; see bounds.Elsewhere."""
+
 
 class Alone:
     """There is but one handler."""
@@ -157,6 +164,13 @@ class Alone:
     def given(self, descriptor: int) -> int:
         """Return the same."""
         return descriptor
+
+    def trim(self, path: str) -> bool:
+        """Return False: nobody else could."""
+        return False
+
+    def refused(self) -> None:
+        """Do nothing."""
 
 
 _ALONE = Alone()
@@ -185,6 +199,7 @@ class LogHandler:
         observer: LogObserver = NO_OBSERVER,
         thread: LogThread = REACTOR_THREAD,
         accounts: Accounts | None = None,
+        usage: Usage | None = None,
     ) -> None:
         """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
 
@@ -197,6 +212,7 @@ class LogHandler:
         :param observer: is told what happens to logs.
         :param thread: in which all this is.
         :param accounts: of all logs; by default, of those of this handler alone.
+        :param usage: of all logs, of other handlers too; by default, of this one's alone.
         """
         self.watch = watch
         self.thread = thread
@@ -219,8 +235,21 @@ class LogHandler:
         # By the real path, while something that takes long is done with a log.
         self._orders: dict[str, InOrder] = {}
         self._failing = FailingLogs(clock)
-        self._bounds = Bounds(settings.host_keep_free, clock.seconds, self._logs)
         self.limiting = Limiting(clock, self.source)
+        self._usage = Usage() if usage is None else usage
+        # (otherwise whoever has several sets them)
+        self._sets_usage = usage is None
+        if self._sets_usage:
+            self._usage.set(settings.bounds)
+        self._bounds = Bounds(
+            settings.bounds,
+            self._usage,
+            self._logs,
+            clock.seconds,
+            self._remove,
+            self._is_known_by_itself,
+            surroundings,
+        )
         self._stopping = False
         self._at_limit = False
         self._ended_at = clock.seconds()
@@ -394,6 +423,7 @@ class LogHandler:
             os.close(write_end)
             raise
         log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
+        self._bind(log)
         with contextlib.suppress(SystemFailure):
             position = log.writer.position()
         return Opened(position, write_end)
@@ -548,6 +578,7 @@ class LogHandler:
             raise
         real_path = _real_path(path)
         try:
+            self._bounds.bind(writer, real_path, domain, policy)
             self.observer.appending(real_path, writer)
             try:
                 yield from writer.append_in_slices(message)
@@ -562,6 +593,7 @@ class LogHandler:
             return position
         finally:
             self._count(writer.written, 0, writer.rollovers)
+            self._bounds.unbind(writer)
             writer.close()
             self.accounts.close(account)
 
@@ -623,6 +655,7 @@ class LogHandler:
             action = f"Unable to remove the files of {real_path}"
             raise SystemFailure(action, error.errno or errno.EIO, real_path) from error
         self.known.discard(real_path)
+        self._bounds.forget(real_path)
         self.observer.removed(real_path)
         return removed
 
@@ -811,10 +844,26 @@ class LogHandler:
         """
         self._settings = settings
         self.pipes.set_size(pipe_size)
-        self._bounds.set(settings.host_keep_free)
+        if self._sets_usage:
+            self._usage.set(settings.bounds)
+        self._bounds.set(settings.bounds)
         for log in self._logs.values():
             log.set_policy(settings.policy_of(log.writer.path, log.driver, log.domain))
-            self._bounds.bind(log.writer)
+        self.look_at_files()
+
+    def look_at_files(self) -> None:
+        """Look what the files of open logs take up, in slices, if that is to be known.
+
+        The bounds of the moment hold for each from then on.
+        """
+        self._in_slices(self._bind_all())
+
+    def _bind_all(self) -> Slices[None]:
+        for number, log in enumerate(self.open_logs(), 1):
+            if self._logs.get(log.path) is log:
+                self._bind(log)
+            if not number % _LOGS_AT_ONCE:
+                yield
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with the open logs."""
@@ -852,9 +901,21 @@ class LogHandler:
             return None
         self._failing.discard(log)
         self.limiting.discard(log)
+        self._bounds.unbind(log.writer)
         state = log.leave()
         self._unlist(log, log.path, log.real_path)
         return state
+
+    def trim(self, path: str) -> bool:
+        """Remove the oldest backup of a log, as its guest needs room for another one.
+
+        :param path: of the log, without symbolic links.
+        :returns: whether that is done.
+        """
+        log = self._real.get(path) or self._logs.get(path)
+        if log is None and path in self._orders:
+            return False
+        return self._bounds.trim(path, None if log is None else log.writer)
 
     def interrupted(self, path: str, failure: SystemFailure, since: datetime | None) -> None:
         """Let a log fail, if bytes of it were dropped while its file did not answer.
@@ -935,7 +996,6 @@ class LogHandler:
                 keep_attributes=self._keep_attributes,
                 account=self.accounts.adopt(map(pipe_number, pipes)),
             )
-            self._bounds.bind(writer)
             log = OpenLog(
                 self, pipe, writer, policy, path, real_path, state.driver, state.domain, capacity
             )
@@ -1088,6 +1148,7 @@ class LogHandler:
     def log_ended(self, log: OpenLog) -> None:
         for number in log.numbers():
             self.keeper.closed(number)
+        self._bounds.unbind(log.writer)
         self._forget(log)
 
     def log_slow(self, log: OpenLog) -> None:
@@ -1109,7 +1170,11 @@ class LogHandler:
         self._unlist(log, log.path, log.real_path)
         self._count(log.writer.written, log.lost, log.writer.rollovers)
 
+    def _bind(self, log: OpenLog) -> None:
+        self._bounds.bind(log.writer, log.real_path, log.domain, log.policy)
+
     def _remember(self, log: OpenLog) -> None:
+        self._bind(log)
         self._logs[log.path] = log
         self.known.add(log.real_path)
         if log.real_path != log.path:
@@ -1149,7 +1214,7 @@ class LogHandler:
         self, file: str, policy: Policy, account: Account, truncate: bool = False
     ) -> Writer:
         try:
-            writer = Writer(
+            return Writer(
                 file,
                 policy.limits,
                 truncate,
@@ -1159,8 +1224,6 @@ class LogHandler:
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
-        self._bounds.bind(writer)
-        return writer
 
 
 def _whatever(work: Slices[T]) -> Callable[[InOrder], Slices[T]]:

@@ -22,12 +22,36 @@ class Policy:
     :ivar on_write_error: what becomes of its guest while its file cannot be written.
     :ivar keep_on_truncate: who wants an empty log gets a new file, and the former ones stay.
     :ivar rate: what it takes in a time; None is no limit.
+    :ivar quota: bytes on disk of all files of its guest's logs; 0 for no limit.
     """
 
     limits: Limits
     on_write_error: OnWriteError = OnWriteError.DROP
     keep_on_truncate: bool = False
     rate: Rate | None = None
+    quota: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostBounds:
+    """What all logs together may take up.
+
+    :ivar keep_free: bytes to be left free on each file system; 0 for none.
+    :ivar max_use: bytes on disk of all logs; 0 for no limit.
+    :ivar quotas: whether any log's policy may have a quota.
+    """
+
+    keep_free: int = 0
+    max_use: int = 0
+    quotas: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has to be known what the files of logs take up."""
+        return self.quotas or self.max_use > 0
+
+
+NO_BOUNDS = HostBounds()
 
 
 class PolicyOf(Protocol):

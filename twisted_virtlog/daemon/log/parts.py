@@ -21,9 +21,10 @@ _MODULES: dict[str, str] = {
     " sockets.listener sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol jsonrpc.subscriptions",
-    "logs": "logs.all_logs logs.failing logs.files.attributes logs.following.announcing"
-    " logs.following.following logs.handler logs.lanes.lane logs.lanes.lane_logs logs.lanes.locks"
-    " logs.lanes.table logs.open_log logs.spaces loop.guest_pipes loop.thread_loop",
+    "logs": "logs.all_logs logs.bounds.bounds logs.bounds.survey logs.failing logs.files.attributes"
+    " logs.following.announcing logs.following.following logs.handler logs.lanes.lane"
+    " logs.lanes.lane_logs logs.lanes.locks logs.lanes.table logs.open_log logs.spaces"
+    " loop.guest_pipes loop.thread_loop",
     "logs.cleaner": "logs.files.cleaner logs.files.search",
     "systemd": "systemd.inherited systemd.notify systemd.store",
 }

@@ -1,18 +1,40 @@
-"""Bounds the room that the logs of one thread may take up: the edge, which asks files and disks."""
+"""Bounds the room that the logs of one thread take up: the edge, which asks and removes files.
+
+What all logs take up is known in one place for all threads, whose lock nobody holds while a file
+is touched. A thread looks at the files of its own logs only, and removes only theirs; what is to be
+removed of others is asked for, and whoever wanted the room is refused until it is there.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Protocol
 
-from twisted_virtlog.errors import BoundReached
-from twisted_virtlog.logs.bounds.free_space import FreeSpace
-from twisted_virtlog.logs.files.writer import Writer
+from twisted.logger import Logger
 
-#: The unit of st_blocks, whatever the file system's blocks are.
-_UNIT_BYTES = 512
+from twisted_virtlog.errors import BoundReached, SystemFailure
+from twisted_virtlog.logs.bounds.free_space import FreeSpace
+from twisted_virtlog.logs.bounds.leases import BLOCK_BYTES, LEASE_BYTES
+from twisted_virtlog.logs.bounds.on_disk import UNIT_BYTES, files_on_disk
+from twisted_virtlog.logs.bounds.usage import (
+    FilesOfLog,
+    Reached,
+    Usage,
+    UsageOfLog,
+    guest_of,
+)
+from twisted_virtlog.logs.files.directory import Directory
+from twisted_virtlog.logs.files.names import backup_path
+from twisted_virtlog.logs.files.removal import Remover
+from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.policy import HostBounds, Policy
+from twisted_virtlog.values import Domain
+
+#: So many files are removed at once for one log; if that is not enough, it waits.
+_MOST_REMOVED = 64
 
 
 class Written(Protocol):
@@ -21,49 +43,273 @@ class Written(Protocol):
     writer: Writer
 
 
-class Bounds:
-    """How much room the logs of a thread may take up; see writer.Bound.
+class Elsewhere(Protocol):
+    """What is asked of other threads, in this one."""
 
-    A log is bound when it is opened, and again when other settings hold.
+    def trim(self, path: str) -> bool:
+        """Have the oldest backup of a log removed, wherever that may be done.
+
+        :param path: of the log, without symbolic links.
+        :returns: whether that is done already.
+        """
+
+    def refused(self) -> None:
+        """Take note that a log may not grow, by what is known of the files of others."""
+
+
+class _LogBound:
+    """The bound of one log, which has a usage.
+
+    :ivar base: up to where its file took up its usage says.
+    :ivar uses: the writer's, when its backups were looked at.
     """
+
+    __slots__ = ("base", "bounds", "log", "uses", "writer")
+
+    def __init__(self, bounds: Bounds, writer: Writer) -> None:
+        self.bounds = bounds
+        self.writer = writer
+        self.log: UsageOfLog | None = None
+        self.base = 0
+        self.uses = -1
+
+    def reach(self, writer: Writer, size: int, wanted: int) -> int:
+        """See Bound."""
+        return self.bounds.reach(self, size)
+
+    def take_back(self) -> int:
+        """See Holder; another thread may call it, in the middle of a write."""
+        writer = self.writer
+        writer.ask_bound()
+        end = writer.known_end.offset
+        if self.uses == writer.uses:
+            grown = max(0, end - self.base)
+        else:
+            # (the former file may have grown by all that it was granted)
+            grown = end + (self.log.leased if self.log else 0)
+        return -(-grown // BLOCK_BYTES) * BLOCK_BYTES
+
+
+class Bounds:
+    """How much room the logs of a thread may take up.
+
+    A log is bound when it is opened, and again when other settings hold, or another guest has it.
+    """
+
+    _logger = Logger()
 
     def __init__(
         self,
-        keep_free: int,
-        seconds: Callable[[], float],
+        settings: HostBounds,
+        usage: Usage,
         logs: Mapping[str, Written],
+        seconds: Callable[[], float],
+        remove: Remover,
+        is_log: Callable[[str], bool],
+        elsewhere: Elsewhere,
     ) -> None:
         """Bound nothing yet.
 
-        :param keep_free: bytes to be left free on each file system; 0 for none.
-        :param seconds: a clock that never steps.
+        :param usage: what all logs take up, those of other threads too.
         :param logs: the thread's open logs, as they come and go.
+        :param seconds: a clock that never steps.
+        :param remove: removes files.
+        :param is_log: whether a path is that of a log, whatever it is called.
         """
-        self._seconds = seconds
+        self._usage = usage
         self._logs = logs
-        self.set(keep_free)
+        self._seconds = seconds
+        self._remove = remove
+        self._is_log = is_log
+        self._elsewhere = elsewhere
+        self.set(settings)
 
-    def set(self, keep_free: int) -> None:
-        """Let another setting hold, for logs that are bound from now on."""
-        self._space = FreeSpace(keep_free, _free_on, self._seconds, self._take_back)
+    def set(self, settings: HostBounds) -> None:
+        """Let other settings hold, for logs that are bound from now on."""
+        self._settings = settings
+        self._space = FreeSpace(settings.keep_free, _free_on, self._seconds, self._take_back)
 
     def _take_back(self) -> None:
         for log in self._logs.values():
             log.writer.ask_bound()
 
-    def bind(self, writer: Writer) -> None:
-        """Bound what a log may take up, if anything is to be."""
-        writer.bound = self if self._space.keep else None
+    def bind(self, writer: Writer, path: str, domain: Domain | None, policy: Policy) -> None:
+        """Bound what a log may take up, if anything is to be.
 
-    def reach(self, writer: Writer, size: int, wanted: int) -> int:
-        """See Bound."""
+        :param path: of the log, without symbolic links.
+        :param domain: the guest that has it.
+        """
+        settings = self._settings
+        if not settings.counts:
+            self.unbind(writer)
+            if not settings.keep_free:
+                return
+        bound = _LogBound(self, writer)
+        if settings.counts:
+            files, usage = self._look(bound), self._usage
+            guest = guest_of(domain, path)
+            with usage.lock:
+                bound.log = usage.open(path, guest, policy.quota, files, bound)
+        writer.bound = bound
+
+    def unbind(self, writer: Writer) -> None:
+        """Let go of a log, before its file is closed."""
+        bound = writer.bound
+        if isinstance(bound, _LogBound) and bound.log is not None:
+            files, usage = self._look(bound), self._usage
+            with usage.lock:
+                usage.close(bound.log, bound, files)
+        writer.bound = None
+
+    def _look(self, bound: _LogBound) -> FilesOfLog:
+        """Return what a log's files take up; what is known of it where they must not be touched."""
+        writer = bound.writer
+        bound.uses = writer.uses
+        if writer.owner.leads_away(writer.file):
+            return FilesOfLog() if bound.log is None else bound.log.files
+        return files_on_disk(writer.directory, writer.path, writer.limits.max_backups, self._is_log)
+
+    # To grow.
+
+    def reach(self, bound: _LogBound, size: int) -> int:
+        """Return up to which size the current file of a log may grow; see writer.Bound."""
+        writer = bound.writer
         status = os.fstat(writer.file)
-        granted = self._space.lease(writer.file, status.st_dev, max(1, len(self._logs)))
+        on_disk = status.st_blocks * UNIT_BYTES
         # (what its last block has room for takes up nothing more)
-        end = max(size, status.st_blocks * _UNIT_BYTES) + granted
-        if end <= size:
-            raise self._no_free_space(writer)
-        return end
+        base = bound.base = max(size, on_disk)
+        granted = LEASE_BYTES
+        if self._space.keep:
+            granted = self._space.lease(writer.file, status.st_dev, max(1, len(self._logs)))
+            if base + granted <= size:
+                raise self._no_free_space(writer)
+        log = bound.log
+        if log is not None:
+            granted = min(granted, self._granted(bound, log, on_disk))
+            if base + granted <= size:
+                granted = self._make_room(log)
+                if not granted:
+                    self._elsewhere.refused()
+                    raise self._used_up(writer, log)
+        return base + granted
+
+    def _granted(self, bound: _LogBound, log: UsageOfLog, on_disk: int) -> int:
+        usage = self._usage
+        files = None if bound.uses == bound.writer.uses else self._look(bound)
+        with usage.lock:
+            if files is not None:
+                usage.set_files(log, files)
+            usage.set_current(log, on_disk)
+            return usage.ask(log)
+
+    def _make_room(self, log: UsageOfLog) -> int:
+        """Make room for a log: take back leases, and remove backups of its guest, oldest first.
+
+        :returns: what it is granted then.
+        """
+        usage, stuck = self._usage, set[UsageOfLog]()
+        with usage.lock:
+            usage.take_back(log, self._seconds())
+            granted = usage.ask(log)
+        for _ in range(_MOST_REMOVED):
+            if granted:
+                break
+            with usage.lock:
+                logs = [one for one in usage.oldest(log.guest) if one not in stuck]
+                reached = usage.reached(log)
+            if not logs or reached is None:
+                break
+            if not self._remove_oldest(logs[0], reached):
+                stuck.add(logs[0])
+            with usage.lock:
+                granted = usage.ask(log)
+        return granted
+
+    def _remove_oldest(self, log: UsageOfLog, reached: Reached) -> bool:
+        holder = log.holder
+        if isinstance(holder, _LogBound) and holder.bounds is self:
+            return self._trim(holder, log, _why(reached))
+        return self._elsewhere.trim(log.path)
+
+    # To remove.
+
+    def trim(self, path: str, writer: Writer | None) -> bool:
+        """Remove the oldest backup of a log, as its guest needs room for another one.
+
+        :param path: of the log, without symbolic links.
+        :param writer: None if it is not open; nobody may open it meanwhile.
+        :returns: whether there was one.
+        """
+        usage = self._usage
+        with usage.lock:
+            log = usage.of(path)
+        if log is None:
+            return False
+        reason = "its guest wants to write more than its bounds allow"
+        if writer is None:
+            return self._trim_closed(log, reason)
+        bound = writer.bound
+        return isinstance(bound, _LogBound) and self._trim(bound, log, reason)
+
+    def _trim(self, bound: _LogBound, log: UsageOfLog, reason: str) -> bool:
+        writer, files = bound.writer, self._look(bound)
+        removed = False
+        if files.backups:
+            number = files.backups[0].number
+            try:
+                removed = writer.remove_backup(number)
+            except SystemFailure as failure:
+                self._logger.error("{failure}, though {why}", failure=failure, why=reason)
+            if removed:
+                self._tell(backup_path(writer.path, number), reason)
+        # (what the current file takes up is known when it asks; its lease counts until then)
+        self._note(log, FilesOfLog(log.files.current, files.backups), removed)
+        return removed
+
+    def _trim_closed(self, log: UsageOfLog, reason: str) -> bool:
+        parent, name = os.path.split(log.path)
+        removed = False
+        try:
+            with closing(Directory(parent)) as directory:
+                files = files_on_disk(
+                    directory,
+                    name,
+                    max((backup.number + 1 for backup in log.files.backups), default=0),
+                    lambda other: self._is_log(os.path.join(parent, other)),
+                )
+                if files.backups:
+                    backup = backup_path(name, files.backups[0].number)
+                    self._remove(backup, directory)
+                    removed = True
+                    self._tell(os.path.join(parent, backup), reason)
+        except OSError as error:
+            self._logger.error(
+                "{path}: its oldest file cannot be removed, though {why}: {error}",
+                path=log.path,
+                why=reason,
+                error=error,
+            )
+            return False
+        self._note(log, files, removed)
+        return removed
+
+    def _note(self, log: UsageOfLog, files: FilesOfLog, removed: bool) -> None:
+        if removed:
+            files = FilesOfLog(files.current, files.backups[1:])
+        with self._usage.lock:
+            self._usage.set_files(log, files)
+
+    def _tell(self, path: str, reason: str) -> None:
+        self._logger.info("removed {path}: {reason}", path=path, reason=reason)
+
+    def forget(self, path: str) -> None:
+        """Forget a log whose files were removed."""
+        with self._usage.lock:
+            log = self._usage.of(path)
+            if log is not None:
+                self._usage.found(path, log.guest.name, log.quota, FilesOfLog())
+
+    # To refuse.
 
     def _no_free_space(self, writer: Writer) -> BoundReached:
         return BoundReached(
@@ -72,6 +318,20 @@ class Bounds:
             writer.path,
             f"its file system is to have {self._space.keep} bytes free (host_keep_free)",
         )
+
+    def _used_up(self, writer: Writer, log: UsageOfLog) -> BoundReached:
+        with self._usage.lock:
+            reached = self._usage.reached(log)
+        action = f"Unable to write to file {writer.path}"
+        # (another thread may have made room just now)
+        why = "other logs of its guest are being removed" if reached is None else _why(reached)
+        return BoundReached(action, errno.EDQUOT, writer.path, why)
+
+
+def _why(reached: Reached) -> str:
+    if reached.of_host:
+        return f"the logs of all guests use up {reached.limit} bytes (host_max_use)"
+    return f"quota of {reached.limit} bytes of this guest is used up"
 
 
 def _free_on(file: int) -> int:

@@ -1092,6 +1092,18 @@ class Writer:
         close_quietly(self._file)
         self._use(file)
 
+    def remove_backup(self, number: int) -> bool:
+        """Remove a backup of the log, its oldest one, to make room.
+
+        :returns: False in the middle of a roll-over, when its number is about to change.
+        :raises SystemFailure: it cannot be removed.
+        """
+        if self._steps:
+            return False
+        action = f"Unable to remove {backup_path(self.path, number)}"
+        self._attempt(action, self._rotate_away, number, RemovalReason.QUOTA)
+        return True
+
     def _unmake(self) -> None:
         action = f"Unable to remove {self.path}"
         self._attempt(action, self._remove, self.path, self.directory)

@@ -33,6 +33,7 @@ from twisted_virtlog.handover.keeper import Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals, with_dropped
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.accounts.accounts import NO_LEDGER, Accounts
+from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
 from twisted_virtlog.logs.lanes.lane import Lane, Silent
@@ -84,6 +85,7 @@ class Common(Protocol):
     pipes: Pipes
     settings: LogSettings
     accounts: Accounts
+    usage: Usage
 
     @property
     def known(self) -> Known:
@@ -437,6 +439,15 @@ class LaneLogs:
 
         self.lane.tell(apply)
 
+    def look_at_files(self) -> None:
+        """Have it looked what the files of its logs take up, in its turn."""
+
+        def look() -> None:
+            if self._handler is not None:
+                self._handler.look_at_files()
+
+        self.lane.tell(look)
+
     def write_former(self) -> None:
         """Have written what former guests of logs left that were taken over, in its turn."""
 
@@ -598,6 +609,7 @@ class LaneLogs:
             observer=common.observer_of(thread),
             thread=thread,
             accounts=common.accounts,
+            usage=common.usage,
         )
         if self._refuses_opens:
             handler.refuse_opens()
