@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as errno_module
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 from twisted_virtlog.values import Domain
@@ -77,7 +78,14 @@ class NoSuchLog(LogError):
 
 
 class NotAllowed(LogError):
-    """The client may not access the log."""
+    """The client may not access the log.
+
+    :ivar roots: below which directories it would have to be; none if that is not why.
+    """
+
+    def __init__(self, message: str, path: str | None = None, roots: Sequence[str] = ()) -> None:
+        super().__init__(message, path)
+        self.roots = roots
 
 
 class SystemFailure(LogError):
@@ -98,6 +106,19 @@ class SystemFailure(LogError):
         self.action = action
         self.errno = errno
         self.explanation = explanation
+
+
+class LeadsOut(SystemFailure):
+    """What the log's path leads to may be elsewhere than below ``log_roots``.
+
+    :ivar roots: these.
+    """
+
+    def __init__(
+        self, action: str, errno: int, path: str, explanation: str, roots: Sequence[str]
+    ) -> None:
+        super().__init__(action, errno, path, explanation)
+        self.roots = roots
 
 
 class NoAnswer(SystemFailure):

@@ -31,6 +31,7 @@ from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.bounds.survey import Survey
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
+from twisted_virtlog.logs.files.roots import Roots
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.following.following import Following
 from twisted_virtlog.logs.handler import LogSettings
@@ -581,4 +582,5 @@ def _log_settings(settings: Settings) -> LogSettings:
         quota=settings.quota,
     )
     bounds = HostBounds(settings.host_keep_free, settings.host_max_use, settings.quota > 0)
-    return LogSettings(one_for_all(policy), settings.max_open_logs, bounds)
+    roots = Roots(settings.log_roots)
+    return LogSettings(one_for_all(policy), settings.max_open_logs, bounds, roots)

@@ -71,6 +71,8 @@ _Pointer = ctypes.c_void_p
 _tee = _libc.tee
 _tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
 _tee.restype = ctypes.c_ssize_t
+_getdents64 = _libc.getdents64
+_getdents64.argtypes = (ctypes.c_int, _Pointer, ctypes.c_size_t)
 _fstatfs = _libc.fstatfs
 _fstatfs.argtypes = (ctypes.c_int, _Pointer)
 _name_to_handle_at = _libc.name_to_handle_at
@@ -136,6 +138,15 @@ def openat2(path: str, flags: int, resolve: int, directory: int = AT_FDCWD) -> i
         number = ctypes.get_errno()
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number), path)
+
+
+def wait_for_directory(directory: int) -> None:
+    """Wait until nobody is in the middle of making, renaming or removing a name in a directory.
+
+    :param directory: a descriptor, not one with O_PATH.
+    """
+    # There is no room for an entry, so none is read; but the directory's lock is waited for.
+    _getdents64(directory, None, 0)
 
 
 def mount_number(file: int) -> int | None:

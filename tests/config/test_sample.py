@@ -25,6 +25,8 @@ _COMMENTED_KEY = re.compile(r"^#(?=\w+ = )", re.MULTILINE)
 
 
 def _quoted(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_quoted(one) for one in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
@@ -59,6 +61,7 @@ def test_each_key_of_the_sample_can_be_changed_alone(key: str) -> None:
         "keep_on_truncate": 1,
         "metrics_logs": "all",
         "on_rate": "block",
+        "log_roots": ("/srv/logs", "/var/log/guests"),
     }
     value: Any = changes.get(key, 4 if key == "log_level" else 8192)
     written = f"#{key} = {_quoted(default)}\n"

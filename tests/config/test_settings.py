@@ -22,6 +22,11 @@ from twisted_virtlog.config.settings import (
 _LIMIT = 10 * 1024 * 1024
 
 
+_LOG_ROOTS_REMEDY = (
+    'write a list of absolute paths without "." and "..", as ["/var/log/libvirt"], or [] for'
+    " everywhere"
+)
+
 _FILE_THREADS_REMEDY = (
     'write "auto", "always", "never" or a list of types of file systems and mount points,'
     ' as ["nfs4", "fuse", "/srv/logs"]'
@@ -64,6 +69,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "burst": 0,
         "boot_burst": 0,
         "on_rate": "drop",
+        "log_roots": (),
     }
     assert warnings == []
 
@@ -71,7 +77,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
 @pytest.mark.parametrize("key", [one.name for one in fields(Settings)])
 def test_each_key_is_taken(key: str) -> None:
     """A value other than the default arrives under its key, and under no other."""
-    values: dict[str, int | str] = {
+    values: dict[str, int | str | tuple[str, ...]] = {
         "log_level": 2,
         "log_filters": "1:logs",
         "log_outputs": "3:stderr",
@@ -84,9 +90,12 @@ def test_each_key_is_taken(key: str) -> None:
         "keep_on_truncate": 1,
         "metrics_logs": "all",
         "on_rate": "block",
+        "log_roots": ("/srv/logs", "/var/log/guests"),
     }
     value = values.get(key, 8192)
     written = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, tuple):
+        written = str(list(value))
     settings, _ = load("virtlogd.conf", f"{key} = {written}\n".encode())
     assert asdict(settings) == {**asdict(Settings()), key: value}
 
@@ -165,6 +174,20 @@ def test_each_key_is_taken(key: str) -> None:
         (
             b'on_rate = "wait"\n',
             'virtlogd.conf:1: on_rate: \'wait\' is not possible; write "drop" or "block"',
+        ),
+        (
+            b'log_roots = "/srv"\n',
+            (
+                "virtlogd.conf:1: log_roots: expected a string list for 'log_roots' parameter;"
+                ' write log_roots = ["/var/log/libvirt"]'
+            ),
+        ),
+        (
+            b'log_roots = ["/srv", "logs"]\n',
+            (
+                "virtlogd.conf:1: log_roots: 'logs' is not possible in the list;"
+                f" {_LOG_ROOTS_REMEDY}"
+            ),
         ),
         (
             b'log_root = "libvirt"\n',
@@ -249,6 +272,11 @@ def test_a_mistake_names_file_line_key_and_what_would_be_right(text: bytes, mess
         ("rate", "-1"),
         ("on_rate", "1"),
         ("log_root", '"logs"'),
+        ("log_roots", "1"),
+        ("log_roots", '["/srv", 1]'),
+        ("log_roots", '["/srv/../etc"]'),
+        ("log_roots", '[""]'),
+        ("log_roots", '["/a\0b"]'),
         ("log_root", '""'),
         ("log_root", '"/a\0b"'),
         ("log_outputs", '"1:file:/a\0b"'),

@@ -215,3 +215,16 @@ def test_a_daemon_that_must_serve_logs_to_standard_error_if_nowhere_else(
     assert configuration.settings.max_size == 5
     assert configuration.own_log.flush(_PATIENCE)
     assert "failed to open /no/dir/x" in capfd.readouterr().err
+
+
+def test_a_root_that_is_not_there_is_told(
+    file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The daemon would start, and refuse its logs."""
+    file.write_text(f'log_roots = ["{tmp_path}", "{file}", "{tmp_path}/missing"]\n')
+    assert check("virtlogd", Source(str(file), False, {})) == 0
+    warnings = capfd.readouterr().err.splitlines()
+    assert [line.split("no directory ")[1].split(";")[0] for line in warnings] == [
+        str(file),
+        f"{tmp_path}/missing",
+    ]

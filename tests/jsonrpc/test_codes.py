@@ -69,6 +69,12 @@ CASES: list[tuple[errors.LogError, int, dict[str, Any] | None]] = [
     (errors.LimitReached("all", "x", "/a"), 1004, {"limit": "x", "path": "/a"}),
     (errors.ShuttingDown("stopping"), 1005, None),
     (errors.NotAllowed("unknown", "/a"), 1011, {"path": "/a"}),
+    (errors.NotAllowed("outside", "/a", ["/r"]), 1011, {"path": "/a", "roots": ["/r"]}),
+    (
+        errors.LeadsOut("open", errno.ELOOP, "/a", "a link", ["/r"]),
+        1011,
+        {"path": "/a", "roots": ["/r"]},
+    ),
     (
         errors.NotWritten("write", errno.ENOSPC, "/a", 17),
         1006,

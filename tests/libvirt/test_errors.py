@@ -86,8 +86,17 @@ LOG_ERRORS = [
         (67, 0, -1, "unsupported configuration: Max backup 33 must be less than or equal to 32"),
     ),
     (
-        errors.NotAllowed("not for this client", "/p"),
-        (38, 63, errno.EACCES, "Unable to open file: /p: Permission denied"),
+        errors.NotAllowed("/p is not below log_roots, /r", "/p", ["/r"]),
+        (29, 63, -1, "operation forbidden: /p is not below log_roots, /r"),
+    ),
+    (
+        errors.LeadsOut("Unable to open /p", errno.ELOOP, "/p", "a link", ["/r"]),
+        (
+            29,
+            63,
+            -1,
+            "operation forbidden: Unable to open /p: a link: Too many levels of symbolic links",
+        ),
     ),
     (
         errors.ShuttingDown("stopping", "/p"),

@@ -54,13 +54,13 @@ Check = Callable[[Any], str]
 
 
 def _key(
-    default: int | str,
+    default: int | str | tuple[str, ...],
     meaning: str,
     largest: int = _UINT32,
     check: Check | None = None,
     example: str | tuple[str, ...] = "",
 ) -> Any:
-    """Define a key; its type is that of its default.
+    """Define a key; its type is that of its default, and a tuple is a list of strings.
 
     :param check: gives what would be right for a value that is not; may raise SpecError.
     :param example: a value that says more than the default; strings in a tuple for a key that takes
@@ -148,6 +148,19 @@ def _check_log_root(value: str) -> str:
     return 'write an absolute path, as "/var/log/libvirt/"'
 
 
+_LOG_ROOTS_REMEDY = (
+    'write a list of absolute paths without "." and "..", as ["/var/log/libvirt"], or [] for'
+    " everywhere"
+)
+
+
+def _check_log_roots(value: tuple[str, ...]) -> str:
+    for root in value:
+        if not root.startswith("/") or not _is_mount_point(root):
+            raise SpecError(f"{root!r} is not possible in the list", _LOG_ROOTS_REMEDY)
+    return ""
+
+
 def _check_state_dir(value: str) -> str:
     if not value or (value.startswith("/") and "\0" not in value):
         return ""
@@ -210,6 +223,12 @@ class Settings:
     boot_burst: int = _key(0, "bytes that it takes at once after it was opened", _UINT64)
     on_rate: str = _key(
         "drop", "what to do with what is beyond the rate", check=_check_choice(OnRate)
+    )
+    log_roots: tuple[str, ...] = _key(
+        (),
+        "directories outside of which no log is; none: logs may be anywhere",
+        check=_check_log_roots,
+        example=("/var/log/libvirt",),
     )
 
 
@@ -361,6 +380,9 @@ def _checked(file: str, statement: Statement) -> Any:
     key = _KEYS[statement.name]
     value = statement.value
     example = _written(key.name, key.metadata["example"])
+    if isinstance(key.default, tuple):
+        words = tuple(os.fsdecode(one.value) for one in _strings(file, statement, example))
+        return _accepted(file, key.name, words, statement.line)
     if key.metadata["takes_list"]:
         return _accepted(file, key.name, _string_or_list(file, statement, example), statement.line)
     if isinstance(key.default, str):
@@ -381,6 +403,15 @@ def _checked(file: str, statement: Statement) -> Any:
 def _written(name: str, value: object) -> str:
     """Return a line of a configuration file."""
     return f"{name} = {list(value) if isinstance(value, tuple) else value!r}".replace("'", '"')
+
+
+def _strings(file: str, statement: Statement, example: str) -> tuple[String, ...]:
+    if isinstance(statement.value, List):
+        strings = tuple(one for one in statement.value.values if isinstance(one, String))
+        if len(strings) == len(statement.value.values):
+            return strings
+    problem = f"expected a string list for '{statement.name}' parameter"
+    raise ConfigError(file, problem, f"write {example}", statement.line, statement.name)
 
 
 def _string_or_list(file: str, statement: Statement, example: str) -> str | tuple[str, ...]:

@@ -20,6 +20,12 @@ def check(name: str, source: Source) -> int:
         say(f"{name}: {visible(str(error))}\n")
     for warning in examined.warnings:
         say(f"{name}: warning: {visible(warning)}\n")
+    for root in examined.settings.log_roots:
+        if not os.path.isdir(root):
+            say(
+                f"{name}: warning: {visible(source.file)}: log_roots: there is no directory"
+                f" {visible(root)}; logs below it are refused until it is made\n"
+            )
     if examined.errors:
         return 1
     if os.path.exists(source.file):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -71,7 +72,11 @@ _MEANINGS = {
     Code.NO_SUCH_SERVER: "the daemon has no such server; data.server names it",
     Code.NO_SUCH_CLIENT: "the server has no such client (any more); data has server and id",
     Code.NO_OWN_LOG: "the daemon runs inside another application, which does the logging",
-    Code.NOT_ALLOWED: "on the read-only socket: the path is not a log that the daemon knows",
+    Code.NOT_ALLOWED: (
+        "the path is not below log_roots, a symbolic link is on its way there, or its file has"
+        " another name (a hard link): data.roots names the roots. On the read-only socket: it is"
+        " not a log that the daemon knows"
+    ),
     Code.NOT_ON_THIS_CONNECTION: (
         "the method is not served on the read-only socket, or needs the stream and came over HTTP"
     ),
@@ -106,6 +111,8 @@ def _code_and_data(error: errors.DaemonError) -> tuple[Code, dict[str, Any]]:
         case errors.NoAnswer():
             code = Code.SYSTEM_ERROR
             data = {**_system_data(error.errno), "mount": printable(error.mount)}
+        case errors.NotAllowed() | errors.LeadsOut():
+            code, data = Code.NOT_ALLOWED, _roots_data(error.roots)
         case errors.SystemFailure():
             code, data = Code.SYSTEM_ERROR, _system_data(error.errno)
         case errors.UnsupportedBackups():
@@ -114,8 +121,6 @@ def _code_and_data(error: errors.DaemonError) -> tuple[Code, dict[str, Any]]:
             code, data = Code.LIMIT, {"limit": error.limit}
         case errors.ShuttingDown():
             code = Code.SHUTTING_DOWN
-        case errors.NotAllowed():
-            code = Code.NOT_ALLOWED
         case errors.HandOverFailed():
             code = Code.HAND_OVER_FAILED
         case errors.AdministrationError():
@@ -156,6 +161,10 @@ def _not_written_data(error: errors.NotWritten) -> dict[str, Any]:
     if error.maybe_written:
         data["maybe_written"] = True
     return data
+
+
+def _roots_data(roots: Sequence[str]) -> dict[str, Any]:
+    return {"roots": [printable(root) for root in roots]} if roots else {}
 
 
 def _system_data(number: int) -> dict[str, Any]:

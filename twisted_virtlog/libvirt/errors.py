@@ -16,6 +16,7 @@ class ErrorCode(enum.IntEnum):
 
     INTERNAL_ERROR = 1
     INVALID_ARGUMENT = 8
+    OPERATION_DENIED = 29
     SYSTEM_ERROR = 38
     RPC = 39
     CONFIG_UNSUPPORTED = 67
@@ -36,6 +37,7 @@ class ErrorDomain(enum.IntEnum):
 _PREFIXES = {
     ErrorCode.INTERNAL_ERROR: "internal error: ",
     ErrorCode.INVALID_ARGUMENT: "invalid argument: ",
+    ErrorCode.OPERATION_DENIED: "operation forbidden: ",
     ErrorCode.RPC: "",
     ErrorCode.CONFIG_UNSUPPORTED: "unsupported configuration: ",
     ErrorCode.ARGUMENT_UNSUPPORTED: "argument unsupported: ",
@@ -119,8 +121,8 @@ def log_failure(error: errors.DaemonError, path: str) -> ErrorBody:
         case errors.NoSuchLog():
             detail = f"No open log file {path}"
             body = failure(ErrorCode.INTERNAL_ERROR, ErrorDomain.LOGGING, detail)
-        case errors.NotAllowed():
-            body = system_failure(ErrorDomain.LOGGING, opening, errno.EACCES)
+        case errors.NotAllowed() | errors.LeadsOut():
+            body = failure(ErrorCode.OPERATION_DENIED, ErrorDomain.LOGGING, str(error))
         case errors.NotWritten():
             body = system_failure(ErrorDomain.LOGGING, error.action, error.errno, error.reason)
         case errors.SystemFailure():

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -43,6 +43,7 @@ from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.inventory import inventory
 from twisted_virtlog.logs.files.places import Where
+from twisted_virtlog.logs.files.roots import Roots
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import Known
 from twisted_virtlog.logs.lanes.choice import Choice
@@ -233,6 +234,7 @@ class AllLogs:
         self._spread = False
         self._table.observe(self._mounts_changed)
         self._see_mounts()
+        self._resolve_roots()
 
     # ILogHandler.
 
@@ -280,7 +282,7 @@ class AllLogs:
 
     def real_path(self, path: str) -> Answer[str]:
         """Return the path of a log without symbolic links; one that leads nowhere is its own."""
-        if not self._spread:
+        if not self._spread or self.settings.roots:
             return self._inline.real_path(path)
 
         def real(resolved: Resolving) -> str:
@@ -309,8 +311,9 @@ class AllLogs:
         if self.has(path) or mount is None or not self._is_inline(mount):
             return succeed(None)
         limits = self.settings.policy_of(path, None, None).limits
+        directory = self.settings.roots.directory_of(path)
         found: Deferred[Sequence[KeptFile] | None] = self._in_thread(
-            lambda: inventory(path, limits, None)
+            lambda: inventory(path, limits, None, directory)
         )
 
         def missing(failure: Failure) -> Sequence[KeptFile] | None:
@@ -421,6 +424,12 @@ class AllLogs:
     def is_known(self, path: str) -> Answer[bool]:
         if not self._spread:
             return self._inline.is_known(path)
+        roots = self.settings.roots
+        if roots:
+            real_path = roots.real_path(path)
+            return real_path is not None and (
+                real_path in self.known or self._is_open(path) or self._is_open(real_path)
+            )
         if self._is_open(path):
             return True
         try:
@@ -458,6 +467,17 @@ class AllLogs:
         explain = partial(no_answer, action, path)
         going_on: Deferred[Any] = later.addErrback(explained, lane, path, explain)
         return going_on.addCallback(lambda _: self._resolved(path, action, found))
+
+    def _resolve_roots(self) -> None:
+        """Find out where roots lead, each in the thread in which its files are served."""
+        roots = self.settings.roots
+        for name in roots.names:
+            found: Deferred[Any] = maybeDeferred(self._resolved, name, LOOK_INTO)
+            # (one that cannot be resolved is where it was, or as it is written)
+            found.addCallbacks(partial(_note_root, roots, name), lambda _: None)
+
+    def _check_directory(self, path: str) -> None:
+        self.settings.roots.check_directory(path)
 
     def _is_open(self, path: str) -> bool:
         """Return whether a log is open, by a name that is known."""
@@ -567,6 +587,8 @@ class AllLogs:
     def places(self, is_in_use: Callable[[str], bool]) -> Where:
         """Return what finds where a directory's files are served, for who removes old ones.
 
+        One that is not below a root is not found.
+
         :param is_in_use: whether a file must stay though no log of that path is open; the path is
             without links, and any thread may ask.
         """
@@ -576,6 +598,7 @@ class AllLogs:
             self._lane_of,
             self._in_thread,
             lambda path: self.has(path) or is_in_use(path),
+            self._check_directory,
         )
 
     def ask_where_it_is(self, path: str, call: _Call[T], action: str) -> Answer[T]:
@@ -617,6 +640,7 @@ class AllLogs:
         """
         self.settings = settings
         self.usage.set(settings.bounds)
+        self._resolve_roots()
         self._inline.reload(settings, pipe_size)
         for lane in self._lanes.values():
             lane.reload(settings, pipe_size)
@@ -942,6 +966,10 @@ class AllLogs:
         undo: Callable[[LogHandler, T], object] | None,
         was_in_lane: bool,
     ) -> Answer[T]:
+        roots = self.settings.roots
+        if roots and roots.real_path(path) is None:
+            # (which refuses it, and touches nothing)
+            return call(self._inline, path)
         try:
             mount = resolving.advance(self._is_inline)
         except (OSError, ValueError) as error:
@@ -951,6 +979,8 @@ class AllLogs:
             ) from error
         if mount is None:
             real = resolving.real
+            if roots and real != roots.real_path(path):
+                raise roots.link(path)
             if real in self._moving or self._in_lane(real) is not None:
                 return self._ask(real, call, explain, undo)
             if self._is_inline(resolving.mount):
@@ -1053,6 +1083,7 @@ class AllLogs:
 
     def _mounts_changed(self) -> None:
         self._see_mounts()
+        self._resolve_roots()
         if self._spread:
             self._look_again(0.0)
 
@@ -1206,6 +1237,10 @@ class AllLogs:
         left.addCallbacks(arrive, fail).addErrback(
             lambda failure: self._logger.failure("{path}: moving failed", failure, path=path)
         )
+
+
+def _note_root(roots: Roots, name: str, resolved: Resolving) -> None:
+    roots.leads_to(name, resolved.real)
 
 
 class _Move:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -39,10 +39,12 @@ from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.directory import Directory
 from twisted_virtlog.logs.files.inventory import inventory, opened
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.files.reader import Reading, WouldBlock
 from twisted_virtlog.logs.files.removal import Remover
+from twisted_virtlog.logs.files.roots import ANYWHERE, Roots
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
@@ -84,6 +86,10 @@ from twisted_virtlog.values import (
 
 T = TypeVar("T")
 
+#: Finds something about a log's files: by the path of the current one, the log's limits, who writes
+#: it, and what reaches them.
+_Find: TypeAlias = "Callable[[str, Limits, Writer | None, LogDirectory], T]"
+
 #: How long to wait at the end for pipes to be closed that guests still hold.
 _CLOSE_SECONDS = 0.5
 
@@ -109,11 +115,13 @@ class LogSettings:
     :ivar policy_of: resolves the policy of each log.
     :ivar max_open_logs: 0 allows as many as there are descriptors.
     :ivar bounds: what all logs together may take up.
+    :ivar roots: below which logs may be.
     """
 
     policy_of: PolicyOf
     max_open_logs: int = 0
     bounds: HostBounds = NO_BOUNDS
+    roots: Roots = ANYWHERE
 
 
 class Surroundings(Protocol):
@@ -295,8 +303,12 @@ class LogHandler:
     ) -> Answer[Opened]:
         if self._stopping:
             raise ShuttingDown("the daemon is stopping and opens no more logs", path)
-        # A truncating open removes a link, so the log is not the one that the link leads to.
-        real_path = _own_path(path) if truncate and os.path.islink(path) else _real_path(path)
+        if self._settings.roots:
+            real_path = self._path_below_root(path, truncate)
+        else:
+            # A truncating open removes a link, so the log is not the one that the link leads to.
+            own = truncate and os.path.islink(path)
+            real_path = _own_path(path) if own else _real_path(path)
         holder = self._find(path, real_path)
         if holder is None and real_path not in self._orders:
             return self._open_new(path, real_path, driver, domain, truncate)
@@ -335,6 +347,20 @@ class LogHandler:
         order.occupy(self._logs[path])
         return opened
 
+    def _path_below_root(self, path: str, truncate: bool) -> str:
+        """Return the path of a log that is to be opened, without links.
+
+        :raises NotAllowed: it is not below a root; or it is a link, which a truncating open would
+            remove.
+        """
+        roots = self._settings.roots
+        roots.check(path)
+        real_path = roots.real_path(path) or path
+        if truncate:
+            with contextlib.suppress(OSError):
+                roots.check_links(path, roots.directory_of(real_path).lstat(real_path))
+        return real_path
+
     def _check_free(self, holder: OpenLog, path: str, driver: str, domain: Domain | None) -> None:
         """Raise LogBusy if another guest may not have a log."""
         if not holder.may_be_followed(path, driver, domain):
@@ -361,10 +387,12 @@ class LogHandler:
             # (the write end is closed first, and then the other end is closed at once)
             undo.callback(self.pipes.close, read_end)
             undo.callback(os.close, write_end)
-            file = path if truncate else link_target(path)
+            file = path if truncate and not self._settings.roots else self.file_of(path)
             policy = self._settings.policy_of(file, driver, domain)
             # (a link is removed: what it leads to is another log's)
-            keeps = truncate and policy.keep_on_truncate and not os.path.islink(path)
+            keeps = truncate and policy.keep_on_truncate
+            if keeps and not self._settings.roots:
+                keeps = not os.path.islink(path)
             account = self.accounts.make()
             undo.callback(self.accounts.close, account)
             writer = self._make_writer(file, policy, account, truncate and not keeps)
@@ -460,21 +488,27 @@ class LogHandler:
         return self._of_files(path, inventory)
 
     def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
-        def find(file: str, limits: Limits, writer: Writer | None) -> OpenedFiles:
-            found = opened(file, limits, start, writer)
+        def find(
+            file: str, limits: Limits, writer: Writer | None, directory: LogDirectory
+        ) -> OpenedFiles:
+            found = opened(file, limits, start, writer, directory)
             given = self._surroundings.given
             files = [OpenedFile(one.kept, given(one.descriptor)) for one in found.files]
             return OpenedFiles(tuple(files), found.more)
 
         return self._drained(path, lambda: self._of_files(path, find))
 
-    def _of_files(self, path: str, find: Callable[[str, Limits, Writer | None], T]) -> T:
+    def _of_files(self, path: str, find: _Find[T]) -> T:
         """Return what is found of a log's files, by where they are and who writes them."""
         log = self._find(path)
-        file = link_target(path) if log is None else log.writer.path
+        if log is not None:
+            file, directory, writer = log.writer.path, log.writer.directory, log.writer
+        else:
+            file, writer = self.file_of(path), None
+            directory = self.directory_of(file)
         policy = self._settings.policy_of(file, None, None) if log is None else log.policy
         try:
-            return find(file, policy.limits, None if log is None else log.writer)
+            return find(file, policy.limits, writer, directory)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
 
@@ -503,11 +537,11 @@ class LogHandler:
 
     def _read(self, path: str, position: Position | None, max_bytes: int) -> Answer[Excerpt]:
         log = self._find(path)
-        file = link_target(path) if log is None else log.writer.path
+        file = self.file_of(path) if log is None else log.writer.path
         writer = None if log is None else log.writer
         policy = self._settings.policy_of(file, None, None) if log is None else log.policy
         try:
-            reading = Reading(file, policy.limits, position, writer)
+            reading = Reading(file, policy.limits, position, writer, self.directory_of(file))
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
         try:
@@ -553,7 +587,7 @@ class LogHandler:
             if position is not None:
                 return position
         mark = NOTHING if log is None else log.mark()
-        real_path = _real_path(path) if log is None else log.real_path
+        real_path = self.real_path_of(path) if log is None else log.real_path
 
         def append(order: InOrder) -> Slices[Position]:
             log = self._find(path)
@@ -568,7 +602,8 @@ class LogHandler:
         self, path: str, message: bytes, driver: str, domain: Domain | None
     ) -> Slices[Position]:
         """Append to a log that is not open."""
-        file = link_target(path)
+        self._settings.roots.check(path)
+        file = self.file_of(path)
         policy = self._settings.policy_of(file, driver, domain)
         account = self.accounts.make()
         try:
@@ -576,7 +611,7 @@ class LogHandler:
         except BaseException:
             self.accounts.close(account)
             raise
-        real_path = _real_path(path)
+        real_path = self.real_path_of(path)
         try:
             self._bounds.bind(writer, real_path, domain, policy)
             self.observer.appending(real_path, writer)
@@ -599,7 +634,8 @@ class LogHandler:
 
     def remove(self, path: str) -> Answer[Removed]:
         log = self._find(path)
-        real_path = _real_path(path) if log is None else log.real_path
+        real_path = self.real_path_of(path) if log is None else log.real_path
+        self._settings.roots.check(real_path)
 
         def remove(order: InOrder) -> Slices[Removed]:
             log = self._find(path, real_path)
@@ -739,13 +775,15 @@ class LogHandler:
     def real_path(self, path: str) -> str:
         """Return the path of a log without symbolic links."""
         log = self._find(path)
-        return _real_path(path) if log is None else log.real_path
+        return self.real_path_of(path) if log is None else log.real_path
 
     def is_known(self, path: str) -> bool:
-        if path in self._logs:
-            return True
-        real_path = _real_path(path)
-        return real_path in self.known or self._find(path, real_path) is not None
+        log = self._logs.get(path)
+        real_path = self.real_path_of(path) if log is None else log.real_path
+        roots = self._settings.roots
+        if roots and roots.real_path(real_path) is None:
+            return False
+        return log is not None or real_path in self.known or self._find(path) is not None
 
     def ledger(self, path: str | None) -> Answer[Ledger]:
         if path is not None:
@@ -795,11 +833,20 @@ class LogHandler:
 
     def real_path_of(self, path: str) -> str:
         """Resolve all symbolic links in a path."""
-        return _real_path(path)
+        roots = self._settings.roots
+        # (below a root there are none, and elsewhere nothing is looked at)
+        return (roots.real_path(path) or path) if roots else _real_path(path)
 
     def file_of(self, path: str) -> str:
         """Return the path of a log's current file."""
-        return link_target(path)
+        return self.real_path_of(path) if self._settings.roots else link_target(path)
+
+    def directory_of(self, file: str) -> LogDirectory:
+        """Return what reaches the files of a log that is not open.
+
+        :param file: the path of its current file.
+        """
+        return self._settings.roots.directory_of(file)
 
     def limits_of(self, file: str) -> Limits:
         """Return the limits of a log that is not open, by the path of its current file."""
@@ -849,6 +896,9 @@ class LogHandler:
         self._bounds.set(settings.bounds)
         for log in self._logs.values():
             log.set_policy(settings.policy_of(log.writer.path, log.driver, log.domain))
+            log.writer.directory = self._directory_of_open(
+                log.writer.path, log.real_path, log.writer.directory
+            )
         self.look_at_files()
 
     def look_at_files(self) -> None:
@@ -864,6 +914,22 @@ class LogHandler:
                 self._bind(log)
             if not number % _LOGS_AT_ONCE:
                 yield
+
+    def _directory_of_open(
+        self, file: str, real_path: str, present: LogDirectory = BY_PATH
+    ) -> LogDirectory:
+        """Return what reaches the files of a log that is open, below a root or not.
+
+        One that is not goes on as it is, until it is closed.
+
+        :param present: what reaches them now.
+        """
+        roots = self._settings.roots
+        if not roots:
+            return BY_PATH
+        if roots.real_path(real_path) is None or not _is_same_name(file, real_path):
+            return present
+        return roots.directory_of(real_path)
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with the open logs."""
@@ -980,8 +1046,15 @@ class LogHandler:
         :raises UnsupportedBackups: ``max_backups`` is over 32; likewise.
         """
         pipe, path, details = state.pipe, state.log, state.details
-        file = link_target(path) if details is None else details.file
-        real_path = _real_path(path) if details is None else details.real_path
+        file = self.file_of(path) if details is None else details.file
+        real_path = self.real_path_of(path) if details is None else details.real_path
+        directory = self._directory_of_open(file, real_path)
+        if self._settings.roots and directory is BY_PATH:
+            self._logger.warn(
+                "{path}: this log is open, though it is not below log_roots, and goes on until it"
+                " is closed",
+                path=path,
+            )
         try:
             os.set_blocking(pipe, False)
             capacity = self.pipes.adopt(pipe, details.capacity if details else 0)
@@ -995,6 +1068,7 @@ class LogHandler:
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
                 account=self.accounts.adopt(map(pipe_number, pipes)),
+                directory=directory,
             )
             log = OpenLog(
                 self, pipe, writer, policy, path, real_path, state.driver, state.domain, capacity
@@ -1049,7 +1123,8 @@ class LogHandler:
         if state.details is not None:
             file, files = state.details.file, state.details.files
             policy = self._settings.policy_of(file, state.driver, state.domain)
-            steps = interrupted_rollover(file, policy.limits)
+            directory = self._directory_of_open(file, state.details.real_path)
+            steps = interrupted_rollover(file, policy.limits, directory)
             if files is not None:
                 # The rest may be older than the last rollovers.
                 files = FilesState(files.cuts, files.gaps)
@@ -1194,7 +1269,7 @@ class LogHandler:
     def _find(self, path: str, real_path: str | None = None) -> OpenLog | None:
         log = self._logs.get(path)
         if log is None and self._logs:
-            real_path = real_path or _real_path(path)
+            real_path = real_path or self.real_path_of(path)
             log = self._real.get(real_path) or self._logs.get(real_path)
         return log
 
@@ -1221,6 +1296,7 @@ class LogHandler:
                 remove=self._remove,
                 keep_attributes=self._keep_attributes,
                 account=account,
+                directory=self.directory_of(file),
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
@@ -1247,6 +1323,10 @@ def _real_path(path: str) -> str:
     # No file has a longer path, and the time to resolve one grows with the square of its length.
     resolved = os.path.realpath(path) if len(path) < _PATH_MAX else path
     return path if resolved == path else resolved
+
+
+def _is_same_name(file: str, real_path: str) -> bool:
+    return os.path.basename(file) == os.path.basename(real_path)
 
 
 def _own_path(path: str) -> str:

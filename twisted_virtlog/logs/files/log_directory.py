@@ -8,16 +8,60 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from typing import TypeAlias
+
+from twisted_virtlog.errors import LeadsOut, SystemFailure
 
 #: The device, and the file system's own identifier: another disk may get the device's number.
 FileSystem: TypeAlias = "tuple[int, int]"
+
+
+class Refused(OSError):
+    """What a name leads to is not to be touched, as log_roots says."""
+
+    def __init__(self, number: int, explanation: str, roots: Sequence[str]) -> None:
+        """:param explanation: why, in words, which ``number`` (an errno) has no room for."""
+        super().__init__(number, os.strerror(number))
+        self.explanation = explanation
+        self.roots = roots
+
+
+def system_failure(action: str, error: OSError, path: str) -> SystemFailure:
+    """Return what is told of an error.
+
+    :param action: what was tried, in the words of SystemFailure.
+    :param path: of the log.
+    """
+    number = error.errno or errno.EIO
+    if isinstance(error, Refused):
+        return LeadsOut(action, number, path, error.explanation, error.roots)
+    return SystemFailure(action, number, path)
 
 
 class LogDirectory:
     """The directory of a log's files, each of which is named by its path."""
 
     __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Hold the directory for several operations."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of it."""
+
+    def begin(self) -> None:
+        """Take note which directory it is now.
+
+        :raises OSError: it cannot be reached.
+        """
+
+    def is_as_begun(self) -> bool:
+        """Return whether it is the same one as then.
+
+        :raises OSError: it cannot be reached.
+        """
+        return True
 
     def open(self, path: str, flags: int, mode: int = 0o777) -> int:
         """Return a new descriptor of a file, by the flags of the system call.

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.lineage import is_marked
-from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory, system_failure
 from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.rotation import Limits, check_backups, is_full
 from twisted_virtlog.logs.files.writer import Writer
@@ -285,25 +285,25 @@ def open_files(
         directory = writer.directory
     try:
         hole = None if writer is None else writer.hole
-        for number, name in enumerate(newest_first(path, limits.max_backups)):
-            file = _open_file(name, writer, number == 0, directory)
-            if file is not None:
-                if files and not as_one:
-                    files[-1].parted |= file.has_gap_after()
-                files.append(file)
-                if position is not None and file.has(position):
-                    break
-            elif files and number != hole and not as_one:
-                if not _may_lack(number, files, limits, writer):
-                    break
-                # Perhaps; nobody knows.
-                hole = number
-                files[-1].parted = True
+        with directory:
+            for number, name in enumerate(newest_first(path, limits.max_backups)):
+                file = _open_file(name, writer, number == 0, directory)
+                if file is not None:
+                    if files and not as_one:
+                        files[-1].parted |= file.has_gap_after()
+                    files.append(file)
+                    if position is not None and file.has(position):
+                        break
+                elif files and number != hole and not as_one:
+                    if not _may_lack(number, files, limits, writer):
+                        break
+                    # Perhaps; nobody knows.
+                    hole = number
+                    files[-1].parted = True
     except OSError as error:
         for file in files:
             os.close(file.descriptor)
-        action = f"Unable to open file: {name}"
-        raise SystemFailure(action, error.errno or errno.EIO, path) from error
+        raise system_failure(f"Unable to open file: {name}", error, path) from error
     files.reverse()
     return files
 

@@ -70,7 +70,12 @@ from twisted_virtlog.logs.accounts.layout import APPENDED, GUEST
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
 from twisted_virtlog.logs.files.lineage import Lineage, ended_file
-from twisted_virtlog.logs.files.log_directory import BY_PATH, FileSystem, LogDirectory
+from twisted_virtlog.logs.files.log_directory import (
+    BY_PATH,
+    FileSystem,
+    LogDirectory,
+    system_failure,
+)
 from twisted_virtlog.logs.files.names import CURRENT, backup_path, newest_first
 from twisted_virtlog.logs.files.opening import (
     ERRORS_OF_DESCRIPTOR,
@@ -332,10 +337,11 @@ class Writer:
             self._rotates = False
             return
         self._file = -1
-        check_name(path, limits, directory)
-        if truncate:
-            self._truncate()
-        self._begin()
+        with directory:
+            check_name(path, limits, directory)
+            if truncate:
+                self._truncate()
+            self._begin()
 
     def _truncate(self) -> None:
         """Remove all files, before there is a current one."""
@@ -360,11 +366,12 @@ class Writer:
 
         :raises SystemFailure: it cannot be opened; the next write tries again.
         """
-        file = self._open()
-        if self._steps:
-            # (of a rollover that another process began)
-            self._keep(self._attributes(), file)
-        self._use(file)
+        with self.directory:
+            file = self._open()
+            if self._steps:
+                # (of a rollover that another process began)
+                self._keep(self._attributes(), file)
+            self._use(file)
 
     def begin_anew(self) -> None:
         """Begin with an empty file as after a rollover, before anything is written.
@@ -950,26 +957,34 @@ class Writer:
 
         :param ends: stop after the step in which this time passes; see :attr:`seconds`.
         """
-        if not self._steps:
-            self._begin_to_roll_over()
-        self._find_again()
-        while self._steps:
-            step = self._steps[0]
-            if isinstance(step, Rename):
-                action = f"Unable to rename {step.source} to {step.target}"
-                # (the last step makes the file, and the one before moves up the current one)
-                self._attempt(action, self._rename, len(self._steps) - 3, step.source, step.target)
-            elif isinstance(step, Remove):
-                self._attempt(f"Unable to remove {step.path}", self._rotate_away, CURRENT)
-            elif isinstance(step, Create):
-                self._begin()
-            self._steps = self._steps[1:]
-            if self._steps and Writer.seconds() >= ends:
-                return
+        with self.directory:
+            if not self._steps or self._is_in_other_directory():
+                self._begin_to_roll_over()
+            self._find_again()
+            while self._steps:
+                step = self._steps[0]
+                if isinstance(step, Rename):
+                    action = f"Unable to rename {step.source} to {step.target}"
+                    # (the last step makes the file, and the one before moves up the current one)
+                    number = len(self._steps) - 3
+                    self._attempt(action, self._rename, number, step.source, step.target)
+                elif isinstance(step, Remove):
+                    self._attempt(f"Unable to remove {step.path}", self._rotate_away, CURRENT)
+                elif isinstance(step, Create):
+                    self._begin()
+                self._steps = self._steps[1:]
+                if self._steps and Writer.seconds() >= ends:
+                    return
         self.rollovers += 1
+
+    def _is_in_other_directory(self) -> bool:
+        """Return whether the log's directory is not the one in which a roll-over was begun."""
+        action = f"Unable to open file: {self.path}"
+        return not self._attempt(action, self.directory.is_as_begun)
 
     def _begin_to_roll_over(self) -> None:
         self._stay()
+        self._reach_directory()
         most = self.limits.max_backups
         # What an earlier configuration left there is not continued by what comes to stand below it.
         self._mark_gap_after(backup_path(self.path, most))
@@ -980,6 +995,17 @@ class Writer:
         else:
             self.lineage.note_end(self._inode, self._end, self._birth_to_keep())
         self._steps = roll_over_steps(self.path, most)
+
+    def _reach_directory(self) -> None:
+        """Note in which directory a roll-over is begun; give up descriptors that it may need."""
+        action = f"Unable to open file: {self.path}"
+        try:
+            self._attempt(action, self.directory.begin)
+        except SystemFailure as failure:
+            if failure.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            placeholders().release_all()
+            self._attempt(action, self.directory.begin)
 
     def _birth_to_keep(self) -> str:
         """Return what will tell the current file from later ones, which may have its number."""
@@ -1056,7 +1082,8 @@ class Writer:
     def _looks(self) -> list[SeenFile | None]:
         """Look at all files of the log by their names, the newest first."""
         most = max(self.limits.max_backups, self.account.backups)
-        return [self._seen(name) for name in newest_first(self.path, most)]
+        with self.directory:
+            return [self._seen(name) for name in newest_first(self.path, most)]
 
     def _find_again(self) -> None:
         """Count what happened to the files of a log that was taken over."""
@@ -1196,7 +1223,7 @@ class Writer:
             raise self._failure(action, error) from error
 
     def _failure(self, action: str, error: OSError) -> SystemFailure:
-        return SystemFailure(action, error.errno or errno.EIO, self.path)
+        return system_failure(action, error, self.path)
 
     def _cut(self, size: int) -> None:
         """Take back the part of a message that was written."""
@@ -1210,7 +1237,8 @@ class Writer:
 
 def interrupted_rollover(path: str, limits: Limits, directory: LogDirectory = BY_PATH) -> int:
     """Return how many steps are left of a rollover that a crash interrupted; 0 if none was."""
-    sizes = [_size(name, directory) for name in newest_first(path, limits.max_backups)]
+    with directory:
+        sizes = [_size(name, directory) for name in newest_first(path, limits.max_backups)]
     return interrupted_steps(sizes, limits.max_size)
 
 

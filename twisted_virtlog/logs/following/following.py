@@ -428,7 +428,7 @@ class Following:
         real_path = handler.real_path_of(path) if log is None else log.real_path
         trail = self._trails.get(real_path)
         if trail is None or trail.real_path != real_path:
-            file = handler.file_of(path)
+            file = handler.file_of(path) if log is None else log.writer.path
             trail = Trail(
                 real_path,
                 file,
@@ -448,6 +448,7 @@ class Following:
                 trail.attach(log)
             elif log is None and not reader.wants_opening and trail.writer is None:
                 trail.limits = handler.limits_of(trail.path)
+                trail.directory = handler.directory_of(trail.path)
                 trail.look()
         finally:
             follower.trail = trail
@@ -477,6 +478,7 @@ class Following:
         trail.thread = handler.thread
         if trail.log is None:
             trail.limits = handler.limits_of(trail.path)
+            trail.directory = handler.directory_of(trail.path)
         try:
             return trail.read(reader, max_bytes)
         except Cold as cold:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from twisted_virtlog.errors import SystemFailure
 from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
-from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
+from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory, system_failure
 from twisted_virtlog.logs.files.names import newest_first
 from twisted_virtlog.logs.files.reader import (
     OPEN_FLAGS,
@@ -589,8 +589,7 @@ class Trail:
                     return file
                 close_quietly(file)
         except OSError as error:
-            action = f"Unable to open file: {self.path}"
-            raise SystemFailure(action, error.errno or errno.EIO, self.path) from error
+            raise system_failure(f"Unable to open file: {self.path}", error, self.path) from error
         return -1
 
     def look(self) -> None:
@@ -611,8 +610,7 @@ class Trail:
                         os.close(file)
                     break
         except OSError as error:
-            action = f"Unable to open file: {self.path}"
-            raise SystemFailure(action, error.errno or errno.EIO, self.path) from error
+            raise system_failure(f"Unable to open file: {self.path}", error, self.path) from error
 
     def _see(self, file: int) -> None:
         status = os.fstat(file)

@@ -56,6 +56,7 @@ class Places:
         lane_of: Callable[[Mount], LaneLogs],
         in_thread: InThread,
         is_in_use: Callable[[str], bool],
+        check: Callable[[str], object],
     ) -> None:
         """Find nothing yet.
 
@@ -64,12 +65,14 @@ class Places:
         :param lane_of: returns the lane in which they are served otherwise.
         :param in_thread: where directories are read whose files are served in the reactor's thread.
         :param is_in_use: see Place; called in a lane's thread, too.
+        :param check: raises NotAllowed if a directory, by its path without links, is none of logs.
         """
         self._resolved = resolved
         self._is_inline = is_inline
         self._lane_of = lane_of
         self._in_thread = in_thread
         self._is_in_use = is_in_use
+        self._check = check
 
     def __call__(self, path: str) -> Deferred[Place]:
         """Find the place of a directory; see ``Where``."""
@@ -78,6 +81,7 @@ class Places:
         return found.addCallback(self._place)
 
     def _place(self, resolved: Resolving) -> Place:
+        self._check(resolved.real)
         if self._is_inline(resolved.mount):
             return Here(resolved.real, self._in_thread, self._is_in_use)
         return _InLane(resolved.real, self._lane_of(resolved.mount), self._is_in_use)
