@@ -26,7 +26,7 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, SystemFailure
+from twisted_virtlog.errors import HeldByOther, LogError, NoAnswer, NotAllowed, SystemFailure
 from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.interfaces import Answer, InSlices
 from twisted_virtlog.logs.files.cleaning import (
@@ -321,8 +321,8 @@ class Search:
             if await place.change(partial(place.is_in_use, path)) or not self._goes_on():
                 return
             removed = await self._remove_unused(path, may_go)
-        except (FileNotFoundError, NotADirectoryError):
-            # (there is nothing of it)
+        except (FileNotFoundError, NotADirectoryError, NotAllowed):
+            # (there is nothing of it, or it is not below a root)
             return
         except (OSError, LogError) as error:
             self._cannot_remove(path, reason, error)
