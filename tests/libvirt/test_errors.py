@@ -78,6 +78,10 @@ LOG_ERRORS = [
         (38, 0, errno.ENOENT, "failed to open /x: No such file or directory"),
     ),
     (
+        errors.BoundReached("Unable to write to /p", errno.ENOSPC, "/p"),
+        (38, 0, errno.ENOSPC, "Unable to write to /p: No space left on device"),
+    ),
+    (
         errors.LimitReached("too many", "open_files", "/p"),
         (38, 0, errno.EMFILE, "Unable to open file: /p: Too many open files"),
     ),
