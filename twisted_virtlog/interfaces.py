@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -31,6 +31,7 @@ from twisted_virtlog.values import (
     Opened,
     OpenedFiles,
     Output,
+    PolicyWord,
     Position,
     Priority,
     Removed,
@@ -153,6 +154,13 @@ class ILogHandler(Interface):
 
         Of many, each is looked at in its turn: a log that is opened or closed meanwhile may be
         among them or not.
+        """
+
+    def policy(path: str) -> Answer[Mapping[str, PolicyWord]]:
+        """Return what holds for a log, by the keys that may stand in policies, and why.
+
+        A log need not be open, or be there at all: of one that is closed, what was named at its
+        last opening counts, as far as that is known.
         """
 
     def ledger(path: str | None) -> Answer[Ledger]:

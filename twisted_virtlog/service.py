@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
 from twisted_virtlog.administration import Administration
-from twisted_virtlog.config.settings import Settings
+from twisted_virtlog.config.settings import Settings, explained, policy_entries, with_words
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, Details
@@ -39,7 +39,7 @@ from twisted_virtlog.logs.history import History
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
 from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
-from twisted_virtlog.logs.policy import HostBounds, Policy, PolicyOf, one_for_all
+from twisted_virtlog.logs.policy import HostBounds, Policies, Policy, PolicyOf, Words
 from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyHistory, ReadOnlyLogs
 from twisted_virtlog.loop.clock import MonotonicClock
@@ -56,7 +56,15 @@ from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group, shared_wit
 from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
-from twisted_virtlog.values import DaemonStatus, MetricsLogs, OnRate, OnWriteError, Start
+from twisted_virtlog.values import (
+    DaemonStatus,
+    Domain,
+    MetricsLogs,
+    OnRate,
+    OnWriteError,
+    PolicyWord,
+    Start,
+)
 
 _LIBVIRT = "virtlogd"
 _ADMIN = "admin"
@@ -574,13 +582,29 @@ def _lane_settings(settings: Settings) -> LaneSettings:
 
 
 def _log_settings(settings: Settings) -> LogSettings:
-    policy = Policy(
+    def make(words: Words) -> Policy:
+        return _policy(with_words(settings, words), words)
+
+    entries = policy_entries(settings)
+    policies = Policies(entries, make)
+
+    def explain(path: str, driver: str | None, domain: Domain | None) -> Mapping[str, PolicyWord]:
+        return explained(settings, policies.origins(path, driver, domain))
+
+    quotas = settings.quota > 0 or any(dict(entry.words).get("quota") for entry in entries)
+    bounds = HostBounds(settings.host_keep_free, settings.host_max_use, quotas)
+    roots = Roots(settings.log_roots)
+    return LogSettings(policies, settings.max_open_logs, bounds, roots, explain)
+
+
+def _policy(settings: Settings, words: Words) -> Policy:
+    """Return the policy of logs for which these settings hold, of which some are words' values."""
+    return Policy(
         Limits(settings.max_size, settings.max_backups),
         OnWriteError(settings.on_write_error),
         bool(settings.keep_on_truncate),
         Rate.of(settings.rate, settings.burst, settings.boot_burst, OnRate(settings.on_rate)),
-        quota=settings.quota,
+        # (that of all is the pipes' own)
+        settings.pipe_size if "pipe_size" in words else None,
+        settings.quota,
     )
-    bounds = HostBounds(settings.host_keep_free, settings.host_max_use, settings.quota > 0)
-    roots = Roots(settings.log_roots)
-    return LogSettings(one_for_all(policy), settings.max_open_logs, bounds, roots)

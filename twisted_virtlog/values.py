@@ -353,6 +353,20 @@ class OnWriteError(enum.Enum):
     BLOCK = "block"
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyWord:
+    """What holds for a log.
+
+    :ivar source: what says so: "policies[N]", counted from 0, the name of the key that the
+        configuration file sets, or "default".
+    :ivar entry: the text of that entry of policies, if it is one.
+    """
+
+    value: int | str
+    source: str
+    entry: str | None = None
+
+
 class OnRate(enum.Enum):
     """What becomes of what a guest writes beyond its log's rate; the values are those of the key.
 

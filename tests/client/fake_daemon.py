@@ -71,6 +71,7 @@ class FakeDaemon:
             "log.unfollow": self._unfollow,
             "log.watch": self._watch,
             "log.ledger": lambda _params: LEDGER,
+            "log.policy": lambda _params: POLICY,
             "daemon.info": lambda _params: INFO,
             "daemon.metrics": lambda _params: {"text": 'virtlogd_logs_open{a="\u202e"} 1.0\n'},
             "rpc.discover": lambda _params: {"openrpc": "1.2.6", "methods": []},
@@ -309,6 +310,13 @@ INFO: dict[str, Any] = {
     "limits": {"max_size": 2097152},
     "counts": {"open_logs": 1},
     "of a newer daemon": True,
+}
+
+POLICY: dict[str, Any] = {
+    "max_size": {"value": 2097152, "from": "default"},
+    "on_rate": {"value": "block", "from": "on_rate"},
+    "rate": {"value": 262144, "from": "policies[1]", "entry": "domain:\u202e rate=262144"},
+    "of a newer daemon": {"value": 1, "from": "default", "more": True},
 }
 
 #: Two bytes are missing in what guests wrote, and one is too many in the files.

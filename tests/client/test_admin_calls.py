@@ -8,11 +8,12 @@ import pytest
 from msgspec import convert
 
 from tests.client.everyone import Row, ask_everyone
-from tests.client.fake_daemon import LEDGER, FakeDaemon
+from tests.client.fake_daemon import LEDGER, POLICY, FakeDaemon
 from twisted_virtlog.client import (
     ClientInfo,
     Ledger,
     OwnLogging,
+    PolicyWord,
     ServerClients,
     ServerLimits,
 )
@@ -39,6 +40,15 @@ CALLS: list[Row] = [
         CLIENTS,
     ),
     ("metrics", (), "daemon.metrics", {}, {"text": "a 1.0\n"}, "a 1.0\n"),
+    (
+        *("policy", ("/a",), "log.policy", {"path": "/a"}, POLICY),
+        {
+            "max_size": PolicyWord(2097152, "default"),
+            "on_rate": PolicyWord("block", "on_rate"),
+            "rate": PolicyWord(262144, "policies[1]", "domain:\u202e rate=262144"),
+            "of a newer daemon": PolicyWord(1, "default"),
+        },
+    ),
     ("ledger", (), "log.ledger", {}, LEDGER, convert(LEDGER, Ledger)),
     ("ledger", ("/a",), "log.ledger", {"path": "/a"}, LEDGER, convert(LEDGER, Ledger)),
     ("clients", ("admin",), "daemon.clients", {"server": "admin"}, [], []),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_virtlog.config.settings import (
+    KEYS,
     ConfigError,
     Settings,
     load,
@@ -39,10 +39,14 @@ def _mistake(text: bytes) -> ConfigError:
     return caught.value
 
 
+def _values(settings: Settings) -> dict[str, object]:
+    return {key: getattr(settings, key) for key in KEYS}
+
+
 def test_an_empty_file_gives_the_defaults() -> None:
     """libvirt's defaults, and ours."""
     settings, warnings = load("virtlogd.conf", b"")
-    assert asdict(settings) == {
+    assert _values(settings) == {
         "log_level": 0,
         "log_filters": "",
         "log_outputs": "",
@@ -61,6 +65,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "state_dir": "",
         "time_index": 1,
         "keep_on_truncate": 0,
+        "policies": (),
         "quota": 0,
         "host_max_use": 0,
         "host_keep_free": 0,
@@ -74,11 +79,12 @@ def test_an_empty_file_gives_the_defaults() -> None:
     assert warnings == []
 
 
-@pytest.mark.parametrize("key", [one.name for one in fields(Settings)])
+@pytest.mark.parametrize("key", [*KEYS])
 def test_each_key_is_taken(key: str) -> None:
     """A value other than the default arrives under its key, and under no other."""
     values: dict[str, int | str | tuple[str, ...]] = {
         "log_level": 2,
+        "policies": ("* max_size=5000", "driver:qemu rate=1"),
         "log_filters": "1:logs",
         "log_outputs": "3:stderr",
         "on_write_error": "block",
@@ -93,11 +99,12 @@ def test_each_key_is_taken(key: str) -> None:
         "log_roots": ("/srv/logs", "/var/log/guests"),
     }
     value = values.get(key, 8192)
-    written = f'"{value}"' if isinstance(value, str) else str(value)
-    if isinstance(value, tuple):
-        written = str(list(value))
+    written = str(value)
+    if not isinstance(value, int):
+        written = str(list(value)) if isinstance(value, tuple) else f'"{value}"'
     settings, _ = load("virtlogd.conf", f"{key} = {written}\n".encode())
-    assert asdict(settings) == {**asdict(Settings()), key: value}
+    assert _values(settings) == {**_values(Settings()), key: value}
+    assert settings.named == {key}
 
 
 @pytest.mark.parametrize(
@@ -293,7 +300,7 @@ def test_a_mistake_tells_its_parts(key: str, value: str) -> None:
 _pieces = st.lists(
     st.sampled_from(
         [
-            *[one.name.encode() for one in fields(Settings)],
+            *[key.encode() for key in KEYS],
             *b'= = = = ; \n \n # \' " """ [ ] , - 0 3 99999999999 foo \x00 \xff'.split(b" "),
             *b'"auto" ["nfs4"] "/srv"'.split(b" "),
             b"3:file:/x",
@@ -424,8 +431,8 @@ def test_the_environment_is_stronger_than_the_file(
 ) -> None:
     """libvirt's variables override its keys, each its own."""
     settings = Settings(log_level=4, log_filters="4:x", log_outputs="4:journald", max_clients=7)
-    expected = {**asdict(settings), key: setting}
-    assert asdict(with_environment(settings, {variable: value})) == expected
+    expected = {**_values(settings), key: setting}
+    assert _values(with_environment(settings, {variable: value})) == expected
 
 
 def test_an_empty_variable_is_none() -> None:

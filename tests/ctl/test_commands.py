@@ -341,6 +341,17 @@ def test_metrics_are_printed_as_they_are(run: Run) -> None:
     assert json.loads(output(run("--json", "metrics"))) == {"text": text}
 
 
+def test_a_policy_says_where_each_word_is_from(daemon: FakeDaemon, run: Run) -> None:
+    """For people below headings, and what others have written without control characters."""
+    lines = output(run("policy", "/a")).splitlines()
+    assert lines[0].split() == ["WORD", "VALUE", "FROM", "ENTRY"]
+    assert lines[2].split() == ["on_rate", "block", "on_rate", "-"]
+    assert lines[3].split() == ["rate", "262144", "policies[1]", r"domain:\u202e", "rate=262144"]
+    assert daemon.requests[-1]["params"] == {"path": "/a"}
+    told = json.loads(output(run("--json", "policy", "/a")))
+    assert told["on_rate"] == {"value": "block", "from": "on_rate", "entry": None}
+
+
 def test_a_ledger_is_two_sums(daemon: FakeDaemon, run: Run) -> None:
     """For people from top to bottom, in JSON as the daemon has it; of one log or of all."""
     assert output(run("ledger", "/a")) == LEDGER_TEXT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -18,6 +18,7 @@ from twisted_virtlog.values import (
     LogStatus,
     Opened,
     OpenedFiles,
+    PolicyWord,
     Position,
     Removed,
 )
@@ -79,6 +80,10 @@ class FakeHandler:
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         answer: Answer[Sequence[LogStatus]] = self._answer("logs")
+        return answer
+
+    def policy(self, path: str) -> Answer[Mapping[str, PolicyWord]]:
+        answer: Answer[Mapping[str, PolicyWord]] = self._answer("policy", path)
         return answer
 
     def ledger(self, path: str | None) -> Answer[Ledger]:

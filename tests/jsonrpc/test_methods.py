@@ -28,6 +28,7 @@ from twisted_virtlog.values import (
     LogStatus,
     Opened,
     Outside,
+    PolicyWord,
     Position,
     Removed,
     RemovedBytes,
@@ -194,6 +195,22 @@ def test_remove_tells_what_is_gone() -> None:
     client = Client(remove=Removed(4, 7_340_038))
     assert result(client, "log.remove", [PATH]) == {"files": 4, "bytes": 7_340_038}
     assert client.handler.calls == [("remove", PATH)]
+
+
+def test_a_policy_is_told_word_by_word() -> None:
+    """Numbers that not every reader holds exactly are digits, and an entry is text."""
+    words = {
+        "max_size": PolicyWord(2**64 - 1, "max_size"),
+        "on_rate": PolicyWord("block", "default"),
+        "rate": PolicyWord(5, "policies[0]", "domain:\udcff rate=5"),
+    }
+    client = Client(policy=words)
+    assert result(client, "log.policy", [PATH]) == {
+        "max_size": {"value": "18446744073709551615", "from": "max_size"},
+        "on_rate": {"value": "block", "from": "default"},
+        "rate": {"value": 5, "from": "policies[0]", "entry": "domain:\ufffd rate=5"},
+    }
+    assert client.handler.calls == [("policy", PATH)]
 
 
 def test_the_ledger_of_a_log_and_of_all() -> None:

@@ -73,6 +73,7 @@ def test_every_method_is_in_it(document: Any) -> None:
         "log.unfollow": ["subscription"],
         "log.watch": [],
         "log.ledger": ["path"],
+        "log.policy": ["path"],
         "log.locate": ["path", "since", "until"],
         "log.times": ["path", "start", "end"],
         "log.boots": ["path"],

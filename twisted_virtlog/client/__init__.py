@@ -13,7 +13,7 @@ from twisted_virtlog.client.admin_calls import (
     ServerLimits,
 )
 from twisted_virtlog.client.blocking import BlockingClient
-from twisted_virtlog.client.calls import Chunk, DaemonInfo, LogInfo
+from twisted_virtlog.client.calls import Chunk, DaemonInfo, LogInfo, PolicyWord
 from twisted_virtlog.client.errors import (
     BadAnswer,
     BadRequest,
@@ -69,6 +69,7 @@ __all__ = [
     "LogInfo",
     "Opened",
     "OwnLogging",
+    "PolicyWord",
     "Position",
     "RemoteError",
     "Removed",

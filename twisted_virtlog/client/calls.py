@@ -108,6 +108,19 @@ class _OpenResult(msgspec.Struct, frozen=True):
     position: Position
 
 
+class PolicyWord(msgspec.Struct, frozen=True):
+    """What holds for a log.
+
+    :ivar source: what says so: "policies[N]", an entry of that key, counted from 0, the name of the
+        key that the configuration file sets, or "default".
+    :ivar entry: the text of that entry, if it is one.
+    """
+
+    value: int | str
+    source: str = msgspec.field(name="from")
+    entry: str | None = None
+
+
 class _ReadResult(msgspec.Struct, frozen=True):
     data: str
     start: Position
@@ -119,6 +132,7 @@ _decode_position = plain(Position)
 _decode_closed = plain(Closed)
 _decode_removed = plain(Removed)
 _decode_true = plain(bool)
+_decode_policy = plain(dict[str, PolicyWord])
 _decode_list = plain(list[LogInfo])
 _decode_info = plain(DaemonInfo)
 _decode_document = plain(dict[str, Any])
@@ -219,6 +233,11 @@ class Calls(HistoryCalls[W], AdminCalls[W]):
         """
         # Older daemons refuse members that they do not know.
         return Call("log.list", _decode_list, {"closed": True} if closed else {})
+
+    @call
+    def policy(self, path: str) -> Call[dict[str, PolicyWord]]:
+        """Return how a log is kept, and what says so, by the keys that may stand in policies."""
+        return Call("log.policy", _decode_policy, {"path": path})
 
     @call
     def ledger(self, path: str | None = None) -> Call[Ledger]:

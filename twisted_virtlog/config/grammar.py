@@ -7,7 +7,7 @@ encoding; a blank is a space or a tab; LF and CR both end a line.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
 
@@ -24,9 +24,13 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """The bytes between the quotes; there are no escapes."""
+    """The bytes between the quotes; there are no escapes.
+
+    :ivar line: where it begins, from 1; strings are equal wherever they stand.
+    """
 
     value: bytes
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,7 @@ class _Parser:
         return Integer(value, signed=sign == b"-")
 
     def _string(self) -> String:
+        line = self._line_here()
         if self._text.startswith(_LONG_QUOTE, self._at) and self._left() > 2 * len(_LONG_QUOTE):
             begin = self._at + len(_LONG_QUOTE)
             end = self._text.find(_LONG_QUOTE, begin)
@@ -181,9 +186,9 @@ class _Parser:
                 self._at = len(self._text) - len(_LONG_QUOTE) + 1
                 self._fail("unterminated string")
             self._at = end + len(_LONG_QUOTE)
-            return String(self._text[begin:end])
+            return String(self._text[begin:end], line)
         single, double = self._take(_STRING, "unterminated string").groups()
-        return String(double if single is None else single)
+        return String(double if single is None else single, line)
 
     def _list(self, depth: int) -> List:
         if depth >= _MAX_DEPTH:

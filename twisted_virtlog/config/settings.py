@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
+from twisted_virtlog.config import policies
 from twisted_virtlog.config.grammar import Integer, List, Statement, String, parse_all
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
-from twisted_virtlog.values import MAX_BACKUPS, FileThreads, MetricsLogs, OnRate, OnWriteError
+from twisted_virtlog.values import (
+    MAX_BACKUPS,
+    FileThreads,
+    MetricsLogs,
+    OnRate,
+    OnWriteError,
+    PolicyWord,
+)
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _UINT32 = 2**32 - 1
@@ -59,12 +67,16 @@ def _key(
     largest: int = _UINT32,
     check: Check | None = None,
     example: str | tuple[str, ...] = "",
+    advise: Check | None = None,
+    in_policy: bool = False,
 ) -> Any:
     """Define a key; its type is that of its default, and a tuple is a list of strings.
 
     :param check: gives what would be right for a value that is not; may raise SpecError.
     :param example: a value that says more than the default; strings in a tuple for a key that takes
         a list of them as well.
+    :param advise: gives what is to be said of a value that is allowed.
+    :param in_policy: whether the key is a word of policies, too.
     """
     metadata = {
         "meaning": meaning,
@@ -72,6 +84,8 @@ def _key(
         "check": check,
         "example": example or default,
         "takes_list": isinstance(example, tuple),
+        "advise": advise,
+        "in_policy": in_policy,
     }
     return field(default=default, metadata=metadata)
 
@@ -167,9 +181,31 @@ def _check_state_dir(value: str) -> str:
     return 'write an absolute path, as "/var/lib/libvirt/virtlogd", or "" for the usual one'
 
 
+#: A lower ``max_size`` is accepted, as libvirt accepts it, with a warning: a page of lines.
+SMALLEST_SIZE_BYTES = 4096
+
+
+def _advise_max_size(value: int) -> str:
+    if not 0 < value < SMALLEST_SIZE_BYTES:
+        return ""
+    return (
+        f"{value} bytes are so few that a log is rotated again and again and keeps next to nothing;"
+        f" write at least {SMALLEST_SIZE_BYTES}, or 0 to let logs grow without end"
+    )
+
+
+def _advise_max_backups(value: int) -> str:
+    if value <= MAX_BACKUPS:
+        return ""
+    return f"{value} is more than {MAX_BACKUPS}; every open, read and append will be refused"
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What the configuration says. The fields are the keys; those above the gap are libvirt's."""
+    """What the configuration says. The fields are the keys; those above the gap are libvirt's.
+
+    :ivar named: the keys that the file sets, be it to their defaults; no key itself.
+    """
 
     log_level: int = _key(0, "least level of the daemon's own messages; 0: 3", check=_check_level)
     log_filters: str = _key(
@@ -180,16 +216,33 @@ class Settings:
     )
     max_clients: int = _key(1024, "clients served at once by each socket")
     admin_max_clients: int = _key(5000, "clients of the admin socket served at once")
-    max_size: int = _key(2 * 1024 * 1024, "bytes of one file; 0: no limit", _UINT64)
-    max_backups: int = _key(3, "files kept beside the current one", _UINT64)
+    max_size: int = _key(
+        2 * 1024 * 1024,
+        "bytes of one file; 0: no limit",
+        _UINT64,
+        advise=_advise_max_size,
+        in_policy=True,
+    )
+    max_backups: int = _key(
+        3,
+        "files kept beside the current one",
+        _UINT64,
+        advise=_advise_max_backups,
+        in_policy=True,
+    )
     max_age_days: int = _key(0, "days after which old logs are removed; 0: never", _UINT64)
     log_root: str = _key(
         "/var/log/libvirt/", "where old logs are looked for", check=_check_log_root
     )
 
-    pipe_size: int = _key(1024 * 1024, "bytes that a pipe should hold", check=_check_pipe_size)
+    pipe_size: int = _key(
+        1024 * 1024, "bytes that a pipe should hold", check=_check_pipe_size, in_policy=True
+    )
     on_write_error: str = _key(
-        "drop", "what to do while a file cannot be written", check=_check_choice(OnWriteError)
+        "drop",
+        "what to do while a file cannot be written",
+        check=_check_choice(OnWriteError),
+        in_policy=True,
     )
     max_open_logs: int = _key(0, "logs open at once; 0: as many as descriptors allow")
     file_threads: str | tuple[str, ...] = _key(
@@ -209,8 +262,15 @@ class Settings:
         example="/var/lib/libvirt/virtlogd",
     )
     time_index: int = _key(1, "1: note when bytes of logs come; 0: do not", 1)
-    keep_on_truncate: int = _key(0, "1: a truncating open begins a new file; 0: it removes all", 1)
-    quota: int = _key(0, "bytes on disk of all files of a guest; 0: no limit", _UINT64)
+    keep_on_truncate: int = _key(
+        0, "1: a truncating open begins a new file; 0: it removes all", 1, in_policy=True
+    )
+    policies: tuple[str, ...] = _key(
+        (), "what else holds for some logs", example=("domain:ci-* max_size=1048576",)
+    )
+    quota: int = _key(
+        0, "bytes on disk of all files of a guest; 0: no limit", _UINT64, in_policy=True
+    )
     host_max_use: int = _key(0, "bytes on disk of all logs; 0: no limit", _UINT64)
     host_keep_free: int = _key(
         0, "bytes left free on each file system: logs do not grow into them; 0: none", _UINT64
@@ -218,11 +278,16 @@ class Settings:
     metrics_logs: str = _key(
         "some", "which logs have metrics of their own", check=_check_choice(MetricsLogs)
     )
-    rate: int = _key(0, "bytes that a log takes in a second; 0: no limit", _UINT64)
-    burst: int = _key(0, "bytes that it takes at once; 0: a second's", _UINT64)
-    boot_burst: int = _key(0, "bytes that it takes at once after it was opened", _UINT64)
+    rate: int = _key(0, "bytes that a log takes in a second; 0: no limit", _UINT64, in_policy=True)
+    burst: int = _key(0, "bytes that it takes at once; 0: a second's", _UINT64, in_policy=True)
+    boot_burst: int = _key(
+        0, "bytes that it takes at once after it was opened", _UINT64, in_policy=True
+    )
     on_rate: str = _key(
-        "drop", "what to do with what is beyond the rate", check=_check_choice(OnRate)
+        "drop",
+        "what to do with what is beyond the rate",
+        check=_check_choice(OnRate),
+        in_policy=True,
     )
     log_roots: tuple[str, ...] = _key(
         (),
@@ -231,8 +296,11 @@ class Settings:
         example=("/var/log/libvirt",),
     )
 
+    named: frozenset[str] = field(default=frozenset(), compare=False)
 
-_KEYS = {one.name: one for one in fields(Settings)}
+
+#: By name, in their order.
+KEYS = {one.name: one for one in fields(Settings) if one.metadata}
 
 
 @dataclass(frozen=True)
@@ -247,10 +315,6 @@ class Examined:
     settings: Settings
     errors: tuple[ConfigError, ...]
     warnings: tuple[str, ...]
-
-
-#: A lower ``max_size`` is accepted, as libvirt accepts it, with a warning: a page of lines.
-SMALLEST_SIZE_BYTES = 4096
 
 
 def examine(file: str, text: bytes) -> Examined:
@@ -269,11 +333,11 @@ def examine(file: str, text: bytes) -> Examined:
         for error in mistakes
     ]
     values: dict[str, Any] = {}
-    warnings = []
+    warnings: list[str] = []
     seen = set()
     for statement in statements:
         name = statement.name
-        if name not in _KEYS:
+        if name not in KEYS:
             warnings.append(f"{file}:{statement.line}: {name}: no such key; it has no effect")
         elif name in seen:
             # As in libvirt.
@@ -281,22 +345,111 @@ def examine(file: str, text: bytes) -> Examined:
         else:
             seen.add(name)
             try:
-                value = values[name] = _checked(file, statement)
+                value = _checked(file, statement)
+                if name == "policies":
+                    value = _right_policies(file, value, errors, warnings)
             except ConfigError as error:
                 errors.append(error)
                 continue
-            if name == "max_backups" and value > MAX_BACKUPS:
-                warnings.append(
-                    f"{file}:{statement.line}: max_backups: {value} is more than {MAX_BACKUPS};"
-                    " every open, read and append will be refused"
-                )
-            if name == "max_size" and 0 < value < SMALLEST_SIZE_BYTES:
-                warnings.append(
-                    f"{file}:{statement.line}: max_size: {value} bytes are so few that a log is"
-                    f" rotated again and again and keeps next to nothing; write at least"
-                    f" {SMALLEST_SIZE_BYTES}, or 0 to let logs grow without end"
-                )
-    return Examined(Settings(**values), tuple(errors), tuple(warnings))
+            values[name] = value
+            advice = _advice(name, value)
+            if advice:
+                warnings.append(f"{file}:{statement.line}: {name}: {advice}")
+    settings = Settings(**values, named=frozenset(values))
+    return Examined(settings, tuple(errors), tuple(warnings))
+
+
+def _advice(name: str, value: Any) -> str:
+    """Return what is to be said of a value that is allowed; "" for nothing."""
+    advise = KEYS[name].metadata["advise"]
+    return "" if advise is None else str(advise(value))
+
+
+def _right_policies(
+    file: str, entries: Sequence[String], errors: list[ConfigError], warnings: list[str]
+) -> tuple[str, ...]:
+    """Return the entries that are right; add what is to be said of them and of the others."""
+    right = []
+    for one in entries:
+        text = os.fsdecode(one.value)
+        entry, mistakes = policies.examine(text, POLICY_WORDS)
+        what = f"entry {text!r}"
+        errors += (
+            ConfigError(file, f"{what}: {error}", error.remedy, one.line, "policies")
+            for error in mistakes
+        )
+        if entry is not None:
+            right.append(text)
+            said = ((name, _advice(name, value)) for name, value in entry.words)
+            warnings += (
+                f"{file}:{one.line}: policies: {what}: {name}: {advice}"
+                for name, advice in said
+                if advice
+            )
+    return tuple(right)
+
+
+def policy_entries(settings: Settings) -> list[policies.Entry]:
+    """Return the entries of ``policies``, in their order.
+
+    :raises SpecError: one is wrong; those that a file has are checked before.
+    """
+    return [policies.parse(text, POLICY_WORDS) for text in settings.policies]
+
+
+def with_words(settings: Settings, words: Mapping[str, int | str]) -> Settings:
+    """Return the settings of logs for which words of ``policies`` hold."""
+    values: dict[str, Any] = dict(words)
+    return replace(settings, **values)
+
+
+def explained(settings: Settings, origins: Mapping[str, int]) -> dict[str, PolicyWord]:
+    """Return what holds for a log, and what says so.
+
+    :param origins: by which entries of ``policies`` words are decided.
+    """
+    entries = policy_entries(settings)
+    found: dict[str, PolicyWord] = {}
+    for name in POLICY_WORDS:
+        number = origins.get(name)
+        if number is None:
+            source = name if name in settings.named else "default"
+            found[name] = PolicyWord(getattr(settings, name), source)
+        else:
+            value = dict(entries[number].words)[name]
+            found[name] = PolicyWord(value, f"policies[{number}]", settings.policies[number])
+    return found
+
+
+def _word_parser(name: str) -> policies.ParseValue:
+    """Return what parses the value of a key as a word of policies, by the rules of the key."""
+    key = KEYS[name]
+
+    def parse_value(text: str) -> int | str:
+        value: int | str = text
+        if isinstance(key.default, int):
+            example = f"write {name}={key.default}"
+            if not re.fullmatch("[0-9]+", text):
+                raise SpecError("expected an unsigned integer", example)
+            largest = key.metadata["largest"]
+            # (Python refuses to read numbers of thousands of digits)
+            digits = text.lstrip("0") or "0"
+            if len(digits) > len(str(largest)) or int(digits) > largest:
+                raise SpecError(f"the value must be in range 0:{largest}", example)
+            value = int(digits)
+        check = key.metadata["check"]
+        remedy = "" if check is None else check(value)
+        if remedy:
+            raise SpecError(f"{value!r} is not possible", remedy.replace('"', ""))
+        return value
+
+    return parse_value
+
+
+#: The words of policies, with what parses their values: the keys that may stand there.
+POLICY_WORDS: Mapping[str, policies.ParseValue] = {
+    name: _word_parser(name) for name, key in KEYS.items() if key.metadata["in_policy"]
+}
 
 
 def load(file: str, text: bytes) -> tuple[Settings, list[str]]:
@@ -350,7 +503,7 @@ def with_environment(settings: Settings, environment: Mapping[str, str]) -> Sett
 
     :raises ConfigError: a variable has a value that is not allowed.
     """
-    values = {one: getattr(settings, one) for one in _KEYS}
+    values: dict[str, Any] = {}
     for variable, key in _VARIABLES.items():
         text = environment.get(variable, "")
         if text:
@@ -362,7 +515,7 @@ def with_environment(settings: Settings, environment: Mapping[str, str]) -> Sett
                     f"write one of {', '.join(_LEVEL_NAMES)}",
                 )
             values[key] = _accepted(variable, key, value, None)
-    return Settings(**values)
+    return replace(settings, **values)
 
 
 _VARIABLES = {
@@ -377,11 +530,15 @@ _LEVEL_NAMES = {
 
 
 def _checked(file: str, statement: Statement) -> Any:
-    key = _KEYS[statement.name]
+    key = KEYS[statement.name]
     value = statement.value
     example = _written(key.name, key.metadata["example"])
     if isinstance(key.default, tuple):
-        words = tuple(os.fsdecode(one.value) for one in _strings(file, statement, example))
+        strings = _strings(file, statement, example)
+        if key.name == "policies":
+            # (they say in which line each stands)
+            return strings
+        words = tuple(os.fsdecode(one.value) for one in strings)
         return _accepted(file, key.name, words, statement.line)
     if key.metadata["takes_list"]:
         return _accepted(file, key.name, _string_or_list(file, statement, example), statement.line)
@@ -430,7 +587,7 @@ def _string_or_list(file: str, statement: Statement, example: str) -> str | tupl
 
 def _accepted(file: str, name: str, value: Any, line: int | None) -> Any:
     """Apply a key's own check."""
-    check = _KEYS[name].metadata["check"]
+    check = KEYS[name].metadata["check"]
     if check is not None:
         try:
             remedy = check(value)

@@ -37,6 +37,7 @@ _COMMANDS = (
     ("list", "List the open logs.", "list_command.list_logs"),
     ("logging", "Show, or set, what the daemon logs about itself.", "administration.logging"),
     ("metrics", "Print what the daemon counts and measures.", "daemon_commands.metrics"),
+    ("policy", "Show how a log is kept, and what says so.", "policy_command.policy"),
     ("position", "Print the end of an open log.", "log_commands.position"),
     ("read", "Copy the exact bytes of a log to standard output.", "read_command.read"),
     ("reexec", "Make the daemon re-execute itself.", "daemon_commands.reexec"),

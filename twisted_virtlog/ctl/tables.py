@@ -14,6 +14,7 @@ from twisted_virtlog.client import (
     Ledger,
     LogInfo,
     OwnLogging,
+    PolicyWord,
     Position,
     Removed,
     ServerClients,
@@ -180,6 +181,16 @@ def info_table(info: DaemonInfo, socket: str) -> str:
     }
     width = max(len(name) for name in rows)
     return "\n".join(f"{visible(name):{width}}  {visible(str(rows[name]))}" for name in rows)
+
+
+def policy_table(words: Mapping[str, PolicyWord]) -> str:
+    """Format how a log is kept, one word per line below the headings."""
+    rows = [("WORD", "VALUE", "FROM", "ENTRY")]
+    rows += [
+        (visible(name), visible(str(one.value)), visible(one.source), visible(one.entry or "-"))
+        for name, one in words.items()
+    ]
+    return _drawn(rows)
 
 
 def ledger_table(ledger: Ledger) -> str:

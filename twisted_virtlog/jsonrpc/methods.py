@@ -19,6 +19,7 @@ from twisted_virtlog.jsonrpc.log_methods import LOG_METHODS
 from twisted_virtlog.jsonrpc.method import Example, Method, Services, ServingSocket, as_it_is
 from twisted_virtlog.jsonrpc.openrpc import DOCUMENT_SCHEMA, OPENRPC_VERSION, openrpc_document
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
+from twisted_virtlog.jsonrpc.policy_methods import POLICY_METHODS
 from twisted_virtlog.jsonrpc.schema import NoParams
 
 #: The document that was made last; the sockets hardly ever change.
@@ -44,6 +45,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
     *FILES_METHODS,
     *FOLLOW_METHODS,
     *HISTORY_METHODS,
+    *POLICY_METHODS,
     *LEDGER_METHODS,
     *DAEMON_METHODS,
     *ADMIN_METHODS,

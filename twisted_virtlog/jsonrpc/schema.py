@@ -75,14 +75,15 @@ class Position(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     @classmethod
     def of(cls, position: values.Position) -> Position:
         """Return the form for JSON: numbers that not every reader holds exactly become strings."""
-        return cls(_exact(position.inode), _exact(position.offset), position.birth)
+        return cls(exact(position.inode), exact(position.offset), position.birth)
 
     def value(self) -> values.Position:
         """Return the form for the daemon."""
         return values.Position(int(self.inode), int(self.offset), self.birth)
 
 
-def _exact(number: int) -> int | str:
+def exact(number: int) -> int | str:
+    """Return a number as every reader of JSON holds it exactly: as digits, if it is large."""
     return number if number <= MAX_EXACT_NUMBER else str(number)
 
 

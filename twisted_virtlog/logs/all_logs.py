@@ -16,7 +16,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -84,6 +84,7 @@ from twisted_virtlog.values import (
     MountThread,
     Opened,
     OpenedFiles,
+    PolicyWord,
     Position,
     Removed,
     Space,
@@ -310,7 +311,7 @@ class AllLogs:
         mount = self._table.now().of(path)
         if self.has(path) or mount is None or not self._is_inline(mount):
             return succeed(None)
-        limits = self.settings.policy_of(path, None, None).limits
+        limits = self.settings.policy_of(path, *self.known.opener(path)).limits
         directory = self.settings.roots.directory_of(path)
         found: Deferred[Sequence[KeptFile] | None] = self._in_thread(
             lambda: inventory(path, limits, None, directory)
@@ -398,6 +399,12 @@ class AllLogs:
 
         answer.addBoth(end)
         return False
+
+    def policy(self, path: str) -> Answer[Mapping[str, PolicyWord]]:
+        real_path = self.real_path(path)
+        if not isinstance(real_path, Deferred):
+            return self._inline.policy_at(real_path)
+        return real_path.addCallback(self._inline.policy_at)
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found = self._inline.logs()

@@ -49,7 +49,7 @@ from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
-from twisted_virtlog.logs.known import Known, KnownLogs
+from twisted_virtlog.logs.known import NOBODY, Known, KnownLogs, Opener
 from twisted_virtlog.logs.lanes.lanes import Lanes
 from twisted_virtlog.logs.limiting import Limiting
 from twisted_virtlog.logs.observing import (
@@ -61,7 +61,14 @@ from twisted_virtlog.logs.observing import (
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
-from twisted_virtlog.logs.policy import NO_BOUNDS, HostBounds, Policy, PolicyOf
+from twisted_virtlog.logs.policy import (
+    NO_BOUNDS,
+    Explain,
+    HostBounds,
+    Policy,
+    PolicyOf,
+    unexplained,
+)
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.concern import Concern
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
@@ -80,6 +87,7 @@ from twisted_virtlog.values import (
     Opened,
     OpenedFile,
     OpenedFiles,
+    PolicyWord,
     Position,
     Removed,
 )
@@ -116,12 +124,14 @@ class LogSettings:
     :ivar max_open_logs: 0 allows as many as there are descriptors.
     :ivar bounds: what all logs together may take up.
     :ivar roots: below which logs may be.
+    :ivar explain: says what the policy of a log is, and why.
     """
 
     policy_of: PolicyOf
     max_open_logs: int = 0
     bounds: HostBounds = NO_BOUNDS
     roots: Roots = ANYWHERE
+    explain: Explain = unexplained
 
 
 class Surroundings(Protocol):
@@ -383,12 +393,12 @@ class LogHandler:
                 f"{most} logs are open, as many as max_open_logs allows", "max_open_logs", path
             )
         with contextlib.ExitStack() as undo:
-            read_end, write_end, capacity = self._make_pipe(path)
+            policy = self._settings.policy_of(real_path, driver, domain)
+            read_end, write_end, capacity = self._make_pipe(path, policy)
             # (the write end is closed first, and then the other end is closed at once)
             undo.callback(self.pipes.close, read_end)
             undo.callback(os.close, write_end)
             file = path if truncate and not self._settings.roots else self.file_of(path)
-            policy = self._settings.policy_of(file, driver, domain)
             # (a link is removed: what it leads to is another log's)
             keeps = truncate and policy.keep_on_truncate
             if keeps and not self._settings.roots:
@@ -427,8 +437,9 @@ class LogHandler:
             except SystemFailure as failure:
                 raise _limit_or(failure) from failure
         position = log.writer.position()
+        policy = self._settings.policy_of(real_path, driver, domain)
         with contextlib.ExitStack() as undo:
-            read_end, write_end, capacity = self._make_pipe(path)
+            read_end, write_end, capacity = self._make_pipe(path, policy)
             undo.callback(self.pipes.close, read_end)
             undo.callback(os.close, write_end)
             before = (log.writer.written, log.lost, log.writer.rollovers)
@@ -450,7 +461,7 @@ class LogHandler:
             # (nobody hears of it, as the daemon ends)
             os.close(write_end)
             raise
-        log.set_policy(self._settings.policy_of(log.writer.path, driver, domain))
+        log.set_policy(policy)
         self._bind(log)
         with contextlib.suppress(SystemFailure):
             position = log.writer.position()
@@ -506,7 +517,7 @@ class LogHandler:
         else:
             file, writer = self.file_of(path), None
             directory = self.directory_of(file)
-        policy = self._settings.policy_of(file, None, None) if log is None else log.policy
+        policy = self._policy_of_closed(path) if log is None else log.policy
         try:
             return find(file, policy.limits, writer, directory)
         except SystemFailure as failure:
@@ -539,7 +550,7 @@ class LogHandler:
         log = self._find(path)
         file = self.file_of(path) if log is None else log.writer.path
         writer = None if log is None else log.writer
-        policy = self._settings.policy_of(file, None, None) if log is None else log.policy
+        policy = self._policy_of_closed(path) if log is None else log.policy
         try:
             reading = Reading(file, policy.limits, position, writer, self.directory_of(file))
         except SystemFailure as failure:
@@ -603,17 +614,19 @@ class LogHandler:
     ) -> Slices[Position]:
         """Append to a log that is not open."""
         self._settings.roots.check(path)
-        file = self.file_of(path)
-        policy = self._settings.policy_of(file, driver, domain)
+        file, real_path = self.file_of(path), self.real_path_of(path)
+        opener = self.known.opener(real_path)
+        if opener == NOBODY:
+            opener = Opener(driver, domain)
         account = self.accounts.make()
         try:
+            policy = self._settings.policy_of(real_path, *opener)
             writer = self._make_writer(file, policy, account)
         except BaseException:
             self.accounts.close(account)
             raise
-        real_path = self.real_path_of(path)
         try:
-            self._bounds.bind(writer, real_path, domain, policy)
+            self._bounds.bind(writer, real_path, opener.domain, policy)
             self.observer.appending(real_path, writer)
             try:
                 yield from writer.append_in_slices(message)
@@ -623,7 +636,7 @@ class LogHandler:
                 if isinstance(error, BoundReached):
                     raise _not_appended(error) from error
                 raise
-            self.known.add(real_path)
+            self.known.add(real_path, opener)
             self.observer.appended(real_path, writer, driver, domain)
             return position
         finally:
@@ -777,6 +790,13 @@ class LogHandler:
         log = self._find(path)
         return self.real_path_of(path) if log is None else log.real_path
 
+    def policy(self, path: str) -> Answer[Mapping[str, PolicyWord]]:
+        return self.policy_at(self.real_path(path))
+
+    def policy_at(self, real_path: str) -> Mapping[str, PolicyWord]:
+        """Return the same, by the path without symbolic links; asks no file."""
+        return self._settings.explain(real_path, *self.known.opener(real_path))
+
     def is_known(self, path: str) -> bool:
         log = self._logs.get(path)
         real_path = self.real_path_of(path) if log is None else log.real_path
@@ -850,7 +870,7 @@ class LogHandler:
 
     def limits_of(self, file: str) -> Limits:
         """Return the limits of a log that is not open, by the path of its current file."""
-        return self._settings.policy_of(file, None, None).limits
+        return self._policy_of_closed(file).limits
 
     def call_blocking(
         self, file: int, path: str, call: Callable[[], T], release: Callable[[], object]
@@ -895,7 +915,7 @@ class LogHandler:
             self._usage.set(settings.bounds)
         self._bounds.set(settings.bounds)
         for log in self._logs.values():
-            log.set_policy(settings.policy_of(log.writer.path, log.driver, log.domain))
+            log.set_policy(settings.policy_of(log.real_path, log.driver, log.domain))
             log.writer.directory = self._directory_of_open(
                 log.writer.path, log.real_path, log.writer.directory
             )
@@ -1059,7 +1079,7 @@ class LogHandler:
             os.set_blocking(pipe, False)
             capacity = self.pipes.adopt(pipe, details.capacity if details else 0)
             steps_left = details.steps_left if details else 0
-            policy = self._settings.policy_of(file, state.driver, state.domain)
+            policy = self._settings.policy_of(real_path, state.driver, state.domain)
             pipes = (one.pipe for one in (state, *reversed(former)))
             writer = Writer(
                 file,
@@ -1122,8 +1142,9 @@ class LogHandler:
         """
         if state.details is not None:
             file, files = state.details.file, state.details.files
-            policy = self._settings.policy_of(file, state.driver, state.domain)
-            directory = self._directory_of_open(file, state.details.real_path)
+            real_path = state.details.real_path
+            policy = self._settings.policy_of(real_path, state.driver, state.domain)
+            directory = self._directory_of_open(file, real_path)
             steps = interrupted_rollover(file, policy.limits, directory)
             if files is not None:
                 # The rest may be older than the last rollovers.
@@ -1251,7 +1272,7 @@ class LogHandler:
     def _remember(self, log: OpenLog) -> None:
         self._bind(log)
         self._logs[log.path] = log
-        self.known.add(log.real_path)
+        self.known.add(log.real_path, Opener(log.driver, log.domain))
         if log.real_path != log.path:
             # virtlogd may have opened one file by two names.
             self._real.setdefault(log.real_path, log)
@@ -1279,9 +1300,14 @@ class LogHandler:
             raise NoSuchLog(f"No open log file {path}", path)
         return log
 
-    def _make_pipe(self, path: str) -> NewPipe:
+    def _policy_of_closed(self, path: str) -> Policy:
+        """Return the policy of a log that is not open: that of its last opening, where known."""
+        real_path = self.real_path_of(path)
+        return self._settings.policy_of(real_path, *self.known.opener(real_path))
+
+    def _make_pipe(self, path: str, policy: Policy) -> NewPipe:
         try:
-            return self.pipes.make()
+            return self.pipes.make(policy.pipe_size)
         except OSError as error:
             raise _limit_or(_failure(path, error)) from error
 

@@ -18,7 +18,7 @@ from twisted_virtlog.history.index import Index
 from twisted_virtlog.history.ranges import Arrivals
 from twisted_virtlog.history.records import FileTimes, KnownLog, LogHistory
 from twisted_virtlog.interfaces import Answer, IHistory, InSlices
-from twisted_virtlog.logs.known import Known
+from twisted_virtlog.logs.known import Known, Opener
 from twisted_virtlog.logs.observing import LogObserver, LogThread
 from twisted_virtlog.logs.recording import Recorder
 from twisted_virtlog.loop.clock import Clock
@@ -118,7 +118,7 @@ class History:
         """Let the logs be known that were there before the daemon was started."""
         if self._logs is not None:
             used = sorted(logs, key=lambda log: log.closed_at or log.opened_at or log.first_at)
-            self._logs.known.add_earlier(log.path for log in used)
+            self._logs.known.add_opened((log.path, Opener(log.driver, log.domain)) for log in used)
 
     def _sweep_up(self) -> None:
         self._sweep = None

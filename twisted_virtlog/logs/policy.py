@@ -6,12 +6,13 @@ kind share one object, so that each of ten thousand pays for a pointer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.rate import Rate
-from twisted_virtlog.values import Domain, OnWriteError
+from twisted_virtlog.values import Domain, OnWriteError, PolicyWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Policy:
     :ivar on_write_error: what becomes of its guest while its file cannot be written.
     :ivar keep_on_truncate: who wants an empty log gets a new file, and the former ones stay.
     :ivar rate: what it takes in a time; None is no limit.
+    :ivar pipe_size: bytes that its pipe should hold; None: as many as those of all.
     :ivar quota: bytes on disk of all files of its guest's logs; 0 for no limit.
     """
 
@@ -29,6 +31,7 @@ class Policy:
     on_write_error: OnWriteError = OnWriteError.DROP
     keep_on_truncate: bool = False
     rate: Rate | None = None
+    pipe_size: int | None = None
     quota: int = 0
 
 
@@ -57,19 +60,93 @@ NO_BOUNDS = HostBounds()
 class PolicyOf(Protocol):
     """Resolves the policy of a log."""
 
-    def __call__(self, file: str, driver: str | None, domain: Domain | None) -> Policy:
-        """Return the policy.
+    def __call__(self, path: str, driver: str | None, domain: Domain | None) -> Policy:
+        """Return the policy; any thread may ask.
 
-        :param file: the path of the log's current file.
-        :param driver: who opened the log; None if it is not open and only read.
+        :param path: of the log, without symbolic links.
+        :param driver: who opened the log last; None if nobody knows.
         :param domain: the guest, if one was named.
         """
+
+
+class Explain(Protocol):
+    """Says what holds for a log, and why."""
+
+    def __call__(
+        self, path: str, driver: str | None, domain: Domain | None
+    ) -> Mapping[str, PolicyWord]:
+        """Return each word of a log's policy; the parameters are those of PolicyOf."""
+
+
+def unexplained(path: str, driver: str | None, domain: Domain | None) -> Mapping[str, PolicyWord]:
+    """Say nothing."""
+    return {}
 
 
 def one_for_all(policy: Policy) -> PolicyOf:
     """Return a resolver by which all logs have the same policy."""
 
-    def policy_of(file: str, driver: str | None, domain: Domain | None) -> Policy:
+    def policy_of(path: str, driver: str | None, domain: Domain | None) -> Policy:
         return policy
 
     return policy_of
+
+
+#: What rules say, by the names of the words; a word is a key of the configuration.
+Words: TypeAlias = "Mapping[str, int | str]"
+
+
+class Rule(Protocol):
+    """What holds for some logs."""
+
+    @property
+    def words(self) -> Sequence[tuple[str, int | str]]:
+        """What it says."""
+
+    def matches(self, path: str, driver: str | None, domain: Domain | None) -> bool:
+        """Return whether it is for a log; see PolicyOf."""
+
+
+class Policies:
+    """Resolves policies by rules: for each word, the first that is for the log and has it decides.
+
+    Equal policies are one object.
+    """
+
+    def __init__(self, rules: Sequence[Rule], make: Callable[[Words], Policy]) -> None:
+        """:param make: makes a policy of what rules say; where they say nothing the keys hold."""
+        self._rules = tuple(enumerate(rules))
+        self._make = make
+        self._usual = make({})
+        self._made = {self._usual: self._usual}
+        # By the numbers of the rules that are for a log.
+        self._by_rules: dict[tuple[int, ...], Policy] = {(): self._usual}
+
+    def __call__(self, path: str, driver: str | None, domain: Domain | None) -> Policy:
+        """Return the policy of a log; see PolicyOf."""
+        if not self._rules:
+            return self._usual
+        numbers = self._matching(path, driver, domain)
+        policy = self._by_rules.get(numbers)
+        if policy is None:
+            words = {
+                name: value
+                for number in reversed(numbers)
+                for name, value in self._rules[number][1].words
+            }
+            policy = self._make(words)
+            # (another thread may have made the same just now)
+            policy = self._made.setdefault(policy, policy)
+            self._by_rules[numbers] = policy
+        return policy
+
+    def origins(self, path: str, driver: str | None, domain: Domain | None) -> Mapping[str, int]:
+        """Return which rule decides each word that rules decide for a log, by its number."""
+        return {
+            name: number
+            for number in reversed(self._matching(path, driver, domain))
+            for name, _ in self._rules[number][1].words
+        }
+
+    def _matching(self, path: str, driver: str | None, domain: Domain | None) -> tuple[int, ...]:
+        return tuple(n for n, rule in self._rules if rule.matches(path, driver, domain))

@@ -6,7 +6,7 @@ who may connect to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn, TypeVar
 
@@ -28,6 +28,7 @@ from twisted_virtlog.values import (
     LogStatus,
     Opened,
     OpenedFiles,
+    PolicyWord,
     Position,
     Removed,
     TimeMark,
@@ -77,6 +78,9 @@ class ReadOnlyLogs:
     def logs(self) -> Answer[Sequence[LogStatus]]:
         found: Answer[Sequence[LogStatus]] = self._handler.logs()
         return found
+
+    def policy(self, path: str) -> Answer[Mapping[str, PolicyWord]]:
+        return _if_known(self._handler, path, lambda: self._handler.policy(path))
 
     def ledger(self, path: str | None) -> Answer[Ledger]:
         if path is None:

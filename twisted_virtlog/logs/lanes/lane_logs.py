@@ -35,7 +35,7 @@ from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.accounts.accounts import NO_LEDGER, Accounts
 from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
-from twisted_virtlog.logs.known import Known
+from twisted_virtlog.logs.known import NOBODY, Known, Opener
 from twisted_virtlog.logs.lanes.lane import Lane, Silent
 from twisted_virtlog.logs.lanes.lane_keeper import LaneKeeper
 from twisted_virtlog.logs.lanes.lock import Held, LaneLock
@@ -114,10 +114,14 @@ class _KnownInReactor:
     def __len__(self) -> int:
         return len(self._known)
 
-    def add(self, path: str) -> None:
+    def add(self, path: str, opener: Opener = NOBODY) -> None:
         """Remember a log, in the reactor."""
         self._known.note_use(path)
-        self._lane.later_in_reactor(lambda: self._known.add(path))
+        self._lane.later_in_reactor(lambda: self._known.add(path, opener))
+
+    def opener(self, path: str) -> Opener:
+        """Return who opened a log, as the reactor knows by now."""
+        return self._known.opener(path)
 
     def note_use(self, path: str) -> None:
         """Take note that a log is used."""
@@ -136,6 +140,9 @@ class _KnownInReactor:
         return self._known.paths()
 
     def add_earlier(self, paths: Iterable[str]) -> None:
+        """Do nothing: the reactor does so."""
+
+    def add_opened(self, logs: Iterable[tuple[str, Opener]]) -> None:
         """Do nothing: the reactor does so."""
 
 
@@ -673,8 +680,8 @@ class LaneLogs:
         self._look = clock.callLater(max(_LOOK_SECONDS, took / _LOOK_SHARE), self._look_at_pipes)
 
     def _policy_of(self, state: OpenLogState) -> Policy:
-        file = state.log if state.details is None else state.details.file
-        return self._common.settings.policy_of(file, state.driver, state.domain)
+        path = state.log if state.details is None else state.details.real_path
+        return self._common.settings.policy_of(path, state.driver, state.domain)
 
     def _drop_if_full(self, path: str, pipe: int, state: Callable[[], OpenLogState]) -> None:
         """Empty a pipe that is full, and have that recorded, as the lane cannot.

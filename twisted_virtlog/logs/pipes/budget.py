@@ -29,7 +29,7 @@ K = TypeVar("K", bound=Hashable)
 class PipeBudget(Generic[K]):
     """Shares a total of bytes among pipes.
 
-    :ivar pipe_size: the largest size that a pipe gets, a power of two.
+    :ivar pipe_size: the largest size that a pipe gets unless another is wished, a power of two.
     :ivar total: bytes for all pipes together; None if the kernel sets no limit.
     """
 
@@ -38,9 +38,12 @@ class PipeBudget(Generic[K]):
     _sizes: dict[K, int] = field(default_factory=dict)
     _used: int = 0
 
-    def share(self) -> int:
-        """Return the size in bytes that one more pipe may have: a power of two."""
-        size = self.pipe_size
+    def share(self, wished: int | None = None) -> int:
+        """Return the size in bytes that one more pipe may have: a power of two.
+
+        :param wished: the largest that it gets, likewise; None for that of all.
+        """
+        size = self.pipe_size if wished is None else wished
         if self.total is not None:
             left = self.total - self._used
             left_for_large = left - self.total // 2

@@ -86,14 +86,15 @@ class Pipes:
         """Make pipes of another size from now on; existing ones keep theirs."""
         self._budget.pipe_size = self._possible(pipe_size)
 
-    def make(self) -> NewPipe:
+    def make(self, pipe_size: int | None = None) -> NewPipe:
         """Make a pipe, as large as its share allows.
 
+        :param pipe_size: what it should hold, in bytes; None: what all should.
         :raises OSError: no descriptors are left.
         """
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_end, False)
-        size = self._budget.share()
+        size = self._budget.share(None if pipe_size is None else self._possible(pipe_size))
         try:
             # (one object for all logs, where they are as large as wished)
             capacity = size if set_pipe_capacity(read_end, size) == size else 0
