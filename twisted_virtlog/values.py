@@ -468,6 +468,13 @@ class Written(msgspec.Struct, frozen=True):
         return _added(self, other)
 
 
+class ByteSums(msgspec.Struct, frozen=True):
+    """What all logs have written, and what of their guests is lost."""
+
+    written: Written
+    dropped: Dropped
+
+
 class RemovedBytes(msgspec.Struct, frozen=True):
     """Bytes in files that the daemon removed; see RemovalReason."""
 

@@ -45,8 +45,10 @@ def test_metrics_say_what_the_list_and_the_info_say(
     assert found["virtlogd_logs_open",] == counts["open_logs"] == 1
     assert found["virtlogd_logs_opened_total",] == counts["opened_logs"] == 2
     assert found["virtlogd_logs_known",] == counts["known_logs"] == 2
-    assert found["virtlogd_written_bytes_total",] == counts["bytes_written"] == 1010
-    assert found["virtlogd_dropped_bytes_total",] == counts["bytes_lost"] == 0
+    assert found["virtlogd_written_bytes_total", "guest"] == counts["bytes_written"] == 1010
+    assert found["virtlogd_written_bytes_total", "notices"] == 0
+    for reason in ("write_error", "rate", "quota", "stopped"):
+        assert found["virtlogd_dropped_bytes_total", reason] == 0
     assert found["virtlogd_rollovers_total",] == counts["rollovers"] == 1
     assert found["virtlogd_clients", "jsonrpc"] == counts["clients"] == 1
     assert found["virtlogd_log_written_bytes_total", "", listed.path, ""] == listed.bytes == 5

@@ -46,6 +46,10 @@ LOG_ERRORS = [
         (38, 0, errno.EISDIR, "Unable to delete file /p: Is a directory"),
     ),
     (
+        errors.BoundReached("Unable to write to file /p", errno.EDQUOT, "/p"),
+        (38, 0, errno.EDQUOT, "Unable to write to file /p: Disk quota exceeded"),
+    ),
+    (
         errors.NoAnswer("Unable to read from file /p", "/p", "/srv"),
         (
             38,

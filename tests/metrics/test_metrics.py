@@ -84,6 +84,8 @@ def test_logs_are_added_up() -> None:
     assert value(text, "virtlogd_logs_failing", errno="EIO") == 1
     assert value(text, "virtlogd_pending_bytes") == 5
     assert value(text, "virtlogd_followers") == 3
+    assert value(text, "virtlogd_written_bytes_total", kind="appended") == 2
+    assert value(text, "virtlogd_dropped_bytes_total", reason="quota") == 3
     assert value(text, "virtlogd_logs_open") == 1
     assert value(text, "virtlogd_clients", server="admin") == 0
     assert value(text, "virtlogd_clients_max", server="admin") == 5000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,7 +17,9 @@ from twisted_virtlog.loop.durations import ByName, Durations
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.metrics import Loop, Metrics
 from twisted_virtlog.values import (
+    ByteSums,
     Domain,
+    Dropped,
     LogState,
     LogStatus,
     MetricsLogs,
@@ -25,6 +27,7 @@ from twisted_virtlog.values import (
     MountThread,
     Position,
     Space,
+    Written,
 )
 
 AT = datetime(2026, 11, 26, 9, 30, tzinfo=timezone.utc)
@@ -61,9 +64,14 @@ class FakeStorage:
     """
 
     def __init__(self) -> None:
+        self.bytes = ByteSums(Written(5, 2, 1), Dropped(1, 2, 3, 4))
         self.threads: list[MountThread] = []
         self.found: list[Space] = []
         self.later: Deferred[None] | None = None
+
+    def byte_sums(self) -> Generator[None, None, ByteSums]:
+        yield
+        return self.bytes
 
     def mount_threads(self) -> Sequence[MountThread]:
         return self.threads

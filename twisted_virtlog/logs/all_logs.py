@@ -38,6 +38,7 @@ from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.accounts.accounts import Accounts
+from twisted_virtlog.logs.accounts.sums import summed
 from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.inventory import close as close_files
@@ -71,6 +72,7 @@ from twisted_virtlog.loop.slices import AT_ONCE, at_once, sorted_in_slices
 from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.syscalls import bytes_waiting, mount_number, pipe_number
 from twisted_virtlog.values import (
+    ByteSums,
     Closed,
     Counts,
     Domain,
@@ -514,6 +516,10 @@ class AllLogs:
         )
 
     # For those who watch over it.
+
+    def byte_sums(self) -> Generator[None, None, ByteSums]:
+        """Return what all logs have written and lost, also those that are closed."""
+        return summed(self.accounts)
 
     def mount_threads(self) -> Sequence[MountThread]:
         """Return the threads of file systems, one for each mount, by mount.

@@ -12,8 +12,10 @@ from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.family import Family, Kind
 from twisted_virtlog.metrics.text import histogram, samples
 from twisted_virtlog.values import (
+    ByteSums,
     ClientLimits,
     DaemonStatus,
+    DropReason,
     LogState,
     LogStatus,
     MountThread,
@@ -63,6 +65,7 @@ class Facts:
     servers: Mapping[str, ClientLimits]
     logs: LogSums
     process: ProcessFigures | None
+    bytes: ByteSums
     calls: Mapping[str, Mapping[str, Durations]]
     turns: Durations
     stalls: Mapping[str, StallCounts]
@@ -218,6 +221,15 @@ def _space_row(name: str, text: str, value: Callable[[Space], float], unit: str 
     return _row(Kind.GAUGE, f"filesystem_{name}", text, values, ("fstype", "mountpoint"), unit)
 
 
+def _written(facts: Facts) -> Iterable[Sample]:
+    written = facts.bytes.written
+    return [((kind,), getattr(written, kind)) for kind in written.__struct_fields__]
+
+
+def _dropped(facts: Facts) -> Iterable[Sample]:
+    return [((reason.value,), facts.bytes.dropped.of(reason)) for reason in DropReason]
+
+
 def _failing(facts: Facts) -> Iterable[Sample]:
     return [((name,), count) for name, count in sorted(facts.logs.failing.items())]
 
@@ -260,18 +272,20 @@ ROWS: tuple[Row, ...] = (
         _failing,
         ("errno",),
     ),
-    _one(
+    _row(
         _COUNTER,
         "written_bytes",
-        "Bytes moved into files.",
-        lambda facts: facts.status.counts.bytes_written,
+        "Bytes written into logs: by guests, appended by clients, and the daemon's own notices.",
+        _written,
+        ("kind",),
         "bytes",
     ),
-    _one(
+    _row(
         _COUNTER,
         "dropped_bytes",
-        "Bytes of guests that were dropped.",
-        lambda facts: facts.status.counts.bytes_lost,
+        "Bytes of guests that are lost, by reason.",
+        _dropped,
+        ("reason",),
         "bytes",
     ),
     _one(

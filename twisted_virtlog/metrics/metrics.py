@@ -24,7 +24,7 @@ from twisted_virtlog.metrics.families import (
 )
 from twisted_virtlog.metrics.process import process_figures
 from twisted_virtlog.metrics.text import OPEN_METRICS, PLAIN, Format, labels, number
-from twisted_virtlog.values import LogStatus, MetricsLogs, MetricsText, MountThread, Space
+from twisted_virtlog.values import ByteSums, LogStatus, MetricsLogs, MetricsText, MountThread, Space
 
 #: So many logs are looked at, or written of, before others are served.
 _LOGS_AT_ONCE = 64
@@ -34,7 +34,10 @@ _PIECE = 32 * 1024
 
 
 class Storage(Protocol):
-    """The file systems with logs; see AllLogs."""
+    """What is known of all logs together, and of their file systems; see AllLogs."""
+
+    def byte_sums(self) -> Generator[None, None, ByteSums]:
+        """Return what all logs have written and lost, in slices."""
 
     def mount_threads(self) -> Sequence[MountThread]:
         """Return the threads of file systems that may not answer."""
@@ -105,12 +108,14 @@ class Metrics:
         sums = LogSums()
         told = yield from self._look_at(logs, sums)
         process = yield from process_figures()
+        sums_of_bytes = yield from self._storage.byte_sums()
         administration, loop = self._administration, self._loop
         facts = Facts(
             status=administration.status(),
             servers={name: administration.limits(name) for name in administration.servers()},
             logs=sums,
             process=process,
+            bytes=sums_of_bytes,
             calls=loop.calls,
             turns=loop.turns(),
             stalls=loop.stalls(),

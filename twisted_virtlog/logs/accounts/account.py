@@ -64,7 +64,7 @@ _DROP_REASONS = tuple(DropReason)
 _REMOVAL_REASONS = tuple(RemovalReason)
 _ROTATION = _REMOVAL_REASONS.index(RemovalReason.ROTATION)
 #: The reasons for which another thread than the log's drops, in the order of their words.
-_ELSEWHERE = (DropReason.WRITE_ERROR, DropReason.STOPPED)
+ELSEWHERE_REASONS = (DropReason.WRITE_ERROR, DropReason.STOPPED)
 
 _MICROSECONDS = 1_000_000
 
@@ -303,7 +303,7 @@ class Account(Slot):
 
         :param reason: WRITE_ERROR or STOPPED.
         """
-        self.words[self.slot + ELSEWHERE + _ELSEWHERE.index(reason)] += count
+        self.words[self.slot + ELSEWHERE + ELSEWHERE_REASONS.index(reason)] += count
 
     # What it says.
 
@@ -390,7 +390,7 @@ def ledger_of(words: array[int], pending: int = 0, kept: int | None = None) -> L
     expected = _expected(row)
     _fold(row)
     lost = dict(zip(_DROP_REASONS, row[DROPPED : DROPPED + DROP_REASONS], strict=True))
-    for reason, count in zip(_ELSEWHERE, words[ELSEWHERE:], strict=False):
+    for reason, count in zip(ELSEWHERE_REASONS, words[ELSEWHERE:], strict=False):
         lost[reason] += count
     dropped = Dropped(*lost.values())
     written = Written(*row[WRITTEN : WRITTEN + KINDS])

@@ -135,11 +135,14 @@ class Accounts:
             words[closed.at + CLOSED] = 0
             self._free.append(slot)
 
+    def parts(self) -> tuple[array[int], list[Account]]:
+        """Return the words of the logs that are closed, and the accounts of the others."""
+        with self._lock:
+            return self._closed.content(), [*self._open.values(), *self._unnamed]
+
     def all_together(self) -> Ledger:
         """Return what was counted of all logs, but for what waits and what is in files."""
-        with self._lock:
-            accounts = [*self._open.values(), *self._unnamed]
-            content = self._closed.content()
+        content, accounts = self.parts()
         row = active_row(content)
         for account in accounts:
             _add(row, ledger_of(account.content()))
