@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.logs.test_sighup import SCENARIOS
 from twisted_virtlog.config.settings import (
     KEYS,
+    POLICY_WORDS,
     ConfigError,
     Settings,
     load,
@@ -105,3 +107,10 @@ def test_the_document_s_messages_are_those_that_are_told() -> None:
         with pytest.raises(ConfigError) as caught:
             load(file, b"#\n" * (int(line) - 1) + text.encode())
         assert str(caught.value) == message
+
+
+def test_the_document_says_of_each_word_when_a_change_holds() -> None:
+    """For logs that are open; and that is tried."""
+    section = DOCUMENT.split("\n## What SIGHUP changes")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [*POLICY_WORDS]
+    assert SCENARIOS.keys() == POLICY_WORDS.keys()

@@ -461,7 +461,8 @@ class LogHandler:
             # (nobody hears of it, as the daemon ends)
             os.close(write_end)
             raise
-        log.set_policy(policy)
+        # (the configuration may have changed meanwhile)
+        log.set_policy(self._settings.policy_of(log.real_path, driver, domain))
         self._bind(log)
         with contextlib.suppress(SystemFailure):
             position = log.writer.position()
@@ -891,6 +892,11 @@ class LogHandler:
     def idle_since(self) -> float | None:
         """When the last open log was closed, by the handler's clock; None while one is open."""
         return None if self._logs else self._ended_at
+
+    @property
+    def settings(self) -> LogSettings:
+        """Those that hold for the open logs."""
+        return self._settings
 
     def has(self, path: str) -> bool:
         """Return whether a log is open by this name, or something is under way about it."""

@@ -671,13 +671,20 @@ class LaneLogs:
         # (the lane may go on at any moment, which the reactor has not heard of)
         with contextlib.suppress(_GoesOn):
             for log in self._open_logs():
-                if log.policy.on_write_error is OnWriteError.DROP:
+                if self._present_policy(log).on_write_error is OnWriteError.DROP:
                     self._drop_if_full(log.path, log.pipe, log.suspended)
             for path, states in self._expected.items():
                 if self._policy_of(states[-1]).on_write_error is OnWriteError.DROP:
                     self._drop_if_full(path, states[-1].pipe, partial(self._with_dropped, states))
         took = clock.seconds() - begun
         self._look = clock.callLater(max(_LOOK_SECONDS, took / _LOOK_SHARE), self._look_at_pipes)
+
+    def _present_policy(self, log: OpenLog) -> Policy:
+        """Return the policy of a log, though its thread may not have heard of another one yet."""
+        settings = self._common.settings
+        if self._handler is not None and self._handler.settings is settings:
+            return log.policy
+        return settings.policy_of(log.real_path, log.driver, log.domain)
 
     def _policy_of(self, state: OpenLogState) -> Policy:
         path = state.log if state.details is None else state.details.real_path
