@@ -385,6 +385,38 @@ def test_a_position_of_a_guest_that_waits(make_world: MakeWorld) -> None:
     assert len(world.text()) == 4010
 
 
+def test_a_message_to_the_log_of_a_guest_that_waits(make_world: MakeWorld) -> None:
+    """It goes on in time all the same."""
+    world = make_world(rate=blocking())
+    guest = world.open()
+    guest.write(LINE * 100)
+    turn(world)
+    world.append(b"a message\n")
+    guest.write(LINE * 100)
+    turn(world)
+    assert not len(world.watch)
+    world.append(b"another\n")
+    guest.write(LINE)
+    world.clock.pump([0.5] * 10)
+    turn(world)
+    assert world.text() == LINE * 100 + b"a message\n" + LINE * 100 + b"another\n" + LINE
+    assert world.status().lost_bytes == 0
+
+
+def test_an_empty_message_to_the_log_of_a_guest_that_waits(make_world: MakeWorld) -> None:
+    """Neither does a message that says nothing make it wait for ever."""
+    world = make_world(rate=blocking())
+    guest = world.open()
+    guest.write(LINE * 150)
+    turn(world)
+    world.append(b"")
+    assert not len(world.watch)
+    guest.write(LINE)
+    world.clock.pump([0.5] * 10)
+    turn(world)
+    assert world.text() == LINE * 151
+
+
 def test_a_guest_that_waits_and_is_gone(make_world: MakeWorld) -> None:
     """Its log ends within a second."""
     world = make_world(rate=blocking(rate=1))

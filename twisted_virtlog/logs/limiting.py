@@ -295,8 +295,9 @@ class Limiting:
                 bucket.give(writer.written - before)
             log.excess = None
             log.note()
-        log.excess = None
-        self.discard(log)
+        if excess is not None:
+            log.excess = None
+            self.discard(log)
         if log.policy.rate is None:
             log.bucket = None
 
