@@ -50,7 +50,7 @@ from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
 from twisted_virtlog.metrics.conversation import MetricsConversation
-from twisted_virtlog.metrics.metrics import Loop, Metrics
+from twisted_virtlog.metrics.metrics import Metrics, Parts
 from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget, usual_limit
 from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group, shared_with
 from twisted_virtlog.sockets.reception import Reception
@@ -377,11 +377,13 @@ class VirtlogService(Service):
             self.handler,
             self.handler,
             self._administration,
-            Loop(
+            Parts(
                 self._calls,
                 lambda: stall_watch.turns,
                 lambda: {cause.value: counts for cause, counts in stall_watch.by_cause.items()},
                 lambda: self._suspension.hand_overs,
+                lambda: self._cleaner.removed,
+                lambda: self._history.index_figures,
             ),
             turns.shares.in_slices,
             lambda: MetricsLogs(self._settings.metrics_logs),

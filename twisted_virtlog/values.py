@@ -708,6 +708,31 @@ class MountThread(msgspec.Struct, frozen=True):
     waited_s: float
 
 
+class DiskUse(msgspec.Struct, frozen=True):
+    """What all logs take up on disk, where that is counted.
+
+    :ivar max_bytes: what they may; 0 for no limit.
+    """
+
+    used_bytes: int
+    max_bytes: int
+
+
+class IndexFigures(msgspec.Struct, frozen=True):
+    """How the index beside the logs fares.
+
+    :ivar is_failing: its file cannot be used now.
+    :ivar lost_notes: how many notes were forgotten, as they could not be written.
+    :ivar waiting_notes: how many its thread has yet to take.
+    :ivar waited_s: for how many seconds its thread has been at what it is at.
+    """
+
+    is_failing: bool
+    lost_notes: int
+    waiting_notes: int
+    waited_s: float
+
+
 class ProcessFigures(msgspec.Struct, frozen=True):
     """What the system tells of the daemon's process.
 

@@ -54,3 +54,14 @@ def test_openings_and_events_come_back(any_world: World) -> None:
         LogEvent(at(5, 9), later(3), EventKind.CLOSED),
         LogEvent(at(5, 9), later(4), EventKind.OPENED),
     ]
+
+
+def test_it_says_how_it_fares(any_world: World) -> None:
+    """Nothing waits once it has answered, and nothing is lost."""
+    index = any_world.start()
+    index.begin_file(key(5), PATH)
+    any_world.wait_for(index.logs())
+    figures = index.figures
+    assert not figures.is_failing
+    assert (figures.lost_notes, figures.waiting_notes) == (0, 0)
+    assert figures.waited_s >= 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
+import subprocess
+import sys
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
@@ -14,7 +16,7 @@ from tests.metrics.values import GUEST, World, failing, joined, log
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.families import LOG_ROWS, ROWS
 from twisted_virtlog.metrics.family import Family
-from twisted_virtlog.values import MetricsLogs, MetricsText, MountThread, Space
+from twisted_virtlog.values import DiskUse, MetricsLogs, MetricsText, MountThread, Space
 
 FAMILIES = [row.family for row in (*ROWS, *LOG_ROWS)]
 
@@ -188,3 +190,31 @@ def test_the_loop_is_told_of() -> None:
     assert value(text, "virtlogd_reactor_stalls_total", cause="log") == 2
     assert value(text, "virtlogd_reactor_stalled_seconds_total", cause="log") == 1.5
     assert value(text, "virtlogd_hand_overs_total") == 3
+
+
+def test_the_rest_is_told_of() -> None:
+    """What was removed, how the index fares, and what is used, where that is counted."""
+    world = World()
+    text = world.text()
+    assert value(text, "virtlogd_old_files_removed_total") == 4
+    assert value(text, "virtlogd_old_removed_bytes_total") == 5
+    assert value(text, "virtlogd_index_failing") == 1
+    assert value(text, "virtlogd_index_notes_lost_total") == 6
+    assert value(text, "virtlogd_index_notes_waiting") == 7
+    assert value(text, "virtlogd_index_oldest_call_seconds") == 0.5
+    assert "\nvirtlogd_disk_used_bytes" not in text
+    world.storage.use = DiskUse(8, 9)
+    text = world.text()
+    assert value(text, "virtlogd_disk_used_bytes") == 8
+    assert value(text, "virtlogd_disk_max_bytes") == 9
+
+
+def test_no_library_of_prometheus_or_for_http_is_loaded() -> None:
+    """For all who are not scraped, and for those who are."""
+    script = """
+import sys
+import twisted_virtlog.daemon.command.start
+found = [name for name in sys.modules if name.startswith(("prometheus", "twisted.web"))]
+assert not found, found
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -15,17 +15,20 @@ from tests.fakes.slices import Slices
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.loop.durations import ByName, Durations
 from twisted_virtlog.loop.stalls import StallCounts
-from twisted_virtlog.metrics.metrics import Loop, Metrics
+from twisted_virtlog.metrics.metrics import Metrics, Parts
 from twisted_virtlog.values import (
     ByteSums,
+    DiskUse,
     Domain,
     Dropped,
+    IndexFigures,
     LogState,
     LogStatus,
     MetricsLogs,
     MetricsText,
     MountThread,
     Position,
+    Removed,
     Space,
     Written,
 )
@@ -65,9 +68,13 @@ class FakeStorage:
 
     def __init__(self) -> None:
         self.bytes = ByteSums(Written(5, 2, 1), Dropped(1, 2, 3, 4))
+        self.use: DiskUse | None = None
         self.threads: list[MountThread] = []
         self.found: list[Space] = []
         self.later: Deferred[None] | None = None
+
+    def disk_use(self) -> DiskUse | None:
+        return self.use
 
     def byte_sums(self) -> Generator[None, None, ByteSums]:
         yield
@@ -98,7 +105,14 @@ class World:
             self.handler,
             self.storage,
             self.daemon.administration,
-            Loop(self.calls, lambda: self.turns, lambda: self.stalls, lambda: 3),
+            Parts(
+                self.calls,
+                lambda: self.turns,
+                lambda: self.stalls,
+                lambda: 3,
+                lambda: Removed(4, 5),
+                lambda: IndexFigures(True, 6, 7, 0.5),
+            ),
             self.slices,
             lambda: self.shown,
         )

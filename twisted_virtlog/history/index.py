@@ -45,7 +45,7 @@ from twisted_virtlog.history.wall_times import WallTimes
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.thread_loop import ThreadLoop
 from twisted_virtlog.loop.threads import DeafThread
-from twisted_virtlog.values import Domain, KeptFile, LogEvent, Position
+from twisted_virtlog.values import Domain, IndexFigures, KeptFile, LogEvent, Position
 
 if TYPE_CHECKING:
     from twisted_virtlog.history.database import Database
@@ -160,6 +160,18 @@ class Index:
         if not self._is_hung():
             return []
         return [f"the file system at {self.place}, which the times of logs are on, does not answer"]
+
+    @property
+    def figures(self) -> IndexFigures:
+        """How the index fares."""
+        keeping, loop = self._keeping, self._loop
+        since = -1.0 if loop is None else loop.since
+        return IndexFigures(
+            keeping is not None and keeping.is_failing,
+            0 if keeping is None else keeping.lost,
+            self._notes.waiting,
+            time.monotonic() - since if since >= 0 else 0.0,
+        )
 
     def _is_hung(self) -> bool:
         loop = self._loop

@@ -51,7 +51,10 @@ _BESIDE = ("", "-wal", "-journal", "-shm")
 
 
 class Keeping:
-    """The index, as its own thread has it. All is called there."""
+    """The index, as its own thread has it. All is called there.
+
+    :ivar lost: how many notes were forgotten; any thread may ask.
+    """
 
     def __init__(
         self, file: str | None, boot: str, notes: Notes, clock: BootClock, loop: ThreadLoop
@@ -77,8 +80,14 @@ class Keeping:
         self._whole: IDelayedCall | None = None
         self._again: IDelayedCall | None = None
         self._said = ""
+        self.lost = 0
         # What was asked while it was paused.
         self._questions: list[Callable[[], object]] = []
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the file cannot be used now; any thread may ask."""
+        return bool(self._said)
 
     def begin(self) -> None:
         """Open the file."""
@@ -217,6 +226,7 @@ class Keeping:
 
     def _lost(self, count: int) -> None:
         if count:
+            self.lost += count
             _logger.warn(
                 "{count} notes of logs are lost, as they could not be written for too long",
                 count=count,

@@ -32,6 +32,11 @@ class Notes:
         self._deeds: list[Deed] = []
         self._lost_marks = self._lost_deeds = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many notes are still to be taken."""
+        return len(self._marks) // MARK.size + len(self._deeds)
+
     def number(self) -> int:
         """Return a number for another file."""
         return next(self._numbers)

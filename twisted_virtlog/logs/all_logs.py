@@ -75,6 +75,7 @@ from twisted_virtlog.values import (
     ByteSums,
     Closed,
     Counts,
+    DiskUse,
     Domain,
     DropReason,
     Excerpt,
@@ -516,6 +517,11 @@ class AllLogs:
         )
 
     # For those who watch over it.
+
+    def disk_use(self) -> DiskUse | None:
+        """Return what all logs take up on disk; None if that is not counted."""
+        usage, bounds = self.usage, self.settings.bounds
+        return DiskUse(usage.used, bounds.max_use) if bounds.counts else None
 
     def byte_sums(self) -> Generator[None, None, ByteSums]:
         """Return what all logs have written and lost, also those that are closed."""

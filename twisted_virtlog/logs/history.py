@@ -24,6 +24,7 @@ from twisted_virtlog.logs.recording import Recorder
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.values import (
     Boot,
+    IndexFigures,
     KeptFile,
     LogEvent,
     LogState,
@@ -99,6 +100,11 @@ class History:
         self._index.start()
         self._index.logs().addCallback(self._remember).addErrback(self._failed)
         self._sweep = self._clock.callLater(_SWEEP_SECONDS, self._sweep_up)
+
+    @property
+    def index_figures(self) -> IndexFigures:
+        """How the index fares."""
+        return self._index.figures
 
     def reload(self, records: bool) -> None:
         """Apply another setting.

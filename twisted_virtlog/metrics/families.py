@@ -15,11 +15,14 @@ from twisted_virtlog.values import (
     ByteSums,
     ClientLimits,
     DaemonStatus,
+    DiskUse,
     DropReason,
+    IndexFigures,
     LogState,
     LogStatus,
     MountThread,
     ProcessFigures,
+    Removed,
     Space,
 )
 
@@ -59,6 +62,8 @@ class Facts:
     :ivar calls: how long requests took, by protocol and method.
     :ivar turns: how long the reactor took to its next turn.
     :ivar stalls: of the reactor, by cause.
+    :ivar removed: of old logs.
+    :ivar use: None where it is not counted.
     """
 
     status: DaemonStatus
@@ -72,6 +77,9 @@ class Facts:
     threads: Sequence[MountThread]
     spaces: Sequence[Space]
     hand_overs: int
+    removed: Removed
+    index: IndexFigures
+    use: DiskUse | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,14 @@ def _dropped(facts: Facts) -> Iterable[Sample]:
     return [((reason.value,), facts.bytes.dropped.of(reason)) for reason in DropReason]
 
 
+def _used(facts: Facts) -> Iterable[Sample]:
+    return [] if facts.use is None else [(_NO_LABELS, facts.use.used_bytes)]
+
+
+def _max_use(facts: Facts) -> Iterable[Sample]:
+    return [] if facts.use is None else [(_NO_LABELS, facts.use.max_bytes)]
+
+
 def _failing(facts: Facts) -> Iterable[Sample]:
     return [((name,), count) for name, count in sorted(facts.logs.failing.items())]
 
@@ -382,6 +398,58 @@ ROWS: tuple[Row, ...] = (
         "files_avail",
         "Files that may still be made on a file system with open logs.",
         lambda space: space.available_files,
+    ),
+    _row(
+        _GAUGE,
+        "disk_used_bytes",
+        "Bytes on disk of all logs, where host_max_use or a quota has them counted.",
+        _used,
+        unit="bytes",
+    ),
+    _row(
+        _GAUGE,
+        "disk_max_bytes",
+        "Bytes on disk that all logs may have, where they are counted; 0 for no limit.",
+        _max_use,
+        unit="bytes",
+    ),
+    _one(
+        _COUNTER,
+        "old_files_removed",
+        "Files of old logs that were removed, as max_age_days says.",
+        lambda facts: facts.removed.files,
+    ),
+    _one(
+        _COUNTER,
+        "old_removed_bytes",
+        "Bytes in files of old logs that were removed.",
+        lambda facts: facts.removed.bytes,
+        "bytes",
+    ),
+    _one(
+        _GAUGE,
+        "index_failing",
+        "1 if the file with the times of logs cannot be used now.",
+        lambda facts: int(facts.index.is_failing),
+    ),
+    _one(
+        _COUNTER,
+        "index_notes_lost",
+        "Notes of times that were forgotten, as they could not be written for too long.",
+        lambda facts: facts.index.lost_notes,
+    ),
+    _one(
+        _GAUGE,
+        "index_notes_waiting",
+        "Notes of times that are still to be taken by the thread that writes them.",
+        lambda facts: facts.index.waiting_notes,
+    ),
+    _one(
+        _GAUGE,
+        "index_oldest_call_seconds",
+        "For how long that thread has been at what it is at; 0 if it has nothing to do.",
+        lambda facts: facts.index.waited_s,
+        "seconds",
     ),
     _process_row(
         _COUNTER,

@@ -24,7 +24,17 @@ from twisted_virtlog.metrics.families import (
 )
 from twisted_virtlog.metrics.process import process_figures
 from twisted_virtlog.metrics.text import OPEN_METRICS, PLAIN, Format, labels, number
-from twisted_virtlog.values import ByteSums, LogStatus, MetricsLogs, MetricsText, MountThread, Space
+from twisted_virtlog.values import (
+    ByteSums,
+    DiskUse,
+    IndexFigures,
+    LogStatus,
+    MetricsLogs,
+    MetricsText,
+    MountThread,
+    Removed,
+    Space,
+)
 
 #: So many logs are looked at, or written of, before others are served.
 _LOGS_AT_ONCE = 64
@@ -35,6 +45,9 @@ _PIECE = 32 * 1024
 
 class Storage(Protocol):
     """What is known of all logs together, and of their file systems; see AllLogs."""
+
+    def disk_use(self) -> DiskUse | None:
+        """Return what all logs take up on disk; None if that is not counted."""
 
     def byte_sums(self) -> Generator[None, None, ByteSums]:
         """Return what all logs have written and lost, in slices."""
@@ -47,19 +60,23 @@ class Storage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
-    """What is measured of the reactor, and of the daemon's life.
+class Parts:
+    """What is measured of other parts of the daemon.
 
     :ivar calls: how long requests took, by protocol and method.
     :ivar turns: returns how long the reactor took to its next turn.
     :ivar stalls: returns what was counted of its stalls, by cause.
     :ivar hand_overs: returns how often an image has handed over to the next one.
+    :ivar removed: returns what was removed of old logs.
+    :ivar index: returns how the index beside the logs fares.
     """
 
     calls: Mapping[str, Mapping[str, Durations]]
     turns: Callable[[], Durations]
     stalls: Callable[[], Mapping[str, StallCounts]]
     hand_overs: Callable[[], int]
+    removed: Callable[[], Removed]
+    index: Callable[[], IndexFigures]
 
 
 @implementer(IMetrics)
@@ -71,7 +88,7 @@ class Metrics:
         handler: ILogHandler,
         storage: Storage,
         administration: IAdministration,
-        loop: Loop,
+        parts: Parts,
         in_slices: InSlices,
         shown: Callable[[], MetricsLogs],
     ) -> None:
@@ -79,7 +96,7 @@ class Metrics:
         self._handler = handler
         self._storage = storage
         self._administration = administration
-        self._loop = loop
+        self._parts = parts
         self._in_slices = in_slices
         self._shown = shown
 
@@ -109,19 +126,22 @@ class Metrics:
         told = yield from self._look_at(logs, sums)
         process = yield from process_figures()
         sums_of_bytes = yield from self._storage.byte_sums()
-        administration, loop = self._administration, self._loop
+        administration, parts = self._administration, self._parts
         facts = Facts(
             status=administration.status(),
             servers={name: administration.limits(name) for name in administration.servers()},
             logs=sums,
             process=process,
             bytes=sums_of_bytes,
-            calls=loop.calls,
-            turns=loop.turns(),
-            stalls=loop.stalls(),
+            calls=parts.calls,
+            turns=parts.turns(),
+            stalls=parts.stalls(),
             threads=self._storage.mount_threads(),
             spaces=spaces,
-            hand_overs=loop.hand_overs(),
+            hand_overs=parts.hand_overs(),
+            removed=parts.removed(),
+            index=parts.index(),
+            use=self._storage.disk_use(),
         )
         yield
         text = _Text()
