@@ -141,9 +141,31 @@ def test_rollovers_in_a_thread_lose_nothing(make_room: Any) -> None:
     for start in range(0, len(text), 4096):
         os.write(end, text[start : start + 4096])
         room.settle()
-    room.until(lambda: len(client.text) == len(text))
-    assert client.text == text
+    room.until(lambda: len(client.text) == len(text) or client.gaps)
     assert client.gaps == []
+    assert client.text == text
+
+
+@pytest.mark.parametrize("has_asked", [True, False])
+def test_a_thread_that_does_not_get_on_loses_nothing(make_room: Any, has_asked: bool) -> None:
+    """Files that nobody could read meanwhile stay open, however long it takes."""
+    room = make_room(max_size=KIB)
+    end = room.open()
+    client = room.follow()
+    text = numbered(3000)
+    for start in range(0, len(text), 4096):
+        os.write(end, text[start : start + 4096])
+    room.position()
+    gate = room.hang()
+    if has_asked:
+        room.step()
+    for _ in range(30):
+        room.clock.advance(1)
+    gate.let_go()
+    room.settle()
+    room.until(lambda: len(client.text) == len(text) or client.gaps)
+    assert client.gaps == []
+    assert client.text == text
 
 
 def test_a_log_that_is_not_there_is_followed(room: Room) -> None:

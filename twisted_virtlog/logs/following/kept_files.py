@@ -1,7 +1,8 @@
 """Keeps files open for those who follow logs: what is removed meanwhile is not lost to them.
 
 A file that somebody reads stays open until he has read it, or has not got on for ten seconds: its
-room on the disk is not free before. There is one descriptor for all who read it. Of many files,
+room on the disk is not free before. The time for which its thread does not get on, as its file
+system does not answer, does not count. There is one descriptor for all who read it. Of many files,
 those give way that have not been read for the longest time; and the last descriptors of the process
 are left to whoever opens logs.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from twisted_virtlog.logs.files.removal import close_quietly
@@ -22,6 +24,9 @@ MOST = 256
 
 #: A file that nobody has read for so long is closed.
 KEPT_SECONDS = 10.0
+
+#: A thread that does what it is asked for so much later did not get on.
+_LATE_SECONDS = 1.0
 
 #: So many descriptors, of those that the process may have, are for others.
 _LEFT_TO_OTHERS = 64
@@ -85,11 +90,28 @@ class KeptFiles:
             close_quietly(file)
 
     def release_unused(self) -> None:
-        """Have all closed that nobody has read for long; in the reactor's thread."""
-        now = self._seconds()
+        """Have all closed that nobody has read for long; in the reactor's thread.
+
+        To be called every few seconds, as it sees by that which threads do not get on.
+        """
+        homes: dict[Home, list[Segment]] = {}
         for segment, home in self._kept.copy().items():
-            if now - segment.used_at >= KEPT_SECONDS:
-                self._release_later(segment, home)
+            homes.setdefault(home, []).append(segment)
+        for home, segments in homes.items():
+            home.at_home(partial(self._release_unused, segments, self._seconds()))
+
+    def _release_unused(self, segments: Sequence[Segment], asked_at: float) -> None:
+        """Close those that nobody has read for long; in the log's thread."""
+        now = self._seconds()
+        late = now - asked_at
+        for segment in segments:
+            if segment not in self._kept:
+                continue
+            if late >= _LATE_SECONDS:
+                # (whoever reads it had to wait as well)
+                segment.used_at = min(now, segment.used_at + late)
+            elif now - segment.used_at >= KEPT_SECONDS:
+                self.release(segment)
 
     def _release_oldest(self) -> None:
         kept = self._kept.copy()
