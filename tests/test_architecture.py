@@ -55,7 +55,8 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover history interfaces loop syscalls values",
-        "all_logs bounds.survey files.cleaner files.cleaning files.roots files.rotation"
+        "accounts.accounts accounts.memory all_logs bounds.survey files.cleaner files.cleaning"
+        " files.roots files.rotation"
         " following.following handler history lanes.mounts observing"
         " pipes.closing pipes.making policy rate read_only",
     ),

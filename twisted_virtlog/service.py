@@ -27,6 +27,8 @@ from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
 from twisted_virtlog.libvirt.log_program import LOG_PROGRAM
 from twisted_virtlog.libvirt.program import Served, serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
+from twisted_virtlog.logs.accounts.accounts import Accounts
+from twisted_virtlog.logs.accounts.memory import Memory, this_boot
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.bounds.survey import Survey
 from twisted_virtlog.logs.files.cleaner import Cleaner
@@ -125,6 +127,7 @@ class Process:
     :ivar lane_directory: the directory of the locks of lanes, by which one that follows a process
         that cannot end waits for it; it need not be there yet. None: there are no locks, and
         whoever embeds the daemon sees to it that a former process is gone.
+    :ivar memory: in which logs are counted, if that outlives the process; the service closes it.
     :ivar state_directory: where what is known beside the logs is kept, if the settings do not say;
         None: nowhere.
     """
@@ -136,6 +139,7 @@ class Process:
     suspended: Callable[[Details], Details] = _no_more
     lane_directory: str | None = None
     state_directory: str | None = None
+    memory: Memory | None = None
 
 
 class VirtlogService(Service):
@@ -144,11 +148,13 @@ class VirtlogService(Service):
     :ivar handler: the logs, for an application that uses them without a socket; set while the
         service runs.
     :ivar clock: makes the daemon's timed calls, whatever the wall clock does; set likewise.
+    :ivar accounts: what is counted of logs; set likewise.
     """
 
     name = "virtlogd"
     handler: AllLogs
     clock: MonotonicClock
+    accounts: Accounts
     _logger = Logger()
 
     def __init__(
@@ -313,6 +319,7 @@ class VirtlogService(Service):
             turns.shares.in_slices,
             bool(settings.time_index),
         )
+        self.accounts = Accounts(process.memory, this_boot())
         self.handler = AllLogs(
             reactor,
             clock,
@@ -326,6 +333,7 @@ class VirtlogService(Service):
             process.lane_directory,
             self._observer_of,
             lambda: (self._following.followed_logs, self._following.kept_files),
+            self.accounts,
         )
         self._following.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
@@ -497,7 +505,9 @@ class VirtlogService(Service):
             take_over(state.logs, self.handler.adopt)
         else:
             take_over(keeper.restored(), self.handler.restore)
-        keeper.begin(self.handler.suspended())
+        logs = self.handler.suspended()
+        self.accounts.keep_only({os.fstat(log.pipe).st_ino for log in logs})
+        keeper.begin(logs)
         self.handler.write_former()
 
     def _resume(self, state: DaemonState, doors: Sequence[Door]) -> None:
@@ -533,6 +543,7 @@ class VirtlogService(Service):
         self._shares.close()
         self._budget.close()
         self._descriptors.close()
+        self.accounts.end()
         self.clock.close()
         # (last, as all of these may take long)
         self._stall_watch.stop()

@@ -70,9 +70,15 @@ def test_logs_counters_and_clients_go_over(daemon: Daemon, tmp_path: Path) -> No
         opened = client.open(log, driver="qemu")
         os.write(opened.write_end, b"x" * 100_000)
         end = other.position(log)
-        before = (client.info(), client.list(), end)
+        before = (client.info(), client.list(), end, client.ledger(log), client.ledger())
         assert other.reexec()
-        after = (client.info(), client.list(), other.position(log))
+        after = (
+            client.info(),
+            client.list(),
+            other.position(log),
+            client.ledger(log),
+            client.ledger(),
+        )
         for info in (before[0], after[0]):
             assert info.pid == daemon.process.pid
         assert after[0].started_at == before[0].started_at

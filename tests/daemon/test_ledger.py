@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
+from harness.daemon import running
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.values import Dropped, Intake, RemovedBytes, Written
 
@@ -34,3 +36,28 @@ def test_a_ledger_of_a_log_and_of_all(start_daemon: StartDaemon, tmp_path: Path)
     assert together.intake == Intake(3005, Dropped(), 0)
     assert together.written == Written(3005, 7, 0)
     assert together.storage == ledger.storage
+
+
+def test_what_is_counted_of_all_outlives_a_kill(tmp_path: Path) -> None:
+    """The logs end with the process, as nobody keeps their pipes; the counts go on."""
+    with ExitStack() as stack:
+        daemon = stack.enter_context(running(tmp_path / "daemon", ()))
+        with daemon.client() as client:
+            guest = client.open(str(tmp_path / "a.log"))
+            os.write(guest.write_end, b"12345")
+            client.append(str(tmp_path / "b.log"), "message")
+            client.position(str(tmp_path / "a.log"))
+            before = client.ledger()
+        daemon.process.kill()
+        daemon.process.wait()
+        os.close(guest.write_end)
+        daemon = stack.enter_context(running(tmp_path / "daemon", ()))
+        with daemon.client() as client:
+            after = client.ledger()
+    assert (after.since, after.intake, after.written) == (
+        before.since,
+        Intake(5, Dropped(), 0),
+        Written(5, 7, 0),
+    )
+    assert after.storage is not None
+    assert after.storage.kept == 0

@@ -101,8 +101,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def stored() -> int:
-    """Return how many descriptors the manager has."""
-    return int(show("NFileDescriptorStore"))
+    """Return how many descriptors the manager has, but for that of what is counted."""
+    return max(0, int(show("NFileDescriptorStore")) - 1)
 
 
 def installed(*settings: str) -> None:
@@ -668,7 +668,7 @@ def reload() -> None:
 
 def full() -> None:
     """A log for which the store has no room is served, and a warning says what that means."""
-    installed("FileDescriptorStoreMax=5", "Environment=FDSTORE=5")
+    installed("FileDescriptorStoreMax=6", "Environment=FDSTORE=6")
     guests = [guest(f"{number}.log") for number in range(4)]
     assert stored() == 4
     journal = command("journalctl", "-b", "-u", SERVICE, "--no-pager")

@@ -14,7 +14,7 @@ import pytest
 
 from harness.service_manager import ServiceManager
 from tests.systemd.conftest import StartManager
-from tests.systemd.writers import Guest
+from tests.systemd.writers import LINE_BYTES, Guest
 from twisted_virtlog.client import BlockingClient, LogFile, RemoteError
 
 SECONDS = 60.0
@@ -88,8 +88,12 @@ def endure(directory: Path, manager: ServiceManager, kills: int, seed: int) -> N
             one.stop()
     closed(directory, guests)
     assert [mistake for one in guests if (mistake := one.wrong(MAX_BACKUPS))] == []
+    with client(directory) as connected:
+        ledger = connected.ledger()
+    assert ledger.intake.received == LINE_BYTES * sum(one.written for one in guests)
+    assert not ledger.intake.dropped.total
     manager.wait_for(lambda: manager.pipes() == [])
-    assert len(manager.names) == 2
+    assert len(manager.names) == 3
 
 
 @pytest.mark.lengthy

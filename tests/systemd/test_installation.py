@@ -88,7 +88,7 @@ def test_each_group_gets_its_own_socket() -> None:
 def test_the_service_tells_the_daemon_how_much_is_stored() -> None:
     """Room for 16384 logs, lanes, two journals and the configuration, and descriptors for them."""
     service = unit(units(Path("/d"))["virtlogd.service"])["Service"]
-    assert int(service["FileDescriptorStoreMax"]) == 16384 + 96 + 3
+    assert int(service["FileDescriptorStoreMax"]) == 16384 + 96 + 4
     text = units(Path("/d"))["virtlogd.service"]
     assert f"\nEnvironment=FDSTORE={service['FileDescriptorStoreMax']}\n" in text
     assert int(service["LimitNOFILE"]) > 2 * 16384

@@ -529,7 +529,7 @@ def test_a_lane_without_room_is_told_of_once(
     manager: ServiceManager, warnings: Sequence[str]
 ) -> None:
     """Its logs are served, and nobody waits for the manager."""
-    process = Process(manager.address, most=4).begin()
+    process = Process(manager.address, most=5).begin()
     process.open("/a")
     one = process.open("/b", lane=MOUNT)
     warnings.clear()  # type: ignore[attr-defined]

@@ -257,7 +257,7 @@ def test_a_full_store_is_told_of_once_and_filled_again(
     manager: ServiceManager, warnings: Sequence[str]
 ) -> None:
     """Logs for which there is no room are served; the first that can takes the room of another."""
-    process = Process(manager.address, most=5).begin()
+    process = Process(manager.address, most=6).begin()
     for path in ("/a", "/b", "/c", "/d"):
         process.open(path)
     assert len(settled(manager)) == 2
@@ -299,7 +299,7 @@ def test_the_next_image_stores_what_was_not_sent(manager: ServiceManager) -> Non
 def test_messages_that_wait_are_told_to_the_next_image(manager: ServiceManager) -> None:
     """And logs for which the store had no room."""
     ledger = Ledger()
-    process = Process(ledger, most=4).begin()
+    process = Process(ledger, most=5).begin()
     one, other = process.open("/a"), process.open("/b")
     assert process.store.suspended() == Kept(JOURNALS[1], (name_of(other),), ())
     stuck = [f"FDSTORE=1\nFDNAME={name_of(one)}\nFDPOLL=0", "FDSTOREREMOVE=1\nFDNAME=zz", "READY=1"]

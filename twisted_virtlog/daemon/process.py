@@ -14,6 +14,7 @@ from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python.components import Componentized
 
 from twisted_virtlog.daemon.configuration import Configuration
+from twisted_virtlog.daemon.counts import memory_of_counts
 from twisted_virtlog.daemon.descriptor_limit import raise_limit
 from twisted_virtlog.daemon.ending import Ending
 from twisted_virtlog.daemon.endpoints import own_directory
@@ -131,6 +132,8 @@ class DaemonService(Service):
         self._supervision = self._supervised(state)
         if state is not None and state.details is not None:
             self._resume_logging(state.details.logging)
+        directory = own_directory(self._lanes, self._endpoints, state) if self._lanes else None
+        memory = memory_of_counts(state, self._invocation.activation, self._supervision, directory)
         virtlog = self._virtlog = VirtlogService(
             self._configuration.settings,
             self._endpoints,
@@ -142,8 +145,9 @@ class DaemonService(Service):
                 self._end_on_purpose,
                 self._reexec,
                 self._suspended,
-                own_directory(self._lanes, self._endpoints, state) if self._lanes else None,
+                directory,
                 self._state_directory,
+                memory,
             ),
         )
         try:
@@ -217,6 +221,7 @@ class DaemonService(Service):
         return msgspec.structs.replace(
             details,
             kept=self._supervision.suspended(),
+            counts=self._virtlog.accounts.file,
             logging=LoggingState.of(changed) if changed else None,
         )
 

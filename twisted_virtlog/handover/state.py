@@ -385,6 +385,7 @@ class Kept(Struct, frozen=True):
     :ivar left: the names of pipes of a newer release, which stay there.
     :ivar left_journal: the name of their journal, and ``left_generation`` what that says of itself.
     :ivar lanes: the names of lanes' records and of staging pipes that it has.
+    :ivar counts: it has what is counted of logs.
     """
 
     journal: str
@@ -394,6 +395,7 @@ class Kept(Struct, frozen=True):
     left_journal: str | None = None
     left_generation: int | None = None
     lanes: tuple[str, ...] = ()
+    counts: bool = False
 
 
 class LoggingState(Struct, frozen=True):
@@ -445,6 +447,7 @@ class Details(Struct, frozen=True):
     :ivar logging: None if the own log is as configured.
     :ivar timeout: see VirtlogService.set_timeout; None if it was never set.
     :ivar workers: the least and the most threads of the pool; None if they were never set.
+    :ivar counts: a descriptor of what is counted of logs; None if there is none.
     :ivar known_logs: the real paths of logs that were opened or appended to; see KnownLogs.
     :ivar hand_overs: how many images have handed over so far, with this one.
     """
@@ -460,6 +463,7 @@ class Details(Struct, frozen=True):
     workers: tuple[int, int] | None = None
     known_logs: tuple[str, ...] = ()
     hand_overs: int = 0
+    counts: int | None = None
 
 
 class DaemonState(Struct, frozen=True):
@@ -486,6 +490,8 @@ class DaemonState(Struct, frozen=True):
         found += [log.staged for log in self.logs if log.staged is not None]
         for server in self.servers.values():
             found += server.descriptors()
+        if self.details is not None and self.details.counts is not None:
+            found.append(self.details.counts)
         # (those who follow one log share its files)
         return list(dict.fromkeys(found))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from twisted_virtlog.systemd.names import (
     CONFIGURATION,
+    COUNTS,
     JOURNALS,
     is_lane,
     pipe_inode,
@@ -44,6 +45,7 @@ class Activation:
     :ivar lanes: the names of lanes' records.
     :ivar journals: the names of the stored journals.
     :ivar configurations: those of the text of the last configuration that was right; one, or none.
+    :ivar counts: what was counted of logs; one, or none.
     :ivar unclaimed: the names of those that nobody knows.
     :ivar mistake: why the variables say nothing, if they should.
     """
@@ -55,6 +57,7 @@ class Activation:
     unclaimed: Mapping[int, str] = field(default_factory=dict)
     staging: Mapping[int, int] = field(default_factory=dict)
     lanes: Mapping[int, str] = field(default_factory=dict)
+    counts: tuple[int, ...] = ()
     mistake: str | None = None
 
     @property
@@ -62,7 +65,7 @@ class Activation:
         """All of them."""
         sockets = [one for group in self.sockets.values() for one in group]
         kept = [*self.pipes, *self.staging, *self.lanes, *self.journals, *self.configurations]
-        return [*sockets, *kept, *self.unclaimed]
+        return [*sockets, *kept, *self.counts, *self.unclaimed]
 
 
 NOTHING = Activation()
@@ -97,6 +100,7 @@ def _sorted(names: Mapping[int, str]) -> Activation:
     pipes: dict[int, int] = {}
     journals: dict[int, str] = {}
     configurations: list[int] = []
+    counts: list[int] = []
     staging: dict[int, int] = {}
     lanes: dict[int, str] = {}
     unclaimed: dict[int, str] = {}
@@ -109,6 +113,8 @@ def _sorted(names: Mapping[int, str]) -> Activation:
             journals[descriptor] = name
         elif name == CONFIGURATION:
             configurations.append(descriptor)
+        elif name == COUNTS:
+            counts.append(descriptor)
         elif inode is not None:
             pipes[descriptor] = inode
         elif staged is not None:
@@ -117,4 +123,6 @@ def _sorted(names: Mapping[int, str]) -> Activation:
             lanes[descriptor] = name
         else:
             unclaimed[descriptor] = name
-    return Activation(sockets, pipes, journals, tuple(configurations), unclaimed, staging, lanes)
+    return Activation(
+        sockets, pipes, journals, tuple(configurations), unclaimed, staging, lanes, tuple(counts)
+    )

@@ -16,6 +16,9 @@ JOURNALS = ("journal-a", "journal-b", "journal-c")
 #: The text of the last configuration that was right.
 CONFIGURATION = "last-configuration"
 
+#: What is counted of all logs.
+COUNTS = "log-counts"
+
 #: What the names of lanes' staging pipes and of their records begin with.
 _STAGING = "staging-"
 _LANE = "lane-"

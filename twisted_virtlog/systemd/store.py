@@ -23,6 +23,7 @@ from twisted_virtlog.systemd.inherited import Stored
 from twisted_virtlog.systemd.journal import closed_record, header, open_record, worth_replacing
 from twisted_virtlog.systemd.names import (
     CONFIGURATION,
+    COUNTS,
     Room,
     lane_name,
     next_journal,
@@ -58,7 +59,10 @@ _LANES_PATIENCE_MS = 60_000
 #: That of the configuration's text.
 _CONFIGURATION_DESCRIPTORS = 1
 
-_OTHERS = _JOURNAL_DESCRIPTORS + _CONFIGURATION_DESCRIPTORS
+#: That of what is counted.
+_COUNTS_DESCRIPTORS = 1
+
+_OTHERS = _JOURNAL_DESCRIPTORS + _CONFIGURATION_DESCRIPTORS + _COUNTS_DESCRIPTORS
 
 
 class DescriptorStore(Keeper):
@@ -95,6 +99,7 @@ class DescriptorStore(Keeper):
         # (a newer release's)
         self._left: tuple[str, ...] = former.left if former else ()
         self._left_journal, self._left_generation = _left_journal(former)
+        self._has_counts = isinstance(former, Kept) and former.counts
         for name in self._left:
             self._room.add(name)
         # (one of which nothing is known may be there: it is removed)
@@ -124,6 +129,11 @@ class DescriptorStore(Keeper):
     def __len__(self) -> int:
         """Return how many logs are open."""
         return len(self._records) - len(self._of_former)
+
+    @property
+    def keeps_anything(self) -> bool:
+        """Whether the manager keeps descriptors, as far as is known."""
+        return not self._refused
 
     @property
     def left(self) -> int:
@@ -276,6 +286,16 @@ class DescriptorStore(Keeper):
         except OSError as error:
             self._logger.warn("the configuration's text cannot be kept: {error}", error=error)
 
+    def keep_counts(self, file: int, is_stored: bool) -> None:
+        """Store what is counted of logs, in place of what was stored by its name.
+
+        :param is_stored: it comes from the store.
+        """
+        if not is_stored and not self._has_counts:
+            self._tell(_REMOVE, _NAME + COUNTS)
+            self._tell(_STORE, _NAME + COUNTS, _NO_POLL, descriptor=file)
+        self._has_counts = True
+
     # A hand-over to the daemon's next image, and the end.
 
     def suspended(self) -> Kept:
@@ -297,6 +317,7 @@ class DescriptorStore(Keeper):
             self._left_journal,
             self._left_generation,
             tuple(sorted(self._of_lanes)),
+            self._has_counts and COUNTS not in unstored,
         )
 
     def stopping(self) -> None:

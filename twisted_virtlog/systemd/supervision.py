@@ -25,9 +25,11 @@ class Supervisor(Protocol):
     """What a daemon says to its service manager, if it has one, and the keeper of its logs.
 
     :ivar keeper: keeps logs for the next process.
+    :ivar keeps_anything: whether it can.
     """
 
     keeper: Keeper
+    keeps_anything: bool
 
     def look_after(self, look: Callable[[], None]) -> None:
         """Call something at each ping of the watchdog, if there is one."""
@@ -43,6 +45,12 @@ class Supervisor(Protocol):
 
     def keep_configuration(self, text: bytes) -> None:
         """Keep the text of the configuration that holds, for a start at which the file is wrong."""
+
+    def keep_counts(self, file: int, is_stored: bool) -> None:
+        """Keep what is counted of logs for the next process.
+
+        :param is_stored: it was kept by a former process.
+        """
 
     def reloading(self) -> None:
         """Say that the daemon reads its configuration again."""
@@ -94,6 +102,7 @@ class Supervision(Supervisor):
             handed_over,
         )
         self.keeper = self._store
+        self.keeps_anything = self._store.keeps_anything
         interval = watchdog_interval(environment, pid)
         self._watchdog = Watchdog(self._clock, self._notifier, interval) if interval else None
         if self._watchdog is not None and former is None:
@@ -113,6 +122,9 @@ class Supervision(Supervisor):
 
     def keep_configuration(self, text: bytes) -> None:
         self._store.keep_configuration(text)
+
+    def keep_counts(self, file: int, is_stored: bool) -> None:
+        self._store.keep_counts(file, is_stored)
 
     def reloading(self) -> None:
         now = round(self._clock.seconds() * _MICROSECONDS)
@@ -146,6 +158,7 @@ class Unsupervised(Supervisor):
     """Nobody supervises, so nothing is said or kept."""
 
     keeper: Keeper = NO_KEEPER
+    keeps_anything = False
 
     def look_after(self, look: Callable[[], None]) -> None:
         pass
@@ -157,6 +170,9 @@ class Unsupervised(Supervisor):
         pass
 
     def keep_configuration(self, text: bytes) -> None:
+        pass
+
+    def keep_counts(self, file: int, is_stored: bool) -> None:
         pass
 
     def reloading(self) -> None:

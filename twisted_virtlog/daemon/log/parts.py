@@ -12,8 +12,8 @@ _PACKAGE = "twisted_virtlog."
 
 #: The name of each part, and the modules, without the package, that it consists of.
 _MODULES: dict[str, str] = {
-    "daemon": "service tap daemon.ending daemon.process daemon.reload daemon.command.start"
-    " loop.clock loop.client_sockets loop.stall_watch loop.shares",
+    "daemon": "service tap daemon.counts daemon.ending daemon.process daemon.reload"
+    " daemon.command.start loop.clock loop.client_sockets loop.stall_watch loop.shares",
     "configuration": "daemon.configuration",
     "history": "history.boot_clock history.index history.keeping logs.history",
     "handover": "handover.giving handover.suspension handover.taking",

@@ -36,6 +36,7 @@ from twisted_virtlog.logs.accounts.layout import (
     REGULAR,
     REMOVAL_REASONS,
     REMOVED,
+    REMOVED_INODE,
     REMOVING,
     SINCE,
     START,
@@ -232,6 +233,7 @@ class Account(Slot):
     def removing(self, look: SeenFile, reason: RemovalReason) -> None:
         """Note that a file is about to be removed; what is done is counted by :meth:`removed`."""
         self.words[self.slot + REASON] = _REMOVAL_REASONS.index(reason)
+        self.words[self.slot + REMOVED_INODE] = look.inode
         self.words[self.slot + REMOVING] = look.size + 1
 
     def removed(self, name: int, look: SeenFile, reason: RemovalReason) -> None:
@@ -268,8 +270,12 @@ class Account(Slot):
         sizes = [max(_size(look), 0) for look in looks]
         there = sum(sizes)
         place = next((at for at, look in enumerate(looks) if look and look.inode == inode), None)
-        grown = 0 if place is None or not inode else sizes[place] - row[END]
         gone = words[slot + REMOVING] - 1
+        was_current = gone > 0 and words[slot + REMOVED_INODE] == inode
+        if was_current and place is not None and sizes[place] < gone:
+            # (another file has got its number)
+            place = None
+        grown = 0 if place is None or not inode else sizes[place] - row[END]
         if gone > 0 and _expected(row) + grown - there >= gone:
             row[REMOVED + words[slot + REASON]] += gone
         if not back:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import structs
 
 from twisted_virtlog.logs.accounts.account import Account, ledger_of, now_us, time_of
 from twisted_virtlog.logs.accounts.layout import (
+    BEGINNING,
+    BOOT,
     CLOSED,
     DROP_REASONS,
     DROPPED,
@@ -25,6 +27,7 @@ from twisted_virtlog.logs.accounts.layout import (
     SINCE,
     SLOT,
     UNNAMED,
+    USED,
     WORD_BYTES,
     WRITTEN,
 )
@@ -40,6 +43,9 @@ from twisted_virtlog.values import (
     Storage,
     Written,
 )
+
+#: Memory is had for so many logs at once.
+_WORDS_AT_ONCE = 127 * SLOT
 
 _ZEROS = memoryview(array("q", bytes(SLOT * WORD_BYTES)))
 
@@ -63,32 +69,96 @@ def account_alone() -> Account:
 class Accounts:
     """The accounts of all logs."""
 
-    def __init__(self) -> None:
-        """Count nothing yet."""
-        self._words = Memory().words
+    def __init__(self, memory: Memory | None = None, boot: int = 0) -> None:
+        """Go on with what another process counted.
+
+        :param memory: in which that is; by default one that ends with this process.
+        :param boot: a number of this start of the system: what was counted before is no more.
+        """
+        self._memory = memory = memory or Memory()
+        words = self._words = memory.words
         self._lock = threading.Lock()
-        self._closed = Slot(self._words, 0)
-        self._words[SINCE] = now_us()
+        self._closed = Slot(words, 0)
         self._free: list[int] = []
-        # The first slot that was never used.
-        self._next = SLOT
         # By the numbers of their pipes, and those of logs that have none.
         self._open: dict[int, Account] = {}
         self._unnamed: set[Account] = set()
+        # Slots of another process by the numbers of their pipes, with which nobody goes on yet.
+        self._left: dict[int, Slot] = {}
+        # So many words can be used.
+        self._reserved = SLOT
+        if words[KEY] == BEGINNING and words[BOOT] == boot:
+            self._find()
+            return
+        # (from the last to the first, so that a kill in between leaves it as not begun)
+        words[KEY] = 0
+        words[:SLOT] = _ZEROS
+        words[USED] = SLOT
+        words[BOOT] = boot
+        words[SINCE] = now_us()
+        words[KEY] = BEGINNING
+
+    def _find(self) -> None:
+        """Find what another process has counted."""
+        words = self._words
+        counted = words[self._closed.at + CLOSED]
+        if counted:
+            # (and may not be free yet)
+            words[counted + KEY] = 0
+        for first in range(SLOT, words[USED], SLOT):
+            if words[first + KEY] == UNNAMED:
+                # (a message that was being appended to a log that was not open)
+                self._add(Slot(words, first))
+            elif words[first + KEY]:
+                self._left[words[first + KEY]] = Slot(words, first)
+            else:
+                self._empty(first)
+
+    @property
+    def file(self) -> int | None:
+        """A descriptor of what is counted, for the next image; None if it ends with the process."""
+        return self._memory.file
+
+    def keep_only(self, numbers: Collection[int]) -> None:
+        """Count the logs as closed with which nobody goes on that had them in another process.
+
+        :param numbers: of the pipes of those that somebody goes on with, now or soon.
+        """
+        with self._lock:
+            gone = [number for number in self._left if number not in numbers]
+            for number in gone:
+                self._add(self._left.pop(number))
+
+    def end(self) -> None:
+        """Let go of the memory; nobody counts any more."""
+        self._memory.close()
 
     def make(self) -> Account:
         """Return an account of a log that has no pipe yet, or never."""
         with self._lock:
-            slot = self._free.pop() if self._free else self._next
-            if slot + SLOT > len(self._words):
-                # (such a log is counted, and not with the others)
+            slot = self._free.pop() if self._free else self._new_slot()
+            if slot is None:
                 return account_alone()
-            if slot == self._next:
-                self._next += SLOT
             account = Account(self._words, slot)
             account.number = UNNAMED
             self._unnamed.add(account)
             return account
+
+    def _new_slot(self) -> int | None:
+        """Take a slot that was never used; None if there is no memory for it.
+
+        A log without is counted all the same, and not with the others.
+        """
+        slot: int = self._words[USED]
+        end = slot + SLOT
+        try:
+            if end > self._reserved:
+                self._memory.reserve((end + _WORDS_AT_ONCE) * WORD_BYTES)
+                self._reserved = end + _WORDS_AT_ONCE
+        except OSError:
+            return None
+        self._words[USED] = end
+        return slot
 
     def name(self, account: Account, number: int) -> None:
         """Say which pipe's guest has the log now.
@@ -106,8 +176,16 @@ class Accounts:
 
         :param numbers: of its pipes, the present one's first.
         """
-        known = (self._open.get(number) for number in numbers)
-        return next((account for account in known if account is not None), None) or self.make()
+        for number in numbers:
+            account = self._open.get(number)
+            if account is not None:
+                return account
+            with self._lock:
+                left = self._left.pop(number, None)
+                if left is not None:
+                    account = self._open[number] = Account(self._words, left.slot)
+                    return account
+        return self.make()
 
     def drop_elsewhere(self, number: int, count: int, reason: DropReason) -> None:
         """Count what was dropped of a log by another thread than its own, in that thread.
@@ -123,22 +201,29 @@ class Accounts:
         with self._lock:
             self._open.pop(account.number, None)
             self._unnamed.discard(account)
-            if account.words is not self._words:
-                return
-            words, slot, closed = self._words, account.slot, self._closed
-            row = closed.row()
-            _add(row, ledger_of(account.content()))
-            row[CLOSED] = slot
-            closed.hold(row)
-            words[slot + KEY] = 0
-            words[slot : slot + SLOT] = _ZEROS
-            words[closed.at + CLOSED] = 0
-            self._free.append(slot)
+            if account.words is self._words:
+                self._add(account)
 
-    def parts(self) -> tuple[array[int], list[Account]]:
-        """Return the words of the logs that are closed, and the accounts of the others."""
+    def _add(self, log: Slot) -> None:
+        """Add what a log had to what is counted of all that are closed, and free its slot."""
+        row = self._closed.row()
+        _add(row, ledger_of(log.content()))
+        row[CLOSED] = log.slot
+        self._closed.hold(row)
+        self._empty(log.slot)
+
+    def _empty(self, slot: int) -> None:
+        """Let a slot be another log's, whose log is counted, or never was."""
+        self._words[slot + KEY] = 0
+        self._words[slot : slot + SLOT] = _ZEROS
+        self._words[self._closed.at + CLOSED] = 0
+        self._free.append(slot)
+
+    def parts(self) -> tuple[array[int], list[Slot]]:
+        """Return the words of the logs that are closed, and what the others have."""
         with self._lock:
-            return self._closed.content(), [*self._open.values(), *self._unnamed]
+            others = [*self._open.values(), *self._unnamed, *self._left.values()]
+            return self._closed.content(), others
 
     def all_together(self) -> Ledger:
         """Return what was counted of all logs, but for what waits and what is in files."""

@@ -24,9 +24,10 @@ UNNAMED = -1
 ACTIVE = 1
 #: When the log was opened, in microseconds since 1970; 0 if nothing is counted yet.
 SINCE = 2
-#: While a file is being removed: its size and one, and why it is; 0 for none.
+#: While a file is being removed: its size and one, 0 for none; why it is; and its number.
 REMOVING = 3
 REASON = 4
+REMOVED_INODE = 7
 #: Bytes that another thread than the log's dropped, by why; two of the four reasons.
 ELSEWHERE = 5
 
@@ -71,5 +72,7 @@ ADDED = 23
 
 BEGINNING = int.from_bytes(b"virtlog1", "little")
 BOOT = REMOVING
+#: In place of REASON: the end of the slots that were ever used, counted from the first word.
+USED = REASON
 #: Of a row: the slot of the log that was added last, until that is free.
 CLOSED = END

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
-from twisted_virtlog.logs.accounts.account import ELSEWHERE_REASONS, Account
+from twisted_virtlog.logs.accounts.account import ELSEWHERE_REASONS
 from twisted_virtlog.logs.accounts.layout import (
     DROP_REASONS,
     DROPPED,
@@ -17,7 +17,7 @@ from twisted_virtlog.logs.accounts.layout import (
     START,
     WRITTEN,
 )
-from twisted_virtlog.logs.accounts.slots import active_row
+from twisted_virtlog.logs.accounts.slots import Slot, active_row
 from twisted_virtlog.values import ByteSums, Dropped, DropReason, Written
 
 #: So many logs are added up before others are served.
@@ -30,14 +30,14 @@ _ELSEWHERE = [tuple(DropReason).index(reason) for reason in ELSEWHERE_REASONS]
 class Parts(Protocol):
     """What all accounts consist of; see Accounts."""
 
-    def parts(self) -> tuple[array[int], Sequence[Account]]:
+    def parts(self) -> tuple[array[int], Sequence[Slot]]:
         """Return the words of the logs that are closed, and the accounts of the others."""
 
 
 def summed(accounts: Parts) -> Generator[None, None, ByteSums]:
     """Add up; a log that is closed meanwhile is counted once, and so is one that is opened."""
     closed, accounts_open = accounts.parts()
-    counted: dict[Account, array[int]] = {}
+    counted: dict[Slot, array[int]] = {}
     sums = array("q", bytes(8 * (KINDS + DROP_REASONS)))
     for start in range(0, len(accounts_open), _LOGS_AT_ONCE):
         for account in accounts_open[start : start + _LOGS_AT_ONCE]:
