@@ -7,15 +7,19 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
 from twisted.logger import capturedLogs
 
 from tests.fakes.reactor import FakeReactor
 from tests.sockets.fakes import descriptors_open
+from twisted_virtlog.loop.client_sockets import EventSet
+from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.sockets import server as servers
 from twisted_virtlog.sockets.connection import Connection
 from twisted_virtlog.sockets.conversation import Conversation
+from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.server import Server
 
 
@@ -171,3 +175,17 @@ def test_a_limit_of_none_lets_one_in(host: Host) -> None:
     assert host.entrance.open
     host.admit(server)
     assert not host.entrance.open
+
+
+def test_who_looks_on_does_not_count_as_using_the_daemon(host: Host) -> None:
+    """It may end while such a client is connected, and not while another is."""
+    reception = Reception(cast(EventSet, None), cast(Clock, None))
+    used = host.server()
+    looked_at = Server("looked at", {os.geteuid()}, 2, Silent, looks_on=True)
+    host.stack.callback(host._disconnect, looked_at)
+    reception.servers += [used, looked_at]
+    host.admit(looked_at)
+    assert reception.count() == 1
+    assert reception.idle_since() == used.idle_since
+    host.admit(used)
+    assert reception.idle_since() is None
