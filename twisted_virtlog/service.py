@@ -12,6 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from twisted_virtlog.administration import Administration
 from twisted_virtlog.config.settings import Settings, explained, policy_entries, with_words
@@ -20,7 +21,7 @@ from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, Details
 from twisted_virtlog.handover.suspension import Suspension, take_over
 from twisted_virtlog.history.index import Index, IndexReactor
-from twisted_virtlog.interfaces import IConversation, IOwnLog
+from twisted_virtlog.interfaces import Answer, IConversation, IMetrics, IOwnLog
 from twisted_virtlog.jsonrpc.method import Services, ServingSocket
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.libvirt.admin_program import ADMIN_PROGRAM
@@ -51,8 +52,6 @@ from twisted_virtlog.loop.stall_watch import StallWatch
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.loop.threads import threads_of
 from twisted_virtlog.loop.turns import Turns
-from twisted_virtlog.metrics.conversation import MetricsConversation
-from twisted_virtlog.metrics.metrics import Metrics, Parts
 from twisted_virtlog.sockets.descriptor_budget import DescriptorBudget, usual_limit
 from twisted_virtlog.sockets.doors import EVERYBODY, Door, for_group, shared_with
 from twisted_virtlog.sockets.reception import Reception
@@ -62,6 +61,7 @@ from twisted_virtlog.values import (
     DaemonStatus,
     Domain,
     MetricsLogs,
+    MetricsText,
     OnRate,
     OnWriteError,
     PolicyWord,
@@ -103,6 +103,24 @@ class Endpoints:
     admin: str = NO_ENDPOINT
     metrics: str = NO_ENDPOINT
     sockets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@implementer(IMetrics)
+class _WantedMetrics:
+    """The metrics of a daemon, whose modules are loaded only where somebody wants them."""
+
+    def __init__(self, make: Callable[[], IMetrics]) -> None:
+        self._make = make
+        self._made: IMetrics | None = None
+
+    def load(self) -> IMetrics:
+        """Load them, before somebody asks."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def text(self, open_metrics: bool) -> Answer[MetricsText]:
+        return self.load().text(open_metrics)
 
 
 def _no_hand_over(to_virtlogd: str | None, state_version: int | None) -> Deferred[None]:
@@ -380,8 +398,13 @@ class VirtlogService(Service):
             ),
         )
 
+        self._metrics = _WantedMetrics(self._make_metrics)
+
+    def _make_metrics(self) -> IMetrics:
+        from twisted_virtlog.metrics.metrics import Metrics, Parts  # noqa: PLC0415 (see the class)
+
         stall_watch = self._stall_watch
-        self._metrics = Metrics(
+        return Metrics(
             self.handler,
             self.handler,
             self._administration,
@@ -393,9 +416,17 @@ class VirtlogService(Service):
                 lambda: self._cleaner.removed,
                 lambda: self._history.index_figures,
             ),
-            turns.shares.in_slices,
+            self._shares.in_slices,
             lambda: MetricsLogs(self._settings.metrics_logs),
         )
+
+    def _scraping(self) -> IConversation:
+        """Return the conversation of one that scrapes the metrics."""
+        from twisted_virtlog.metrics.conversation import (  # noqa: PLC0415 (as above)
+            MetricsConversation,
+        )
+
+        return MetricsConversation(self._metrics)
 
     def _observer_of(self, thread: LogThread) -> LogObserver:
         """Make what is told of the logs of a thread."""
@@ -425,6 +456,8 @@ class VirtlogService(Service):
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
         jsonrpc_calls, libvirt_calls = self._calls[_IN_JSONRPC], self._calls[_IN_LIBVIRT]
         endpoints = self._endpoints
+        if endpoints.metrics != NO_ENDPOINT or _METRICS in endpoints.sockets:
+            self._metrics.load()
         own = {os.geteuid()}
         return [
             self._door(
@@ -459,7 +492,7 @@ class VirtlogService(Service):
                     _METRICS,
                     endpoints.metrics,
                     EVERYBODY,
-                    lambda: MetricsConversation(self._metrics),
+                    self._scraping,
                 ),
                 self._settings.jsonrpc_ro_group,
             ),

@@ -209,11 +209,14 @@ def test_the_rest_is_told_of() -> None:
     assert value(text, "virtlogd_disk_max_bytes") == 9
 
 
-def test_no_library_of_prometheus_or_for_http_is_loaded() -> None:
-    """For all who are not scraped, and for those who are."""
+def test_nothing_of_this_is_loaded_for_those_who_are_not_scraped() -> None:
+    """And neither a library of Prometheus nor one for HTTP for anybody."""
     script = """
 import sys
 import twisted_virtlog.daemon.command.start
+ours = [name for name in sys.modules if name.startswith("twisted_virtlog.metrics")]
+assert not ours, ours
+import twisted_virtlog.metrics.metrics, twisted_virtlog.metrics.conversation
 found = [name for name in sys.modules if name.startswith(("prometheus", "twisted.web"))]
 assert not found, found
 """
