@@ -32,6 +32,7 @@ from twisted_virtlog.handover.state import FilesState, OpenLogState, Totals
 from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.accounts.account import Account
 from twisted_virtlog.logs.accounts.accounts import Accounts
+from twisted_virtlog.logs.accounts.sums import summed
 from twisted_virtlog.logs.bounds.bounds import Bounds
 from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.failing import FailingLogs
@@ -809,7 +810,11 @@ class LogHandler:
     def ledger(self, path: str | None) -> Answer[Ledger]:
         if path is not None:
             return self._open_log(path).ledger()
-        return self.with_open_logs(self.accounts.all_together())
+        return self._in_slices(self._ledger_of_all())
+
+    def _ledger_of_all(self) -> Generator[None, None, Ledger]:
+        sums = yield from summed(self.accounts)
+        return (yield from self._with_open_logs(self.accounts.ledger(sums)))
 
     def with_open_logs(self, found: Ledger) -> Answer[Ledger]:
         """Add what waits in the open logs of this thread, and what is in their files.

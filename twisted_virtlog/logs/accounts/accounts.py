@@ -20,10 +20,8 @@ from twisted_virtlog.logs.accounts.layout import (
     BEGINNING,
     BOOT,
     CLOSED,
-    DROP_REASONS,
     DROPPED,
     KEY,
-    KINDS,
     SINCE,
     SLOT,
     UNNAMED,
@@ -32,8 +30,9 @@ from twisted_virtlog.logs.accounts.layout import (
     WRITTEN,
 )
 from twisted_virtlog.logs.accounts.memory import Memory
-from twisted_virtlog.logs.accounts.slots import Slot, active_row
+from twisted_virtlog.logs.accounts.slots import Slot
 from twisted_virtlog.values import (
+    ByteSums,
     Dropped,
     DropReason,
     Intake,
@@ -225,18 +224,15 @@ class Accounts:
             others = [*self._open.values(), *self._unnamed, *self._left.values()]
             return self._closed.content(), others
 
-    def all_together(self) -> Ledger:
-        """Return what was counted of all logs, but for what waits and what is in files."""
-        content, accounts = self.parts()
-        row = active_row(content)
-        for account in accounts:
-            _add(row, ledger_of(account.content()))
-        dropped = Dropped(*row[DROPPED : DROPPED + DROP_REASONS])
-        written = Written(*row[WRITTEN : WRITTEN + KINDS])
+    def ledger(self, sums: ByteSums) -> Ledger:
+        """Return the ledger of all logs, but for what waits and what is in files.
+
+        :param sums: of all, as they were added up.
+        """
+        written, dropped = sums.written, sums.dropped
         intake = Intake(written.guest + dropped.total, dropped, 0)
-        return structs.replace(
-            NO_LEDGER, since=time_of(content[SINCE]), intake=intake, written=written
-        )
+        since = time_of(self._words[SINCE])
+        return structs.replace(NO_LEDGER, since=since, intake=intake, written=written)
 
 
 def _add(row: array[int], ledger: Ledger) -> None:
