@@ -530,11 +530,14 @@ class AllLogs:
     def mount_threads(self) -> Sequence[MountThread]:
         """Return the threads of file systems, one for each mount, by mount.
 
-        Those that only read what is not in memory are among them, if nothing is written there.
+        Those that only read what is not in memory are among them, if nothing is written there. That
+        of a log whose guest locks its pipe is not: what it waits for says nothing of the mount.
         """
         logs: Counter[str] = Counter()
         waited = dict(self._threads.waited())
         for lane in self._lanes.values():
+            if not lane.asks_pipes:
+                continue
             point = lane.mount.point
             logs[point] += lane.count()
             waited[point] = max(waited.get(point, 0.0), lane.lane.busy_seconds())

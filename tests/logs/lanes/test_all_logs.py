@@ -33,7 +33,7 @@ from twisted_virtlog.logs.lanes.lane_logs import LaneLogs
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.loop.guest_pipes import PipeWatch
 from twisted_virtlog.sockets.outgoing import close_all
-from twisted_virtlog.values import LogState, Opened, Position, Removed
+from twisted_virtlog.values import LogState, MountThread, Opened, Position, Removed
 
 TIMEOUT = 5
 
@@ -807,4 +807,35 @@ def test_the_end_writes_what_is_in_the_pipes(tmp_path: Path) -> None:
     gate.let_go()
     world.result(finished)
     assert Path(world.path).read_bytes() == b"last words\n"
+    world.end()
+
+
+def test_threads_and_room_are_told_of(world: World) -> None:
+    """By mount: how many logs are written in one, and for how long it has waited."""
+    assert world.logs.mount_threads() == []
+    world.open()
+    point = world.lane.mount.point
+    assert world.logs.mount_threads() == [MountThread(point, 1, 0.0)]
+    (space,) = world.result(world.logs.spaces())
+    room = os.statvfs(world.directory)
+    assert (space.mount, space.size_bytes) == (point, room.f_blocks * room.f_frsize)
+    gate = world.hang()
+    world.fall_silent()
+    (thread,) = world.logs.mount_threads()
+    assert thread.waited_s >= TIMEOUT
+    # (nobody waits for it)
+    looking = world.logs.spaces()
+    world.clock.advance(1)
+    assert world.result(looking) == []
+    gate.let_go()
+
+
+def test_a_thread_that_waits_for_a_pipe_says_nothing_of_a_mount(tmp_path: Path) -> None:
+    """It is not among those of mounts."""
+    world = World(tmp_path, "auto")
+    world.open()
+    world.logs.pipe_locked(world.path)
+    world.tick(lambda: world.status().thread is not None)
+    assert not world.lane.asks_pipes
+    assert world.logs.mount_threads() == []
     world.end()
