@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.logs.test_sighup import SCENARIOS
+from tests.logs.test_sighup import KEY_SCENARIOS, SCENARIOS
 from twisted_virtlog.config.settings import (
     KEYS,
     POLICY_WORDS,
@@ -112,5 +112,9 @@ def test_the_document_s_messages_are_those_that_are_told() -> None:
 def test_the_document_says_of_each_word_when_a_change_holds() -> None:
     """For logs that are open; and that is tried."""
     section = DOCUMENT.split("\n## What SIGHUP changes")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [*POLICY_WORDS]
+    named = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    words, keys = named[: len(POLICY_WORDS)], named[len(POLICY_WORDS) :]
+    assert words == [*POLICY_WORDS]
     assert SCENARIOS.keys() == POLICY_WORDS.keys()
+    # (tests/logs/lanes/test_policies.py and tests/logs/test_recording.py try those of threads)
+    assert {*keys} - KEY_SCENARIOS.keys() == {"file_threads", "file_timeout", "time_index"}

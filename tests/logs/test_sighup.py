@@ -13,6 +13,7 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, World, copied, of_the_direct_way
 from tests.logs.test_failing import files_end_at, pass_time
 from twisted_virtlog.config.settings import Settings
+from twisted_virtlog.errors import LimitReached, NotAllowed
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.service import _log_settings
 from twisted_virtlog.syscalls import pipe_capacity
@@ -39,6 +40,10 @@ class Room:
             entries = ("domain:nobody max_size=1 rate=1", f"domain:{DOMAIN.name} {said}")
             # (where no word is said the entry would be a mistake)
             values = {"policies": entries if words else entries[:1]}
+        self.configure_host(**values)
+
+    def configure_host(self, **values: Any) -> None:
+        """Let other keys hold."""
         settings = Settings(**{"max_size": 0, "pipe_size": 64 * KIB, **values})
         self.world.handler.reload(_log_settings(settings), settings.pipe_size)
 
@@ -210,6 +215,59 @@ def _on_rate(room: Room) -> None:
     assert room.world.status().lost_bytes == lost
 
 
+def _host_max_use(room: Room) -> None:
+    """As a quota."""
+    world = room.world
+    room.configure()
+    guest = world.open()
+    room.write(guest, b"x" * 32 * KIB)
+    room.configure_host(host_max_use=16 * KIB)
+    room.write(guest, b"y")
+    assert "host_max_use" in (world.status().error or "")
+    room.configure_host(host_max_use=64 * KIB)
+    pass_time(world, 1.05)
+    assert world.text() == b"x" * 32 * KIB + b"y"
+
+
+def _host_keep_free(room: Room) -> None:
+    """Before the log takes up more, and with the next try."""
+    world = room.world
+    room.configure()
+    guest = world.open()
+    room.write(guest, b"x" * 32 * KIB)
+    room.configure_host(host_keep_free=1 << 62)
+    room.write(guest, b"y" * 32 * KIB)
+    assert "host_keep_free" in (world.status().error or "")
+    room.configure_host()
+    pass_time(world, 1.05)
+    assert world.text() == b"x" * 32 * KIB + b"y" * 32 * KIB
+
+
+def _log_roots(room: Room) -> None:
+    """The next opening: what is open goes on, and is rolled over, wherever it is."""
+    world = room.world
+    room.configure()
+    guest = world.open()
+    room.configure_host(log_roots=("/nowhere",), max_size=7)
+    room.write(guest, LINE * 2)
+    assert world.files() == {".0": LINE, "": LINE}
+    with pytest.raises(NotAllowed):
+        room.reopen(guest)
+
+
+def _max_open_logs(room: Room) -> None:
+    """The next opening, and no log is closed."""
+    world = room.world
+    room.configure()
+    guest = world.open()
+    world.open(str(world.directory / "second.log"))
+    room.configure_host(max_open_logs=1)
+    room.write(guest, LINE)
+    assert world.text() == LINE
+    with pytest.raises(LimitReached):
+        room.reopen(guest)
+
+
 #: By the words of policies.
 SCENARIOS: dict[str, Callable[[Room], None]] = {
     "max_size": _max_size,
@@ -271,3 +329,21 @@ def test_a_guest_that_follows_has_what_holds_then(
     assert world.text().endswith(LINE * 2)
     guest.end()
     former.end()
+
+
+#: By the keys that are no words, and bear on open logs.
+KEY_SCENARIOS: dict[str, Callable[[Room], None]] = {
+    "host_max_use": _host_max_use,
+    "host_keep_free": _host_keep_free,
+    "log_roots": _log_roots,
+    "max_open_logs": _max_open_logs,
+}
+
+
+@of_the_direct_way
+@pytest.mark.parametrize("key", KEY_SCENARIOS)
+def test_a_change_of_another_key_holds_from_when_the_document_says(
+    key: str, make_world: MakeWorld
+) -> None:
+    """Those of the threads of file systems are tried with threads."""
+    KEY_SCENARIOS[key](Room(make_world(), by_policy=False))

@@ -11,6 +11,7 @@ import pytest
 from tests.logs.fakes import DOMAIN, KIB
 from tests.logs.lanes.test_all_logs import TIMEOUT, World, fill
 from twisted_virtlog.config.settings import Settings
+from twisted_virtlog.errors import NotWritten
 from twisted_virtlog.logs.all_logs import LaneSettings
 from twisted_virtlog.service import _log_settings
 
@@ -100,3 +101,30 @@ def test_a_guest_is_let_go_on_though_its_lane_does_not_hear_of_it(
     gate.let_go()
     world.turn_until(lambda: not world.lane.lane.is_silent)
     world.result(world.logs.close_log(world.path))
+
+
+def test_an_open_log_gets_a_thread_and_leaves_it(tmp_path: Path) -> None:
+    """As file_threads says; nothing of it is lost or written twice."""
+    world = World(tmp_path, "never")
+    end = world.open()
+    os.write(end, b"one\n")
+    for threads, has_thread in (("always", True), ("never", False)):
+        world.logs.reload(world.settings, 64 * KIB, LaneSettings(threads, TIMEOUT))
+        world.tick(lambda has=has_thread: (world.status().thread is not None) == has)
+        os.write(end, b"more\n")
+        world.position()
+    assert Path(world.path).read_bytes() == b"one\nmore\nmore\n"
+    world.end()
+
+
+def test_who_waits_is_told_by_the_new_timeout(world: World) -> None:
+    """As file_timeout says; also of a call that waits already."""
+    world.open()
+    gate = world.hang()
+    world.logs.reload(world.settings, 64 * KIB, LaneSettings("always", 3600))
+    position = world.logs.position(world.path)
+    world.fall_silent()
+    assert not world.lane.lane.is_silent
+    world.logs.reload(world.settings, 64 * KIB, LaneSettings("always", TIMEOUT))
+    assert isinstance(world.error(position), NotWritten)
+    gate.let_go()
