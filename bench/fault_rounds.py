@@ -164,6 +164,7 @@ class Epoch:
                 before = self._handler.counts().rollovers
                 done = act()
                 self._ledger.observe()
+                self._check_counts()
                 if not done:
                     continue
                 self.rounds[act.__name__] += 1
@@ -185,6 +186,19 @@ class Epoch:
             raise Mistake(f"{self._path}: {lost} bytes are reported lost, and {totals.lost} noted")
         self.rounds[ROLLED] += self._rolled
         return totals
+
+    def _check_counts(self) -> None:
+        """See that the daemon accounts for every byte, whatever has just happened."""
+        for log in self._handler.open_logs():
+            counted = log.ledger()
+            gaps = counted.intake_gap, counted.storage_gap
+            if any(gaps):
+                raise Mistake(f"{self._path}: the counts do not agree: {gaps}: {counted}")
+        together = _now(self._handler.ledger(None))
+        ours = self._ledger.totals.written
+        theirs = together.intake.received + together.written.appended
+        if theirs != ours:
+            raise Mistake(f"{self._path}: {ours} bytes were written, and {theirs} are counted")
 
     # What guests and callers do. Each tells whether it could be done.
 

@@ -139,6 +139,19 @@ class Rounds(Endured):
                 guest.ledger.observe(may_be_gone=True)
                 if guest.ledger.front != guest.ledger.totals.written:
                     raise Mistake(f"{guest.path}: a position does not cover what was written")
+            self._check_counts(client)
+
+    def _check_counts(self, client: BlockingClient) -> None:
+        """See that the daemon accounts for every byte, over all that happened to it."""
+        for guest in self.guests:
+            counted = client.ledger(guest.path)
+            gaps = counted.intake_gap, counted.storage_gap
+            if any(gaps):
+                raise Mistake(f"{guest.path}: the counts do not agree: {gaps}: {counted}")
+        together = client.ledger()
+        ours = sum(guest.ledger.totals.written for guest in self.guests)
+        if together.intake.received != ours:
+            raise Mistake(f"{ours} bytes were written, and {together.intake} counted")
 
     def _drain(self, client: BlockingClient, guest: Guest) -> None:
         deadline = time.monotonic() + CLIENT_SECONDS
