@@ -207,6 +207,11 @@ def test_nothing_is_kept_that_nobody_needs(usage: Usage) -> None:
     log.have(3 * BLOCK)
     usage.close(log.usage_of_it, log, FilesOfLog(3 * BLOCK))
     assert (usage.used, usage.leased, usage.of("/a")) == (0, 0, None)
+    empty = Log(usage, "/c", "web", 0)
+    usage.set(HostBounds())
+    again = Log(usage, "/c", "web", 0)
+    usage.close(empty.usage_of_it, empty, NOTHING)
+    assert usage.of("/c") is again.usage_of_it
     assert Log(usage, "/b", "web", 0).ask() == LEASE_BYTES
 
 

@@ -173,7 +173,7 @@ class Usage:
 
         :param files: None if they could not be looked at.
         """
-        if log.holder is not holder:
+        if log.holder is not holder or not self._has(log):
             return
         self._hold(log, None)
         self._give_back(log)
@@ -237,8 +237,12 @@ class Usage:
             del self._guests[guest.name]
 
     def _forget_empty(self, log: UsageOfLog) -> None:
-        if log.holder is None and log.files == FilesOfLog():
+        if log.holder is None and log.files == FilesOfLog() and self._has(log):
             self._take_out(log)
+
+    def _has(self, log: UsageOfLog) -> bool:
+        """Return whether a log was not forgotten since it was opened."""
+        return self._logs.get(log.path) is log
 
     @staticmethod
     def _see_quota(guest: Guest) -> None:
@@ -248,8 +252,7 @@ class Usage:
 
     def set_files(self, log: UsageOfLog, files: FilesOfLog) -> None:
         """Take note of what a log takes up."""
-        if log.path not in log.guest.logs:
-            # (forgotten meanwhile)
+        if not self._has(log):
             return
         more = files.size - log.files.size
         log.files = files
@@ -280,7 +283,7 @@ class Usage:
         return granted
 
     def _lease(self, log: UsageOfLog, count: int) -> None:
-        if log.path in log.guest.logs:
+        if self._has(log):
             log.leased += count
             log.guest.leased += count
             self.leased += count
