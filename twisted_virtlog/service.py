@@ -368,6 +368,7 @@ class VirtlogService(Service):
             self.handler.usage,
             self._history.known_logs,
             self.handler.look_at_files,
+            self.handler.directory_of,
         )
         self.handler.refused = self._survey.refused
         self._timeout = IdleTimeout(

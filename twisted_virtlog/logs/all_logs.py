@@ -43,6 +43,7 @@ from twisted_virtlog.logs.bounds.usage import Usage
 from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.inventory import inventory
+from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.files.roots import Roots
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
@@ -370,6 +371,13 @@ class AllLogs:
         for asked in [lane.ledger() for lane in list(self._lanes.values())]:
             found = found.with_files_of(await asked)
         return found
+
+    def directory_of(self, path: str) -> LogDirectory:
+        """Return what reaches the files of a log that is not open, by the settings of the moment.
+
+        :param path: of the log, without symbolic links; any thread may ask.
+        """
+        return self.settings.roots.directory_of(path)
 
     def look_at_files(self) -> None:
         """Have it looked what the files of open logs take up, each in its thread."""

@@ -267,6 +267,7 @@ class LogHandler:
             clock.seconds,
             self._remove,
             self._is_known_by_itself,
+            self.directory_of,
             surroundings,
         )
         self._stopping = False
@@ -1010,7 +1011,8 @@ class LogHandler:
         :returns: whether that is done.
         """
         log = self._real.get(path) or self._logs.get(path)
-        if log is None and path in self._orders:
+        # (if there are links by now, it is another log's)
+        if log is None and (path in self._orders or self.real_path_of(path) != path):
             return False
         return self._bounds.trim(path, None if log is None else log.writer)
 

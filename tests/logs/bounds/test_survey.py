@@ -17,6 +17,7 @@ from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.logs.bounds.survey import EVERY_SECONDS, REFUSED_SECONDS, Survey
 from twisted_virtlog.logs.bounds.usage import FilesOfLog, Usage
 from twisted_virtlog.logs.files.places import Here, Place
+from twisted_virtlog.logs.files.roots import ANYWHERE
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.policy import HostBounds, Policy, one_for_all
 from twisted_virtlog.values import Domain, Position
@@ -53,7 +54,12 @@ class World:
         self.usage = Usage()
         self.usage.set(HostBounds(quotas=True))
         self.survey = Survey(
-            self.clock, self._where, self.usage, lambda: succeed(self.known), self._look_at_open
+            self.clock,
+            self._where,
+            self.usage,
+            lambda: succeed(self.known),
+            self._look_at_open,
+            ANYWHERE.directory_of,
         )
 
     def _where(self, path: str) -> Deferred[Place]:

@@ -126,3 +126,19 @@ def test_usage_is_looked_at_in_the_threads_of_logs(world: World, threads: str) -
     if threads == "always":
         world.settle()
     assert world.logs.usage.used <= 12 * KIB
+
+
+@pytest.mark.parametrize("threads", ["never"], indirect=True)
+def test_a_link_in_the_place_of_a_closed_log_s_directory(world: World) -> None:
+    """What it leads to is not that log's; what the guest has elsewhere goes."""
+    directory, others = world.directory / "guests", world.directory / "others"
+    directory.mkdir()
+    path = str(directory / "closed.log")
+    write(world, world.open(path), 40 * KIB, path)
+    world.result(world.logs.close_log(path))
+    directory.rename(others)
+    directory.symlink_to(others)
+    end = world.open()
+    write(world, end, 40 * KIB)
+    assert names(world) == {"guests", "others", "guest.log", "guest.log.0"}
+    assert len(list(others.iterdir())) == 3

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -26,7 +25,7 @@ from twisted_virtlog.logs.bounds.usage import (
     UsageOfLog,
     guest_of,
 )
-from twisted_virtlog.logs.files.directory import Directory
+from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.names import backup_path
 from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.writer import Writer
@@ -106,6 +105,7 @@ class Bounds:
         seconds: Callable[[], float],
         remove: Remover,
         is_log: Callable[[str], bool],
+        directory_of: Callable[[str], LogDirectory],
         elsewhere: Elsewhere,
     ) -> None:
         """Bound nothing yet.
@@ -115,12 +115,14 @@ class Bounds:
         :param seconds: a clock that never steps.
         :param remove: removes files.
         :param is_log: whether a path is that of a log, whatever it is called.
+        :param directory_of: returns what reaches the files of a log that is not open, by its path.
         """
         self._usage = usage
         self._logs = logs
         self._seconds = seconds
         self._remove = remove
         self._is_log = is_log
+        self._directory_of = directory_of
         self._elsewhere = elsewhere
         self.set(settings)
 
@@ -167,7 +169,9 @@ class Bounds:
         bound.uses = writer.uses
         if writer.owner.leads_away(writer.file):
             return FilesOfLog() if bound.log is None else bound.log.files
-        return files_on_disk(writer.directory, writer.path, writer.limits.max_backups, self._is_log)
+        most, directory = writer.limits.max_backups, writer.directory
+        with directory:
+            return files_on_disk(directory, writer.path, most, self._is_log)
 
     # To grow.
 
@@ -267,21 +271,16 @@ class Bounds:
         return removed
 
     def _trim_closed(self, log: UsageOfLog, reason: str) -> bool:
-        parent, name = os.path.split(log.path)
-        removed = False
+        directory, removed = self._directory_of(log.path), False
+        most = max((backup.number + 1 for backup in log.files.backups), default=0)
         try:
-            with closing(Directory(parent)) as directory:
-                files = files_on_disk(
-                    directory,
-                    name,
-                    max((backup.number + 1 for backup in log.files.backups), default=0),
-                    lambda other: self._is_log(os.path.join(parent, other)),
-                )
+            with directory:
+                files = files_on_disk(directory, log.path, most, self._is_log)
                 if files.backups:
-                    backup = backup_path(name, files.backups[0].number)
+                    backup = backup_path(log.path, files.backups[0].number)
                     self._remove(backup, directory)
                     removed = True
-                    self._tell(os.path.join(parent, backup), reason)
+                    self._tell(backup, reason)
         except OSError as error:
             self._logger.error(
                 "{path}: its oldest file cannot be removed, though {why}: {error}",

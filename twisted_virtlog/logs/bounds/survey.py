@@ -20,7 +20,7 @@ from twisted_virtlog.errors import LogError
 from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.logs.bounds.on_disk import files_on_disk
 from twisted_virtlog.logs.bounds.usage import FilesOfLog, Usage, guest_of
-from twisted_virtlog.logs.files.log_directory import BY_PATH
+from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.policy import Policy, PolicyOf
 from twisted_virtlog.loop.clock import Clock
@@ -47,6 +47,7 @@ class Survey:
         usage: Usage,
         known_logs: Callable[[], Deferred[Sequence[KnownLog]]],
         look_at_open: Callable[[], None],
+        directory_of: Callable[[str], LogDirectory],
     ) -> None:
         """Do nothing before :meth:`set`.
 
@@ -54,8 +55,10 @@ class Survey:
         :param usage: is told.
         :param known_logs: returns the logs that the daemon knows, open ones too.
         :param look_at_open: has the open ones looked at.
+        :param directory_of: returns what reaches the files of a log that is not open, by its path.
         """
         self._look_at_open = look_at_open
+        self._directory_of = directory_of
         self._clock = clock
         self._where = where
         self._usage = usage
@@ -153,9 +156,20 @@ class Survey:
                     if not self._usage.is_open(path)
                 ]
             policies = {path: _policy(policy_of, path, known.get(path)) for path in some}
-            found = await place.look(partial(_look_at, policies, logs))
+            found = await place.look(partial(self._look_at, policies, logs))
             for path, files in found.items():
                 self._found(path, policies[path], known.get(path), files)
+
+    def _look_at(
+        self, policies: Mapping[str, Policy], logs: Container[str]
+    ) -> Mapping[str, FilesOfLog]:
+        """Look at the files of logs, in a thread."""
+        found = {}
+        for path, policy in policies.items():
+            directory, most = self._directory_of(path), policy.limits.max_backups
+            with directory:
+                found[path] = files_on_disk(directory, path, most, logs.__contains__)
+        return found
 
     def _found(self, path: str, policy: Policy, log: KnownLog | None, files: FilesOfLog) -> None:
         usage = self._usage
@@ -169,11 +183,3 @@ class Survey:
 
 def _policy(policy_of: PolicyOf, path: str, log: KnownLog | None) -> Policy:
     return policy_of(path, None, None) if log is None else policy_of(path, log.driver, log.domain)
-
-
-def _look_at(policies: Mapping[str, Policy], logs: Container[str]) -> Mapping[str, FilesOfLog]:
-    """Look at the files of logs, in a thread."""
-    return {
-        path: files_on_disk(BY_PATH, path, policy.limits.max_backups, logs.__contains__)
-        for path, policy in policies.items()
-    }
