@@ -19,6 +19,7 @@ from tests.effort import examples
 from twisted_virtlog.handover.state import NO_UUID
 from twisted_virtlog.logs.bounds.leases import BLOCK_BYTES, LEASE_BYTES
 from twisted_virtlog.logs.bounds.usage import (
+    MOST_TAKEN_BACK,
     TAKE_BACK_SECONDS,
     Backup,
     FilesOfLog,
@@ -169,6 +170,23 @@ def test_all_logs_together(usage: Usage) -> None:
     assert one.ask() == BLOCK
     usage.set(HostBounds(max_use=20 * BLOCK))
     assert two.ask() > 0
+
+
+def test_of_all_logs_leases_are_taken_back_in_parts(usage: Usage) -> None:
+    """Those first that have been idle for the longest, as there may be many logs."""
+    usage.set(HostBounds(max_use=100_000 * BLOCK))
+    logs = [Log(usage, f"/{number}", f"{number}", 0) for number in range(MOST_TAKEN_BACK + 50)]
+    for log in logs:
+        assert log.ask()
+    writer = logs[0]
+    usage.set(HostBounds(max_use=usage.leased))
+    assert writer.grow(1 << 20)
+    assert writer.ask() == 0
+    assert usage.take_back(writer.usage_of_it, 0.0)
+    assert writer.ask() > 0
+    assert [bool(log.left) for log in logs[1:]] == [
+        number > MOST_TAKEN_BACK for number in range(1, len(logs))
+    ]
 
 
 def test_the_oldest_goes_first(usage: Usage) -> None:

@@ -21,16 +21,16 @@ from twisted_virtlog.logs.files.writer import Writer
 class Steps:
     """Lets a file grow in steps; a step of 0 refuses. After the last one it is asked no more.
 
-    :ivar asked: the sizes for which it was asked, and what was wanted.
+    :ivar asked: the sizes for which it was asked.
     """
 
     def __init__(self, steps: Sequence[int]) -> None:
         self._steps = list(steps)
-        self.asked: list[tuple[int, int]] = []
+        self.asked: list[int] = []
 
-    def reach(self, writer: Writer, size: int, wanted: int) -> int:
+    def reach(self, writer: Writer, size: int) -> int:
         """See Bound."""
-        self.asked.append((size, wanted))
+        self.asked.append(size)
         step = self._steps.pop(0) if self._steps else 1 << 40
         if not step:
             raise BoundReached(f"Unable to write to file {writer.path}", errno.EDQUOT, writer.path)
@@ -89,7 +89,7 @@ def test_nobody_is_asked_before_the_end_is_near(tmp_path: Path) -> None:
         writer.append(b"x" * 1000)
     assert len(bound.asked) <= 3
     writer.append(b"x" * 300_000)
-    assert [size for size, _ in bound.asked] == sorted(size for size, _ in bound.asked)
+    assert bound.asked == sorted(bound.asked)
     writer.close()
 
 
@@ -100,7 +100,7 @@ def test_a_lease_is_of_one_file(tmp_path: Path) -> None:
     writer.bound = bound
     for _ in range(3):
         writer.append(b"x" * 500)
-    assert [size for size, _ in bound.asked] == [0, 0]
+    assert bound.asked == [0, 0]
     writer.close()
 
 
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_asked(tmp_path: Path) -> None:
     """It fails as any other does."""
 
     class Stale:
-        def reach(self, writer: Writer, size: int, wanted: int) -> int:
+        def reach(self, writer: Writer, size: int) -> int:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     writer = Writer(str(tmp_path / "g.log"), Limits(0, 3))

@@ -72,7 +72,7 @@ class _LogBound:
         self.base = 0
         self.uses = -1
 
-    def reach(self, writer: Writer, size: int, wanted: int) -> int:
+    def reach(self, writer: Writer, size: int) -> int:
         """See Bound."""
         return self.bounds.reach(self, size)
 

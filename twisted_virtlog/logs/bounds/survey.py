@@ -29,7 +29,7 @@ from twisted_virtlog.loop.clock import Clock
 EVERY_SECONDS = 600.0
 
 #: The same while logs may not grow.
-REFUSED_SECONDS = 10.0
+REFUSED_SECONDS = 30.0
 
 #: So many logs of a directory are looked at before others that need its thread.
 _AT_ONCE = 64

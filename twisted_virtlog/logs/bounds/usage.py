@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from twisted_virtlog.handover.state import NO_UUID
@@ -18,8 +19,10 @@ from twisted_virtlog.logs.bounds.leases import LEASE_BYTES, lease
 from twisted_virtlog.logs.policy import HostBounds
 from twisted_virtlog.values import Domain
 
-#: Leases are taken back no more often, as long as all who want more are refused.
+#: Leases are taken back no more often, as long as all who want more are refused; and so many of
+#: all logs at once, as there may be ten thousand.
 TAKE_BACK_SECONDS = 1.0
+MOST_TAKEN_BACK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,8 @@ class Usage:
         self._guests: dict[str, Guest] = {}
         self._logs: dict[str, UsageOfLog] = {}
         self._taken_back_at = -math.inf
+        # Those that have leases, whose order is that in which they had none before.
+        self._lessees: dict[UsageOfLog, None] = {}
 
     def set(self, settings: HostBounds) -> None:
         """Let other settings hold; forget all that is known if nothing needs to be."""
@@ -195,6 +200,7 @@ class Usage:
             guest.quota = 0
             guest.logs.clear()
         self._guests.clear()
+        self._lessees.clear()
         self._logs.clear()
         self.used = self.leased = self._open = 0
 
@@ -287,6 +293,10 @@ class Usage:
             log.leased += count
             log.guest.leased += count
             self.leased += count
+            if log.leased:
+                self._lessees[log] = None
+            else:
+                self._lessees.pop(log, None)
 
     def _give_back(self, log: UsageOfLog) -> None:
         self._lease(log, -log.leased)
@@ -303,6 +313,8 @@ class Usage:
     def take_back(self, log: UsageOfLog, now: float) -> bool:
         """Take back what others have that share the bound by which a log may not grow.
 
+        If that is the one of all logs, those that have had leases for the longest are the first.
+
         :param now: in seconds of a clock that never steps.
         :returns: whether anything was taken back.
         """
@@ -318,7 +330,8 @@ class Usage:
         else:
             guest.taken_back_at = now
         taken = False
-        for other in list((self._logs if reached.of_host else guest.logs).values()):
+        others = islice(self._lessees, MOST_TAKEN_BACK) if reached.of_host else guest.logs.values()
+        for other in list(others):
             if other.leased and other is not log and other.holder is not None:
                 self.set_current(other, other.files.current + other.holder.take_back())
                 self._give_back(other)

@@ -159,12 +159,11 @@ class WriterOwner(Protocol):
 class Bound(Protocol):
     """How much room a log may take up."""
 
-    def reach(self, writer: Writer, size: int, wanted: int) -> int:
+    def reach(self, writer: Writer, size: int) -> int:
         """Return up to which size the current file may grow before this is asked again.
 
         :param size: of the file now.
-        :param wanted: how many bytes are to be written to it, at least 1.
-        :returns: more than ``size``, but perhaps not enough for all that is wanted.
+        :returns: more than ``size``, but perhaps not enough for all that is to be written.
         :raises BoundReached: the file may not grow at all.
         :raises OSError: the file cannot be asked.
         """
@@ -592,7 +591,7 @@ class Writer:
         if bound is not None:
             action = f"Unable to stat file {self.path}"
             self._reach = (
-                self._attempt(action, bound.reach, self, size, count) if self._rotates else _ENDLESS
+                self._attempt(action, bound.reach, self, size) if self._rotates else _ENDLESS
             )
             self._fit()
         return min(count, self._reach - size)
