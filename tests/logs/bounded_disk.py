@@ -21,6 +21,9 @@ from tests.logs.fakes import DOMAIN, DRIVER, KIB, STRANGER, Guest, World
 from tests.logs.file_systems import mounted
 from tests.logs.test_failing import pass_time
 from twisted_virtlog.errors import NotWritten, SystemFailure
+from twisted_virtlog.logs.bounds.on_disk import files_on_disk
+from twisted_virtlog.logs.bounds.usage import guest_of as bounds_guest_of
+from twisted_virtlog.logs.files.log_directory import BY_PATH
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.policy import HostBounds, Policy
@@ -197,6 +200,16 @@ class Disk:
         bounds = HostBounds(self._keep_free, self._max_use, self._quota > 0)
         with self.watched():
             self._world.handler.reload(LogSettings(policy_of, bounds=bounds), 64 * KIB)
+            if bounds.counts:
+                self._find_closed()
+
+    def _find_closed(self) -> None:
+        """Do what a survey does."""
+        usage = self._world.handler._usage
+        for name, domain in DOMAINS.items():
+            path = self.path(name)
+            files = files_on_disk(BY_PATH, path, 3, lambda _: False)
+            usage.found(path, bounds_guest_of(domain, path), self._quota, files)
 
     def remove_backup(self) -> None:
         """Somebody removes the oldest file of a log."""
