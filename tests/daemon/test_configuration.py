@@ -158,6 +158,23 @@ def test_all_mistakes_are_found_at_once(file: Path) -> None:
     assert [f"{file}:4: none: no such key; it has no effect"] == list(examined.warnings)
 
 
+def test_the_check_says_all_that_is_wrong_with_policies(
+    file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each mistake with the line and the text of its entry, which may have several."""
+    file.write_text('policies = [\n"* max_size=x rat=1",\n"* max_size=8192",\n"guest:a rate=1"]\n')
+    assert check("virtlogd", Source(str(file), False, {})) == 1
+    said = [
+        "2: policies: entry '* max_size=x rat=1': 'max_size=x': expected an unsigned integer;",
+        "2: policies: entry '* max_size=x rat=1': 'rat=1': there is no such word;",
+        "4: policies: entry 'guest:a rate=1': 'guest:a' does not say which logs it is for;",
+    ]
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition("; write ")[0] + ";" for line in lines] == [
+        f"virtlogd: {file}:{one}" for one in said
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
