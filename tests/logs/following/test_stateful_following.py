@@ -259,6 +259,15 @@ class FollowingMachine(RuleBasedStateMachine):
             if self.guest is None and not which:
                 self.is_forgotten = True
 
+    @rule()
+    def remove_all(self) -> None:
+        """All files of the log are removed, as somebody asks for that."""
+        self.step()
+        if self.guest is None and self.room.handler.is_known(self.room.path):
+            self.room.handler.remove(self.room.path)
+            assert not os.path.exists(self.room.path)
+            self.step()
+
     @rule(part=st.floats(0, 1))
     def cut(self, part: float) -> None:
         """Somebody cuts the file that is written."""
