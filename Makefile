@@ -55,6 +55,7 @@ stress: $(VENV)/installed-dev
 	$(BIN)/python -m bench.stress
 	$(BIN)/python -m bench.faults
 	$(BIN)/python -m bench.following_rounds
+	$(BIN)/python -m bench.roots
 	EFFORT=$(EFFORT) $(BIN)/python -m pytest -q -m "hypothesis and not slow and not libvirt" \
 	    --numprocesses $(WORKERS) --dist worksteal --timeout 0
 
