@@ -299,7 +299,13 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
             OpenResult(_START, fds=1),
         ),
         descriptors=_opened_descriptors,
-        errors=(Code.LOG_BUSY, Code.SYSTEM_ERROR, Code.LIMIT, Code.SHUTTING_DOWN),
+        errors=(
+            Code.LOG_BUSY,
+            Code.SYSTEM_ERROR,
+            Code.LIMIT,
+            Code.SHUTTING_DOWN,
+            Code.NOT_ALLOWED,
+        ),
         needs_stream=True,
     ),
     Method(
@@ -334,7 +340,13 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
             RemoveParams(_LOG),
             RemoveResult(files=4, bytes=7340038),
         ),
-        errors=(Code.LOG_BUSY, Code.NO_SUCH_LOG, Code.SYSTEM_ERROR, Code.SHUTTING_DOWN),
+        errors=(
+            Code.LOG_BUSY,
+            Code.NO_SUCH_LOG,
+            Code.SYSTEM_ERROR,
+            Code.SHUTTING_DOWN,
+            Code.NOT_ALLOWED,
+        ),
     ),
     Method(
         name="log.position",
@@ -400,6 +412,7 @@ LOG_METHODS: tuple[Method[Any, Any], ...] = (
             Code.LIMIT,
             Code.SHUTTING_DOWN,
             Code.NOT_WRITTEN,
+            Code.NOT_ALLOWED,
         ),
     ),
     Method(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Sequence
 
 from twisted_virtlog.errors import NotAllowed
@@ -94,7 +95,9 @@ class Roots:
         if not self.names:
             return BY_PATH
         real = self.real_path(real_path)
-        return Beneath(None if real is None else os.path.dirname(real), self.names)
+        # (thousands of logs are in one directory)
+        directory = None if real is None else sys.intern(os.path.dirname(real))
+        return Beneath(directory, self.names)
 
     def check_links(self, path: str, status: os.stat_result) -> None:
         """Refuse a log whose file is a symbolic link, or has a hard one.
