@@ -15,7 +15,10 @@ from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, World
 from twisted_virtlog.logs.files import reader
 from twisted_virtlog.logs.files.reader import PIECE_BYTES
-from twisted_virtlog.values import Excerpt, LogStatus, Position
+from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.handler import LogSettings
+from twisted_virtlog.logs.policy import Policy
+from twisted_virtlog.values import Domain, Excerpt, LogStatus, Position
 
 MANY = 150
 MOST = 4096 * KIB
@@ -252,3 +255,21 @@ def test_a_long_read_that_is_given_up_leaves_nothing_open(long: World) -> None:
     gc.collect()
     assert not found
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_other_settings_come_to_many_logs_in_slices(many: World) -> None:
+    """As resolving their policies takes long; those that end meanwhile are left alone."""
+    asked: list[str] = []
+    short = Policy(Limits(10, 1))
+
+    def policy_of(path: str, driver: str | None, domain: Domain | None) -> Policy:
+        asked.append(path)
+        return short
+
+    many.handler.reload(LogSettings(policy_of), 4 * KIB)
+    assert len(asked) < MANY
+    last = named(many, (MANY - 1) * 37 % MANY)
+    many.handler.close_log(last)
+    assert many.slices.take_all() >= MANY // 32 - 1
+    assert set(asked) == {named(many, number) for number in range(MANY)} - {last}
+    assert all(log.policy is short for log in many.handler.open_logs())
