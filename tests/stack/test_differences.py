@@ -49,6 +49,10 @@ _SHOWN_ELSEWHERE = {
         "tests/logs/test_open_log.py",
         "does not chase a writer that never stops",
     ),
+    "Logs may be confined to directories": (
+        "tests/daemon/test_log_roots.py",
+        "test_logs_are_below_roots_and_those_that_are_open_go_on",
+    ),
     "A message that does not fit leaves nothing": (
         "tests/logs/test_failing.py",
         "test_a_message_that_does_not_fit_leaves_nothing",
