@@ -172,6 +172,7 @@ def test_notifications_want_no_answer(scene: abuses.Scene) -> None:
         assert (request["method"], request["params"]["max_bytes"]) == ("log.read", 4 << 20)
 
 
+@pytest.mark.lengthy
 def test_long_texts_are_as_long_as_is_accepted(scene: abuses.Scene) -> None:
     """Of numbers, and of what has a bracket nearly everywhere."""
     for make, entry in ((abuses.numbers, b"1"), (abuses.brackets, b"[]")):

@@ -58,6 +58,7 @@ def _run(
     return outcomes
 
 
+@pytest.mark.lengthy
 def test_a_load_runs_against_this_daemon(generator: Generator, tmp_path: Path) -> None:
     """Its speed is measured, and the files are right."""
     (outcome,) = _run(generator, tmp_path, [OURS], [WRITING])
@@ -66,6 +67,7 @@ def test_a_load_runs_against_this_daemon(generator: Generator, tmp_path: Path) -
     assert speed > 0
 
 
+@pytest.mark.lengthy
 def test_a_load_for_this_daemon_alone_runs_on_no_other(
     generator: Generator, tmp_path: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_loads_run_against_both_daemons(generator: Generator, tmp_path: Path) ->
             assert all(value >= 0 for value in sample.figures.values())
 
 
+@pytest.mark.lengthy
 def test_a_load_that_fails_does_not_end_the_others(generator: Generator, tmp_path: Path) -> None:
     """What went wrong is kept for the report."""
     wrong = Load("b", "wrong", partial(calling.reading_back, size=64 << 20), (), idle=20)

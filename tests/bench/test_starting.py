@@ -9,6 +9,7 @@ import pytest
 from bench import starting
 
 
+@pytest.mark.lengthy
 def test_each_program_prints_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """There is a row for each, and the ratio."""
     assert starting.main(["--rounds", "1"]) == 0

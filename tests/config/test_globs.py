@@ -107,6 +107,7 @@ def _matches(parts: Sequence[str], text: str, in_path: bool) -> bool:
     return rest(0, 0)
 
 
+@pytest.mark.lengthy
 @settings(max_examples=examples(500), deadline=None)
 @given(_globs, _texts)
 def test_no_way_to_match_is_missed(parts: list[str], text: str) -> None:

@@ -94,6 +94,7 @@ _values = st.recursive(st.one_of(_integers, _strings), _lists, max_leaves=6)
 _statements = st.tuples(_name, _values, st.tuples(_blanks, _blanks, _blanks, _blanks), _ending)
 
 
+@pytest.mark.lengthy
 @given(st.lists(_statements, max_size=8), st.one_of(st.just(b""), _comment))
 def test_what_is_written_by_the_grammar_is_read_back(
     drawn: list[tuple[str, tuple[Value, bytes], tuple[bytes, ...], bytes]], comment: bytes

@@ -180,6 +180,7 @@ def test_a_second_daemon_says_who_has_the_socket(daemon: Daemon) -> None:
         assert client.info().pid == daemon.process.pid
 
 
+@pytest.mark.lengthy
 def test_a_dead_daemon_s_socket_is_replaced(tmp_path: Path) -> None:
     """After a crash the daemon starts at the same path."""
     with running(tmp_path) as first:
@@ -193,6 +194,7 @@ def test_a_dead_daemon_s_socket_is_replaced(tmp_path: Path) -> None:
     assert second.process.returncode == 0
 
 
+@pytest.mark.lengthy
 def test_mistakes_in_the_configuration_are_told(tmp_path: Path) -> None:
     """File, line, key and what would be right; the daemon does not start."""
     config = tmp_path / "virtlogd.conf"
@@ -263,6 +265,7 @@ def test_the_embedding_example_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "virtlogd-jsonrpc-sock").exists()
 
 
+@pytest.mark.lengthy
 def test_a_position_outlives_the_daemon(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Its birth is the same after a restart and a rename, and another's after a truncating open."""
     log = tmp_path / "guest.log"

@@ -236,6 +236,7 @@ VirtlogService.hung = lambda self: ["the file system at /mnt/a does not answer"]
         assert "1 of 1 guests' pipes" in own_log(first)
 
 
+@pytest.mark.lengthy
 def test_what_is_left_to_write_is_waited_for(tmp_path: Path) -> None:
     """As long as nothing hangs."""
     code = """
@@ -261,6 +262,7 @@ VirtlogService.stopService = stop_later
     os.close(pipe)
 
 
+@pytest.mark.lengthy
 def test_a_thread_that_does_not_end(tmp_path: Path) -> None:
     """Whatever it is: once all is written, nobody waits for it for long."""
     with running(tmp_path / "daemon", patch=f"exec({_NO_END!r}, {{}})") as first:

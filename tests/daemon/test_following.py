@@ -668,6 +668,7 @@ def test_the_end_of_the_daemon_is_told(daemon: Daemon, tmp_path: Path) -> None:
         os.close(pipe)
 
 
+@pytest.mark.lengthy
 def test_after_a_kill_each_byte_comes_once(tmp_path: Path) -> None:
     """The client connects to the next daemon by itself, and goes on from the last end."""
     log = tmp_path / "guest.log"

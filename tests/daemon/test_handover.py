@@ -192,6 +192,7 @@ def _asked(daemon: Daemon, request: bytes, then: Callable[[socket.socket], None]
             return answer + rest.read()
 
 
+@pytest.mark.lengthy
 def test_a_failing_log_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """It fails on, its bytes wait, and it recovers in the next image."""
     daemon = start_daemon()
@@ -296,6 +297,7 @@ def test_an_image_that_cannot_start_changes_nothing(daemon: Daemon, tmp_path: Pa
     assert image_of(daemon.process.pid) == before
 
 
+@pytest.mark.lengthy
 def test_sockets_are_served_and_removed_by_the_next_image(tmp_path: Path) -> None:
     """New clients find them, and they go when it ends."""
     with running(tmp_path) as daemon:

@@ -134,6 +134,7 @@ def test_the_next_process_knows_what_the_last_one_did(
         assert now.times[-1].position == again
 
 
+@pytest.mark.lengthy
 def test_a_stop_closes_what_is_open_and_a_kill_does_not(tmp_path: Path) -> None:
     """Nobody knows when a guest was gone that ended with a daemon that was killed."""
     stopped, killed = tmp_path / "stopped.log", tmp_path / "killed.log"
@@ -162,6 +163,7 @@ def test_a_stop_closes_what_is_open_and_a_kill_does_not(tmp_path: Path) -> None:
         assert states[stopped][0] == LogState.CLOSED.value
 
 
+@pytest.mark.lengthy
 def test_what_came_right_before_a_kill_is_found_all_the_same(tmp_path: Path) -> None:
     """No byte is missed, only times are less exact: those that were in memory alone."""
     log = tmp_path / "guest.log"
@@ -182,6 +184,7 @@ def test_what_came_right_before_a_kill_is_found_all_the_same(tmp_path: Path) -> 
         assert (part.start, part.end) == (boot.start, end)
 
 
+@pytest.mark.lengthy
 def test_readers_of_the_group_are_served_what_was_known_before(tmp_path: Path) -> None:
     """Over a kill, after which there is no document of a former image; and nothing else."""
     group = grp.getgrgid(os.getgid()).gr_name
@@ -387,6 +390,7 @@ def test_without_an_index_of_times_there_are_those_of_files(
 # Where the index is.
 
 
+@pytest.mark.lengthy
 def test_two_daemons_do_not_share_an_index(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """The later one says so, answers from its memory, and has the file when the other ends."""
     state = f'state_dir = "{tmp_path / "state"}"'

@@ -219,6 +219,7 @@ def test_a_mount_that_does_not_answer_is_named(
     assert not (point / "new.log").exists()
 
 
+@pytest.mark.lengthy
 def test_a_guest_writes_on_and_loses_nothing(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """While its pipe has room, though a line of it is on its way to the file."""
     daemon = start_daemon(_SOON, _BLOCK, _NO_LIMIT)
@@ -268,6 +269,7 @@ def test_a_full_pipe_is_emptied_and_every_byte_accounted_for(
     assert b"Connection timed out" in notice[0]
 
 
+@pytest.mark.lengthy
 def test_an_open_that_was_given_up_is_undone(start_daemon: StartDaemon, mounted: PassMount) -> None:
     """Though it had begun; the own log says what was removed for it. The path is free again."""
     daemon = start_daemon(_SOON)
@@ -319,6 +321,7 @@ def test_a_message_under_way_may_be_written(start_daemon: StartDaemon, mounted: 
     assert log.read_bytes() == b"before\nsaid\nafter\n"
 
 
+@pytest.mark.lengthy
 def test_a_guest_that_ends_meanwhile_loses_nothing(
     start_daemon: StartDaemon, mounted: PassMount
 ) -> None:

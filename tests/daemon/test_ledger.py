@@ -6,6 +6,8 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from harness.daemon import running
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.values import Dropped, Intake, RemovedBytes, Written
@@ -38,6 +40,7 @@ def test_a_ledger_of_a_log_and_of_all(start_daemon: StartDaemon, tmp_path: Path)
     assert together.storage == ledger.storage
 
 
+@pytest.mark.lengthy
 def test_what_is_counted_of_all_outlives_a_kill(tmp_path: Path) -> None:
     """The logs end with the process, as nobody keeps their pipes; the counts go on."""
     with ExitStack() as stack:

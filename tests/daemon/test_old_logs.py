@@ -65,6 +65,7 @@ def _settings(root: Path) -> list[str]:
     ]
 
 
+@pytest.mark.lengthy
 def test_old_logs_go_but_those_in_use_stay(start_daemon: StartDaemon, root: Path) -> None:
     """The log of a guest, and the daemon's own; after a re-execution too."""
     _old(root / "last" / "last.log")

@@ -51,6 +51,7 @@ def _until(condition: Callable[[], object], daemon: Daemon) -> None:
             client.info()
 
 
+@pytest.mark.lengthy
 def test_the_beginning_and_the_end_of_an_outage_are_said(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_it_changes_nothing(start_daemon: StartDaemon, tmp_path: Path) -> None:
         assert reader.discover()["openrpc"]
 
 
+@pytest.mark.lengthy
 def test_it_is_a_server_of_its_own_and_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """With limits of its own; the next image has the socket, its clients, and what was known."""
     daemon = start_daemon(_SETTING)
@@ -119,6 +120,7 @@ def test_it_is_a_server_of_its_own_and_goes_over(start_daemon: StartDaemon, tmp_
             assert another.read(log).data == b"before"
 
 
+@pytest.mark.lengthy
 def test_without_a_group_there_is_no_such_socket(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Nor if the group is unknown, as the own log says; an endpoint without one is refused."""
     assert not Path(f"{start_daemon().socket}-ro").exists()
@@ -139,6 +141,7 @@ def test_all_else_is_served_where_it_cannot_be_made(start_daemon: StartDaemon) -
     wait_for_message(daemon, "a socket unit does: virtlogd-jsonrpc-ro.socket")
 
 
+@pytest.mark.lengthy
 def test_it_may_be_elsewhere_or_nowhere(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """As --jsonrpc-ro says."""
     start_daemon(_SETTING, options=["--jsonrpc-ro", f"unix:{tmp_path}/ro:mode=777"])

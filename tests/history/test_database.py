@@ -519,6 +519,7 @@ while True:
 """
 
 
+@pytest.mark.lengthy
 def test_what_was_committed_outlives_a_kill(tmp_path: Path) -> None:
     """Openings are committed at once; of the times a few seconds are lost."""
     world = World(tmp_path / "state")

@@ -163,6 +163,7 @@ def test_an_embedded_daemon_has_no_log_to_set() -> None:
     assert results(client, VERSION).libVer == 9000000
 
 
+@pytest.mark.lengthy
 def test_settings_too_long_for_an_answer_are_an_error() -> None:
     """Filters from the configuration may be many; the connection goes on."""
     daemon = FakeDaemon()

@@ -81,6 +81,7 @@ long_output = st.tuples(
 ).map(lambda part: part[0] * part[1])
 
 
+@pytest.mark.lengthy
 @settings(max_examples=examples(100))
 @given(
     data=long_output,

@@ -65,6 +65,7 @@ def write(world: World, guest: Guest, count: int) -> float:
     return world.clock.seconds() - begun
 
 
+@pytest.mark.lengthy
 @settings(max_examples=examples(80))
 @given(
     sizes=st.lists(

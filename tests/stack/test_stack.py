@@ -103,6 +103,7 @@ def test_who_waits_for_a_guest_s_firmware_gets_it(stack: Stack, name: str, times
         assert one["said"].count("\n") == 1
 
 
+@pytest.mark.lengthy
 def test_guests_print_on_while_libvirtd_is_restarted(stack: Stack) -> None:
     """Without libvirtd all logs stay open, grow, and miss nothing in the end."""
     result = stack.run("libvirtd_restarted")

@@ -46,6 +46,7 @@ def test_a_restart_keeps_logs_open(tmp_path: Path, supervised: StartManager) -> 
     assert (tmp_path / "rpc").exists()
 
 
+@pytest.mark.lengthy
 def test_clients_are_told_where_the_manager_listens(
     tmp_path: Path, supervised: StartManager
 ) -> None:
@@ -63,6 +64,7 @@ def client_list(directory: Path) -> list[object]:
         return list(connected.list())
 
 
+@pytest.mark.lengthy
 def test_without_the_store_logs_end(tmp_path: Path, supervised: StartManager) -> None:
     """As after ``systemctl stop``: the guest sees that nobody reads."""
     manager = running(tmp_path, supervised())
@@ -76,6 +78,7 @@ def test_without_the_store_logs_end(tmp_path: Path, supervised: StartManager) ->
     writer.stop()
 
 
+@pytest.mark.lengthy
 def test_the_manager_hears_what_the_daemon_does(tmp_path: Path, supervised: StartManager) -> None:
     """Ready, with a status; reloading and ready again; pings; stopping."""
     manager = supervised()
@@ -148,6 +151,7 @@ def test_one_name_may_be_several_sockets(tmp_path: Path, supervised: StartManage
     assert [one.st_ino for one in after] == [one.st_ino for one in modes]
 
 
+@pytest.mark.lengthy
 def test_the_read_only_socket_needs_no_group_in_the_configuration(
     tmp_path: Path, supervised: StartManager
 ) -> None:
@@ -167,6 +171,7 @@ def test_the_read_only_socket_needs_no_group_in_the_configuration(
             assert list(another.list()) == []
 
 
+@pytest.mark.lengthy
 def test_prometheus_comes_in_by_the_manager_s_socket(
     tmp_path: Path, supervised: StartManager
 ) -> None:

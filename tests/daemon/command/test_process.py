@@ -131,6 +131,7 @@ def test_why_it_does_not_start_in_the_background_is_told(user: User) -> None:
     assert said.error.startswith(f"twisted-virtlogd: cannot listen on {user.socket}: process ")
 
 
+@pytest.mark.lengthy
 def test_a_failure_is_told_by_its_status(user: User) -> None:
     """And in one line."""
     user.run_directory.parent.mkdir()
@@ -216,6 +217,7 @@ def _open_logs_for_ever(user: User, client: BlockingClient, logs: list[tuple[str
         logs.append((path, client.open(path).write_end))
 
 
+@pytest.mark.lengthy
 def test_without_descriptors_all_but_opening_goes_on(user: User) -> None:
     """Opens are refused with 1004, who connects waits, and all goes on when there is room."""
     _under_a_limit(user, "-n 60")

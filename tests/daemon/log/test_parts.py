@@ -23,6 +23,7 @@ def _makes_logger(tree: ast.Module) -> bool:
     )
 
 
+@pytest.mark.lengthy
 def test_every_logger_is_of_a_part() -> None:
     """A module that is moved, or a new one, needs an entry; the part's name stays."""
     loggers = {

@@ -366,5 +366,5 @@ class Bounded(RuleBasedStateMachine):
             assert self.usage.leased == grown + sum(log.left for log in self.logs.values())
 
 
-TestUsage = Bounded.TestCase
+TestUsage = pytest.mark.lengthy(Bounded.TestCase)
 TestUsage.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

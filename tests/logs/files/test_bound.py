@@ -45,6 +45,7 @@ def files_of(path: Path) -> dict[str, bytes]:
 LINES = st.lists(st.sampled_from([b"a", b"bb\n", b"\n", b"c" * 90, b"d" * 50 + b"\n"]), max_size=30)
 
 
+@pytest.mark.lengthy
 @settings(max_examples=examples(100), deadline=None)
 @given(
     messages=st.lists(LINES.map(b"".join), max_size=8),

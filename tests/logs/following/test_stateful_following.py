@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -372,5 +373,5 @@ class FollowingMachine(RuleBasedStateMachine):
                 assert len(self.text) in one.at, one.at
 
 
-TestFollowing = FollowingMachine.TestCase
+TestFollowing = pytest.mark.lengthy(FollowingMachine.TestCase)
 TestFollowing.settings = settings(max_examples=examples(100), stateful_step_count=40)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -608,7 +609,7 @@ def _links() -> dict[str, str]:
     return found
 
 
-TestLanes = LanesMachine.TestCase
+TestLanes = pytest.mark.lengthy(LanesMachine.TestCase)
 TestLanes.settings = settings(
     max_examples=examples(10),
     stateful_step_count=30,
