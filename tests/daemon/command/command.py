@@ -123,8 +123,16 @@ class User:
 
     def files(self) -> list[str]:
         """Name what is in the user's directory, but for what the daemon keeps beside the logs."""
-        found = (str(path.relative_to(self.directory)) for path in self.directory.rglob("*"))
-        return sorted(name for name in found if not name.startswith(".local"))
+        found = [str(path.relative_to(self.directory)) for path in self.directory.rglob("*")]
+        # (what is counted of logs, which goes on with the next process, and its directories)
+        counts = [f"{name}/" for name in found if name.endswith("/counts")]
+        lanes = "run/libvirt/virtlogd-lanes"
+        return sorted(
+            name
+            for name in found
+            if not name.startswith(".local")
+            and not (name.startswith(lanes) and any(one.startswith(f"{name}/") for one in counts))
+        )
 
     def end(self) -> None:
         """End the daemon in the background, and wait for its end."""

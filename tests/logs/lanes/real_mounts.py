@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import succeed
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import capturedLogs, formatEvent
 
@@ -38,6 +39,7 @@ from twisted_virtlog.logs.lanes import confined, resolving
 from twisted_virtlog.logs.lanes.mounts import AUTOFS, UNKNOWN, Mount, Mounts
 from twisted_virtlog.logs.lanes.resolving import Resolving, Table
 from twisted_virtlog.logs.lanes.table import MountTable
+from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.syscalls import mount_number
 
 _MS_BIND = 0x1000
@@ -513,7 +515,15 @@ def cleaning(directory: Path) -> None:
         bind(it.path, directory / "other")
         world = World(directory, "auto")
         where = world.logs.places(lambda path: False)
-        cleaner = Cleaner(world.clock, where, lambda: now_ns, lambda: now_ns)
+        cleaner = Cleaner(
+            world.clock,
+            world.logs,
+            where,
+            lambda: succeed(()),
+            at_once,
+            lambda: now_ns,
+            lambda: now_ns,
+        )
         cleaner.set(Rules(str(directory), 30, 3))
         world.clock.advance(FIRST_SECONDS)
         assert it.is_touched(_SECONDS)
@@ -524,13 +534,13 @@ def cleaning(directory: Path) -> None:
         world.turn_until(lambda: not world.lane.lane.is_silent)
         unmount(directory / "other")
         world.end()
-    said = [event for event in logged if event["log_namespace"].endswith(".Cleaner")]
+    said = [event for event in logged if event["log_namespace"].endswith((".Cleaner", ".Search"))]
     told = [formatEvent(event).replace(str(directory), "ROOT") for event in said]
     assert [line.partition(": ")[0] for line in told] == [
         "ROOT/hung",
-        "ROOT/other",
         "removed ROOT/a.log",
         "removed ROOT/qemu/b.log",
+        "old logs were removed, 2 files with 0 bytes in all",
     ], told
     left = [str(path.relative_to(directory)) for path in directory.rglob("*.log")]
     assert sorted(left) == ["hung/hidden.log", "other/c.log"]
