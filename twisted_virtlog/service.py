@@ -636,7 +636,7 @@ def _log_settings(settings: Settings) -> LogSettings:
     policies = Policies(entries, make)
 
     def explain(path: str, driver: str | None, domain: Domain | None) -> Mapping[str, PolicyWord]:
-        return explained(settings, policies.origins(path, driver, domain))
+        return explained(settings, entries, policies.origins(path, driver, domain))
 
     quotas = settings.quota > 0 or any(dict(entry.words).get("quota") for entry in entries)
     bounds = HostBounds(settings.host_keep_free, settings.host_max_use, quotas)

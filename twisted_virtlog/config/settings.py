@@ -403,12 +403,14 @@ def with_words(settings: Settings, words: Mapping[str, int | str]) -> Settings:
     return replace(settings, **values)
 
 
-def explained(settings: Settings, origins: Mapping[str, int]) -> dict[str, PolicyWord]:
+def explained(
+    settings: Settings, entries: Sequence[policies.Entry], origins: Mapping[str, int]
+) -> dict[str, PolicyWord]:
     """Return what holds for a log, and what says so.
 
-    :param origins: by which entries of ``policies`` words are decided.
+    :param entries: those of :func:`policy_entries`.
+    :param origins: by which of them words are decided.
     """
-    entries = policy_entries(settings)
     found: dict[str, PolicyWord] = {}
     for name in POLICY_WORDS:
         number = origins.get(name)

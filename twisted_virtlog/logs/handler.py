@@ -927,32 +927,27 @@ class LogHandler:
             self._usage.set(settings.bounds)
         self._bounds.set(settings.bounds)
         # (to resolve the policies of ten thousand logs takes longer than a share of time)
-        self._in_slices(self._apply_to_all())
+        self._in_slices(self._with_each(self._apply))
 
-    def _apply_to_all(self) -> Slices[None]:
-        """Apply the settings of the moment to all open logs."""
-        for number, log in enumerate(self.open_logs(), 1):
-            if self._logs.get(log.path) is log:
-                settings, writer = self._settings, log.writer
-                log.set_policy(settings.policy_of(log.real_path, log.driver, log.domain))
-                writer.directory = self._directory_of_open(
-                    writer.path, log.real_path, writer.directory
-                )
-                self._bind(log)
-            if not number % _LOGS_AT_ONCE:
-                yield
+    def _apply(self, log: OpenLog) -> None:
+        """Apply the settings of the moment to an open log."""
+        settings, writer = self._settings, log.writer
+        log.set_policy(settings.policy_of(log.real_path, log.driver, log.domain))
+        writer.directory = self._directory_of_open(writer.path, log.real_path, writer.directory)
+        self._bind(log)
 
     def look_at_files(self) -> None:
         """Look what the files of open logs take up, in slices, if that is to be known.
 
         The bounds of the moment hold for each from then on.
         """
-        self._in_slices(self._bind_all())
+        self._in_slices(self._with_each(self._bind))
 
-    def _bind_all(self) -> Slices[None]:
+    def _with_each(self, do: Callable[[OpenLog], object]) -> Slices[None]:
+        """Do something with each log that is open now, and still is when its turn comes."""
         for number, log in enumerate(self.open_logs(), 1):
             if self._logs.get(log.path) is log:
-                self._bind(log)
+                do(log)
             if not number % _LOGS_AT_ONCE:
                 yield
 
