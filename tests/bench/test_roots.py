@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="another user is to at
 @pytest.mark.lengthy
 def test_what_is_outside_is_touched_without_roots(capsys: pytest.CaptureFixture[str]) -> None:
     """By links, as with virtlogd; so the attack is one."""
-    assert main(["--swaps", "1000", "--everywhere"]) == 1
-    assert "outside/secret/guest.log" in capsys.readouterr().out
+    assert main(["--everywhere"]) == 1
+    assert "/outside/" in capsys.readouterr().out
 
 
 @pytest.mark.slow
