@@ -55,8 +55,8 @@ ROOMS: dict[str, Room] = {
     # Logs, clients, and the two doors between them.
     "logs": Room(
         "errors escaping handover history interfaces loop syscalls values",
-        "accounts.accounts accounts.memory all_logs bounds.survey files.cleaner files.cleaning"
-        " files.roots files.rotation"
+        "accounts.accounts accounts.drop_record accounts.memory all_logs bounds.survey"
+        " files.cleaner files.cleaning files.roots files.rotation"
         " following.following handler history lanes.mounts observing"
         " pipes.closing pipes.making policy rate read_only",
     ),
@@ -125,6 +125,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.accounts.layout": (),
     "logs.accounts.slots": (),
     "logs.accounts.account": (),
+    "logs.accounts.drop_record": (),
     "logs.bounds.usage": (),
     "logs.bounds.free_space": (),
     "logs.bounds.leases": (),

@@ -238,7 +238,7 @@ def test_a_client_reexecutes_it_and_the_store_stays_right(
         guests.pop(0).stop()
         # (before the new log is stored and the old one is not, there are as many)
         manager.wait_for(lambda number=number: len(stored()) >= number)
-        manager.wait_for(lambda: len(manager.pipes()) == 3 and len(manager.names) == 6)
+        manager.wait_for(lambda: len(manager.pipes()) == 3 and len(manager.names) == 7)
     pipes = stored()
     assert len(pipes) == len(set(pipes)) == 5
     manager.kill()

@@ -93,7 +93,7 @@ def endure(directory: Path, manager: ServiceManager, kills: int, seed: int) -> N
     assert ledger.intake.received == LINE_BYTES * sum(one.written for one in guests)
     assert not ledger.intake.dropped.total
     manager.wait_for(lambda: manager.pipes() == [])
-    assert len(manager.names) == 3
+    assert len(manager.names) == 4
 
 
 @pytest.mark.lengthy
@@ -139,6 +139,47 @@ def test_what_a_rate_dropped_is_told_after_a_kill(tmp_path: Path, supervised: St
     assert notice
     assert later.endswith(b": over its rate of 100 bytes a second]\nlater\n")
     os.close(write_end)
+
+
+@pytest.mark.lengthy
+def test_kills_under_a_flood_beyond_a_rate_hide_no_byte(
+    tmp_path: Path, supervised: StartManager
+) -> None:
+    """What was being dropped when the daemon was killed is counted by the next one."""
+    manager = supervised("rate = 10000")
+    listening(manager, tmp_path)
+    manager.start()
+    with client(tmp_path) as connected:
+        write_end = connected.open(str(tmp_path / "guest.log"), "test").write_end
+        manager.wait_for(lambda: len(manager.pipes()) == 1)
+    written = 0
+    stop = threading.Event()
+
+    def flood() -> None:
+        nonlocal written
+        while not stop.is_set():
+            written += os.write(write_end, b"a line of a flood\n" * 4000)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    dropped = 0
+    for _ in range(4):
+        with client(tmp_path) as connected:
+            # (each of them drops some, and is killed while it does)
+            while connected.ledger().intake.dropped.rate <= dropped + 1_000_000:
+                pass
+            dropped = connected.ledger().intake.dropped.rate
+        manager.kill()
+        manager.start()
+    stop.set()
+    flooding.join()
+    os.close(write_end)
+    with client(tmp_path) as connected:
+        while connected.list():
+            pass
+        ledger = connected.ledger()
+    assert ledger.intake.received == written
+    assert ledger.intake_gap == 0
 
 
 def test_guests_that_followed_one_another_on_a_full_disk_outlive_kills(

@@ -9,8 +9,10 @@ from contextlib import suppress
 from twisted.logger import Logger
 
 from twisted_virtlog.handover.state import DaemonState
+from twisted_virtlog.logs.accounts.drop_record import count_dropped
 from twisted_virtlog.logs.accounts.memory import Memory
 from twisted_virtlog.systemd.activation import Activation
+from twisted_virtlog.systemd.inherited import in_drop_pipes
 from twisted_virtlog.systemd.supervision import Supervisor
 
 _logger = Logger()
@@ -36,11 +38,13 @@ def memory_of_counts(
     stored, *others = activation.counts or (None,)
     for one in others:
         os.close(one)
+    dropped = in_drop_pipes(activation)
     try:
         if handed_over is not None:
             memory = Memory(handed_over)
         elif stored is not None:
             memory = Memory(stored)
+            count_dropped(memory.words, dropped)
         else:
             memory = Memory(_made(directory if not supervision.keeps_anything else None))
     except OSError as error:

@@ -1,7 +1,8 @@
 """Keeps the pipes of open logs for the daemon's next process: what logs ask of whoever does it.
 
 A lane moves the bytes of its logs through staging pipes, see logs/pipes/staging.py. They are kept
-too, and so is the lane's record of whose bytes are in them, see ownership.py.
+too, and so is the lane's record of whose bytes are in them, see ownership.py. What a thread drops
+goes through a pipe that is kept until it is counted, see logs/pipes/drops.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from twisted_virtlog.handover.state import OpenLogState
 
 
 class StagingKeeper(Protocol):
-    """Keeps what lanes have taken out of guests' pipes; nothing here raises."""
+    """Keeps what threads have taken out of guests' pipes; nothing here raises."""
 
     def lane(self, record: int) -> None:
         """Keep a lane's record of whose bytes are in its staging pipes, which come after it.
@@ -39,6 +40,20 @@ class StagingKeeper(Protocol):
         """Let go of a staging pipe whose last byte is in its log's file.
 
         :param number: its inode number; it may be that of a pipe that is not kept.
+        """
+
+    def dropping(self, read_end: int) -> Callable[[], bool] | None:
+        """Keep a pipe through which what a thread drops goes, which is empty between two calls.
+
+        :param read_end: stays the caller's.
+        :returns: what says, at once, whether the pipe outlives the process by now; None if it never
+            will.
+        """
+
+    def dropping_ended(self, number: int) -> None:
+        """Let go of such a pipe.
+
+        :param number: its inode number.
         """
 
 
@@ -125,6 +140,13 @@ class NoKeeper:
         return _nothing
 
     def unstaging(self, number: int) -> None:
+        """Do nothing."""
+
+    def dropping(self, read_end: int) -> Callable[[], bool] | None:
+        """Return None."""
+        return None
+
+    def dropping_ended(self, number: int) -> None:
         """Do nothing."""
 
 

@@ -64,7 +64,9 @@ from twisted_virtlog.logs.observing import (
     ObserverOf,
     nobody,
 )
+from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.spaces import Spaces
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import SLOW_SECONDS
@@ -185,6 +187,9 @@ class AllLogs:
         self.pipes = pipes
         self.settings = settings
         self.accounts = accounts or Accounts()
+        self.drops = Drops(self.accounts, keeper)
+        # (the keeper is to have the pipe by the time that something is dropped)
+        self.drops.prepare()
         self._in_slices = in_slices
         self._observer_of = observer_of
         self._followed = followed
@@ -208,6 +213,7 @@ class AllLogs:
             keeper,
             in_slices,
             self._threads,
+            PipeSource(self.drops),
             surroundings=_Inline(self),
             observer=observer_of(REACTOR_THREAD),
             accounts=self.accounts,

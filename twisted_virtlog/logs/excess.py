@@ -78,6 +78,10 @@ class Excess:
             self.patience = now + LINE_SECONDS
         return self.in_line and self.skipped < LINE_BYTES and now < self.patience
 
+    def ends_with(self, last: bytes) -> None:
+        """Take note of the last byte that is dropped."""
+        self.in_line = last != b"\n"
+
     def dropped(self, count: int) -> None:
         """Count bytes that were dropped."""
         if self.since is None:

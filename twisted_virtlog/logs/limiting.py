@@ -34,7 +34,7 @@ from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.shares import TOGETHER_SECONDS
 from twisted_virtlog.syscalls import pipe_events
-from twisted_virtlog.values import OnRate
+from twisted_virtlog.values import DropReason, OnRate
 
 if TYPE_CHECKING:
     from twisted_virtlog.logs.open_log import OpenLog
@@ -250,15 +250,13 @@ class Limiting:
         if not excess.in_line or most <= 0:
             return 0
         count = excess.rest_to_skip(self._source.look(most))
-        return self._count(log, excess, self._source.discard(count), now)
+        lost = self._source.lose(count, log.writer.account, DropReason.RATE)
+        return self._count(log, excess, lost, now)
 
     def _drop(self, log: OpenLog, excess: Excess, count: int, now: float) -> int:
         """Drop what waits; remember whether it ends with a line."""
-        source = self._source
-        dropped = source.discard(count - 1) if count > 1 else 0
-        if dropped == count - 1:
-            excess.in_line = source.look(1) != b"\n"
-            dropped += source.discard(1)
+        account = log.writer.account
+        dropped = self._source.lose(count, account, DropReason.RATE, excess.ends_with)
         return self._count(log, excess, dropped, now)
 
     def _count(self, log: OpenLog, excess: Excess, dropped: int, now: float) -> int:

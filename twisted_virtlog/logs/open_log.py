@@ -340,8 +340,8 @@ class OpenLog:
             self._owner.log_slow(self)
 
     def lose_to_rate(self, count: int) -> None:
-        """Count bytes that were dropped, as they were beyond the rate."""
-        self._lose(count, DropReason.RATE)
+        """Take note of bytes that were dropped and counted, as they were beyond the rate."""
+        self._lost(count, DropReason.RATE)
 
     # For callers.
 
@@ -585,7 +585,7 @@ class OpenLog:
 
     def give_up(self) -> None:
         """End without writing what is left: the log was truncated after all of it."""
-        self._lose(self._waiting(bytes_waiting(self._pipe)), DropReason.STOPPED)
+        self._drop_rest(lambda _: False)
         self._let_all_go()
 
     def append(self, message: bytes) -> Position | None:
@@ -899,10 +899,7 @@ class OpenLog:
             rest.close()
         else:
             at_once(rest)
-        left = sum(one.left for one in self._former if not keeps(one.number))
-        left += 0 if kept else self._held() + self._stranded
-        self._lose(left, DropReason.STOPPED)
-        unsaid = left
+        left = unsaid = self._drop_rest(keeps)
         if not kept:
             unsaid += (outage.lost if outage else 0) + (self.excess.lost if self.excess else 0)
         if unsaid:
@@ -912,6 +909,31 @@ class OpenLog:
                 lost=unsaid,
             )
         return left
+
+    def _drop_rest(self, keeps: Callable[[int], bool]) -> int:
+        """Drop what waits in pipes that do not stay; return how many bytes."""
+        left = sum(
+            self._drop_all(one.pipe, one.left) for one in self._former if not keeps(one.number)
+        )
+        if not keeps(self.number):
+            left += self._drop_all(self._pipe, self._held())
+            left += self._lose(self._stranded, DropReason.STOPPED)
+        return left
+
+    def _drop_all(self, pipe: int, left: int) -> int:
+        """Drop what waits in a pipe that is about to be closed; return how many bytes.
+
+        :param left: bytes, with those that are staged.
+        """
+        source, account = self._owner.source, self.writer.account
+        source.pipe = pipe
+        dropped = 0
+        with contextlib.suppress(OSError):
+            # (once the process ends, a lane's thread takes nothing from pipes)
+            dropped = source.lose_staged(pipe, account, DropReason.STOPPED)
+            dropped += source.lose(left - dropped, account, DropReason.STOPPED)
+        self._lost(dropped, DropReason.STOPPED)
+        return dropped + self._lose(left - dropped, DropReason.STOPPED)
 
     def _let_all_go(self) -> None:
         self._owner.observer.closed(self)
@@ -1063,9 +1085,9 @@ class OpenLog:
                 return failure
         return None
 
-    def _count_dropped(self, outage: Outage, dropped: int, reason: DropReason) -> None:
+    def _note_dropped(self, outage: Outage, dropped: int, reason: DropReason) -> None:
         outage.lost += dropped
-        self._lose(dropped, reason)
+        self._lost(dropped, reason)
         self.note()
 
     def _hear_dropped(self, outage: Outage, dropped: int) -> None:
@@ -1075,10 +1097,17 @@ class OpenLog:
         self._owner.observer.dropped(self, dropped, DropReason.WRITE_ERROR)
         self.note()
 
-    def _lose(self, count: int, reason: DropReason) -> None:
+    def _lose(self, count: int, reason: DropReason) -> int:
+        """Count bytes that are lost; return how many."""
+        if count:
+            self.writer.account.drop(count, reason)
+            self._lost(count, reason)
+        return count
+
+    def _lost(self, count: int, reason: DropReason) -> None:
+        """Take note of bytes that are lost, and counted."""
         if count:
             self.lost += count
-            self.writer.account.drop(count, reason)
             self._owner.observer.dropped(self, count, reason)
 
     def interrupted(self, failure: SystemFailure, since: datetime | None) -> None:
@@ -1109,18 +1138,19 @@ class OpenLog:
         """Drop the output of guests that are gone, as if nobody had followed them."""
         former, self._former = self._former, ()
         for one in former:
-            left = min(one.left, bytes_waiting(one.pipe))
-            self._discard(outage, one.pipe, left, outage.drop_reason)
-            staged = self._let_go(one)
+            reason = outage.drop_reason
+            self._discard(outage, one.pipe, min(one.left, bytes_waiting(one.pipe)), reason)
+            staged = self._owner.source.lose_staged(one.pipe, self.writer.account, reason)
             if staged:
-                self._count_dropped(outage, staged, outage.drop_reason)
+                self._note_dropped(outage, staged, reason)
+            self._let_go(one)
             self._owner.observer.followed(self)
 
     def _discard(self, outage: Outage, pipe: int, count: int, reason: DropReason) -> None:
         """Take bytes out of a pipe, and record that they are lost."""
         source = self._owner.source
         source.pipe = pipe
-        self._count_dropped(outage, source.discard(count), reason)
+        self._note_dropped(outage, source.lose(count, self.writer.account, reason), reason)
 
     def _recovered(self) -> None:
         self.outage = None
@@ -1184,13 +1214,12 @@ class OpenLog:
             self._owner.observer.followed(self)
         return (yield from self._write(self._pipe, count))
 
-    def _let_go(self, former: FormerPipe) -> int:
-        """Close a former guest's pipe; return how many bytes were staged, and are lost."""
+    def _let_go(self, former: FormerPipe) -> None:
+        """Close a former guest's pipe."""
         owner = self._owner
-        staged = owner.source.release(former.pipe)
+        owner.source.release(former.pipe)
         owner.keeper.closed(former.number)
         owner.pipes.close(former.pipe, owner.keeper.settled)
-        return staged
 
     def _write(self, pipe: int, count: int) -> Slices[SystemFailure | None]:
         """Write ``count`` of the bytes that wait in a pipe; return any failure."""

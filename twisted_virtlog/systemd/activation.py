@@ -14,6 +14,7 @@ from twisted_virtlog.systemd.names import (
     CONFIGURATION,
     COUNTS,
     JOURNALS,
+    dropping_inode,
     is_lane,
     pipe_inode,
     staging_inode,
@@ -46,6 +47,7 @@ class Activation:
     :ivar journals: the names of the stored journals.
     :ivar configurations: those of the text of the last configuration that was right; one, or none.
     :ivar counts: what was counted of logs; one, or none.
+    :ivar dropping: the inode number that each drop pipe should have.
     :ivar unclaimed: the names of those that nobody knows.
     :ivar mistake: why the variables say nothing, if they should.
     """
@@ -58,6 +60,7 @@ class Activation:
     staging: Mapping[int, int] = field(default_factory=dict)
     lanes: Mapping[int, str] = field(default_factory=dict)
     counts: tuple[int, ...] = ()
+    dropping: Mapping[int, int] = field(default_factory=dict)
     mistake: str | None = None
 
     @property
@@ -65,7 +68,7 @@ class Activation:
         """All of them."""
         sockets = [one for group in self.sockets.values() for one in group]
         kept = [*self.pipes, *self.staging, *self.lanes, *self.journals, *self.configurations]
-        return [*sockets, *kept, *self.counts, *self.unclaimed]
+        return [*sockets, *kept, *self.counts, *self.dropping, *self.unclaimed]
 
 
 NOTHING = Activation()
@@ -103,9 +106,10 @@ def _sorted(names: Mapping[int, str]) -> Activation:
     counts: list[int] = []
     staging: dict[int, int] = {}
     lanes: dict[int, str] = {}
+    dropping: dict[int, int] = {}
     unclaimed: dict[int, str] = {}
     for descriptor, name in names.items():
-        inode, staged = pipe_inode(name), staging_inode(name)
+        inode, staged, drops = pipe_inode(name), staging_inode(name), dropping_inode(name)
         if name in SERVERS:
             server = SERVERS[name]
             sockets[server] = (*sockets.get(server, ()), descriptor)
@@ -119,10 +123,20 @@ def _sorted(names: Mapping[int, str]) -> Activation:
             pipes[descriptor] = inode
         elif staged is not None:
             staging[descriptor] = staged
+        elif drops is not None:
+            dropping[descriptor] = drops
         elif is_lane(name):
             lanes[descriptor] = name
         else:
             unclaimed[descriptor] = name
     return Activation(
-        sockets, pipes, journals, tuple(configurations), unclaimed, staging, lanes, tuple(counts)
+        sockets,
+        pipes,
+        journals,
+        tuple(configurations),
+        unclaimed,
+        staging,
+        lanes,
+        tuple(counts),
+        dropping,
     )

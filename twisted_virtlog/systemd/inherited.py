@@ -19,7 +19,7 @@ from twisted_virtlog.sockets.outgoing import close_all
 from twisted_virtlog.syscalls import bytes_waiting, pipe_events
 from twisted_virtlog.systemd.activation import Activation
 from twisted_virtlog.systemd.journal import VERSION, Journal, Left, choose
-from twisted_virtlog.systemd.names import pipe_name, staging_name
+from twisted_virtlog.systemd.names import dropping_name, pipe_name, staging_name
 
 _PROCESS_ENVIRONMENT = "/proc/self/environ"
 
@@ -78,6 +78,7 @@ def take(activation: Activation, strictly: bool) -> None:
     named = {
         **{descriptor: pipe_name(inode) for descriptor, inode in activation.pipes.items()},
         **{descriptor: staging_name(inode) for descriptor, inode in activation.staging.items()},
+        **{descriptor: dropping_name(inode) for descriptor, inode in activation.dropping.items()},
         **activation.lanes,
         **activation.unclaimed,
     }
@@ -105,6 +106,16 @@ def last_configuration(activation: Activation) -> bytes | None:
     return None
 
 
+def in_drop_pipes(activation: Activation) -> Mapping[int, int]:
+    """Return how many bytes are in each drop pipe, by inode numbers, and close them."""
+    found: dict[int, int] = {}
+    for descriptor, inode in activation.dropping.items():
+        if _is_pipe(descriptor, inode):
+            found[inode] = bytes_waiting(descriptor)
+        close_all([descriptor])
+    return found
+
+
 def stored(activation: Activation) -> Stored:
     """Find the logs of a former process, and close pipes and journals that are not needed."""
     contents = []
@@ -118,7 +129,8 @@ def stored(activation: Activation) -> Stored:
         _logger.error(
             "{lines} lines of the journal of open logs cannot be read", lines=journal.unreadable
         )
-    useless = list(choice.useless)
+    # (whoever counts what is in drop pipes does so before they are removed)
+    useless = [*choice.useless, *map(dropping_name, activation.dropping.values())]
     pipes = _pipes(activation.pipes, pipe_name, useless)
     staging = _pipes(activation.staging, staging_name, useless)
     records = {name: _record(descriptor) for descriptor, name in activation.lanes.items()}

@@ -23,6 +23,9 @@ COUNTS = "log-counts"
 _STAGING = "staging-"
 _LANE = "lane-"
 
+#: What the name of a pipe begins with through which a thread drops bytes.
+_DROPPING = "drop-"
+
 #: The most bytes of names that are stored, each with its separator: MAX_ARG_STRLEN of execve(2)
 #: less some room for the variable's own name and for those of sockets and journals.
 MOST_BYTES = 128 * 1024 - 1024
@@ -67,6 +70,16 @@ def staging_name(inode: int) -> str:
 def staging_inode(name: str) -> int | None:
     """Return the inode number that a name means; None if it is not the name of a staging pipe."""
     return pipe_inode(name.removeprefix(_STAGING)) if name.startswith(_STAGING) else None
+
+
+def dropping_name(inode: int) -> str:
+    """Return the name of a drop pipe with an inode number."""
+    return _DROPPING + pipe_name(inode)
+
+
+def dropping_inode(name: str) -> int | None:
+    """Return the inode number that a name means; None if it is not the name of a drop pipe."""
+    return pipe_inode(name.removeprefix(_DROPPING)) if name.startswith(_DROPPING) else None
 
 
 def lane_name(inode: int) -> str:

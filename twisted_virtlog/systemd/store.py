@@ -25,6 +25,7 @@ from twisted_virtlog.systemd.names import (
     CONFIGURATION,
     COUNTS,
     Room,
+    dropping_name,
     lane_name,
     next_journal,
     pipe_inode,
@@ -44,8 +45,8 @@ _NO_POLL = "FDPOLL=0"
 #: Those of the journal: two while it is replaced.
 _JOURNAL_DESCRIPTORS = 2
 
-#: How much of the room is for lanes, at most and in a small store. A lane takes three, and one more
-#: for each log whose bytes its file refuses.
+#: How much of the room is for lanes, at most and in a small store. A lane takes four, and one more
+#: for each log whose bytes its file refuses. The reactor takes one of these.
 _MOST_FOR_LANES = 96
 _PART_FOR_LANES = 8
 
@@ -205,16 +206,34 @@ class DescriptorStore(Keeper):
     def settled(self) -> Callable[[], object]:
         return self._barrier(_PATIENCE_MS)
 
+    def dropping(self, read_end: int) -> Callable[[], bool] | None:
+        if not self._store_of_lane(dropping_name(os.fstat(read_end).st_ino), read_end):
+            return None
+        obeyed = self._barrier_end()
+        return None if obeyed is None else _Obeyed(obeyed)
+
+    def dropping_ended(self, number: int) -> None:
+        self._remove_of_lane(dropping_name(number))
+
     def _barrier(self, patience_ms: int) -> Callable[[], object]:
         """Return what waits until the manager has obeyed all until now."""
+        read_end = self._barrier_end()
+        return (
+            NO_KEEPER.settled()
+            if read_end is None
+            else partial(_wait_for_end, read_end, patience_ms)
+        )
+
+    def _barrier_end(self) -> int | None:
+        """Return a read end whose write end is closed once the manager has obeyed all until now."""
         try:
             read_end, write_end = os.pipe2(os.O_CLOEXEC)
         except OSError:
-            return NO_KEEPER.settled()
+            return None
         # Closed when all before it is obeyed (sd_notify_barrier(3)), or there is nobody to tell.
         self._tell(_BARRIER, descriptor=write_end)
         os.close(write_end)
-        return partial(_wait_for_end, read_end, patience_ms)
+        return read_end
 
     # Keeper, for lanes.
 
@@ -431,6 +450,26 @@ class DescriptorStore(Keeper):
         if self._journal is not None:
             os.close(self._journal)
             self._journal = None
+
+
+class _Obeyed:
+    """Whether the manager has obeyed all until some moment; who asks does not wait."""
+
+    def __init__(self, read_end: int) -> None:
+        """:param read_end: of :meth:`DescriptorStore._barrier_end`; it is closed in time."""
+        self._read_end = read_end
+        self._look = select.poll()
+        self._look.register(read_end, 0)
+
+    def __call__(self) -> bool:
+        if self._read_end >= 0 and self._look.poll(0):
+            os.close(self._read_end)
+            self._read_end = -1
+        return self._read_end < 0
+
+    def __del__(self) -> None:
+        if self._read_end >= 0:
+            os.close(self._read_end)
 
 
 def _wait_for_end(read_end: int, patience_ms: int) -> None:

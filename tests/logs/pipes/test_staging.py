@@ -19,13 +19,30 @@ from tests.effort import examples
 from tests.locked_pipe import locked
 from tests.logs.fakes import descriptors
 from twisted_virtlog.handover.ownership import owners
+from twisted_virtlog.logs.accounts.accounts import account_alone
+from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.syscalls import bytes_waiting, pipe_number
+from twisted_virtlog.values import DropReason
 
 _SPLICE, _PWRITE = os.splice, os.pwrite
 
 KIB = 1024
+
+
+def drop(source: StagedSource, pipe: int, most: int) -> int | None:
+    """Drop bytes as the reactor's thread does, that has no drop pipe."""
+    drops = Drops()
+    try:
+        return source.drop(pipe, most, drops, account_alone())
+    finally:
+        drops.close()
+
+
+def lose(source: StagedSource, count: int) -> int:
+    """Drop bytes as the lane's thread does."""
+    return source.lose(count, account_alone(), DropReason.RATE)
 
 
 class Killed(BaseException):
@@ -307,7 +324,7 @@ class Staging(RuleBasedStateMachine):
         """Another thread drops; what is staged stays."""
         one = self.open[log]
         staged = self.source.staged(one.pipe)
-        dropped = self.source.drop(one.pipe, most)
+        dropped = drop(self.source, one.pipe, most)
         assert dropped == min(most, len(one.pending) - staged)
         assert self.source.staged(one.pipe) == staged
         one.pending = one.pending[:staged] + one.pending[staged + dropped :]
@@ -325,7 +342,7 @@ class Staging(RuleBasedStateMachine):
         one = self.open[log]
         self.source.pipe = one.pipe
         staged = self.source.staged(one.pipe)
-        gone = self.source.discard(count)
+        gone = lose(self.source, count)
         assert gone == min(count, len(one.pending) - staged)
         one.pending = one.pending[:staged] + one.pending[staged + gone :]
 
@@ -619,9 +636,9 @@ def test_the_reactor_drops_while_the_file_hangs(source: StagedSource, log: Log, 
     log.write(70_000)
     disk_before = disk.before
     expected = log.pending[:1000]
-    assert source.drop(log.pipe, 5000) == 5000
-    assert source.drop(log.pipe, 1 << 20) == len(log.pending) - 6000
-    assert source.drop(log.pipe, 1 << 20) == 0
+    assert drop(source, log.pipe, 5000) == 5000
+    assert drop(source, log.pipe, 1 << 20) == len(log.pending) - 6000
+    assert drop(source, log.pipe, 1 << 20) == 0
     assert disk.before is disk_before
     log.write(30)
     assert hanging.end() == 1000
@@ -665,7 +682,7 @@ def test_three_threads_lose_nothing_that_is_not_told_of(source: StagedSource, lo
     for thread in threads:
         thread.start()
     while not done.is_set():
-        dropped.append(source.drop(log.pipe, 1000))
+        dropped.append(drop(source, log.pipe, 1000))
         os.sched_yield()
     for thread in threads:
         thread.join()
@@ -683,7 +700,7 @@ def test_other_logs_are_not_told_of_a_drop(source: StagedSource, log: Log) -> No
     other = Log()
     log.write(10)
     other.write(10)
-    assert source.drop(other.pipe, 10) == 10
+    assert drop(source, other.pipe, 10) == 10
     source.pipe = log.pipe
     assert source.waiting() == 10
     assert source.move(log.file, 0, 10) == 10
@@ -694,7 +711,7 @@ def test_other_logs_are_not_told_of_a_drop(source: StagedSource, log: Log) -> No
     other.close()
 
 
-@pytest.mark.parametrize("call", ["waiting", "look", "move", "discard"])
+@pytest.mark.parametrize("call", ["waiting", "look", "move", "lose"])
 def test_a_guest_that_locks_its_pipe_does_not_stop_the_reactor(
     call: str, source: StagedSource, log: Log
 ) -> None:
@@ -708,7 +725,7 @@ def test_a_guest_that_locks_its_pipe_does_not_stop_the_reactor(
         "waiting": source.waiting,
         "look": lambda: source.look(10),
         "move": lambda: source.move(log.file, 10, 10),
-        "discard": lambda: source.discard(10),
+        "lose": lambda: lose(source, 10),
     }
     with locked(log.write_end):
         thread = threading.Thread(target=calls[call])
@@ -716,7 +733,7 @@ def test_a_guest_that_locks_its_pipe_does_not_stop_the_reactor(
         while not source._taking.locked():
             os.sched_yield()
         for _ in range(100):
-            assert source.drop(log.pipe, 10) is None
+            assert drop(source, log.pipe, 10) is None
         assert not source.stop()
         assert thread.is_alive()
     thread.join()
@@ -728,7 +745,7 @@ def test_an_empty_pipe_that_is_locked_holds_up_nobody(source: StagedSource, log:
     with locked(log.write_end):
         source.pipe = log.pipe
         assert source.waiting() == 0
-        assert source.drop(log.pipe, 10) == 0
+        assert drop(source, log.pipe, 10) == 0
 
 
 def test_nothing_is_taken_any_more_when_the_process_ends(
@@ -744,11 +761,11 @@ def test_nothing_is_taken_any_more_when_the_process_ends(
         source.waiting,
         lambda: source.look(1),
         lambda: source.move(log.file, 100, 30),
-        lambda: source.discard(1),
+        lambda: lose(source, 1),
     ):
         with pytest.raises(OSError, match=os.strerror(errno.ECANCELED)):
             call()
-    assert source.drop(log.pipe, 100) == 0
+    assert drop(source, log.pipe, 100) == 0
     assert bytes_waiting(log.pipe) == 50
 
 

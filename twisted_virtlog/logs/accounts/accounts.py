@@ -16,11 +16,13 @@ from collections.abc import Collection, Iterable
 from msgspec import structs
 
 from twisted_virtlog.logs.accounts.account import Account, ledger_of, now_us, time_of
+from twisted_virtlog.logs.accounts.drop_record import DropRecord
 from twisted_virtlog.logs.accounts.layout import (
     BEGINNING,
     BOOT,
     CLOSED,
     DROPPED,
+    DROPPING,
     KEY,
     SINCE,
     SLOT,
@@ -108,6 +110,9 @@ class Accounts:
             if words[first + KEY] == UNNAMED:
                 # (a message that was being appended to a log that was not open)
                 self._add(Slot(words, first))
+            elif words[first + KEY] == DROPPING:
+                # (what it was about is counted by now, see drop_record.count_dropped)
+                self._empty(first)
             elif words[first + KEY]:
                 self._left[words[first + KEY]] = Slot(words, first)
             else:
@@ -135,13 +140,17 @@ class Accounts:
     def make(self) -> Account:
         """Return an account of a log that has no pipe yet, or never."""
         with self._lock:
-            slot = self._free.pop() if self._free else self._new_slot()
+            slot = self._free_slot()
             if slot is None:
                 return account_alone()
             account = Account(self._words, slot)
             account.number = UNNAMED
             self._unnamed.add(account)
             return account
+
+    def _free_slot(self) -> int | None:
+        """Take a slot; None if there is no memory for it."""
+        return self._free.pop() if self._free else self._new_slot()
 
     def _new_slot(self) -> int | None:
         """Take a slot that was never used; None if there is no memory for it.
@@ -186,14 +195,40 @@ class Accounts:
                     return account
         return self.make()
 
+    def account_of(self, number: int) -> Account:
+        """Return the account of a log, to count what another thread than its own drops.
+
+        :param number: of its guest's pipe.
+        :returns: if it has none, one that belongs to no others.
+        """
+        with self._lock:
+            account, left = self._open.get(number), self._left.get(number)
+        if account is not None:
+            return account
+        return account_alone() if left is None else Account(self._words, left.slot)
+
     def drop_elsewhere(self, number: int, count: int, reason: DropReason) -> None:
         """Count what was dropped of a log by another thread than its own, in that thread.
 
         :param number: of its guest's pipe.
         """
-        account = self._open.get(number)
-        if account is not None:
-            account.drop_elsewhere(count, reason)
+        self.account_of(number).drop_elsewhere(count, reason)
+
+    def drop_record(self, pipe: int) -> DropRecord | None:
+        """Return a record of what a thread drops; None if there is no memory for it.
+
+        :param pipe: the inode number of the pipe through which the bytes go.
+        """
+        with self._lock:
+            slot = self._free_slot()
+            return None if slot is None else DropRecord(self._words, slot, pipe)
+
+    def drop_record_ended(self, record: DropRecord) -> None:
+        """Let the slot of a record be that of something else."""
+        with self._lock:
+            self._words[record.slot + KEY] = 0
+            self._words[record.slot : record.slot + SLOT] = _ZEROS
+            self._free.append(record.slot)
 
     def close(self, account: Account) -> None:
         """Add what a log had to what is counted of all, as it is closed; its account is gone."""

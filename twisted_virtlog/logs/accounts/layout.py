@@ -17,9 +17,11 @@ WORD_BYTES = 8
 
 # Of a slot, before its rows.
 
-#: The number of the guest's pipe; 0 if the slot is free, UNNAMED if the log has no pipe.
+#: The number of the guest's pipe; 0 if the slot is free, UNNAMED if the log has no pipe, DROPPING
+#: if it is that of no log, see below.
 KEY = 0
 UNNAMED = -1
+DROPPING = -2
 #: The first word of the row that holds, counted from the slot's.
 ACTIVE = 1
 #: When the log was opened, in microseconds since 1970; 0 if nothing is counted yet.
@@ -76,3 +78,17 @@ BOOT = REMOVING
 USED = REASON
 #: Of a row: the slot of the log that was added last, until that is free.
 CLOSED = END
+
+# A slot of what a thread drops (DROPPING) has neither rows nor what comes before them, but a
+# record; see drop_record.py.
+
+#: The inode number of the pipe through which the bytes go.
+DROP_PIPE = 1
+#: The slot of their log; which count it is, a word of the slot if below ROWS and of a row
+#: otherwise; and what was counted there before.
+DROP_LOG = 2
+DROP_COUNT = 3
+DROP_BEFORE = 4
+#: Whether bytes may be in the pipe that are not counted, or only such that are.
+DROP_STATE = 5
+NO_DROP, TAKING, COUNTED = range(3)

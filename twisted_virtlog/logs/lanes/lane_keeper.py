@@ -66,3 +66,13 @@ class LaneKeeper:
     def unstaging(self, number: int) -> None:
         """Have a staging pipe let go, in its turn."""
         self._lane.later_in_reactor(lambda: self._keeper.unstaging(number))
+
+    def dropping(self, read_end: int) -> Callable[[], bool] | None:
+        """Have the lane's drop pipe kept; return what says whether it is."""
+        return self._lane.in_reactor(
+            lambda: self._keeper.dropping(read_end), lambda: NO_KEEPER.dropping(read_end)
+        )
+
+    def dropping_ended(self, number: int) -> None:
+        """Have it let go, in its turn."""
+        self._lane.later_in_reactor(lambda: self._keeper.dropping_ended(number))

@@ -43,6 +43,7 @@ from twisted_virtlog.logs.lanes.mounts import Mount
 from twisted_virtlog.logs.observing import LogObserver, LogThread
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.outage import Outage
+from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy
@@ -50,7 +51,6 @@ from twisted_virtlog.loop.clock import Clock, MonotonicClock
 from twisted_virtlog.loop.guest_watches import GuestWatches
 from twisted_virtlog.syscalls import bytes_waiting, is_pipe_full, pipe_number
 from twisted_virtlog.values import (
-    DropReason,
     Ledger,
     LogState,
     LogStatus,
@@ -78,13 +78,17 @@ Explain: TypeAlias = "Callable[[LaneLogs, bool], LogError]"
 
 
 class Common(Protocol):
-    """What all lanes have in common."""
+    """What all lanes have in common.
+
+    :ivar drops: what the reactor's thread drops.
+    """
 
     clock: Clock
     keeper: Keeper
     pipes: Pipes
     settings: LogSettings
     accounts: Accounts
+    drops: Drops
     usage: Usage
 
     @property
@@ -195,7 +199,7 @@ class LaneLogs:
         self._lock = lock
         self._common = common
         self._keeper = LaneKeeper(lane, common.keeper)
-        self._source = StagedSource(self._keeper)
+        self._source = StagedSource(self._keeper, Drops(common.accounts, self._keeper))
         # The reactor only reads.
         self._handler: LogHandler | None = None
         self._lane_clock: MonotonicClock | None = None
@@ -708,13 +712,14 @@ class LaneLogs:
             return
         if self.lane.silent_seconds() is None:
             raise _GoesOn
-        dropped = self._source.drop(pipe, waiting)
+        common = self._common
+        account = common.accounts.account_of(pipe_number(pipe))
+        dropped = self._source.drop(pipe, waiting, common.drops, account)
         if not dropped:
             return
-        self._common.accounts.drop_elsewhere(pipe_number(pipe), dropped, DropReason.WRITE_ERROR)
         before, since = self._dropped.get(path, (0, datetime.now(timezone.utc)))
         self._dropped[path] = before + dropped, since
-        self._common.keeper.outage(state())
+        common.keeper.outage(state())
 
     def _with_dropped(self, states: Sequence[OpenLogState]) -> OpenLogState:
         """Return the state of a log that the lane has not come to, with what was dropped."""

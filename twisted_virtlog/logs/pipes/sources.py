@@ -16,7 +16,10 @@ import termios
 from collections.abc import Callable
 from typing import Protocol
 
+from twisted_virtlog.logs.accounts.account import Account
+from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.syscalls import tee
+from twisted_virtlog.values import DropReason
 
 #: What one tee(2) into the scratch pipe may show: the capacity of a new pipe.
 _COPY_BYTES = 65536
@@ -63,11 +66,22 @@ class GuestSource(Source, Protocol):
     def left(self) -> int:
         """How many bytes of that pipe are staged since the latest move."""
 
-    def discard(self, count: int) -> int:
-        """Take up to ``count`` bytes out of the pipe itself, and lose them.
+    def lose(
+        self,
+        count: int,
+        account: Account,
+        reason: DropReason,
+        last: Callable[[bytes], object] | None = None,
+    ) -> int:
+        """Take up to ``count`` bytes out of the pipe itself, lose and count them.
 
+        :param account: of their log.
+        :param last: is told the last of so many bytes, if the pipe held as many.
         :returns: how many were taken; fewer if the pipe held fewer.
         """
+
+    def lose_staged(self, pipe: int, account: Account, reason: DropReason) -> int:
+        """Lose and count what is staged of a pipe; return how many bytes."""
 
     def staged(self, pipe: int) -> int:
         """Return how many bytes of a pipe are staged."""
@@ -117,14 +131,17 @@ class PipeSource:
     #: What has left a pipe is in the file.
     left = 0
 
-    def __init__(self) -> None:
-        """Make what it takes to look at bytes, another pipe, and to drop them, /dev/null."""
+    def __init__(self, drops: Drops | None = None) -> None:
+        """Make what it takes to look at bytes, another pipe.
+
+        :param drops: drops bytes, and is closed with this; by default straight into /dev/null.
+        """
         self.pipe = -1
+        self.drops = drops or Drops()
         self._count = array.array("i", [0])
         # By pipe, whichever has that number: to make one costs a third of what it is for.
         self._polls: dict[int, Callable[[int], list[tuple[int, int]]]] = {}
         self._scratch, self._scratch_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def waiting(self) -> int:
         """Return how many bytes are in the pipe; an empty one is not asked, see syscalls."""
@@ -168,15 +185,34 @@ class PipeSource:
         written = os.pwrite(file, self.look(min(count, _COPY_BYTES)), offset)
         return self.discard(written)
 
+    def lose(
+        self,
+        count: int,
+        account: Account,
+        reason: DropReason,
+        last: Callable[[bytes], object] | None = None,
+    ) -> int:
+        """Take bytes out of the pipe, lose and count them."""
+        if last is None:
+            return self.drops.drop(self.pipe, count, account, reason)
+        tell = last
+        return self.drops.drop(self.pipe, count, account, reason, lambda: tell(self.look(1)))
+
+    def lose_staged(self, pipe: int, account: Account, reason: DropReason) -> int:
+        """Return 0: nothing is staged."""
+        return 0
+
     def discard(self, count: int) -> int:
-        """Take up to ``count`` bytes out of the pipe.
+        """Take up to ``count`` bytes out of the pipe, which are not lost, or are counted already.
 
         :returns: how many were taken; fewer if the pipe held fewer.
         """
         taken = 0
         with contextlib.suppress(BlockingIOError):
             while taken < count:
-                moved = os.splice(self.pipe, self._sink, count - taken, flags=os.SPLICE_F_NONBLOCK)
+                moved = os.splice(
+                    self.pipe, self.drops.sink, count - taken, flags=os.SPLICE_F_NONBLOCK
+                )
                 if not moved:
                     break
                 taken += moved
@@ -209,8 +245,9 @@ class PipeSource:
 
     def close(self) -> None:
         """Close what :meth:`__init__` made."""
-        for descriptor in (self._scratch, self._scratch_end, self._sink):
+        for descriptor in (self._scratch, self._scratch_end):
             os.close(descriptor)
+        self.drops.close()
 
 
 class MessageSource:

@@ -32,8 +32,11 @@ from collections.abc import Callable
 
 from twisted_virtlog.handover.keeper import NO_KEEPER, StagingKeeper
 from twisted_virtlog.handover.ownership import Ownership
+from twisted_virtlog.logs.accounts.account import Account
+from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.syscalls import pipe_events, pipe_number, set_pipe_capacity
+from twisted_virtlog.values import DropReason
 
 #: What a staging pipe holds where the kernel allows it: as many writes of a guest as fit into 64
 #: pages.
@@ -85,15 +88,16 @@ class StagedSource:
     :ivar pipe: the read end of the guest's pipe whose bytes these are; to be set before each use.
     """
 
-    def __init__(self, keeper: StagingKeeper = NO_KEEPER) -> None:
+    def __init__(self, keeper: StagingKeeper = NO_KEEPER, drops: Drops | None = None) -> None:
         """Make no staging pipe before one is needed.
 
         :param keeper: is asked in the lane's thread, which may wait for the answer.
+        :param drops: what the lane's thread drops.
         """
         self.pipe = _NOBODY
         self._keeper = keeper
         # For either end of the way, one at a time.
-        self._direct = PipeSource()
+        self._direct = PipeSource(drops)
         # Held around what is done with a guest's pipe.
         self._taking = threading.Lock()
         self._stopped = False
@@ -106,7 +110,6 @@ class StagedSource:
         self._staged: dict[int, _Staging] = {}
         # By the guests' pipes: how many bytes are staged, for who must not ask the staging pipe.
         self._counts: dict[int, int] = {}
-        self._sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     # sources.GuestSource.
 
@@ -187,8 +190,14 @@ class StagedSource:
             return done
         return done + moved
 
-    def discard(self, count: int) -> int:
-        """Take up to ``count`` bytes out of the guest's pipe, and lose them; staged ones stay.
+    def lose(
+        self,
+        count: int,
+        account: Account,
+        reason: DropReason,
+        last: Callable[[bytes], object] | None = None,
+    ) -> int:
+        """Take bytes out of the guest's pipe, lose and count them; staged ones stay.
 
         :raises OSError: ECANCELED after :meth:`stop`.
         """
@@ -197,7 +206,19 @@ class StagedSource:
             if self._stopped:
                 raise self._refusal()
             direct.pipe = self.pipe
-            return direct.discard(count)
+            return direct.lose(count, account, reason, last)
+
+    def lose_staged(self, pipe: int, account: Account, reason: DropReason) -> int:
+        """Lose and count what is staged of a guest's pipe."""
+        staging = self._staged.get(pipe)
+        if staging is None:
+            return 0
+        direct = self._direct
+        direct.pipe = staging.read_end
+        lost = direct.lose(direct.waiting(), account, reason)
+        self._counts[pipe] = 0
+        self._emptied(pipe, staging)
+        return lost
 
     def staged(self, pipe: int) -> int:
         """Return how many bytes of a guest's pipe are staged."""
@@ -280,7 +301,6 @@ class StagedSource:
         """Close all; the keeper goes on to keep what is staged, and whose it is."""
         with self._taking:
             self._stopped = True
-            os.close(self._sink)
         kept = set(self._staged.values())
         for staging in (self._present, self._spare):
             if staging is not None and staging not in kept:
@@ -297,9 +317,11 @@ class StagedSource:
 
     # For the reactor's thread.
 
-    def drop(self, pipe: int, most: int) -> int | None:
+    def drop(self, pipe: int, most: int, drops: Drops, account: Account) -> int | None:
         """Take up to ``most`` bytes out of a guest's pipe, and lose them; never waits for the lane.
 
+        :param drops: what the caller's thread drops.
+        :param account: of the log.
         :returns: how many; None if the lane's thread is just at a guest's pipe, so that nothing is
             known of this one.
         """
@@ -307,11 +329,8 @@ class StagedSource:
             return None
         try:
             dropped = 0
-            while dropped < most and not self._stopped and pipe_events(pipe) & select.POLLIN:
-                moved = os.splice(pipe, self._sink, most - dropped, flags=os.SPLICE_F_NONBLOCK)
-                if not moved:
-                    break
-                dropped += moved
+            if not self._stopped and pipe_events(pipe) & select.POLLIN:
+                dropped = drops.drop(pipe, most, account, DropReason.WRITE_ERROR, elsewhere=True)
             if dropped:
                 self._dropped[pipe] = self._dropped.get(pipe, 0) + dropped
             return dropped
@@ -387,6 +406,7 @@ class StagedSource:
         if record is None:
             record = self._record = Ownership()
             self._keeper.lane(record.file)
+            self._direct.drops.prepare()
         read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             with contextlib.suppress(OSError):
