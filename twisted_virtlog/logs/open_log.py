@@ -585,7 +585,7 @@ class OpenLog:
 
     def give_up(self) -> None:
         """End without writing what is left: the log was truncated after all of it."""
-        self._drop_rest(lambda _: False)
+        self._lose(self._waiting(bytes_waiting(self._pipe)), DropReason.STOPPED)
         self._let_all_go()
 
     def append(self, message: bytes) -> Position | None:
@@ -899,7 +899,10 @@ class OpenLog:
             rest.close()
         else:
             at_once(rest)
-        left = unsaid = self._drop_rest(keeps)
+        left = sum(one.left for one in self._former if not keeps(one.number))
+        left += 0 if kept else self._held() + self._stranded
+        self._lose(left, DropReason.STOPPED)
+        unsaid = left
         if not kept:
             unsaid += (outage.lost if outage else 0) + (self.excess.lost if self.excess else 0)
         if unsaid:
@@ -909,31 +912,6 @@ class OpenLog:
                 lost=unsaid,
             )
         return left
-
-    def _drop_rest(self, keeps: Callable[[int], bool]) -> int:
-        """Drop what waits in pipes that do not stay; return how many bytes."""
-        left = sum(
-            self._drop_all(one.pipe, one.left) for one in self._former if not keeps(one.number)
-        )
-        if not keeps(self.number):
-            left += self._drop_all(self._pipe, self._held())
-            left += self._lose(self._stranded, DropReason.STOPPED)
-        return left
-
-    def _drop_all(self, pipe: int, left: int) -> int:
-        """Drop what waits in a pipe that is about to be closed; return how many bytes.
-
-        :param left: bytes, with those that are staged.
-        """
-        source, account = self._owner.source, self.writer.account
-        source.pipe = pipe
-        dropped = 0
-        with contextlib.suppress(OSError):
-            # (once the process ends, a lane's thread takes nothing from pipes)
-            dropped = source.lose_staged(pipe, account, DropReason.STOPPED)
-            dropped += source.lose(left - dropped, account, DropReason.STOPPED)
-        self._lost(dropped, DropReason.STOPPED)
-        return dropped + self._lose(left - dropped, DropReason.STOPPED)
 
     def _let_all_go(self) -> None:
         self._owner.observer.closed(self)
@@ -1097,12 +1075,11 @@ class OpenLog:
         self._owner.observer.dropped(self, dropped, DropReason.WRITE_ERROR)
         self.note()
 
-    def _lose(self, count: int, reason: DropReason) -> int:
-        """Count bytes that are lost; return how many."""
+    def _lose(self, count: int, reason: DropReason) -> None:
+        """Count bytes that are lost."""
         if count:
             self.writer.account.drop(count, reason)
             self._lost(count, reason)
-        return count
 
     def _lost(self, count: int, reason: DropReason) -> None:
         """Take note of bytes that are lost, and counted."""
