@@ -10,6 +10,8 @@ from twisted_virtlog.systemd.names import (
     JOURNALS,
     MOST_BYTES,
     Room,
+    dropping_inode,
+    dropping_name,
     is_lane,
     lane_name,
     pipe_inode,
@@ -37,6 +39,10 @@ def test_what_is_a_lanes_is_not_taken_for_a_guests(inode: int) -> None:
     assert pipe_inode(staging) is None
     assert pipe_inode(lane) is None
     assert staging_inode(pipe_name(inode)) is None
+    dropping = dropping_name(inode)
+    assert (dropping_inode(dropping), dropping_inode(staging)) == (inode, None)
+    assert (pipe_inode(dropping), staging_inode(dropping)) == (None, None)
+    assert not is_lane(dropping)
     assert not is_lane("lane-")
     assert not is_lane("lane-a-b")
 
