@@ -3,19 +3,23 @@
     python -m bench.accounts
 
 A move is a store of one word. Each line is the least of some runs, as others use the machine too,
-less what it takes to do nothing.
+less what it takes to do nothing. What is dropped goes to /dev/null at once where nothing outlives
+the process, and else through a pipe that does.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import timeit
 from collections.abc import Callable
 
+from twisted_virtlog.handover.keeper import NO_KEEPER, NoKeeper
 from twisted_virtlog.logs.accounts.account import Account, SeenFile
 from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.layout import APPENDED, GUEST
+from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.values import DropReason, RemovalReason
 
 #: In microseconds; the goal.
@@ -23,6 +27,7 @@ MOST_FOR_A_MOVE = 0.3
 
 _TIMES = 100_000
 _RUNS = 7
+_DROPS = 3000
 
 
 def account() -> Account:
@@ -86,12 +91,46 @@ def rarer() -> dict[str, float]:
     return {name: microseconds(deed) - nothing for name, deed in deeds.items()}
 
 
+class _Store(NoKeeper):
+    """Keeps drop pipes, as a service manager does."""
+
+    def dropping(self, read_end: int) -> Callable[[], bool]:
+        """Return what says that the pipe is kept."""
+        return lambda: True
+
+
+def of_a_drop(size: int, keeper: NoKeeper) -> float:
+    """Return what it takes to drop so many bytes of a guest that is beyond its rate, likewise."""
+    accounts = Accounts()
+    one, drops = accounts.make(), Drops(accounts, keeper)
+    one.use(SeenFile(7, 0), [])
+    read_end, write_end = os.pipe2(os.O_NONBLOCK)
+    data, runs = bytes(size), []
+    try:
+        for _ in range(_RUNS):
+            took = 0.0
+            for _ in range(_DROPS):
+                os.write(write_end, data)
+                begun = time.perf_counter()
+                drops.drop(read_end, size, one, DropReason.RATE, last=len)
+                took += time.perf_counter() - begun
+            runs.append(took)
+    finally:
+        drops.close()
+        os.close(read_end)
+        os.close(write_end)
+    return min(runs) / _DROPS * 1e6
+
+
 def main() -> int:
     """Print all; the exit status tells whether a move costs no more than it may."""
     move = of_a_move()
     print(f"a move: {move:.3f} us")
     for name, took in rarer().items():
         print(f"{name}: {took:.2f} us")
+    for size in (100, 65536):
+        at_once, kept = of_a_drop(size, NO_KEEPER), of_a_drop(size, _Store())
+        print(f"{size} bytes dropped: {at_once:.2f} us at once, {kept:.2f} us through a pipe")
     return int(move > MOST_FOR_A_MOVE)
 
 

@@ -13,6 +13,7 @@ def test_each_cost_is_told(
     """A line for each, and whether a move costs no more than it may."""
     monkeypatch.setattr(accounts, "_TIMES", 10)
     monkeypatch.setattr(accounts, "_RUNS", 1)
+    monkeypatch.setattr(accounts, "_DROPS", 1)
     for most, status in ((1e6, 0), (-1e6, 1)):
         monkeypatch.setattr(accounts, "MOST_FOR_A_MOVE", most)
         assert accounts.main() == status
@@ -20,4 +21,5 @@ def test_each_cost_is_told(
         assert [line.partition(":")[0] for line in lines] == [
             "a move",
             *("a message", "a drop", "a roll-over", "a log, opened and closed", "a ledger"),
+            *("100 bytes dropped", "65536 bytes dropped"),
         ]

@@ -81,13 +81,14 @@ class Drops:
         count: int,
         account: Account,
         reason: DropReason,
-        before_last: Callable[[], object] | None = None,
+        last: Callable[[bytes], object] | None = None,
         elsewhere: bool = False,
     ) -> int:
         """Take up to ``count`` bytes out of a pipe, and lose and count them; never waits.
 
+        :param pipe: is non-blocking.
         :param account: of their log.
-        :param before_last: is called when only the last of so many bytes is left in the pipe.
+        :param last: is told the last of so many bytes, if the pipe held as many.
         :param elsewhere: the thread is not that of the log; see Account.drop_elsewhere.
         :returns: how many were taken; fewer if the pipe held fewer.
         """
@@ -98,35 +99,34 @@ class Drops:
         while dropped < count:
             most = count - dropped
             if kept is None:
-                moved = _moved(pipe, self.sink, most, before_last)
+                moved = self._throw(pipe, most, last)
                 _count(account, moved, reason, elsewhere)
             else:
                 kept.record.begin(account, reason, elsewhere)
-                moved = self._fill(kept, pipe, most, before_last)
+                moved = _spliced(pipe, kept.write_end, most)
                 if moved:
                     _count(account, moved, reason, elsewhere)
                     kept.record.counted()
-                    self._empty(kept, moved)
+                    self._throw(kept.read_end, moved, last if moved == most else None)
                 kept.record.end()
             if not moved:
                 break
             dropped += moved
         return dropped
 
-    def _fill(
-        self, kept: _DropPipe, pipe: int, most: int, before_last: Callable[[], object] | None
-    ) -> int:
-        """Move as many bytes as the drop pipe takes."""
-        try:
-            return _moved(pipe, kept.write_end, most, before_last)
-        except BaseException:
-            kept.record.end()
-            raise
-
-    def _empty(self, kept: _DropPipe, count: int) -> None:
-        """Throw away what is in the drop pipe."""
-        while count:
-            count -= os.splice(kept.read_end, self.sink, count, flags=os.SPLICE_F_NONBLOCK)
+    def _throw(self, pipe: int, most: int, last: Callable[[bytes], object] | None) -> int:
+        """Throw away up to ``most`` bytes that are in a pipe; return how many."""
+        if last is None:
+            return _spliced(pipe, self.sink, most)
+        # (to read one byte takes one call less than to look at it first)
+        thrown = _spliced(pipe, self.sink, most - 1) if most > 1 else 0
+        if thrown == most - 1:
+            with suppress(BlockingIOError):
+                byte = os.read(pipe, 1)
+                if byte:
+                    last(byte)
+                    thrown += 1
+        return thrown
 
     def close(self) -> None:
         """Close all; the keeper lets go of the drop pipe."""
@@ -140,19 +140,8 @@ class Drops:
             os.close(kept.write_end)
 
 
-def _moved(pipe: int, write_end: int, most: int, before_last: Callable[[], object] | None) -> int:
-    """Move up to ``most`` bytes from a pipe; see Drops.drop."""
-    if before_last is None:
-        return _spliced(pipe, write_end, most)
-    moved = _spliced(pipe, write_end, most - 1) if most > 1 else 0
-    if moved == most - 1:
-        with suppress(OSError):
-            before_last()
-            moved += _spliced(pipe, write_end, 1)
-    return moved
-
-
 def _spliced(pipe: int, write_end: int, most: int) -> int:
+    """Move bytes from a pipe; return how many."""
     try:
         return os.splice(pipe, write_end, most, flags=os.SPLICE_F_NONBLOCK)
     except BlockingIOError:

@@ -193,10 +193,7 @@ class PipeSource:
         last: Callable[[bytes], object] | None = None,
     ) -> int:
         """Take bytes out of the pipe, lose and count them."""
-        if last is None:
-            return self.drops.drop(self.pipe, count, account, reason)
-        tell = last
-        return self.drops.drop(self.pipe, count, account, reason, lambda: tell(self.look(1)))
+        return self.drops.drop(self.pipe, count, account, reason, last)
 
     def lose_staged(self, pipe: int, account: Account, reason: DropReason) -> int:
         """Return 0: nothing is staged."""
