@@ -207,7 +207,9 @@ class DescriptorStore(Keeper):
         return self._barrier(_PATIENCE_MS)
 
     def dropping(self, read_end: int) -> Callable[[], bool] | None:
-        if not self._store_of_lane(dropping_name(os.fstat(read_end).st_ino), read_end):
+        # (a store that is too small for it loses a count, but no byte)
+        name = dropping_name(os.fstat(read_end).st_ino)
+        if not self._store_of_lane(name, read_end, is_told=False):
             return None
         obeyed = self._barrier_end()
         return None if obeyed is None else _Obeyed(obeyed)
@@ -273,11 +275,11 @@ class DescriptorStore(Keeper):
             else:
                 self._store_of_lane(name, log.staged)
 
-    def _store_of_lane(self, name: str, descriptor: int) -> bool:
+    def _store_of_lane(self, name: str, descriptor: int, is_told: bool = True) -> bool:
         if self._refused:
             return False
         if not self._room.add(name, of_lane=True):
-            if not self._told_of_lanes:
+            if is_told and not self._told_of_lanes:
                 self._told_of_lanes = True
                 self._logger.warn(
                     "the service manager's store is full: what is on the way to files in lanes"

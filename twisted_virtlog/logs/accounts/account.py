@@ -124,6 +124,12 @@ class Account(Slot):
         return self._names is None and self.has_begun
 
     @property
+    def inode(self) -> int:
+        """The number of the current file, whatever name it has by now; 0 if there is none."""
+        number: int = self.words[self.at + INODE]
+        return number
+
+    @property
     def backups(self) -> int:
         """For how many backups there are sizes."""
         return len(self._names) - 1 if self._names else 0
@@ -259,10 +265,12 @@ class Account(Slot):
         self._see_backups(row, backups)
         self.hold(row)
 
-    def found_again(self, looks: Looks, back: int) -> None:
+    def found_again(self, looks: Looks, back: int, stray: SeenFile | None = None) -> None:
         """Go on after a kill, or a hand-over: find out what happened and was not counted.
 
         :param back: how many bytes are to be written again, as was noted before they were taken.
+        :param stray: the current file, if another program has given it a name that is none of the
+            log's.
         """
         row, slot, words = self.row(), self.slot, self.words
         inode = row[INODE]
@@ -275,7 +283,12 @@ class Account(Slot):
         if was_current and place is not None and sizes[place] < gone:
             # (another file has got its number)
             place = None
-        grown = 0 if place is None or not inode else sizes[place] - row[END]
+        size = row[END]
+        if place is not None:
+            size = sizes[place]
+        elif stray is not None:
+            size = stray.size
+        grown = size - row[END] if inode else 0
         if gone > 0 and _expected(row) + grown - there >= gone:
             row[REMOVED + words[slot + REASON]] += gone
         if not back:

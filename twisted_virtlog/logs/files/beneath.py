@@ -20,12 +20,13 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twisted_virtlog.logs.files.log_directory import FileSystem, LogDirectory, Refused
 from twisted_virtlog.syscalls import RESOLVE_NO_SYMLINKS, openat2, wait_for_directory
 
 _DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_LISTING_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 # Who else may remove names in a directory.
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -110,7 +111,7 @@ class Beneath(LogDirectory):
             raise self._other_name()
         if self._is_safe:
             return
-        look = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._directory)
+        look = os.open(".", _LISTING_FLAGS, dir_fd=self._directory)
         try:
             wait_for_directory(look)
         finally:
@@ -138,6 +139,16 @@ class Beneath(LogDirectory):
         except FileNotFoundError:
             return False
         return True
+
+    def names(self, path: str) -> Mapping[int, str]:
+        """See LogDirectory."""
+        with self:
+            look = os.open(".", _LISTING_FLAGS, dir_fd=self._reach())
+        try:
+            with os.scandir(look) as entries:
+                return {entry.inode(): entry.name for entry in entries}
+        finally:
+            os.close(look)
 
     def rename(self, source: str, target: str) -> None:
         """See LogDirectory."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from twisted_virtlog.errors import LeadsOut, SystemFailure
@@ -91,6 +91,14 @@ class LogDirectory:
         except OSError:
             return False
         return True
+
+    def names(self, path: str) -> Mapping[int, str]:
+        """Return the names in the directory in which a file is, by inode numbers.
+
+        :raises OSError: it cannot be listed.
+        """
+        with os.scandir(os.path.dirname(path) or ".") as entries:
+            return {entry.inode(): entry.name for entry in entries}
 
     def rename(self, source: str, target: str) -> None:
         """Give a file another name, in place of the one that had it.

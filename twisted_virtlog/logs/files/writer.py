@@ -104,6 +104,7 @@ from twisted_virtlog.logs.files.rotation import (
     unfinished_steps,
 )
 from twisted_virtlog.logs.files.stranded import put_back, take_back
+from twisted_virtlog.logs.files.strays import STRAYS
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
@@ -1087,7 +1088,15 @@ class Writer:
     def _find_again(self) -> None:
         """Count what happened to the files of a log that was taken over."""
         if self.account.is_taken_over:
-            self.account.found_again(self._looks(), self._back)
+            looks = self._looks()
+            self.account.found_again(looks, self._back, self._stray(looks))
+
+    def _stray(self, looks: Sequence[SeenFile | None]) -> SeenFile | None:
+        """Look at the file that a killed daemon wrote, if another program has renamed it."""
+        inode = self.account.inode
+        if not inode or any(look is not None and look.inode == inode for look in looks):
+            return None
+        return STRAYS.find(self.directory, self.path, inode)
 
     def look_at_files(self) -> int | None:
         """Count what other programs did to the log's files, and return how many bytes they have.
