@@ -66,6 +66,7 @@ _REMOVAL_REASONS = tuple(RemovalReason)
 _ROTATION = _REMOVAL_REASONS.index(RemovalReason.ROTATION)
 #: The reasons for which another thread than the log's drops, in the order of their words.
 ELSEWHERE_REASONS = (DropReason.WRITE_ERROR, DropReason.STOPPED)
+_DROPPED_ELSEWHERE = tuple(DROPPED + _DROP_REASONS.index(reason) for reason in ELSEWHERE_REASONS)
 
 _MICROSECONDS = 1_000_000
 
@@ -398,6 +399,18 @@ class Account(Slot):
             names[name + 1] = size
 
 
+def counted_row(words: array[int]) -> array[int]:
+    """Return the row that holds, in which all bytes are counted for their kind and reason.
+
+    :param words: of the slot.
+    """
+    row = active_row(words)
+    _fold(row)
+    for at, count in zip(_DROPPED_ELSEWHERE, words[ELSEWHERE:], strict=False):
+        row[at] += count
+    return row
+
+
 def ledger_of(words: array[int], pending: int = 0, kept: int | None = None) -> Ledger:
     """Return what a slot says.
 
@@ -405,13 +418,9 @@ def ledger_of(words: array[int], pending: int = 0, kept: int | None = None) -> L
     :param pending: bytes that wait.
     :param kept: see :meth:`Account.ledger`.
     """
-    row = active_row(words)
+    row = counted_row(words)
     expected = _expected(row)
-    _fold(row)
-    lost = dict(zip(_DROP_REASONS, row[DROPPED : DROPPED + DROP_REASONS], strict=True))
-    for reason, count in zip(ELSEWHERE_REASONS, words[ELSEWHERE:], strict=False):
-        lost[reason] += count
-    dropped = Dropped(*lost.values())
+    dropped = Dropped(*row[DROPPED : DROPPED + DROP_REASONS])
     written = Written(*row[WRITTEN : WRITTEN + KINDS])
     storage = Storage(
         row[FOUND],

@@ -15,15 +15,17 @@ from collections.abc import Collection, Iterable
 
 from msgspec import structs
 
-from twisted_virtlog.logs.accounts.account import Account, ledger_of, now_us, time_of
+from twisted_virtlog.logs.accounts.account import Account, counted_row, now_us, time_of
 from twisted_virtlog.logs.accounts.drop_record import DropRecord
 from twisted_virtlog.logs.accounts.layout import (
     BEGINNING,
     BOOT,
     CLOSED,
+    DROP_REASONS,
     DROPPED,
     DROPPING,
     KEY,
+    KINDS,
     SINCE,
     SLOT,
     UNNAMED,
@@ -50,6 +52,8 @@ _WORDS_AT_ONCE = 127 * SLOT
 
 _ZEROS = memoryview(array("q", bytes(SLOT * WORD_BYTES)))
 
+#: What is added up of logs that are closed, words of a row.
+_ADDED_UP = (*range(WRITTEN, WRITTEN + KINDS), *range(DROPPED, DROPPED + DROP_REASONS))
 
 #: That of no logs.
 NO_LEDGER = Ledger(
@@ -240,8 +244,9 @@ class Accounts:
 
     def _add(self, log: Slot) -> None:
         """Add what a log had to what is counted of all that are closed, and free its slot."""
-        row = self._closed.row()
-        _add(row, ledger_of(log.content()))
+        row, counted = self._closed.row(), counted_row(log.content())
+        for at in _ADDED_UP:
+            row[at] += counted[at]
         row[CLOSED] = log.slot
         self._closed.hold(row)
         self._empty(log.slot)
@@ -268,12 +273,3 @@ class Accounts:
         intake = Intake(written.guest + dropped.total, dropped, 0)
         since = time_of(self._words[SINCE])
         return structs.replace(NO_LEDGER, since=since, intake=intake, written=written)
-
-
-def _add(row: array[int], ledger: Ledger) -> None:
-    """Add what a log had to the row of those that are closed."""
-    written, dropped = ledger.written, ledger.intake.dropped
-    for at, count in enumerate((written.guest, written.appended, written.notices), WRITTEN):
-        row[at] += count
-    for at, reason in enumerate(DropReason, DROPPED):
-        row[at] += dropped.of(reason)
