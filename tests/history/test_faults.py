@@ -260,19 +260,22 @@ def test_a_question_that_fails_is_answered_without_the_index(
 
 @pytest.mark.usefixtures("soon")
 def test_a_directory_that_cannot_be_made_is_made_later(tmp_path: Path) -> None:
-    parent = tmp_path / "parent"
-    parent.write_text("in the way")
-    world = World(parent / "state")
-    with capturedLogs() as events:
-        index = world.start()
-        note(index, 1)
-        assert noted(world, index) == [1]
-        parent.unlink()
-        until_in_file(world, index)
-        assert noted(world, index) == [1]
-    assert "Not a directory" in said(events)[0]
-    assert len(said(events)) == 2, said(events)
-    world.close()
+    parent, other = tmp_path / "parent", tmp_path / "other"
+    (tmp_path / "in the way").touch()
+    (tmp_path / "room").mkdir()
+    parent.symlink_to("in the way")
+    other.symlink_to("room")
+    with World(parent / "state") as world:
+        with capturedLogs() as events:
+            index = world.start()
+            note(index, 1)
+            assert noted(world, index) == [1]
+            # (in one step: a third thing that the thread may find between two is another fault)
+            other.rename(parent)
+            until_in_file(world, index)
+            assert noted(world, index) == [1]
+        assert "Not a directory" in said(events)[0]
+        assert len(said(events)) == 2, said(events)
     assert rows(world.file) == ["/1.log"]
 
 

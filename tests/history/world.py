@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -96,8 +96,9 @@ class ThreadsReactor(FakeReactor):
         os.close(self._wake)
 
 
+@final
 class World:
-    """A reactor and its indexes.
+    """A reactor and its indexes, which end with it.
 
     :ivar clock: of the reactor's thread.
     """
@@ -134,6 +135,12 @@ class World:
     def wait_for(self, later: Deferred[T]) -> T:
         """Turn until a result is there."""
         return self.reactor.wait_for(later)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         for index in list(self._indexes):

@@ -360,11 +360,13 @@ def test_a_batch_is_handed_over_between_two_chunks() -> None:
     """The response goes on."""
     entries = ",".join(ask(number) for number in range(1000))
     client = Client(position=HERE)
+    client.connection.share_seconds = 0.0
     client.conversation.data_received(post(f"[{entries}]") + post(ask(5)))
-    client.conversation.hold()
-    client.connection.take_turns()
+    while not client.connection.output:
+        assert client.connection.take_turn()
     successor = go_on(client, position=HERE)
-    assert client.connection.output
+    assert client.handler.calls
+    assert len(successor.handler.calls) > 1
     batch, single = responses(client.connection.output + successor.connection.output)
     assert [one["id"] for one in batch[1]] == list(range(1000))
     assert single[1]["id"] == 5
