@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -232,14 +233,34 @@ OURS = {
 }
 
 
+class _Module(NamedTuple):
+    """What is read off a module, whose tree would take much memory."""
+
+    docstring: str | None
+    imports: tuple[str, ...]
+
+
 @cache
+def _read(path: Path) -> _Module:
+    tree = ast.parse(path.read_text())
+    return _Module(ast.get_docstring(tree), tuple(_imported(path, tree)))
+
+
 def _imports(path: Path) -> tuple[str, ...]:
     """Return the names of what a module imports, wherever in it: modules, and what is in them."""
-    return tuple(_imported(path))
+    return _read(path).imports
 
 
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements in one, wherever they stand; expressions have none."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.expr):
+            yield child
+            yield from _statements(child)
+
+
+def _imported(path: Path, tree: ast.Module) -> Iterator[str]:
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -260,8 +281,13 @@ def _module_of(name: str) -> str:
     return name if is_module else name.rpartition(".")[0]
 
 
-def _between_rooms() -> Iterator[tuple[str, str, str]]:
-    """Yield a room, another that it imports, and the dotted name of what it imports there."""
+@cache
+def _between_rooms() -> tuple[tuple[str, str, str], ...]:
+    """Return each room, another that it imports, and the dotted name of what it imports there."""
+    return tuple(_imported_between_rooms())
+
+
+def _imported_between_rooms() -> Iterator[tuple[str, str, str]]:
     for path in MODULES:
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for name in _imports(path):
@@ -382,6 +408,6 @@ def test_the_command_line_is_read_without_twisted() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_says_its_purpose_in_one_line(path: Path) -> None:
     """Its docstring begins with a sentence."""
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    docstring = _read(path).docstring
     assert docstring
     assert docstring.splitlines()[0].endswith((".", ":", "?"))

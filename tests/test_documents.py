@@ -241,6 +241,7 @@ def test_what_was_said_is_found(shell: Shell, section: str) -> None:
         compare(command, shell.run(command.text))
 
 
+@pytest.mark.lengthy
 def test_a_table_of_rates(shell: Shell) -> None:
     """It is as the document shows it, but for figures."""
     for command in _here("operations.md", "See which guests print most"):
@@ -311,6 +312,7 @@ def test_single_commands(shell: Shell, place: tuple[str, str]) -> None:
         compare(command, shell.run(command.text))
 
 
+@pytest.mark.lengthy
 def test_the_client_in_twisted(shell: Shell) -> None:
     """Its program runs as the document runs it."""
     shell.save("example.py", "client.md", "With Twisted")

@@ -228,6 +228,7 @@ def test_a_start_that_fails_under_twistd_ends_with_the_reason(
     assert not (tmp_path / "pid").exists()
 
 
+@pytest.mark.lengthy
 def test_in_the_background_it_goes_on_logging(tmp_path: Path) -> None:
     """twistd without -n starts it, and its log stays open when it has left the terminal."""
     config = tmp_path / "virtlogd.conf"

@@ -19,6 +19,7 @@ def faults(directory: Path, *options: str) -> int:
     return main(["--processes", "1", "--directory", str(directory), *slow, *options])
 
 
+@pytest.mark.lengthy
 def test_every_byte_is_accounted_for(tmp_path: Path) -> None:
     """Whatever befalls the log and its disk."""
     assert faults(tmp_path, "--rounds", "2000", "--kills", "0", "--handovers", "0") == 0

@@ -19,6 +19,7 @@ def following_rounds(directory: Path, *options: str) -> int:
     return main(["--processes", "1", "--directory", str(directory), *options])
 
 
+@pytest.mark.lengthy
 def test_all_are_sent_what_was_written(tmp_path: Path) -> None:
     """Whatever guests, programs and they themselves do."""
     assert following_rounds(tmp_path, "--rounds", "80", "--kills", "0", "--handovers", "0") == 0

@@ -10,6 +10,7 @@ import pytest
 from bench import scraping
 
 
+@pytest.mark.lengthy
 def test_a_setting_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Alone, and while it is scraped."""
     scraping.measure(tmp_path, "all", logs=3, scrapes=2, seconds=0.05)

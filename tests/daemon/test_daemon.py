@@ -172,6 +172,7 @@ def test_a_client_that_half_closes_gets_its_answers(daemon: Daemon) -> None:
     assert [json.loads(line)["id"] for line in run.stdout.splitlines()] == list(range(500))
 
 
+@pytest.mark.lengthy
 def test_a_second_daemon_says_who_has_the_socket(daemon: Daemon) -> None:
     """A live daemon's socket is not taken over."""
     output = _refused("--jsonrpc", f"unix:{daemon.socket}", *_NO_OTHERS)

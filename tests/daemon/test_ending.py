@@ -124,6 +124,7 @@ def test_nobody_waits_for_what_has_been_told_to_end(
             assert client_of_second.info().pid == second.process.pid
 
 
+@pytest.mark.lengthy
 @pytest.mark.fuse
 def test_a_server_of_fuse_that_does_not_answer(tmp_path: Path) -> None:
     """The thread that waits for it looks like any that waits, until it is killed."""
@@ -211,6 +212,7 @@ def _opened(client: BlockingClient, log: str) -> int:
                 raise
 
 
+@pytest.mark.lengthy
 def test_guests_pipes_are_closed_whatever_the_service_did(
     guest: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_the_files_are_the_log(start_daemon: StartDaemon, tmp_path: Path) -> Non
         os.close(write_end)
 
 
+@pytest.mark.lengthy
 def test_known_logs_may_be_read_by_the_group(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """And no other file."""
     daemon = start_daemon(_SETTING)

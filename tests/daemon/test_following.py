@@ -599,6 +599,7 @@ def test_a_mount_that_does_not_answer_holds_up_its_own_followers_alone(tmp_path:
         assert told.gaps == []
 
 
+@pytest.mark.lengthy
 def test_five_hundred_clients_follow_one_log(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """And one client follows it five hundred times; all get all of it."""
     daemon = start_daemon("max_clients = 1000")
@@ -619,6 +620,7 @@ def test_five_hundred_clients_follow_one_log(start_daemon: StartDaemon, tmp_path
         assert all(told.gaps == [] for told in (alone, *many))
 
 
+@pytest.mark.lengthy
 def test_there_are_no_more_subscriptions_than_a_connection_may_have(
     daemon: Daemon, tmp_path: Path
 ) -> None:

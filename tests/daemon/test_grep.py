@@ -176,6 +176,7 @@ def on_terminal(daemon: Daemon, *arguments: str, **environment: str) -> bytes:
     return shown.replace(b"\r\n", b"\n")
 
 
+@pytest.mark.lengthy
 def test_a_terminal_shows_matches_and_obeys_no_guest(daemon: Daemon, tmp_path: Path) -> None:
     """Colours of guests stay, other sequences do not, unless it is asked for."""
     log = str(tmp_path / "log")

@@ -275,6 +275,7 @@ def test_what_was_administered_goes_over(tmp_path: Path) -> None:
         assert daemon.process.wait(_SECONDS) == 0
 
 
+@pytest.mark.lengthy
 def test_an_image_that_cannot_start_changes_nothing(daemon: Daemon, tmp_path: Path) -> None:
     """The reason is told, and the daemon goes on as it is."""
     before = image_of(daemon.process.pid)

@@ -658,6 +658,7 @@ def test_a_disk_that_hangs(start_daemon: StartDaemon, tmp_path: Path, policy: st
         assert log.read_bytes() == b"before\nduring\nlater\n"
 
 
+@pytest.mark.lengthy
 @by_default
 @pytest.mark.root
 def test_a_disk_that_hung_once_has_a_thread(start_daemon: StartDaemon, tmp_path: Path) -> None:

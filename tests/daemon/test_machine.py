@@ -27,6 +27,7 @@ def virtlogctl(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[b
     )
 
 
+@pytest.mark.lengthy
 @pytest.mark.qemu
 def test_a_qemu_guest_s_firmware_is_in_the_log(daemon: Daemon, tmp_path: Path) -> None:
     """SeaBIOS speaks on the serial console of a guest that virtlogctl exec runs."""
@@ -63,6 +64,7 @@ def test_a_full_disk(policy: str, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.lengthy
 def test_timers_survive_a_wall_clock_that_steps_back(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_the_beginning_and_the_end_of_an_outage_are_said(
     assert recovered == f"logs : {log}: the file is written again"
 
 
+@pytest.mark.lengthy
 def test_a_limit_that_is_reached_is_said_once(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Both that of logs and that of clients, however often somebody tries."""
     daemon = start_daemon("max_open_logs = 1", "max_clients = 1")

@@ -24,6 +24,7 @@ def on_disk(directory: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in directory.iterdir())
 
 
+@pytest.mark.lengthy
 def test_a_quota_of_another_configuration(configured: Configured, tmp_path: Path) -> None:
     """It holds for a log that is open; who asks is told, and the ledger counts what was lost."""
     logs = tmp_path / "logs"

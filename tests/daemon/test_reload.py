@@ -153,6 +153,7 @@ def test_a_bad_file_is_told_and_changes_nothing(
     assert configured.client.info().limits["max_size"] == 7
 
 
+@pytest.mark.lengthy
 def test_a_guest_that_is_blocked_goes_on_when_bytes_may_be_dropped(
     start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_guest_that_is_blocked_goes_on_when_bytes_may_be_dropped(
     configured.client.close()
 
 
+@pytest.mark.lengthy
 def test_a_rate_comes_and_goes_while_a_guest_floods(configured: Configured, tmp_path: Path) -> None:
     """Under block it waits, under drop it does not, and each byte is written or told."""
     log = str(tmp_path / "guest.log")

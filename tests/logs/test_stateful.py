@@ -240,4 +240,4 @@ class Logs(RuleBasedStateMachine):
 
 
 TestLogs = Logs.TestCase
-TestLogs.settings = settings(max_examples=examples(50), stateful_step_count=40)
+TestLogs.settings = settings(max_examples=examples(30), stateful_step_count=40)

@@ -39,6 +39,7 @@ def _driven(side: Side) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.lengthy
 def test_libvirts_client_cannot_tell_the_two_apart(told: list[dict[str, Any]]) -> None:
     """Every call, and every error with its text, code, domain and details, is the same."""
     theirs, ours = told

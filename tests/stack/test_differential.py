@@ -393,6 +393,7 @@ def test_segments_do_not_matter(pair: Pair) -> None:
     compare(pair, _segments)
 
 
+@pytest.mark.lengthy
 def test_too_many_backups_are_refused_alike(tmp_path: Path) -> None:
     """33 backups are one too many, which is noticed at each call."""
 

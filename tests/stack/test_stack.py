@@ -45,6 +45,7 @@ def test_a_guest_s_logs_are_those_that_virtlogd_writes(lives: dict[str, dict[str
     assert ours["files"] == ["alice-serial0.log", "alice.log"]
 
 
+@pytest.mark.lengthy
 def test_a_console_s_log_goes_on_or_begins_anew(lives: dict[str, dict[str, Any]]) -> None:
     """append='on' keeps what earlier runs printed, append='off' does not."""
     printed = guest.console(100).decode()
@@ -52,6 +53,7 @@ def test_a_console_s_log_goes_on_or_begins_anew(lives: dict[str, dict[str, Any]]
     assert consoles == [_OLDER + printed, _OLDER + printed + printed, printed]
 
 
+@pytest.mark.lengthy
 def test_logs_that_libvirt_opens_are_seen_by_json_rpc(lives: dict[str, dict[str, Any]]) -> None:
     """Both logs of a running guest are listed as its own and can be read."""
     log = {"driver": "qemu", "domain": [_UUID, "alice"], "state": "open"}
@@ -135,6 +137,7 @@ def test_twenty_guests_at_once(stack: Stack) -> None:
     assert result["ends"] == [": shutting down, reason=destroyed\n"] * 20
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("name", "starts"),
     [("eve", 20), pytest.param("mallory", 200, marks=pytest.mark.slow)],

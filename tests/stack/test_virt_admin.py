@@ -275,6 +275,7 @@ def answers(client: Connection) -> bool:
     return client.receive().header.procedure == POSITION
 
 
+@pytest.mark.lengthy
 def test_the_document_s_commands_say_what_it_shows(daemon: Host) -> None:
     """One after another, with the client that they disconnect and another that comes then."""
     run = set()

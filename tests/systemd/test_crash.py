@@ -113,6 +113,7 @@ def test_a_hundred_kills_cost_no_byte(tmp_path: Path, supervised: StartManager) 
     endure(tmp_path, supervised(*settings), 100, seed=3)
 
 
+@pytest.mark.lengthy
 def test_what_a_rate_dropped_is_told_after_a_kill(tmp_path: Path, supervised: StartManager) -> None:
     """It was noted when it was dropped, and stands before what was written later."""
     manager = supervised("rate = 100")
@@ -182,6 +183,7 @@ def test_kills_under_a_flood_beyond_a_rate_hide_no_byte(
     assert ledger.intake_gap == 0
 
 
+@pytest.mark.lengthy
 def test_guests_that_followed_one_another_on_a_full_disk_outlive_kills(
     tmp_path: Path, supervised: StartManager
 ) -> None:
