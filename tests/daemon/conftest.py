@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import Daemon, file_threads, running
+from twisted_virtlog.client import ClientError
 
 StartDaemon = Callable[..., Daemon]
 
@@ -41,7 +43,59 @@ def start_daemon(tmp_path: Path) -> Iterator[StartDaemon]:
         yield start
 
 
+#: Small files, so that rotation is seen.
+_SMALL = ("max_size = 65536", "max_backups = 3")
+
+
+class Common:
+    """A daemon that tests use one after another, as its start takes longer than most of them."""
+
+    #: How often it is asked whether all of a test has ended, which takes some turns of its reactor.
+    _QUESTIONS = 1000
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        """Start none before one is needed."""
+        self._factory = factory
+        self._stack = ExitStack()
+        self._daemon: Daemon | None = None
+
+    def take(self) -> Daemon:
+        """Return it."""
+        if self._daemon is None:
+            directory = self._factory.mktemp("t")
+            self._daemon = self._stack.enter_context(running(directory, _SMALL))
+        return self._daemon
+
+    def put_back(self, daemon: Daemon) -> None:
+        """Wait until it has no log open and no client; if a test left it some, end it."""
+        with contextlib.suppress(ClientError), daemon.client() as client:
+            for _ in range(self._QUESTIONS):
+                if not client.list() and client.info().counts["clients"] == 1:
+                    return
+        self.end()
+
+    def end(self) -> None:
+        """Stop it; another one is started when it is needed."""
+        self._daemon = None
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Common]:
+    """Give the daemon of tests that are marked so."""
+    common = Common(tmp_path_factory)
+    yield common
+    common.end()
+
+
 @pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
-    """A daemon with small files, so that rotation is seen."""
-    return start_daemon("max_size = 65536", "max_backups = 3")
+def daemon(
+    request: pytest.FixtureRequest, start_daemon: StartDaemon, common: Common
+) -> Iterator[Daemon]:
+    """A daemon with small files: of the test's own, or that of all that are marked in_common."""
+    if request.node.get_closest_marker("in_common") is None:
+        yield start_daemon(*_SMALL)
+        return
+    daemon = common.take()
+    yield daemon
+    common.put_back(daemon)

@@ -57,6 +57,7 @@ def only_number(client: BlockingClient, server: str) -> int:
     return number
 
 
+@pytest.mark.in_common
 def test_clients_of_all_doors_are_told(daemon: Daemon) -> None:
     """Those of libvirt's drivers, of virt-admin and of JSON-RPC, each with its process."""
     with (
@@ -74,6 +75,7 @@ def test_clients_of_all_doors_are_told(daemon: Daemon) -> None:
             assert (only.pid, only.uid, only.gid) == (os.getpid(), os.geteuid(), os.getegid())
 
 
+@pytest.mark.in_common
 def test_a_client_is_disconnected(daemon: Daemon) -> None:
     """Even the one who asks, which then gets no answer; all others stay."""
     with daemon.client() as client, connected(daemon.libvirt_socket) as other:

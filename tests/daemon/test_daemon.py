@@ -47,6 +47,7 @@ def _files(log: Path) -> bytes:
     return b"".join(name.read_bytes() for name in [*names, log] if name.exists())
 
 
+@pytest.mark.in_common
 def test_a_program_s_output_lands_in_the_log(daemon: Daemon, tmp_path: Path) -> None:
     """What a program writes into the pipe is read back, and the position covers it."""
     log = tmp_path / "guest.log"
@@ -60,6 +61,7 @@ def test_a_program_s_output_lands_in_the_log(daemon: Daemon, tmp_path: Path) -> 
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.in_common
 def test_the_log_closes_when_the_last_writer_is_gone(daemon: Daemon, tmp_path: Path) -> None:
     """After end of file all is written and the path is free for another open."""
     log = tmp_path / "guest.log"
@@ -156,6 +158,7 @@ def test_requests_in_progress_are_answered_at_the_end(
     assert daemon.process.wait(30) == 0
 
 
+@pytest.mark.in_common
 @pytest.mark.socat
 def test_a_client_that_half_closes_gets_its_answers(daemon: Daemon) -> None:
     """socat shuts its writing side at the end of its input, and still prints every answer."""
@@ -233,6 +236,7 @@ def _private_environment(directory: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.in_common
 def test_a_reader_across_rotations_misses_nothing(daemon: Daemon, tmp_path: Path) -> None:
     """Reading on from each end gives the whole output, whatever was renamed meanwhile."""
     log = tmp_path / "guest.log"

@@ -38,6 +38,7 @@ def test_who_reads_the_document_finds_the_daemon(start_daemon: StartDaemon, tmp_
         assert sockets_of(root) == expected
 
 
+@pytest.mark.in_common
 def test_without_the_read_only_socket_there_is_one(daemon: Daemon) -> None:
     """So that no method needs servers of its own."""
     with daemon.client() as client:

@@ -82,6 +82,7 @@ def test_all_that_a_guest_writes_comes_across_rollovers(
         assert client.list()[0].rollovers > 10
 
 
+@pytest.mark.in_common
 def test_what_is_in_files_comes_first(daemon: Daemon, tmp_path: Path) -> None:
     """From a position in a backup on, and then what is written."""
     log = tmp_path / "guest.log"
@@ -98,6 +99,7 @@ def test_what_is_in_files_comes_first(daemon: Daemon, tmp_path: Path) -> None:
         assert told.gaps == []
 
 
+@pytest.mark.in_common
 def test_a_log_that_is_not_there_yet_is_followed_until_it_is_closed(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_log_that_is_not_there_yet_is_followed_until_it_is_closed(
         assert told.gaps == []
 
 
+@pytest.mark.in_common
 def test_until_closed_means_the_close_after_the_next_opening(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -138,6 +141,7 @@ def test_until_closed_means_the_close_after_the_next_opening(
         assert told.data[number] == b"a note\nnew\n"
 
 
+@pytest.mark.in_common
 def test_a_truncating_open_and_a_cut_lose_nothing_that_was_sent(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -161,6 +165,7 @@ def test_a_truncating_open_and_a_cut_lose_nothing_that_was_sent(
         os.close(pipe)
 
 
+@pytest.mark.in_common
 def test_a_log_that_fails_for_a_while_is_followed_on(daemon: Daemon, tmp_path: Path) -> None:
     """What waited in the pipe comes once it is written; watchers are told of both."""
     directory = tmp_path / "logs"
@@ -211,6 +216,7 @@ def test_who_watches_is_told_of_openings_and_closings(
             assert not told.take(0)
 
 
+@pytest.mark.in_common
 def test_characters_are_never_split(daemon: Daemon, tmp_path: Path) -> None:
     """Neither where a guest wrote half of one, nor where a file ends; what breaks off is U+FFFD."""
     log = tmp_path / "guest.log"
@@ -243,6 +249,7 @@ def test_characters_are_never_split(daemon: Daemon, tmp_path: Path) -> None:
 # Requests and notifications on one connection.
 
 
+@pytest.mark.in_common
 def test_the_last_notification_comes_before_the_answer(daemon: Daemon, tmp_path: Path) -> None:
     """Of log.unfollow; other subscriptions go on, and their numbers are not used again."""
     log = tmp_path / "guest.log"
@@ -271,6 +278,7 @@ def test_the_last_notification_comes_before_the_answer(daemon: Daemon, tmp_path:
         assert raw.answer() == {"subscription": 3}
 
 
+@pytest.mark.in_common
 def test_nothing_follows_over_http(daemon: Daemon, tmp_path: Path) -> None:
     """There is no stream for notifications."""
     for method, params in (
@@ -419,6 +427,7 @@ def _all_or_missed(told: Told, number: int, written: int) -> None:
     assert data.startswith(lines(0, 100))
 
 
+@pytest.mark.in_common
 def test_a_half_closed_client_is_served_until_its_last_subscription_ends(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -445,6 +454,7 @@ def test_a_half_closed_client_is_served_until_its_last_subscription_ends(
         until(lambda: client.info().counts["clients"] == 1)
 
 
+@pytest.mark.in_common
 @pytest.mark.socat
 def test_a_shell_follows_with_socat(daemon: Daemon, tmp_path: Path) -> None:
     """printf ... | socat - UNIX:...; it ends when the guest does."""
@@ -505,6 +515,7 @@ def test_a_half_closed_client_does_not_keep_the_daemon_busy(
         assert raw.text()["params"]["data"] == "x"
 
 
+@pytest.mark.in_common
 def test_who_is_gone_follows_no_more(daemon: Daemon, tmp_path: Path) -> None:
     """Though the log is quiet: closed, killed, or closed after its writing side."""
     log = tmp_path / "guest.log"

@@ -67,6 +67,7 @@ def test_all_that_was_written_is_found(start_daemon: StartDaemon, tmp_path: Path
         os.close(write_end)
 
 
+@pytest.mark.in_common
 def test_statuses(daemon: Daemon, tmp_path: Path) -> None:
     """Found, not found, used wrongly, and refused by the daemon; each has another."""
     log = str(tmp_path / "log")
@@ -85,6 +86,7 @@ def test_statuses(daemon: Daemon, tmp_path: Path) -> None:
     assert nobody.exit_code == 3
 
 
+@pytest.mark.in_common
 def test_several_logs(daemon: Daemon, tmp_path: Path) -> None:
     """The path is before each line; a log that is refused does not hold up the others."""
     web, db, other = (str(tmp_path / name) for name in ("web", "db", "other"))
@@ -119,7 +121,7 @@ def test_the_logs_of_guests(daemon: Daemon, tmp_path: Path) -> None:
             os.close(end)
 
 
-@pytest.mark.lengthy
+@pytest.mark.in_common
 def test_context_is_of_the_log(daemon: Daemon, tmp_path: Path, way: str) -> None:
     """Lines around those that match, with what is between left out."""
     log = str(tmp_path / "log")

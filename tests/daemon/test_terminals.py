@@ -53,6 +53,7 @@ def fits(text: str, columns: int, lines: int) -> bool:
     return len(found) == lines and widths[0] == columns - 1 and "sort by:" in text
 
 
+@pytest.mark.in_common
 def test_top(daemon: Daemon, tmp_path: Path) -> None:
     """Logs come and go, keys sort and filter, the size changes, and names are harmless."""
     web, evil, late = (tmp_path / name for name in ("web.log", "evil.log", "late.log"))
@@ -121,6 +122,7 @@ def test_top_on_a_terminal_that_cannot_be_drawn_on(
             assert "1 log, 0 failing" in text
 
 
+@pytest.mark.in_common
 def test_tail(daemon: Daemon, tmp_path: Path) -> None:
     """What a guest prints is shown as it comes, and the terminal obeys none of it."""
     log = tmp_path / "web.log"

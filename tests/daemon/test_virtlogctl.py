@@ -84,7 +84,7 @@ def _follows(ctl: Ctl, path: str, count: int = 1) -> None:
             pass
 
 
-@pytest.mark.lengthy
+@pytest.mark.in_common
 def test_the_last_lines(ctl: Ctl, tmp_path: Path) -> None:
     """As many as are wanted, of one log as its bytes are, of several with their names."""
     one, other = str(tmp_path / "a.log"), str(tmp_path / "b.log")
@@ -142,6 +142,7 @@ def test_logs_that_are_opened_later_are_followed(ctl: Ctl, tmp_path: Path) -> No
             os.close(pipe)
 
 
+@pytest.mark.in_common
 def test_wait_finds_a_line(ctl: Ctl, tmp_path: Path) -> None:
     """From before the log is there, and in pieces; what is unwanted ends it with another status."""
     path = str(tmp_path / "a.log")
@@ -161,6 +162,7 @@ def test_wait_finds_a_line(ctl: Ctl, tmp_path: Path) -> None:
     os.close(pipe)
 
 
+@pytest.mark.in_common
 def test_wait_goes_on_from_a_position(ctl: Ctl, tmp_path: Path) -> None:
     """Nothing is missed of what came since then; the end is where to wait for more."""
     path = str(tmp_path / "a.log")
@@ -176,6 +178,7 @@ def test_wait_goes_on_from_a_position(ctl: Ctl, tmp_path: Path) -> None:
     assert ctl.run("wait", path, "--for", ".+", "--from", where).stdout == b"and more\n"
 
 
+@pytest.mark.in_common
 def test_wait_gives_up(ctl: Ctl, tmp_path: Path) -> None:
     """After the time that was given, or if the command line is wrong."""
     path = str(tmp_path / "a.log")
