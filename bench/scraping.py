@@ -36,9 +36,9 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _positions(client: BlockingClient, path: str, goes_on: Callable[[], bool]) -> list[float]:
-    """Ask for a position as long as something goes on; return how long each answer took."""
+    """Ask for a position, and again as long as something goes on; return how long each took."""
     found = []
-    while goes_on():
+    while not found or goes_on():
         begun = time.perf_counter()
         client.position(path)
         found.append(time.perf_counter() - begun)

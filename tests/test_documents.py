@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from tests.documents import (
     trimmed,
     unprompted,
 )
+from twisted_virtlog.client import BlockingClient, LogInfo
 
 #: Programs that a document may come to speak of, beside those that it does.
 _PROGRAMS = (
@@ -171,6 +172,13 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         shell.close()
 
 
+#: A guest in the background, whose output the next commands watch.
+_GUEST = re.compile(r"virtlogctl exec (?P<log>/tmp/\S+) -- sh -c '(?P<prints>[^']*)' &")
+#: What a guest of a log waits for.
+_GOES_ON = ".goes-on"
+_UNTIL_CLOSED = re.compile(r"virtlogctl tail -f --until-closed (?P<log>/tmp/\S+)")
+
+
 class Shell:
     """Bash, as somebody has it who pastes the commands of a document one by one.
 
@@ -179,6 +187,7 @@ class Shell:
 
     def __init__(self, directory: Path, socket: str) -> None:
         self.directory = directory
+        self._daemon = socket
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         own = {"VIRTLOGCTL_SOCKET": socket, "PYTHONPATH": str(CHECKOUT), "PATH": path}
         self._bash = subprocess.Popen(
@@ -193,10 +202,16 @@ class Shell:
 
     def run(self, text: str) -> list[str]:
         """Run a command that succeeds; return what it prints."""
+        self._begin(text)
+        return self._end(text)
+
+    def _begin(self, text: str) -> None:
         assert self._bash.stdin is not None
-        assert self._bash.stdout is not None
         self._bash.stdin.write(f"{self.inside(text)}\nstatus=$?; echo; echo @@@ $status\n")
         self._bash.stdin.flush()
+
+    def _end(self, text: str) -> list[str]:
+        assert self._bash.stdout is not None
         printed: list[str] = []
         for line in self._bash.stdout:
             if line.startswith("@@@ "):
@@ -204,6 +219,36 @@ class Shell:
                 return trimmed(printed)
             printed.append(line.rstrip("\n").replace(f"{self.directory}/", "/tmp/"))
         raise AssertionError((text, printed))
+
+    def run_in_turn(self, text: str, held: Collection[str]) -> list[str]:
+        """Run a command, however slow this machine is.
+
+        A guest of a log that is held is there before the next command begins, and stays until it is
+        followed to its end; by itself it would be gone after a second.
+        """
+        guest, follower = _GUEST.fullmatch(text), _UNTIL_CLOSED.fullmatch(text)
+        if guest is not None and guest["log"] in held:
+            os.mkfifo(self._fifo(guest["log"]))
+            waits = f"{guest['prints']}; read _ < {guest['log']}{_GOES_ON}"
+            printed = self.run(text.replace(guest["prints"], waits))
+            self._until(guest["log"], lambda log: True)
+            return printed
+        if follower is None:
+            return self.run(text)
+        self._begin(text)
+        self._until(follower["log"], lambda log: log.followers == 1)
+        with self._fifo(follower["log"]).open("w"):
+            """It goes on, as nobody has the other end any more."""
+        return self._end(text)
+
+    def _fifo(self, log: str) -> Path:
+        return Path(f"{self.inside(log)}{_GOES_ON}")
+
+    def _until(self, path: str, is_so: Callable[[LogInfo], bool]) -> None:
+        """Wait until something is true of an open log."""
+        with BlockingClient(self._daemon, 60.0) as client:
+            while not any(one.path == self.inside(path) and is_so(one) for one in client.list()):
+                """Each answer takes a turn of the daemon's reactor."""
 
     def save(self, name: str, document: str, section: str) -> None:
         """Put a section's program in Python into a file, and go where that is."""
@@ -230,6 +275,11 @@ class Shell:
         self._bash.stdout.close()
 
 
+def _followed_to_the_end(found: Sequence[Command]) -> set[str]:
+    """Return the logs that commands follow until their guests are gone."""
+    return {match["log"] for one in found if (match := _UNTIL_CLOSED.fullmatch(one.text))}
+
+
 @pytest.mark.lengthy
 @pytest.mark.parametrize(
     "section",
@@ -237,8 +287,9 @@ class Shell:
 )
 def test_what_was_said_is_found(shell: Shell, section: str) -> None:
     """Each command prints what the document shows."""
-    for command in _here("operations.md", section):
-        compare(command, shell.run(command.text))
+    found = _here("operations.md", section)
+    for command in found:
+        compare(command, shell.run_in_turn(command.text, _followed_to_the_end(found)))
 
 
 @pytest.mark.lengthy
@@ -270,9 +321,11 @@ def _answer(line: str) -> str:
 def test_the_readme_s_five_minutes(shell: Shell) -> None:
     """Each command succeeds and prints what the README shows, but for figures."""
     position = None
-    for command in _here("README.md", "Five minutes"):
+    found_here = _here("README.md", "Five minutes")
+    held = _followed_to_the_end(found_here)
+    for command in found_here:
         text = command.text if position is None else _POSITION.sub(position, command.text)
-        printed = shell.run(text)
+        printed = shell.run_in_turn(text, held)
         if text.startswith("virtlogctl list"):
             # What runs in the background has begun when it is listed.
             while (found := _POSITION.search("".join(printed))) is None:
