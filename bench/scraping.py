@@ -37,7 +37,7 @@ def _cpu_seconds(pid: int) -> float:
 
 def _positions(client: BlockingClient, path: str, goes_on: Callable[[], bool]) -> list[float]:
     """Ask for a position, and again as long as something goes on; return how long each took."""
-    found = []
+    found: list[float] = []
     while not found or goes_on():
         begun = time.perf_counter()
         client.position(path)

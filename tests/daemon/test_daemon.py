@@ -115,9 +115,9 @@ def test_a_guest_that_forces_thousands_of_rollovers_holds_up_nobody(
         while position.is_alive():
             assert client.position(paths[1]).offset == 1
             bytes_written = {log.path: log.bytes for log in client.list()}
-            answered += bytes_written[paths[0]] < len(FLOOD)
+            answered += 0 < bytes_written[paths[0]] < len(FLOOD)
         position.join()
-        assert answered > 10
+        assert answered
         assert {log.path: log.bytes for log in client.list()}[paths[0]] == len(FLOOD)
         for guest in guests:
             os.close(guest.write_end)
