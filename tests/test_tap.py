@@ -26,7 +26,7 @@ from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import Endpoints, IDaemonReactor
 from twisted_virtlog.tap import Options, _leaves_terminal, asked, makeService
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 _RUNNERS = {
     "twistd": ["from twisted.scripts.twistd import run; run()", "--pidfile=", "-n"],

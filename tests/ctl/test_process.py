@@ -36,7 +36,7 @@ def start(daemon: FakeDaemon) -> Start:
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
     """Wait for a process; tell its status and what it wrote."""
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     return process.returncode, stdout, stderr
 
 
@@ -196,7 +196,7 @@ def test_an_interrupt_ends_it_quietly(daemon: FakeDaemon, start: Start) -> None:
     def interrupt(_params: Params) -> object:
         started.wait()
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
         return {}
 
     daemon.answers["daemon.info"] = interrupt

@@ -19,7 +19,7 @@ from harness.daemon import CHECKOUT, Daemon, wait_until_it_answers
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import BlockingClient, Disconnected, OwnLogging, RemoteError
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 
 _EMBEDDED = """
 import sys

@@ -35,7 +35,7 @@ def _twistd(*options: str, environment: dict[str, str] | None = None) -> subproc
 def _refused(*options: str, environment: dict[str, str] | None = None) -> str:
     """Start a daemon that must not start; give what it says."""
     process = _twistd(*options, environment=environment)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 1, output
     assert "Traceback" not in output
     return output
@@ -88,7 +88,7 @@ def test_sigterm_writes_what_is_in_the_pipes(start_daemon: StartDaemon, tmp_path
         for _ in range(100):
             os.write(opened.write_end, b"line of the guest\n" * 100)
         daemon.process.send_signal(signal.SIGTERM)
-        assert daemon.process.wait(30) == 0
+        assert daemon.process.wait(60) == 0
     assert log.read_bytes() == b"line of the guest\n" * 10_000
     assert not Path(daemon.socket).exists()
     os.close(opened.write_end)
@@ -155,7 +155,7 @@ def test_requests_in_progress_are_answered_at_the_end(
         assert json.loads(client.recv(65536))["id"] == 1
         daemon.process.send_signal(number)
         assert client.recv(65536) == b""
-    assert daemon.process.wait(30) == 0
+    assert daemon.process.wait(60) == 0
 
 
 @pytest.mark.in_common
@@ -278,7 +278,7 @@ def test_a_position_outlives_the_daemon(start_daemon: StartDaemon, tmp_path: Pat
     with first.client() as client:
         here = client.append(str(log), "before\n")
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(30) == 0
+        assert first.process.wait(60) == 0
     assert here.birth
     with start_daemon().client() as client:
         client.append(str(log), "after\n")

@@ -71,7 +71,7 @@ def daemon(
             yield started
         finally:
             guest.kill()
-        assert started.process.wait(30) == status
+        assert started.process.wait(60) == status
 
 
 def is_closed(write_end: int) -> bool:
@@ -150,7 +150,7 @@ DeafThread(target=hang, name="lane /mnt/a", daemon=True).start()
             client.close()
             assert first.process.poll() is None
             mount.release()
-            assert first.process.wait(30) == 0
+            assert first.process.wait(60) == 0
         assert "the thread 'lane /mnt/a' waits; the daemon has stopped" in own_log(first)
 
 
@@ -194,7 +194,7 @@ def test_who_comes_next_waits_for_what_was_begun(number: signal.Signals, tmp_pat
         assert first.process.poll() is None
         assert (tmp_path / "there" / "guest.log").read_bytes() == b"one\n"
         mount.release()
-        assert first.process.wait(30) == (0 if number is signal.SIGTERM else -number)
+        assert first.process.wait(60) == (0 if number is signal.SIGTERM else -number)
         pipe = _opened(client, log)
         os.write(pipe, b"three\n")
         assert client.position(log).offset == 14
@@ -258,7 +258,7 @@ VirtlogService.stopService = stop_later
             pipe = client.open(str(tmp_path / "guest.log")).write_end
         os.write(pipe, b"before\n")
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(30) == 0
+        assert first.process.wait(60) == 0
     assert (tmp_path / "guest.log").read_text() == "before\n"
     assert "closed by hand" not in own_log(first)
     os.close(pipe)
@@ -269,7 +269,7 @@ def test_a_thread_that_does_not_end(tmp_path: Path) -> None:
     """Whatever it is: once all is written, nobody waits for it for long."""
     with running(tmp_path / "daemon", patch=f"exec({_NO_END!r}, {{}})") as first:
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(30) == 0
+        assert first.process.wait(60) == 0
     assert "the thread 'for ever' does not end" in own_log(first)
 
 
@@ -304,7 +304,7 @@ def test_twistd_s_pid_file(guest: subprocess.Popen[bytes], tmp_path: Path) -> No
         wait_for_end(guest, process.pid)
         assert file.exists() is (number is signal.SIGKILL)
     guest.kill()
-    assert [process.wait(30) for process in processes] == [-signal.SIGKILL, 0]
+    assert [process.wait(60) for process in processes] == [-signal.SIGKILL, 0]
 
 
 def _twistd(directory: Path, pid_file: Path) -> subprocess.Popen[bytes]:

@@ -31,7 +31,7 @@ from tests.stack.rpc_client import (
 )
 from twisted_virtlog.client import BlockingClient, RemoteError
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 _HAND_OVER_FAILED = 1007
 
 

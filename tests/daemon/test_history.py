@@ -474,7 +474,7 @@ def test_a_disk_that_hangs_holds_up_the_past_alone(tmp_path: Path) -> None:
             until(lambda: "State:\tZ" in status.read_text())
             assert "the thread 'index of logs' waits" in own_log(daemon)
             mounted.thaw()
-            assert daemon.process.wait(30) == 0
+            assert daemon.process.wait(60) == 0
         mounted.freeze()
         with running(tmp_path / "daemon", settings) as daemon, daemon.client() as client:
             written(client, log, b"at its start\n")

@@ -148,4 +148,4 @@ def test_it_stops(daemon: Daemon, tmp_path: Path) -> None:
             assert not Path(daemon.socket).exists()
             with pytest.raises(ClientError):
                 daemon.client()
-    assert daemon.process.wait(20) == 0
+    assert daemon.process.wait(60) == 0

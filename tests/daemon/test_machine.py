@@ -123,6 +123,6 @@ def test_an_ordinary_user_needs_no_options(tmp_path: Path) -> None:
     assert socket.stat().st_mode & 0o777 == 0o600
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert not socket.exists()

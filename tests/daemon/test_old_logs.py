@@ -19,7 +19,7 @@ from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.logs.files import cleaner
 from twisted_virtlog.service import Endpoints, VirtlogService
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 
 #: The first run is at once, and no log was used for very long.
 _AT_ONCE = (

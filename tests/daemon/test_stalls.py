@@ -70,7 +70,7 @@ def test_an_application_is_told_and_can_count(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     begun, over, counted, result = ended.stdout.splitlines()
-    assert begun.startswith("the reactor has stood still for 0."), begun
+    assert re.match(r"the reactor has stood still for \d+\.\d+ s", begun), begun
     assert " s: in __main__.hang (line 21)" in begun, begun
     assert over.startswith("the reactor turns again, after "), over
     assert counted == "1 True True"
@@ -119,7 +119,7 @@ def test_a_disk_that_hangs_for_a_while(tmp_path: Path) -> None:
                 os.write(pipe, b"a line\n")
                 begun = own_log.line("stood still")
             ended = own_log.line("turns again")
-            assert ": warning : daemon : the reactor has stood still for 0." in begun, begun
+            assert ": warning : daemon : the reactor has stood still for " in begun, begun
             assert "in twisted_virtlog.logs." in begun or "of twisted_virtlog.logs." in begun, begun
             assert re.search(rf", for the log {re.escape(str(log))} {mount}\S+\);", begun), begun
             assert re.search(

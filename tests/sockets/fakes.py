@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 #: A test that waits this long for a socket has failed.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 REPLY = 1
 REPLY_WITH_DESCRIPTORS = 5

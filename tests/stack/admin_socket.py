@@ -10,7 +10,7 @@ from tests.stack.sides import Side
 ADMIN_SOCKET = "/run/libvirt/virtlogd-admin-sock"
 
 GET_LIB_VERSION = 3
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 
 
 def connect(side: Side) -> Connection:

@@ -23,7 +23,7 @@ CALL, REPLY, MESSAGE, STREAM, CALL_WITH_FDS, REPLY_WITH_FDS = range(6)
 OK, ERROR = 0, 1
 
 _HEADER = struct.Struct(">IIIiIII")
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 def uint(value: int) -> bytes:

@@ -45,8 +45,8 @@ _SOCKET = "/run/libvirt/virtlogd-sock"
 _CONFIG = "/run/virtlogd.conf"
 #: A call that is answered with an error; that it is says that all before it was dealt with.
 _SIGN_OF_LIFE = 0xA11FE
-_START_SECONDS = 30.0
-_STOP_SECONDS = 15.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
 
 # A path that a test got wrong must not leave a file on this machine.
 _ENTER = f"""

@@ -16,7 +16,7 @@ from typing import Any
 from harness.daemon import CHECKOUT
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
 
 # All ends with the process that this test started, or with this test.
 _UNSHARE = ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]

@@ -55,7 +55,7 @@ AN_ORDINARY_USER = [one if one != "--clear-groups" else "--groups=4" for one in 
 #: The highest that systemd-analyze may say, times 10.
 MOST_EXPOSED = 17
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 _LOCK_SECONDS = 180
 _LOOK_SECONDS = 0.01
 

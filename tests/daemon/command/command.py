@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.daemon import CHECKOUT
 from twisted_virtlog.client import BlockingClient
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 #: An ordinary user, but for reading this interpreter and checkout, wherever they are.
 AS_NOBODY = [

@@ -103,7 +103,7 @@ def test_it_starts_and_ends_as_virtlogd_does(both: tuple[User, User], arguments:
                     user.socket.stat().st_mode,
                 )
             )
-        output, error = process.communicate(timeout=30)
+        output, error = process.communicate(timeout=60)
         until(lambda user=user: not user.pid_file.exists() and not user.socket.exists())
         outcomes.append((Said(process.returncode, output, error), _without_log(user.files())))
     assert seen[0] == seen[1]
@@ -132,7 +132,7 @@ def test_a_second_daemon_is_refused_by_the_pid_file_of_the_other_kind(
         assert reason in said.error
         assert pid_file.read_text() == str(process.pid)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert not pid_file.exists()
 
 
@@ -146,7 +146,7 @@ def test_a_stale_pid_file_is_no_obstacle(both: tuple[User, User]) -> None:
         user.wait_until_it_serves()
         assert stale.read_text() == str(process.pid)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert not stale.exists()
 
 

@@ -51,7 +51,7 @@ def test_it_serves_until_a_signal_ends_it(user: User, number: int) -> None:
     _answers(user, process)
     assert user.pid_file.read_text() == str(process.pid)
     process.send_signal(number)
-    assert process.communicate(timeout=30) == ("", "")
+    assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
     assert user.files() == ["run", "run/libvirt"]
 
@@ -78,7 +78,7 @@ def test_an_administrator_s_shutdown_is_answered_and_ends_the_daemon(
     os.write(write_end, b"the last words\n")
     with user.connect("virtlogd-admin-sock") as client:
         assert _shut_down(client) == bytes(4)
-    assert process.wait(30) == (Status.NOT_NEEDED if environment else Status.DONE)
+    assert process.wait(60) == (Status.NOT_NEEDED if environment else Status.DONE)
     os.close(write_end)
     assert (user.directory / "guest.log").read_bytes() == b"the last words\n"
     assert not user.pid_file.exists()
@@ -193,7 +193,7 @@ def test_it_stays_while_a_log_is_open_or_a_client_is_connected(user: User) -> No
         os.close(write_end)
         until(lambda: not client.list())
         assert not _readable(ended, 2.0)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     os.close(ended)
     assert (user.directory / "guest.log").read_bytes() == b"still here\n"
     assert not user.pid_file.exists()
@@ -243,7 +243,7 @@ def test_without_descriptors_all_but_opening_goes_on(user: User) -> None:
         again = client.open(str(user.directory / "again.log"))
         os.close(again.write_end)
     process.terminate()
-    output, error = process.communicate(timeout=30)
+    output, error = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "jsonrpc: cannot accept: [Errno 24] Too many open files" in error
     assert output == ""
@@ -266,7 +266,7 @@ def test_a_signal_while_it_starts_is_obeyed(user: User, number: int) -> None:
     process = user.start()
     until(user.pid_file.exists)
     process.send_signal(number)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert user.files() == ["run", "run/libvirt"]
 
 
@@ -295,6 +295,6 @@ threading.Thread(target=hang, name="lane /mnt/a", daemon=True).start()
         until(lambda: listens(f"{user.socket.parent}/virtlogd-jsonrpc-sock") == second.pid)
         _answers(user, second)
         second.terminate()
-        assert second.wait(30) == 0
+        assert second.wait(60) == 0
         guest.kill()
-        assert first.wait(30) == (0 if number is signal.SIGTERM else -number)
+        assert first.wait(60) == (0 if number is signal.SIGTERM else -number)

@@ -57,7 +57,7 @@ def waiting(lock: LaneLock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.setattr(lock_module, "wait_for_end", told)
     thread = threading.Thread(target=lock.acquire)
     thread.start()
-    assert waits.wait(30), "nobody was waited for"
+    assert waits.wait(60), "nobody was waited for"
     assert thread.is_alive()
 
     def join() -> None:
