@@ -272,6 +272,10 @@ class Ledger:
 
     def cut(self, file: File, size: int) -> None:
         """Note that a file was cut by another program; it was looked at right before."""
+        if file is self.files[-1]:
+            # (what was begun at its end is not finished by what comes there now)
+            left = len(self._begun) - (len(file.content) - size)
+            self._begun = self._begun[: max(left, 0)]
         self._forget_behind(file, size)
 
     def _forget_behind(self, file: File, size: int) -> None:

@@ -112,6 +112,23 @@ def test_all_places_of_bytes_are_counted(log: Log) -> None:
     assert (totals.kept, totals.missing) == (7, 0)
 
 
+@pytest.mark.parametrize("left", [0, 1, 20])
+def test_a_notice_that_was_begun_and_cut(left: int, log: Log) -> None:
+    """It is not finished by the next one, which stands for it too."""
+    begun = NOTICE.replace(b"32", b"16").removesuffix(b"\n")
+    log.path.write_bytes(text(0, 16) + begun)
+    log.ledger.observe()
+    file = log.ledger.at(str(log.path))
+    assert file is not None
+    os.truncate(log.path, 16 + left)
+    log.ledger.cut(file, 16 + left)
+    with log.path.open("ab") as opened:
+        opened.write((b"\n" if left > 1 else b"") + NOTICE)
+    log.ledger.observe()
+    totals = log.ledger.finish()
+    assert (totals.kept, totals.lost, totals.missing) == (16, 32, 0)
+
+
 @pytest.mark.parametrize("how", ["gone", "changed", "shorter"])
 def test_what_was_seen_stays(how: str, log: Log) -> None:
     """A file that nobody removed or cut is still there at the end, as it was."""
