@@ -23,6 +23,7 @@ class BrokenDisk:
     :ivar dead: the errno with which the descriptor that is written next fails for ever.
     :ivar names: how many changes of names are refused from now on.
     :ivar between: called once, right before the next write.
+    :ivar free: returns how many bytes are free, as the daemon is told; None for what is true.
     :ivar removing: is told of each path that is removed, before it is.
     """
 
@@ -33,11 +34,13 @@ class BrokenDisk:
         self.room: int | None = None
         self.dead: int | None = None
         self.names = 0
+        self.free: Callable[[], int] | None = None
         self.between: Callable[[], object] | None = None
         self.removing: Callable[[str], object] = lambda _: None
         self._descriptor = -1
         self._splice, self._pwrite, self._close = os.splice, os.pwrite, os.close
         self._rename, self._unlink = os.rename, os.unlink
+        self._fstatvfs = os.fstatvfs
 
     @contextmanager
     def installed(self) -> Iterator[BrokenDisk]:
@@ -48,12 +51,13 @@ class BrokenDisk:
             patch.object(os, "close", self.close),
             patch.object(os, "rename", self.rename),
             patch.object(os, "unlink", self.unlink),
+            patch.object(os, "fstatvfs", self.fstatvfs),
         ):
             yield self
 
     def heal(self) -> None:
         """Let all succeed from now on."""
-        self.room = self.dead = self.between = None
+        self.room = self.dead = self.between = self.free = None
         self.names = 0
         self._descriptor = -1
 
@@ -100,6 +104,16 @@ class BrokenDisk:
     def pwrite(self, file: int, data: Any, offset: int) -> int:
         """See os.pwrite."""
         return self._pwrite(file, data[: self._allowed(file, len(data))], offset)
+
+    def fstatvfs(self, descriptor: int) -> os.statvfs_result:
+        """See os.fstatvfs."""
+        found = self._fstatvfs(descriptor)
+        if self.free is None:
+            return found
+        free = max(0, self.free()) // found.f_frsize
+        # (the number of the file system is no part of the sequence)
+        fields = (*found[:4], free, *found[5:], found.f_fsid)
+        return os.statvfs_result(fields)
 
     def close(self, descriptor: int) -> None:
         """See os.close."""

@@ -1,7 +1,8 @@
 """Random acts upon one log in this process: the real log handler on real files, time by hand.
 
 Each round is one act of a guest, of a caller, of another program or of the disk, after which all
-that is in the files is compared with what was written.
+that is in the files is compared with what was written. Bounds come and go with SIGHUP; beside the
+log is one of another guest, of which nothing may be removed.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import errno
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from bench import bystander
 from bench.broken_disk import BrokenDisk
+from bench.bystander import Bystander
 from bench.ledger import Ledger, Mistake, Totals
 from twisted_virtlog.errors import LogBusy, NotWritten, SystemFailure
 from twisted_virtlog.interfaces import Answer
@@ -29,14 +32,17 @@ from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
-from twisted_virtlog.logs.policy import Policy, one_for_all
+from twisted_virtlog.logs.policy import NO_BOUNDS, HostBounds, Policy
 from twisted_virtlog.loop.guest_pipes import PipeWatch
-from twisted_virtlog.values import Domain, LogStatus, OnWriteError
+from twisted_virtlog.values import Domain, OnWriteError
 
 T = TypeVar("T")
 
 #: How the rounds are counted in which the log was rotated.
 ROLLED = "(with a rollover)"
+
+#: How the rounds are counted in which a file was removed to keep within a bound.
+BOUNDED = "(with a removal for a bound)"
 
 #: The number of rounds with one log and its settings.
 EPOCH_ROUNDS = 500
@@ -44,6 +50,14 @@ EPOCH_ROUNDS = 500
 _DOMAIN = Domain("c7a5fdbd-edaf-9455-926a-d65c16db1809", "web")
 _PIPE_SIZES = (4096, 16384, 65536)
 _MAX_SIZES = (0, 300, 1024, 1500, 5000, 20_000)
+#: What may be bounded, and how much, in bytes on disk; 0 for not at all.
+_QUOTAS = (0, 0, 8192, 20_000, 40_000, 70_000)
+_MAX_USES = (0, 0, 0, 20_480, 40_000, 80_000)
+_KEEP_FREE = 1 << 20
+#: How much more than that is free.
+_MORE_FREE = (-5000, 0, 3000, 10_000, 100_000)
+#: What may be taken up beyond a bound: stranded bytes were counted, and are put back in any case.
+_SLACK = 4096
 #: A file is tried again after a second; the second time what does not fit may be dropped.
 _RETRY_SECONDS = 1.01
 _LARGEST_PIPE = 1 << 20
@@ -115,6 +129,7 @@ class Epoch:
     def __init__(self, directory: Path, chance: random.Random, disk: BrokenDisk) -> None:
         self._chance = chance
         self._disk = disk
+        self._directory = directory
         self._path = str(directory / "guest.log")
         self._drops = chance.random() < 0.5
         limits = Limits(chance.choice(_MAX_SIZES), chance.randrange(4))
@@ -125,12 +140,19 @@ class Epoch:
         pipe_size = chance.choice(_PIPE_SIZES)
         pipes = Pipes(pipe_size, PipeLimits(_LARGEST_PIPE, None))
         on_write_error = OnWriteError.DROP if self._drops else OnWriteError.BLOCK
-        settings = LogSettings(one_for_all(Policy(limits, on_write_error)))
+        self._pipe_size = pipe_size
+        self._policy = Policy(limits, on_write_error)
+        self._bounds = NO_BOUNDS
+        settings = LogSettings(self._policy_of)
         self._handler = LogHandler(self._clock, _at_once, self._watch, pipes, settings)
+        self._bystander = Bystander(directory)
+        self._used = self._least = 0
         self._rotation = True
         self._removed: set[int] = set()
         self._moved = 0
         self._rolled = 0
+        self._bounded = 0
+        self._has_removed = False
         self.rounds: Counter[str] = Counter()
         # With how often each comes in a hundred rounds.
         self._acts: list[tuple[int, Callable[[], bool]]] = [
@@ -147,8 +169,10 @@ class Epoch:
             (4, self.dead_descriptor),
             (3, self.refused_names),
             (7, self.heal),
+            (5, self.sighup),
         ]
         disk.heal()
+        self._bystander.open(self._handler)
         disk.removing = self._removing
         self._pipe = self._open()
 
@@ -161,20 +185,24 @@ class Epoch:
         try:
             while rounds:
                 (act,) = self._chance.choices(acts, weights)
-                before = self._handler.counts().rollovers
+                before, free = self._handler.counts().rollovers, self._free()
+                self._has_removed = False
                 done = act()
                 self._ledger.observe()
                 self._check_counts()
+                self._check_bounds(None if act == self.sighup else free)
                 if not done:
                     continue
                 self.rounds[act.__name__] += 1
                 self._rolled += self._handler.counts().rollovers > before
+                self._bounded += self._has_removed
                 rounds -= 1
             return self._finish()
         finally:
             self._disk.heal()
             self._disk.removing = lambda _: None
             os.close(self._pipe)
+            self._bystander.close()
             self._handler.close()
 
     def _finish(self) -> Totals:
@@ -185,6 +213,7 @@ class Epoch:
         if totals.lost != lost:
             raise Mistake(f"{self._path}: {lost} bytes are reported lost, and {totals.lost} noted")
         self.rounds[ROLLED] += self._rolled
+        self.rounds[BOUNDED] += self._bounded
         return totals
 
     def _check_counts(self) -> None:
@@ -195,10 +224,42 @@ class Epoch:
             if any(gaps):
                 raise Mistake(f"{self._path}: the counts do not agree: {gaps}: {counted}")
         together = _now(self._handler.ledger(None))
-        ours = self._ledger.totals.written
+        ours = self._ledger.totals.written + self._bystander.written
         theirs = together.intake.received + together.written.appended
         if theirs != ours:
             raise Mistake(f"{self._path}: {ours} bytes were written, and {theirs} are counted")
+
+    def _check_bounds(self, free: int | None) -> None:
+        """See that no bound is passed by what was written, and only this guest paid for it.
+
+        :param free: what was free on the disk before; None for plenty, or if nobody knew.
+        """
+        self._bystander.check()
+        before, self._used = self._used, self._on_disk()
+        if self._used > before:
+            # (what is above a bound when that is set may stay above it)
+            quota, most = self._policy.quota, self._bounds.max_use
+            if quota and self._used > max(quota, self._least) + _SLACK:
+                raise Mistake(f"{self._path}: takes up {self._used} bytes of a quota of {quota}")
+            others = self._bystander.on_disk
+            if most and self._used > max(most - others, self._least) + _SLACK:
+                raise Mistake(f"{self._path}: takes up {self._used} bytes of {most - others} left")
+        self._least = min(self._least, self._used)
+        left, keep = self._free(), self._bounds.keep_free
+        if free is not None and left is not None and left < min(free, keep) - _SLACK:
+            raise Mistake(f"{self._path}: {left} bytes are left free of {keep}")
+
+    def _free(self) -> int | None:
+        """Return what the disk says is free; None for plenty."""
+        return None if self._disk.free is None else self._disk.free()
+
+    def _on_disk(self) -> int:
+        """Return what the log's files take up, but for those that were moved away."""
+        sizes = 0
+        for path in self._ledger.names:
+            with contextlib.suppress(FileNotFoundError):
+                sizes += os.stat(path).st_blocks * 512
+        return sizes
 
     # What guests and callers do. Each tells whether it could be done.
 
@@ -216,11 +277,17 @@ class Epoch:
         with contextlib.suppress(NotWritten):
             # What the guest has written comes first.
             self._handler.position(self._path)
+            rollovers = self._handler.counts().rollovers
             self._ledger.wrote(len(message))
             try:
                 self._handler.append(self._path, message, "stress", None)
             except NotWritten:
-                self._ledger.wrote(-len(message))
+                self._ledger.observe()
+                rest = self._ledger.totals.written - self._ledger.front
+                # (what a rollover has moved away cannot be taken back)
+                if rest < len(message) and self._handler.counts().rollovers == rollovers:
+                    raise Mistake(f"{self._path}: a part of a refused message stays") from None
+                self._ledger.wrote(-rest)
                 raise
         return True
 
@@ -351,6 +418,33 @@ class Epoch:
         self._turn()
         return True
 
+    # What administrators do.
+
+    def sighup(self) -> bool:
+        """Other bounds hold; what was free on the disk is known anew."""
+        quota, keep_free = self._chance.choice(_QUOTAS), self._chance.choice((0, _KEEP_FREE))
+        max_use = self._chance.choice(_MAX_USES)
+        self._disk.free = None
+        if keep_free:
+            free = keep_free + self._chance.choice(_MORE_FREE) + self._all_on_disk()
+            self._disk.free = lambda: free - self._all_on_disk()
+        self._bound(quota, HostBounds(keep_free, max_use, quota > 0))
+        return True
+
+    def _bound(self, quota: int, bounds: HostBounds) -> None:
+        self._policy = replace(self._policy, quota=quota)
+        self._used = self._least = self._on_disk()
+        self._bounds = bounds
+        settings = LogSettings(self._policy_of, bounds=bounds)
+        self._handler.reload(settings, self._pipe_size)
+
+    def _policy_of(self, path: str, driver: str | None, domain: Domain | None) -> Policy:
+        return bystander.POLICY if path == self._bystander.path else self._policy
+
+    def _all_on_disk(self) -> int:
+        """Return what all files take up, in bytes."""
+        return sum(entry.stat().st_blocks * 512 for entry in os.scandir(self._directory))
+
     # Parts of these.
 
     def _open(self, truncate: bool = False) -> int:
@@ -378,20 +472,24 @@ class Epoch:
         return self._handler.counts().failing_logs > 0
 
     def _settle(self) -> None:
-        """Wait until the log is written again."""
+        """Wait until the log is written again, with room for all."""
         self._disk.heal()
+        self._bound(0, NO_BOUNDS)
         for _ in range(2):
             self._clock.advance(_RETRY_SECONDS)
         if self._is_failing:
-            (status,) = cast("Sequence[LogStatus]", self._handler.logs())
-            raise Mistake(f"{self._path}: fails still: {status.error}")
+            errors = [status.error for status in _now(self._handler.logs()) if status.error]
+            raise Mistake(f"{self._path}: fails still: {errors}")
 
     def _removing(self, path: str) -> None:
         """Observe what the daemon is about to remove."""
         self._ledger.observe()
         file = self._ledger.at(path)
-        if self._rotation and file is not None and file.guests and path != self._ledger.oldest:
-            raise Mistake(f"{path} is removed, and is not the oldest")
+        if self._rotation and file is not None and path != self._ledger.oldest:
+            is_bounded = self._policy.quota or self._bounds.max_use
+            if file.guests and not (is_bounded and path == self._ledger.oldest_backup):
+                raise Mistake(f"{path} is removed, and is not the oldest")
+            self._has_removed = True
         self._ledger.removing(path, self._rotation)
 
 

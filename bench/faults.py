@@ -1,10 +1,10 @@
 """Lets faults of all kinds come upon logs at random, and accounts for every byte written.
 
 Rounds of one act each (a write, a rollover, a cut, a removed or renamed file, a full disk, a dead
-descriptor, ...) with the log handler in this process, as many as --rounds; and daemons that are
-killed with SIGKILL and that hand over while guests write, as often as --kills and --handovers; as
-often as --slow-kills and --slow-handovers with logs on a file system that is slow and does not
-answer at times, which takes root.
+descriptor, other bounds, ...) with the log handler in this process, as many as --rounds; and
+daemons that are killed with SIGKILL and that hand over while guests write, as often as --kills and
+--handovers; as often as --slow-kills and --slow-handovers with logs on a file system that is slow
+and does not answer at times, which takes root.
 
     python -m bench.faults                    # 1,000,000 rounds, 1,300 kills, 1,200 hand-overs
     python -m bench.faults --lose             # a daemon that loses a byte now and then: fails

@@ -99,6 +99,7 @@ class Ledger:
     :ivar totals: ``kept`` is known at the end, see :meth:`finish`.
     :ivar files: known ones, oldest first.
     :ivar front: how much of the output was seen in files, or reported lost.
+    :ivar names: the paths that its files may have, oldest first.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Ledger:
         self.totals = Totals()
         self.files: list[File] = []
         self.front = 0
-        self._names = oldest_first(path, max_backups)
+        self.names = oldest_first(path, max_backups)
         self._line_end = line_end
         self._hold = hold
         self._begun = b""
@@ -117,7 +118,13 @@ class Ledger:
     @property
     def oldest(self) -> str:
         """The path of the file that rotation is to remove next."""
-        return self._names[0]
+        return self.names[0]
+
+    @property
+    def oldest_backup(self) -> str | None:
+        """The path of the oldest known backup; None if there is none."""
+        known = {file.path for file in self.files}
+        return next((path for path in self.names[:-1] if path in known), None)
 
     # What the guest does.
 
@@ -140,15 +147,15 @@ class Ledger:
         present = self._present()
         known = {file.inode: file for file in self.files}
         gone = [file for file in self.files if file.inode not in present]
-        rotated = [file for file in self.files if file.path in self._names]
+        rotated = [file for file in self.files if file.path in self.names]
         if gone and not (may_be_gone and gone == rotated[: len(gone)]):
             raise Mistake(f"{self.path}: {gone[0].path} is gone with {gone[0].guests} bytes")
         for file in gone:
             self._drop(file)
             self.totals.removed += file.guests
         order = [present[file.inode][0] for file in self.files]
-        named = [path for path in order if path in self._names]
-        if named != sorted(named, key=self._names.index):
+        named = [path for path in order if path in self.names]
+        if named != sorted(named, key=self.names.index):
             raise Mistake(f"{self.path}: its files are not in order: {named}")
         for inode, (path, size) in present.items():
             file = known.get(inode) or self._meet(path, inode)
@@ -159,8 +166,8 @@ class Ledger:
     def _present(self) -> dict[int, tuple[str, int]]:
         """Return paths and sizes of files by number, oldest first; those moved away come first."""
         found = {}
-        moved = [file.path for file in self.files if file.path not in self._names]
-        for path in (*moved, *self._names):
+        moved = [file.path for file in self.files if file.path not in self.names]
+        for path in (*moved, *self.names):
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(path)
                 if stat.S_ISREG(status.st_mode):

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench import fault_rounds
 from bench.faults import main
 from bench.ledger import LINE_BYTES, Ledger, Mistake, text
+from twisted_virtlog.logs.bounds.leases import LEASE_BYTES
+from twisted_virtlog.logs.bounds.usage import Guest, Usage, UsageOfLog
 
 NOTICE = b"\n[virtlogd: 32 bytes lost from 2026-01-01 to 2026-01-01: No space left on device]\n"
 
@@ -30,6 +33,40 @@ def test_a_lost_byte_is_noticed(tmp_path: Path) -> None:
     """By the rounds in one process."""
     options = ("--lose", "--rounds", "1000", "--kills", "0", "--handovers", "0")
     assert faults(tmp_path, *options) == 1
+
+
+def bounded_rounds(directory: Path) -> fault_rounds.Outcome:
+    """Make rounds in which bounds are reached."""
+    return fault_rounds.run(directory, 500, "bounds-10")
+
+
+def test_bounds_have_files_removed(tmp_path: Path) -> None:
+    """Or what is seen of them would say nothing."""
+    outcome = bounded_rounds(tmp_path)
+    assert outcome.mistakes == []
+    assert outcome.rounds[fault_rounds.BOUNDED] > 0
+
+
+def test_a_passed_bound_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a daemon that grants whatever is asked for."""
+    monkeypatch.setattr(Usage, "ask", lambda usage, log: LEASE_BYTES)
+    assert "bytes of a quota of" in " ".join(bounded_rounds(tmp_path).mistakes)
+
+
+def test_a_removed_file_of_another_guest_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a daemon that takes the oldest backup of all guests."""
+
+    def oldest(usage: Usage, guest: Guest) -> list[UsageOfLog]:
+        logs = [log for one in usage._guests.values() for log in one.logs.values()]
+        return sorted(
+            (log for log in logs if log.files.backups),
+            key=lambda log: log.files.backups[0].modified_ns,
+        )
+
+    monkeypatch.setattr(Usage, "oldest", oldest)
+    assert "the files of another guest" in " ".join(bounded_rounds(tmp_path).mistakes)
 
 
 @pytest.mark.slow
