@@ -488,3 +488,46 @@ def test_a_size_that_keeps_next_to_nothing_is_a_warning(size: int, warns: bool) 
     for text in warnings:
         assert text.startswith(f"a.conf:1: max_size: {size} bytes are so few")
         assert "write at least 4096, or 0" in text
+
+
+SOME = 'policies = ["{}"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("quota = 9999\nmax_size = 10000\n", ["1: quota: quota=9999"]),
+        ("max_size = 10000\nhost_max_use = 9999\n", ["2: host_max_use: host_max_use=9999"]),
+        (
+            "max_size = 10000\n" + SOME.format("domain:a quota=9999"),
+            ["2: policies: entry 'domain:a quota=9999': quota=9999"],
+        ),
+        (
+            "max_size = 5000\nquota = 9999\n" + SOME.format("domain:a max_size=10000"),
+            ["3: policies: entry 'domain:a max_size=10000': quota=9999"],
+        ),
+        (
+            "max_size = 5000\nhost_max_use = 9999\n" + SOME.format("domain:a max_size=10000"),
+            ["3: policies: entry 'domain:a max_size=10000': host_max_use=9999"],
+        ),
+    ],
+)
+def test_a_bound_below_a_full_file_is_warned_about(text: str, where: list[str]) -> None:
+    """It works, so it is no mistake."""
+    said = [f"f:{one} is below max_size=10000: " for one in where]
+    warnings = load("f", text.encode())[1]
+    assert [warning.partition("no file")[0] for warning in warnings] == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quota = 10000\nhost_max_use = 10000\nmax_size = 10000\n",
+        "quota = 9999\nmax_size = 0\n",
+        "max_size = 10000\n",
+        'policies = ["domain:a quota=9999", "* max_size=5000"]\n',
+    ],
+)
+def test_no_other_bound_is(text: str) -> None:
+    """As large as a file, beside files without an end, or where an entry for all logs says so."""
+    assert load("f", text.encode())[1] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
@@ -334,6 +334,8 @@ def examine(file: str, text: bytes) -> Examined:
     ]
     values: dict[str, Any] = {}
     warnings: list[str] = []
+    entries: list[tuple[str, policies.Entry]] = []
+    places: dict[str, str] = {}
     seen = set()
     for statement in statements:
         name = statement.name
@@ -347,15 +349,17 @@ def examine(file: str, text: bytes) -> Examined:
             try:
                 value = _checked(file, statement)
                 if name == "policies":
-                    value = _right_policies(file, value, errors, warnings)
+                    value = _right_policies(file, value, errors, warnings, entries)
             except ConfigError as error:
                 errors.append(error)
                 continue
             values[name] = value
+            places[name] = f"{file}:{statement.line}: {name}"
             advice = _advice(name, value)
             if advice:
                 warnings.append(f"{file}:{statement.line}: {name}: {advice}")
     settings = Settings(**values, named=frozenset(values))
+    warnings += _advise_bounds(settings, places, entries)
     return Examined(settings, tuple(errors), tuple(warnings))
 
 
@@ -366,9 +370,16 @@ def _advice(name: str, value: Any) -> str:
 
 
 def _right_policies(
-    file: str, entries: Sequence[String], errors: list[ConfigError], warnings: list[str]
+    file: str,
+    entries: Sequence[String],
+    errors: list[ConfigError],
+    warnings: list[str],
+    found: list[tuple[str, policies.Entry]],
 ) -> tuple[str, ...]:
-    """Return the entries that are right; add what is to be said of them and of the others."""
+    """Return the entries that are right; add what is to be said of them and of the others.
+
+    :param found: gets those that are right, with where they stand.
+    """
     right = []
     for one in entries:
         text = os.fsdecode(one.value)
@@ -380,6 +391,7 @@ def _right_policies(
         )
         if entry is not None:
             right.append(text)
+            found.append((f"{file}:{one.line}: policies: {what}", entry))
             said = ((name, _advice(name, value)) for name, value in entry.words)
             warnings += (
                 f"{file}:{one.line}: policies: {what}: {name}: {advice}"
@@ -387,6 +399,42 @@ def _right_policies(
                 if advice
             )
     return tuple(right)
+
+
+def _advise_bounds(
+    settings: Settings, places: Mapping[str, str], entries: Sequence[tuple[str, policies.Entry]]
+) -> Iterator[str]:
+    """Yield what is to be said of bounds that never hold one full file.
+
+    Words that an entry does not have are those of the first entry for all logs, or the keys.
+
+    :param places: where keys stand, by their names.
+    :param entries: with where they stand.
+    """
+    usual: dict[str, Any] = {"quota": settings.quota, "max_size": settings.max_size}
+    for _, entry in reversed(entries):
+        if entry.kind is policies.Kind.ANY:
+            usual |= dict(entry.words)
+    max_use = settings.host_max_use
+    if "quota" in places:
+        yield from _below(places["quota"], "quota", settings.quota, settings.max_size)
+    if "host_max_use" in places:
+        yield from _below(places["host_max_use"], "host_max_use", max_use, settings.max_size)
+    for place, entry in entries:
+        words = dict(entry.words)
+        if words.keys() & {"quota", "max_size"}:
+            held = usual | words
+            yield from _below(place, "quota", held["quota"], held["max_size"])
+        if "max_size" in words:
+            yield from _below(place, "host_max_use", max_use, int(words["max_size"]))
+
+
+def _below(place: str, name: str, bound: int, max_size: int) -> Iterator[str]:
+    if 0 < bound < max_size:
+        yield (
+            f"{place}: {name}={bound} is below max_size={max_size}: no file can become full;"
+            f" write {name} of at least {max_size}, or a smaller max_size"
+        )
 
 
 def policy_entries(settings: Settings) -> list[policies.Entry]:
