@@ -133,6 +133,7 @@ def test_the_admin_socket_is_the_owner_s(daemon: Daemon) -> None:
     assert not Path(daemon.admin_socket).exists()
 
 
+@pytest.mark.lengthy
 def test_the_admin_socket_can_be_switched_off(start_daemon: StartDaemon) -> None:
     """Then there is no such server."""
     daemon = start_daemon(options=["--admin", "none"])

@@ -61,7 +61,7 @@ def followers(client: BlockingClient) -> list[int | None]:
 # What a log is.
 
 
-@pytest.mark.parametrize("threads", ["auto", "always"])
+@pytest.mark.parametrize("threads", ["auto", pytest.param("always", marks=pytest.mark.lengthy)])
 def test_all_that_a_guest_writes_comes_across_rollovers(
     threads: str, start_daemon: StartDaemon, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def own_log(daemon: Daemon) -> str:
     return (Path(daemon.socket).parent / "daemon.log").read_text()
 
 
+@pytest.mark.lengthy
 @by_default
 def test_others_are_served_while_calls_wait(
     start_daemon: StartDaemon, mounted: PassMount, tmp_path: Path

@@ -107,6 +107,7 @@ def test_an_unknown_group_leaves_its_owner(start_daemon: StartDaemon, tmp_path: 
     wait_for_message(daemon, "only the daemon's own user is served there")
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("endpoint", ["tcp:9100", "unix:"])
 def test_only_a_unix_socket_can_be_named(start_daemon: StartDaemon, endpoint: str) -> None:
     """The daemon opens no network socket; the message says what to write."""

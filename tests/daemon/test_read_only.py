@@ -131,6 +131,7 @@ def test_without_a_group_there_is_no_such_socket(start_daemon: StartDaemon, tmp_
         start_daemon(options=["--jsonrpc-ro", str(tmp_path / "ro")])
 
 
+@pytest.mark.lengthy
 def test_all_else_is_served_where_it_cannot_be_made(start_daemon: StartDaemon) -> None:
     """As under the unit, where the daemon must not give a file away; nothing is left behind."""
     patch = "import os; os.chown = lambda *_: (_ for _ in ()).throw(PermissionError(1, 'no'))"

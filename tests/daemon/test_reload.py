@@ -91,6 +91,7 @@ def test_new_logs_have_the_new_limits(configured: Configured, tmp_path: Path) ->
         os.close(one.write_end)
 
 
+@pytest.mark.lengthy
 def test_a_client_who_waits_is_served_when_there_may_be_more(configured: Configured) -> None:
     """And nobody is disconnected when there may be fewer."""
     configured.read("max_clients = 1")

@@ -124,6 +124,7 @@ def test_what_comes_is_printed_over_hand_overs_and_kills(
     assert (out, err, process.returncode) == (written, b"", 0)
 
 
+@pytest.mark.lengthy
 def test_logs_that_are_opened_later_are_followed(ctl: Ctl, tmp_path: Path) -> None:
     """If their guests' names match."""
     paths = [str(tmp_path / name) for name in ("a.log", "b.log", "c.log")]

@@ -47,6 +47,7 @@ def test_libvirts_client_cannot_tell_the_two_apart(told: list[dict[str, Any]]) -
     assert ours["files"] == theirs["files"]
 
 
+@pytest.mark.lengthy
 def test_a_driver_gets_what_it_asked_for(told: list[dict[str, Any]]) -> None:
     """A failed start's own words, and the reason of an error in virtlogd's words."""
     answers = told[1]["told"]

@@ -388,6 +388,7 @@ def _segments(scene: Scene) -> None:
     scene.send("many", b"".join(calls[:6]) * 100)
 
 
+@pytest.mark.lengthy
 def test_segments_do_not_matter(pair: Pair) -> None:
     """Calls of one segment, and one of many segments, are answered in order."""
     compare(pair, _segments)

@@ -329,6 +329,7 @@ def test_a_client_of_json_rpc_is_listed_and_disconnected(daemon: Host) -> None:
         assert client.recv(1) == b""
 
 
+@pytest.mark.lengthy
 def test_a_limit_holds_at_once_and_for_those_who_wait(daemon: Host) -> None:
     """Nobody is disconnected or refused; a higher limit lets in who waits."""
     with daemon.side.connect() as first, daemon.side.connect() as second:
@@ -350,6 +351,7 @@ def test_a_limit_holds_at_once_and_for_those_who_wait(daemon: Host) -> None:
             assert third.receive().header.procedure == POSITION
 
 
+@pytest.mark.lengthy
 def test_admin_clients_have_a_limit_of_their_own(tmp_path: Path) -> None:
     """admin_max_clients of the configuration."""
     with host(tmp_path, "admin_max_clients = 1") as daemon:
@@ -368,6 +370,7 @@ def test_admin_clients_have_a_limit_of_their_own(tmp_path: Path) -> None:
             assert second.receive().header.procedure == GET_LIB_VERSION
 
 
+@pytest.mark.lengthy
 def test_filters_and_outputs_change_what_is_logged(daemon: Host) -> None:
     """A debug message of one part is written once a filter says so, and where it is said."""
     log = daemon.side.outside("/run/own.log")
@@ -405,6 +408,7 @@ def test_the_timeout_ends_the_daemon(daemon: Host) -> None:
     assert daemon.side.process.wait(_SECONDS) == 0
 
 
+@pytest.mark.lengthy
 def test_the_number_of_threads_is_that_of_the_reactor(daemon: Host) -> None:
     """A minimum starts them at once, a lower maximum ends them; all servers share them."""
     limits = ("--min-workers", "3", "--max-workers", "4")
