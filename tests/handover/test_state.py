@@ -134,7 +134,7 @@ BUSY = DaemonState(
         started=1234.5,
         totals=Totals(5, 1 << 41, 7, 8),
         logging=LoggingState(2, ((1, "*logs*"),), ((3, "stderr", ""), (1, "file", "/x.log"))),
-        timeout=60,
+        timeout=30,
         workers=(0, 20),
     ),
 )
