@@ -449,9 +449,9 @@ class VirtlogService(Service):
         )
         reading = replace(
             services,
-            handler=ReadOnlyLogs(logs),
-            following=ReadOnlyFollowing(logs, self._following),
-            history=ReadOnlyHistory(logs, self._history),
+            handler=ReadOnlyLogs(logs, logs.may_be_read),
+            following=ReadOnlyFollowing(logs, self._following, logs.may_be_read),
+            history=ReadOnlyHistory(logs, self._history, logs.may_be_read),
         )
         log_programs = serving(Served(LOG_PROGRAM, logs))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))

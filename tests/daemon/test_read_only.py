@@ -19,7 +19,7 @@ from tests.daemon.conftest import StartDaemon, wait_for_message
 from twisted_virtlog.client import BlockingClient, RemoteError
 
 _GROUP = grp.getgrgid(os.getgid()).gr_name
-_SETTING = f'jsonrpc_ro_group = "{_GROUP}"'
+READ_ONLY = f'jsonrpc_ro_group = "{_GROUP}"'
 
 _CONNECT = """
 import os, socket, sys
@@ -51,7 +51,7 @@ def code_of(client: BlockingClient, call: str, *args: object) -> int:
 
 def test_it_serves_known_logs_and_no_other_file(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Open now, or opened or appended to before; a link into their place changes nothing."""
-    daemon = start_daemon(_SETTING)
+    daemon = start_daemon(READ_ONLY)
     status = Path(f"{daemon.socket}-ro").stat()
     assert (status.st_mode & 0o777, status.st_gid) == (0o660, os.getgid())
     opened, appended, secret = (str(tmp_path / name) for name in ("open", "appended", "secret"))
@@ -83,7 +83,7 @@ def test_it_serves_known_logs_and_no_other_file(start_daemon: StartDaemon, tmp_p
 
 def test_it_changes_nothing(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """Whatever changes a log or the daemon is refused by its name."""
-    daemon = start_daemon(_SETTING)
+    daemon = start_daemon(READ_ONLY)
     log = str(tmp_path / "log")
     with daemon.client() as root, read_only(daemon) as reader:
         root.append(log, "x")
@@ -107,7 +107,7 @@ def test_it_changes_nothing(start_daemon: StartDaemon, tmp_path: Path) -> None:
 @pytest.mark.lengthy
 def test_it_is_a_server_of_its_own_and_goes_over(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """With limits of its own; the next image has the socket, its clients, and what was known."""
-    daemon = start_daemon(_SETTING)
+    daemon = start_daemon(READ_ONLY)
     log = str(tmp_path / "log")
     with daemon.client() as root, read_only(daemon) as reader:
         root.append(log, "before")
@@ -135,7 +135,7 @@ def test_without_a_group_there_is_no_such_socket(start_daemon: StartDaemon, tmp_
 def test_all_else_is_served_where_it_cannot_be_made(start_daemon: StartDaemon) -> None:
     """As under the unit, where the daemon must not give a file away; nothing is left behind."""
     patch = "import os; os.chown = lambda *_: (_ for _ in ()).throw(PermissionError(1, 'no'))"
-    daemon = start_daemon(_SETTING, patch=patch)
+    daemon = start_daemon(READ_ONLY, patch=patch)
     with daemon.client() as root:
         assert root.list() == []
     assert not Path(f"{daemon.socket}-ro").exists()
@@ -145,17 +145,17 @@ def test_all_else_is_served_where_it_cannot_be_made(start_daemon: StartDaemon) -
 @pytest.mark.lengthy
 def test_it_may_be_elsewhere_or_nowhere(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """As --jsonrpc-ro says."""
-    start_daemon(_SETTING, options=["--jsonrpc-ro", f"unix:{tmp_path}/ro:mode=777"])
+    start_daemon(READ_ONLY, options=["--jsonrpc-ro", f"unix:{tmp_path}/ro:mode=777"])
     with BlockingClient(str(tmp_path / "ro"), 60) as client:
         assert client.list() == []
     assert (tmp_path / "ro").stat().st_mode & 0o777 == 0o660
-    daemon = start_daemon(_SETTING, options=["--jsonrpc-ro", "none"])
+    daemon = start_daemon(READ_ONLY, options=["--jsonrpc-ro", "none"])
     assert not Path(f"{daemon.socket}-ro").exists()
 
 
 def test_it_is_made_again_with_its_group(start_daemon: StartDaemon) -> None:
     """When somebody removed its file."""
-    daemon = start_daemon(_SETTING)
+    daemon = start_daemon(READ_ONLY)
     path = Path(f"{daemon.socket}-ro")
     path.unlink()
     daemon.process.send_signal(signal.SIGHUP)
@@ -196,7 +196,7 @@ def test_members_of_the_group_are_served_and_nobody_else(
 
 def test_other_framings_are_served_there_too(start_daemon: StartDaemon) -> None:
     """As on the other socket."""
-    daemon = start_daemon(_SETTING)
+    daemon = start_daemon(READ_ONLY)
     body = b'{"jsonrpc":"2.0","id":1,"method":"log_list"}'
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)

@@ -445,6 +445,11 @@ class AllLogs:
         paths = yield from sorted_in_slices(list(by_path))
         return [by_path[path] for path in paths]
 
+    def may_be_read(self, path: str) -> bool:
+        """Return whether ``log_roots`` allows a path; no file is asked."""
+        roots = self.settings.roots
+        return not roots or roots.real_path(path) is not None
+
     def is_known(self, path: str) -> Answer[bool]:
         if not self._spread:
             return self._inline.is_known(path)

@@ -1,14 +1,14 @@
 """The logs as clients of the read-only socket see them: they may read those that the daemon knows.
 
 The daemon could read any path; without this rule the socket would be root's cat(1) for everybody
-who may connect to it.
+who may connect to it. What may not be read is not named either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -38,6 +38,9 @@ from twisted_virtlog.values import (
 
 T = TypeVar("T")
 
+#: Returns whether the log of a path may be named, as it could be read if it is known.
+MayName: TypeAlias = "Callable[[str], bool]"
+
 
 @implementer(ILogHandler)
 class ReadOnlyLogs:
@@ -46,8 +49,9 @@ class ReadOnlyLogs:
     :param handler: of all logs.
     """
 
-    def __init__(self, handler: ILogHandler) -> None:
+    def __init__(self, handler: ILogHandler, may_name: MayName) -> None:
         self._handler = handler
+        self._may_name = may_name
 
     def open(self, path: str, driver: str, domain: Domain | None, truncate: bool) -> Answer[Opened]:
         self._refuse_change(path)
@@ -76,8 +80,7 @@ class ReadOnlyLogs:
         return _if_known(self._handler, path, lambda: self._handler.files(path, start))
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
-        found: Answer[Sequence[LogStatus]] = self._handler.logs()
-        return found
+        return _those_named(self._handler.logs(), self._may_name)
 
     def policy(self, path: str) -> Answer[Mapping[str, PolicyWord]]:
         return _if_known(self._handler, path, lambda: self._handler.policy(path))
@@ -108,9 +111,10 @@ class ReadOnlyHistory:
     :param history: of all logs, too.
     """
 
-    def __init__(self, handler: ILogHandler, history: IHistory) -> None:
+    def __init__(self, handler: ILogHandler, history: IHistory, may_name: MayName) -> None:
         self._handler = handler
         self._history = history
+        self._may_name = may_name
 
     def locate(
         self, path: str, since: datetime | None, until: datetime | None
@@ -129,8 +133,7 @@ class ReadOnlyHistory:
         return _if_known(self._handler, path, lambda: self._history.events(path, since))
 
     def closed_logs(self) -> Answer[Sequence[LogStatus]]:
-        found: Answer[Sequence[LogStatus]] = self._history.closed_logs()
-        return found
+        return _those_named(self._history.closed_logs(), self._may_name)
 
 
 @implementer(IFollowing)
@@ -141,9 +144,10 @@ class ReadOnlyFollowing:
     :param following: of all logs, too.
     """
 
-    def __init__(self, handler: ILogHandler, following: IFollowing) -> None:
+    def __init__(self, handler: ILogHandler, following: IFollowing, may_name: MayName) -> None:
         self._handler = handler
         self._following = following
+        self._may_name = may_name
 
     def follow(
         self,
@@ -170,11 +174,46 @@ class ReadOnlyFollowing:
         return follower
 
     def watch(self, ready: Callable[[], None], before: Sequence[Watched] = ()) -> IWatch:
-        watch: IWatch = self._following.watch(ready, before)
-        return watch
+        return _ReadOnlyWatch(self._following.watch(ready, before), self._may_name)
 
     def end_all(self) -> None:
         self._following.end_all()
+
+
+@implementer(IWatch)
+class _ReadOnlyWatch:
+    """Tells of logs that may be named."""
+
+    def __init__(self, watch: IWatch, may_name: MayName) -> None:
+        self._watch = watch
+        self._may_name = may_name
+
+    def take(self) -> Watched | None:
+        while True:
+            event: Watched | None = self._watch.take()
+            if event is None or self._may_name(event.status.path):
+                return event
+
+    def stop(self) -> None:
+        self._watch.stop()
+
+    def suspended(self) -> tuple[Watched, ...]:
+        left: tuple[Watched, ...] = self._watch.suspended()
+        return left
+
+
+def _those_named(
+    answer: Answer[Sequence[LogStatus]], may_name: MayName
+) -> Answer[Sequence[LogStatus]]:
+    """Leave out the logs that may not be named."""
+
+    def named(found: Sequence[LogStatus]) -> Sequence[LogStatus]:
+        return [status for status in found if may_name(status.path)]
+
+    if isinstance(answer, Deferred):
+        later: Deferred[Sequence[LogStatus]] = answer.addCallback(named)
+        return later
+    return named(answer)
 
 
 def _if_known(handler: ILogHandler, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:
