@@ -10,7 +10,7 @@ import pytest
 
 from harness.daemon import Daemon
 from tests.daemon.conftest import StartDaemon
-from tests.daemon.test_read_only import _SETTING, code_of, read_only
+from tests.daemon.test_read_only import READ_ONLY, code_of, read_only
 from twisted_virtlog.client import LogFiles
 
 
@@ -45,7 +45,7 @@ def test_the_files_are_the_log(start_daemon: StartDaemon, tmp_path: Path) -> Non
 @pytest.mark.lengthy
 def test_known_logs_may_be_read_by_the_group(start_daemon: StartDaemon, tmp_path: Path) -> None:
     """And no other file."""
-    daemon = start_daemon(_SETTING)
+    daemon = start_daemon(READ_ONLY)
     log, secret = str(tmp_path / "log"), tmp_path / "secret"
     secret.write_text("for root alone")
     with daemon.client() as root, read_only(daemon) as reader:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -33,6 +35,27 @@ _QUIET_SECONDS = 0.2
 _NO_SUCH_LOG = 1002
 
 _NOW, _BOOT = "now", "boot"
+
+
+@contextmanager
+def followed(
+    client: BlockingClient, path: str, where: Position | None, from_opening: bool
+) -> Iterator[BlockingFollowing]:
+    """Follow a log inside the context.
+
+    :param where: from there on; None for now.
+    :param from_opening: from where it was opened last instead, also if that is just now.
+    """
+    if from_opening:
+        where = _last_opening(client, path)
+    while True:
+        with client.follow(path, where) as following:
+            # (it may have been opened between the two questions)
+            opened = _last_opening(client, path) if from_opening else where
+            if opened == where:
+                yield following
+                return
+        where = opened
 
 
 @click.command(
@@ -106,10 +129,8 @@ def wait(
 
     where = None if start in {_NOW, _BOOT} else parse_position(start)
     with settings.connect() as client:
-        if start == _BOOT:
-            where = _last_opening(client, path)
         try:
-            with client.follow(path, where) as following:
+            with followed(client, path, where, start == _BOOT) as following:
                 watch = watch_for(wanted, unwanted, _begins_line(client, path, following.position))
                 found = _find(following, watch, deadline)
         except BadPattern as error:
