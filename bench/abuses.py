@@ -22,7 +22,7 @@ _LONG_BATCH_ENTRIES = 2_000_000
 _REQUESTS = 1000
 _READS = 64
 _READ_BYTES = 4 * MIB
-_WRITE_BYTES = 64 * 1024
+WRITE_BYTES = 64 * 1024
 
 
 @dataclass
@@ -227,10 +227,10 @@ def asking(window: int, jsonrpc: bool) -> Abuse:
 @contextmanager
 def writing(scene: Scene) -> Iterator[None]:
     """Write 64 KiB at once, without end."""
-    with scene.stand.generator.flooding(scene.pipe, _WRITE_BYTES) as seen:
+    with scene.stand.generator.flooding(scene.pipe, WRITE_BYTES) as seen:
         yield
     (written,) = seen
-    scene.moved.append(sum(written.records) * _WRITE_BYTES)
+    scene.moved.append(sum(written.records) * WRITE_BYTES)
 
 
 # Others' questions about a log whose pipe is locked.
@@ -240,7 +240,7 @@ def writing(scene: Scene) -> Iterator[None]:
 def locked_reads(scene: Scene) -> Iterator[None]:
     """Ask for the position of the log and read it over both protocols, and list the logs."""
     start = Place(0, 0)
-    requests = position_request(scene.path) + read_request(scene.path, start, _WRITE_BYTES)
+    requests = position_request(scene.path) + read_request(scene.path, start, WRITE_BYTES)
     with ExitStack() as stack:
         stack.enter_context(talking(scene.stand.generator, Stream(scene.libvirt, requests)))
         if scene.stand.target.jsonrpc is not None:

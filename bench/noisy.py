@@ -71,8 +71,9 @@ def _of_rate(path: str, flooded: int) -> float:
         notices = list(_NOTICE.finditer(text))
         said = sum(len(one.group()) for one in notices)
         lost = sum(int(one.group(1)) for one in notices)
-        # (a notice begins a line, perhaps with a line end of its own)
-        if 0 <= flooded - lost - (len(text) - said) <= len(notices):
+        # (a notice begins a line, perhaps with a line end of its own; and of its last write, which
+        # does not count as one, the guest may have written a part)
+        if -abuses.WRITE_BYTES < flooded - lost - (len(text) - said) <= len(notices):
             break
         if time.monotonic() > until:
             kept = len(text) - said
