@@ -23,6 +23,7 @@ _PROGRAMS = {
     "libvirt": ("libvirtd", "virtlogd", "virsh", "virt-admin", "qemu-system-x86_64"),
     "qemu": ("qemu-system-x86_64",),
     "socat": ("socat",),
+    "nats": ("nats-server",),
     "curl": ("curl",),
     "jq": ("jq",),
     "systemd_analyze": ("systemd-analyze",),

@@ -14,6 +14,7 @@ BY_HAND = "by_hand() of tests/systemd/inside.py"
 SESSION = "tests/stack/session.py"
 VIRT_ADMIN = "tests/stack/test_virt_admin.py"
 PACKAGING = "tests/test_packaging.py"
+FLEET = "tests/ship/test_document.py"
 
 #: Why they are not run.
 CI = "not run: .ci/run does, as an ordinary user"
@@ -52,6 +53,13 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
     ("description.md", ""): {
         "pip install twisted_virtlog-*.whl": PACKAGING,
         "twistd --pidfile= -n virtlogd": PACKAGING,
+    },
+    ("fleet.md", "Five minutes"): {
+        "nats-server --addr 127.0.0.1 --jetstream --store_dir /tmp/fleet &": FLEET,
+        "virtlog-ship --config virtlog-ship.toml --check": FLEET,
+        "virtlog-ship --config virtlog-ship.toml &": FLEET,
+        "virtlogctl exec /tmp/web.log -- echo hello, fleet": FLEET,
+        "python3 last.py": FLEET,
     },
     ("handover.md", "Upgrades and downgrades"): {
         f"{_CTL} reexec --state-version 1": SYSTEMD,

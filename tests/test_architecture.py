@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
     "errors": Room("values"),
     "interfaces": Room("values"),
     # What knows neither logs nor clients.
-    "config": Room("values", "endpoint_strings logging paths settings"),
+    "config": Room("values", "endpoint_strings globs logging paths settings"),
     "loop": Room(
         "syscalls",
         "client_sockets clock concern durations guard guest_pipes guest_watches idle processes"
@@ -89,8 +89,12 @@ ROOMS: dict[str, Room] = {
     ),
     "tap": Room("config daemon errors handover service systemd"),
     # Other programs, which know the daemon by its socket.
-    "client": Room("config values", "blocking_following feed usual_socket"),
+    "client": Room(
+        "config values",
+        "asyncio_client asyncio_feed blocking_following calls feed notifications usual_socket",
+    ),
     "ctl": Room("client config escaping values"),
+    "ship": Room("client config values"),
 }
 
 #: Values in, values out: no Twisted, no socket, no clock. What a module may import all the same
@@ -138,6 +142,11 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.rate": (),
     "logs.excess": (),
     "config.globs": (),
+    "ship.subjects": (),
+    "ship.messages": (),
+    "ship.headers": (),
+    "ship.counts": (),
+    "ship.sink": (),
     "config.logging": (),
     "config.policies": (),
     "metrics.family": (),

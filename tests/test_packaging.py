@@ -85,6 +85,7 @@ def test_the_wheel_holds_man_pages_and_completion(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         data = {name.partition(".data/data/")[2] for name in archive.namelist()}
     assert {name for name in data if name and not name.startswith("share/doc/")} == {
+        "share/man/man1/virtlog-ship.1",
         "share/man/man1/virtlogctl.1",
         "share/man/man8/twisted-virtlogd.8",
         "share/bash-completion/completions/virtlogctl",
@@ -107,6 +108,9 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert "virtlogd" in run("twist", "--help")
     assert "--jsonrpc" in run("twistd", "virtlogd", "--help")
     assert "position" in run("virtlogctl", "--help")
+    with pytest.raises(subprocess.CalledProcessError):
+        # (it says what is missing, as nats-py is not installed here)
+        run("virtlog-ship", "--check")
     assert run("twisted-virtlogd", "--version").startswith("twisted-virtlogd (twisted-virtlog) ")
 
     run("python", "-m", "pip", "uninstall", "-q", "-y", "twisted-virtlog")

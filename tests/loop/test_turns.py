@@ -103,6 +103,8 @@ def test_a_client_is_alone_until_somebody_waits_for_a_turn(stack: ExitStack) -> 
     stack.callback(turns.shares.close)
     client = Client([])
     stack.callback(client.close)
+    # (no turn is over)
+    turns.clients._seconds = lambda: 0.0
     answers: list[bool] = []
 
     def ask() -> None:

@@ -7,7 +7,9 @@ import contextlib
 import os
 import socket
 from types import TracebackType
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar
+
+from typing_extensions import Self
 
 from twisted_virtlog.client.asyncio_streams import AsyncioWay
 from twisted_virtlog.client.call import Call
@@ -15,6 +17,7 @@ from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses, receive
 from twisted_virtlog.client.dialogue import Dialogue, Reply
 from twisted_virtlog.client.errors import BadAnswer, BadRequest, ClientError, Disconnected, TimedOut
+from twisted_virtlog.client.notifications import Notification
 from twisted_virtlog.client.streams import Streaming
 
 R = TypeVar("R")
@@ -34,7 +37,6 @@ async def connect(path: str, timeout: float | None = 30.0) -> AsyncioClient:
     return AsyncioClient(sock, timeout, path)
 
 
-@final
 class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):
     """A connection to the daemon; made by :func:`connect`.
 
@@ -57,6 +59,7 @@ class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):
         self._dialogue = Dialogue()
         #: By id: the method of each request that is not answered yet, and its future.
         self._pending: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._last_id = 0
         self._unsent = bytearray()
         #: Why nothing can be asked any more.
         self._gone: str | None = None
@@ -66,7 +69,7 @@ class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):
         """Close the connection; opened logs stay open, and pending calls fail."""
         self._end(Disconnected, "the client was closed")
 
-    async def __aenter__(self) -> AsyncioClient:
+    async def __aenter__(self) -> Self:
         """Return the client itself; the connection is closed at the end of the block."""
         return self
 
@@ -90,6 +93,7 @@ class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):
             answered.set_exception(error)
             return answered
         self._pending[number] = (call.method, answered)
+        self._last_id = number
         if self._timeout is not None:
             timer = self._loop.call_later(self._timeout, self._give_up, call.method, answered)
             answered.add_done_callback(lambda _answered: timer.cancel())
@@ -138,11 +142,15 @@ class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):
             return
         try:
             for said in self._dialogue.receive(data):
-                # (nothing is followed on this connection)
                 if isinstance(said, Reply):
                     self._settle(said)
+                else:
+                    self._hear(said)
         except BadAnswer as error:
             self._end(BadAnswer, str(error))
+
+    def _hear(self, told: Notification) -> None:
+        """Do nothing: nothing is followed on this connection."""
 
     def _settle(self, reply: Reply) -> None:
         _method, answered = self._pending.pop(reply.id)

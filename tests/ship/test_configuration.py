@@ -1,0 +1,82 @@
+"""The shipper's configuration, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import pytest
+
+from twisted_virtlog.config.settings import ConfigError
+from twisted_virtlog.ship.configuration import Configuration, NatsSink, parse
+
+FULL = """\
+socket = "/run/libvirt/virtlogd-jsonrpc-sock-ro"
+host = "node17"
+domains = ["ci-*", "web"]
+
+[[sinks]]
+name = "near"
+servers = ["nats://10.0.0.1:4222", "10.0.0.2"]
+stream = "logs"
+subject = "site.logs"
+replicas = 3
+max_age = 604800
+max_bytes = 1099511627776
+credentials = "/etc/virtlog-ship.creds"
+tls_ca = "/etc/ca.pem"
+tls_cert = "/etc/c.pem"
+tls_key = "/etc/k.pem"
+
+[[sinks]]
+name = "far"
+"""
+
+
+def test_all_keys() -> None:
+    """And the defaults of the others."""
+    near = NatsSink(
+        "near",
+        ("nats://10.0.0.1:4222", "10.0.0.2"),
+        *("logs", "site.logs", 3, 604800, 1099511627776, "/etc/virtlog-ship.creds"),
+        *("/etc/ca.pem", "/etc/c.pem", "/etc/k.pem"),
+    )
+    socket = "/run/libvirt/virtlogd-jsonrpc-sock-ro"
+    found = Configuration(socket, "node17", ("ci-*", "web"), (near, NatsSink("far")))
+    assert parse(FULL, "f") == found
+    assert parse("", "f") == Configuration()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\nhost = x", "f:2: this is not TOML: Invalid value"),
+        ("\nhosts = 'a'", "f:2: hosts: there is no such key; there are socket, host, domains,"),
+        ("socket = 'run'", "f:1: socket: 'run' cannot be used; write an absolute path"),
+        ("host = ''", "f:1: host: '' cannot be used; write a name in quotes"),
+        ("domains = 'a'", "f:1: domains: 'a' cannot be used; write a list of names with"),
+        ("domains = []", "f:1: domains: [] cannot be used; write a list of names with"),
+        ("sinks = 1", "f: sinks: this is not a list of tables; write [[sinks]] above each"),
+        ("[[sinks]]\nreplicas = 6", "f:2: replicas: 6 cannot be used; write a number from 1 to 5"),
+        ("[[sinks]]\nreplicas = true", "f:2: replicas: True cannot be used"),
+        ("[[sinks]]\nmax_age = -1", "f:2: max_age: -1 cannot be used; write a number of seconds"),
+        ("[[sinks]]\nsubject = 'a.*'", "f:2: subject: 'a.*' cannot be used; write words"),
+        ("[[sinks]]\nstream = 'a.b'", "f:2: stream: 'a.b' cannot be used"),
+        ("[[sinks]]\nservers = ['nats://u:p@h']", "f:2: servers: ['nats://u:p@h'] cannot be used"),
+        ("[[sinks]]\n[[sinks]]\nname = 'x'\nx = 1", "f:4: x: there is no such key; there are name"),
+        ("[[sinks]]\nname = 'x'\n[[sinks]]\nname = 'x'", "f:4: name: two sinks are called 'x'"),
+        ("[[sinks]]\ntls_key = '/k'", "f:2: tls_key: a certificate and its key belong together"),
+    ],
+)
+def test_mistakes_are_named(text: str, said: str) -> None:
+    """With file, line, key and what would be right."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f")
+    assert str(caught.value).startswith(said)
+
+
+def test_which_guests_are_shipped() -> None:
+    """All by default; with other globs only those that match one."""
+    assert Configuration().ships("web")
+    assert Configuration().ships(None)
+    some = Configuration(domains=("ci-*", "web"))
+    assert [some.ships(name) for name in ("ci-1", "web", "web2", None)] == [
+        *(True, True, False, False)
+    ]

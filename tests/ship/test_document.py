@@ -1,0 +1,136 @@
+"""What doc/fleet.md shows can be pasted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.daemon import CHECKOUT, Daemon
+from tests.documented import FLEET, row, rows
+from tests.documents import blocks, commands
+
+_DOCUMENT = CHECKOUT / "doc" / "fleet.md"
+_SECTION = "Five minutes"
+_PORT = "4222"
+_SECONDS = 60.0
+
+pytestmark = [pytest.mark.nats, pytest.mark.lengthy]
+
+
+def free_port() -> int:
+    """Return a port that nobody has now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Shell:
+    """Runs commands in a directory of its own, with a daemon and a port of their own."""
+
+    def __init__(self, directory: Path, daemon: Daemon) -> None:
+        self._directory = directory
+        self._daemon = daemon
+        self._port = free_port()
+        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+        programs = directory / "programs"
+        programs.mkdir()
+        for name, module in (("virtlog-ship", "ship.program"), ("virtlogctl", "ctl")):
+            # (the checkout's, not those that are installed)
+            program = programs / name
+            call = f"from twisted_virtlog.{module} import main; main()"
+            program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{call}' \"$@\"\n")
+            program.chmod(0o755)
+        self._environment = {
+            **os.environ,
+            "PATH": f"{programs}:{path}",
+            "PYTHONPATH": str(CHECKOUT),
+        }
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def save(self, name: str, lines: list[str]) -> None:
+        """Put a block into a file."""
+        text = self._here("\n".join([*lines, ""]))
+        if name.endswith(".toml"):
+            text = f'socket = "{self._daemon.socket}"\n{text}'
+        (self._directory / name).write_text(text)
+
+    def run(self, text: str) -> str:
+        """Run a command, or begin one that goes on; return what it printed."""
+        if text.endswith("&"):
+            with (self._directory / "output").open("ab") as output:
+                self._started.append(
+                    subprocess.Popen(
+                        f"exec {self._here(text.rstrip(' &'))}",
+                        shell=True,
+                        cwd=self._directory,
+                        env=self._environment,
+                        stdout=output,
+                        stderr=output,
+                    )
+                )
+            return ""
+        done = subprocess.run(
+            self._here(text),
+            shell=True,
+            cwd=self._directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout
+
+    def _here(self, text: str) -> str:
+        text = text.replace("/tmp/", f"{self._directory}/")
+        text = text.replace("--addr 127.0.0.1", f"--addr 127.0.0.1 --port {_PORT}")
+        text = text.replace("virtlogctl ", f"virtlogctl --socket {self._daemon.socket} ")
+        return text.replace(f" {_PORT}", f" {self._port}").replace(f":{_PORT}", f":{self._port}")
+
+    def close(self) -> None:
+        """End what was started."""
+        for process in reversed(self._started):
+            process.terminate()
+            process.wait(_SECONDS)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, daemon: Daemon) -> Iterator[Shell]:
+    """Have one."""
+    directory = tmp_path / "here"
+    directory.mkdir()
+    with contextlib.closing(Shell(directory, daemon)) as one:
+        yield one
+
+
+def test_five_minutes(shell: Shell) -> None:
+    """From nothing to a line of a guest in the stream."""
+    for block in blocks(_DOCUMENT):
+        name = block.lines[0].removeprefix("# ") if block.lines else ""
+        if block.section == _SECTION and block.language in {"toml", "python"}:
+            shell.save(name, list(block.lines))
+    found = [one for one in commands(_DOCUMENT) if one.section == _SECTION]
+    assert {row(one) for one in found} == rows(FLEET)
+    *before, last = found
+    for command in before:
+        printed = shell.run(command.text)
+        deadline = time.monotonic() + _SECONDS
+        while "--check" in command.text and "can be made" not in printed:
+            # (the server needs a moment)
+            assert time.monotonic() < deadline, printed
+            printed = shell.run(command.text)
+    deadline = time.monotonic() + _SECONDS
+    while "hello, fleet" not in (printed := shell.run(last.text)):
+        assert time.monotonic() < deadline, printed
+    count, said = printed.splitlines()
+    assert count == last.output[0]
+    assert said.endswith("b'hello, fleet\\n'")
+    assert said.startswith("virtlog.node17.-./")

@@ -1,0 +1,84 @@
+"""What a message says of its bytes beside them: NATS headers, and what is read from them again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote
+
+from twisted_virtlog.ship.messages import Message
+from twisted_virtlog.ship.subjects import token
+from twisted_virtlog.values import Domain, Position
+
+START = "Virtlog-Start"
+END = "Virtlog-End"
+PATH = "Virtlog-Path"
+HOST = "Virtlog-Host"
+DOMAIN = "Virtlog-Domain"
+DRIVER = "Virtlog-Driver"
+#: When the shipper had the bytes, by the clock of the host.
+TIME = "Virtlog-Time"
+#: Which ends are in the middle of a line: ``begin``, ``end`` or ``both``.
+CUT = "Virtlog-Cut"
+#: Bytes before these are gone: how many, or ``unknown``.
+MISSED = "Virtlog-Missed"
+
+#: The server's: the same message is stored once, within its window.
+MESSAGE_ID = "Nats-Msg-Id"
+#: The server's: nothing is stored if somebody else has stored something meanwhile.
+EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+
+# (so that no name breaks a header's line; the rest of ASCII is as it is)
+_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+
+_POSITION = re.compile(r"([0-9]{1,20}):([0-9]{1,20}):([!-~]{0,256})")
+
+
+def position_text(position: Position) -> str:
+    """Return a position as INODE:OFFSET:BIRTH."""
+    return f"{position.inode}:{position.offset}:{position.birth}"
+
+
+def position_of(text: str) -> Position | None:
+    """Return what :func:`position_text` wrote; None if it is something else."""
+    match = _POSITION.fullmatch(text)
+    return None if match is None else Position(int(match[1]), int(match[2]), match[3])
+
+
+def end_of(headers: Mapping[str, str] | None) -> Position | None:
+    """Return up to where a log is shipped, by a message of it; None if that does not say so."""
+    return position_of((headers or {}).get(END, ""))
+
+
+def message_id(host: str, path: str, start: Position) -> str:
+    """Return what no other message of a fleet has.
+
+    (Two file systems of a host may give files the same numbers, so the path is part of it.)
+    """
+    return f"{token(host)}.{token(path)}.{position_text(start)}"
+
+
+def headers_of(
+    message: Message, host: str, path: str, driver: str, domain: Domain | None, now: datetime
+) -> dict[str, str]:
+    """Return all that is said of a message, but for what is expected.
+
+    :param now: an aware time.
+    """
+    said = {
+        MESSAGE_ID: message_id(host, path, message.start),
+        START: position_text(message.start),
+        END: position_text(message.end),
+        HOST: quote(host, _SAFE),
+        PATH: quote(path, _SAFE, errors="surrogateescape"),
+        DRIVER: quote(driver, _SAFE),
+        TIME: now.isoformat(timespec="milliseconds"),
+    }
+    if domain is not None:
+        said[DOMAIN] = quote(domain.name, _SAFE)
+    if not (message.begins_line and message.ends_line):
+        said[CUT] = "end" if message.begins_line else "begin" if message.ends_line else "both"
+    if message.gap:
+        said[MISSED] = "unknown" if message.missed is None else str(message.missed)
+    return said

@@ -1,0 +1,211 @@
+"""A stream of NATS JetStream, in which each log has a subject.
+
+What was stored last on a subject says up to where its log is shipped, so a shipper needs no state
+of its own. The next message is stored only if that is still the last: neither a message that is
+sent twice nor the zombie of a former connection can put anything in its place. Servers keep that
+promise for one message at a time on a subject (with replicas, of several that are under way some
+are lost), so there is one; of the many logs of a host many are under way at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from nats import errors
+from nats.aio.client import Client
+from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+
+from twisted_virtlog.ship.configuration import NatsSink
+from twisted_virtlog.ship.headers import EXPECTED_LAST, end_of
+from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Unavailable
+
+_logger = logging.getLogger(__name__)
+
+#: What stood last on the subject is not what was expected.
+_WRONG_LAST = 10071
+#: What is wrong with the message itself, whatever the time: it is too long.
+_REFUSALS = frozenset({10054, 10063})
+
+#: A message is answered within this time, or nobody knows what became of it.
+_ANSWER_SECONDS = 10.0
+
+
+class JetStream:
+    """The way to a stream.
+
+    :ivar settings: of it.
+    :ivar is_there: whether there is such a stream, once it is connected.
+    """
+
+    is_there = True
+
+    def __init__(self, settings: NatsSink) -> None:
+        """Connect nowhere before :meth:`connect`."""
+        self.settings = settings
+        self._begin()
+
+    def _begin(self) -> None:
+        # (one that was closed connects no more)
+        self._is_closed = False
+        self._client = Client()
+        self._stream: JetStreamContext = self._client.jetstream(timeout=_ANSWER_SECONDS)
+
+    async def connect(self, once: bool = False) -> None:
+        """Connect, and find the stream or make it; what was lost is connected again from then on.
+
+        :param once: make no stream, and do not try again.
+        :raises Unavailable: no server answers, or there is no JetStream.
+        :raises Refused: the stream is not one for these subjects.
+        """
+        settings = self.settings
+        options: dict[str, Any] = {}
+        if settings.credentials:
+            options["user_credentials"] = settings.credentials
+        if settings.tls_ca or settings.tls_cert:
+            context = ssl.create_default_context(cafile=settings.tls_ca or None)
+            if settings.tls_cert:
+                context.load_cert_chain(settings.tls_cert, settings.tls_key)
+            options["tls"] = context
+        try:
+            await self._client.connect(
+                servers=list(settings.servers),
+                name="virtlog-ship",
+                allow_reconnect=not once,
+                max_reconnect_attempts=1 if once else -1,
+                reconnect_time_wait=1,
+                error_cb=self._failed,
+                disconnected_cb=self._lost,
+                reconnected_cb=self._back,
+                **options,
+            )
+            await self._find(makes=not once)
+        except (errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
+            await self.close()
+            self._begin()
+            raise Unavailable(f"{', '.join(settings.servers)}: {_words(error)}") from error
+        except Refused:
+            await self.close()
+            self._begin()
+            raise
+
+    async def close(self) -> None:
+        """Let go of the server."""
+        self._is_closed = True
+        await self._client.close()
+
+    async def checkpoint(self, subject: str) -> Checkpoint:
+        """Return what stands last on a subject.
+
+        :raises Unavailable: nobody can say.
+        """
+        self._check()
+        try:
+            last = await self._stream.get_last_msg(self.settings.stream, subject)
+        except NotFoundError:
+            return Checkpoint(0, None)
+        except (errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
+            raise Unavailable(_words(error)) from error
+        return Checkpoint(last.seq or 0, end_of(last.headers))
+
+    async def publish(
+        self, subject: str, data: bytes, headers: Mapping[str, str], expected: int
+    ) -> int:
+        """Store a message, and wait until it is.
+
+        :param expected: the number of what stands last on the subject.
+        :returns: its own number.
+        :raises Overtaken: something else stands there.
+        :raises Refused: it can never be stored.
+        :raises Unavailable: it cannot be stored now, or nobody knows whether it is.
+        """
+        self._check()
+        said = {**headers, EXPECTED_LAST: str(expected)}
+        try:
+            stored = await self._stream.publish(
+                subject, data, stream=self.settings.stream, headers=said
+            )
+        except APIError as error:
+            if error.err_code == _WRONG_LAST:
+                raise Overtaken(_words(error)) from error
+            if error.err_code in _REFUSALS:
+                raise Refused(_words(error)) from error
+            raise Unavailable(_words(error)) from error
+        except errors.MaxPayloadError as error:
+            raise Refused(_words(error)) from error
+        except (errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
+            raise Unavailable(_words(error)) from error
+        return stored.seq
+
+    def _check(self) -> None:
+        # (what is sent now would wait for a connection, and nobody would know for how long)
+        if not self._client.is_connected:
+            raise Unavailable("there is no connection to a server")
+
+    async def _find(self, makes: bool) -> None:
+        """Find the stream, or make it."""
+        settings = self.settings
+        subjects = f"{settings.subject}.>"
+        try:
+            found = await self._stream.stream_info(settings.stream)
+        except NotFoundError:
+            if not makes:
+                self.is_there = False
+                return
+            wanted = StreamConfig(
+                name=settings.stream,
+                subjects=[subjects],
+                retention=RetentionPolicy.LIMITS,
+                storage=StorageType.FILE,
+                num_replicas=settings.replicas,
+                max_age=float(settings.max_age),
+                max_bytes=settings.max_bytes or -1,
+            )
+            try:
+                await self._stream.add_stream(wanted)
+            except APIError:
+                # (another shipper may have made it meanwhile)
+                found = await self._stream.stream_info(settings.stream)
+            else:
+                _logger.info("%s: the stream %s was made", settings.name, settings.stream)
+                return
+        self._compare(found, subjects)
+
+    def _compare(self, found: StreamInfo, subjects: str) -> None:
+        """Tell in what a stream that was there is not as configured; it is left as it is."""
+        settings, config = self.settings, found.config
+        if subjects not in (config.subjects or ()):
+            raise Refused(
+                f"the stream {settings.stream} takes {', '.join(config.subjects or ())}, and not"
+                f" {subjects}; name another one, or let it take these"
+            )
+        for key, has, wanted in (
+            ("replicas", config.num_replicas, settings.replicas),
+            ("max_age", int(config.max_age or 0), settings.max_age),
+            ("max_bytes", max(config.max_bytes or 0, 0), settings.max_bytes),
+        ):
+            if has != wanted:
+                _logger.warning(
+                    "%s: the stream %s has %s = %d, and not %d; it stays as it is",
+                    *(settings.name, settings.stream, key, has, wanted),
+                )
+
+    async def _failed(self, error: Exception) -> None:
+        _logger.warning("%s: %s", self.settings.name, _words(error))
+
+    async def _lost(self) -> None:
+        if self._is_closed:
+            return
+        _logger.warning("%s: the connection to the server is lost", self.settings.name)
+
+    async def _back(self) -> None:
+        _logger.info("%s: connected to a server again", self.settings.name)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

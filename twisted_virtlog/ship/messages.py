@@ -1,0 +1,133 @@
+"""Cuts what comes of a log into messages: whole lines, as many as fit."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from twisted_virtlog.values import Position
+
+#: The most bytes of a log in one message.
+MOST_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What came of a log.
+
+    :ivar gap: whether bytes before it are gone, or may be, and how many where that is known.
+    """
+
+    data: bytes
+    start: Position
+    end: Position
+    gap: bool = False
+    missed: int | None = None
+
+    def position(self, count: int) -> Position:
+        """Return the position after its first bytes; the rest may be in a newer file."""
+        left = len(self.data) - count
+        if left <= self.end.offset:
+            return msgspec.structs.replace(self.end, offset=self.end.offset - left)
+        return msgspec.structs.replace(self.start, offset=self.start.offset + count)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Bytes of a log that are shipped together.
+
+    :ivar begins_line: whether it begins with a line, as far as that is known.
+    :ivar ends_line: whether it ends with one.
+    """
+
+    data: bytes
+    start: Position
+    end: Position
+    begins_line: bool = True
+    ends_line: bool = True
+    gap: bool = False
+    missed: int | None = None
+
+
+class Cutter:
+    """What came of one log and is not shipped yet.
+
+    :ivar size: how many bytes that are.
+    """
+
+    __slots__ = ("_at_line", "_gap", "_pieces", "size")
+
+    def __init__(self) -> None:
+        """Begin with nothing, at the beginning of a line."""
+        self._pieces: deque[Piece] = deque()
+        self._at_line = True
+        # Of an empty piece: how many bytes are missing before the next one.
+        self._gap: tuple[int | None] | None = None
+        self.size = 0
+
+    def feed(self, piece: Piece) -> None:
+        """Take what came next; an empty piece says at most that bytes are missing."""
+        if self._gap is not None:
+            missed = self._gap[0] if piece.missed is None else piece.missed
+            piece = replace(piece, gap=True, missed=missed)
+            self._gap = None
+        if piece.data:
+            self._pieces.append(piece)
+            self.size += len(piece.data)
+        elif piece.gap:
+            self._gap = (piece.missed,)
+
+    def take(self, rest: bool = False) -> Message | None:
+        """Return what is to be shipped next, and forget it.
+
+        :param rest: also a line that has not ended yet, which otherwise waits for its end unless it
+            fills a message.
+        :returns: None if nothing is.
+        """
+        if not self._pieces:
+            return None
+        first = self._pieces[0]
+        data, is_all = self._together()
+        count = data.rfind(b"\n") + 1
+        if not count:
+            # (what comes next does not go on with it, or it does not fit)
+            if is_all and not rest:
+                return None
+            count = len(data)
+        elif count < len(data) and is_all and rest:
+            count = len(data)
+        end = self._drop(count)
+        begins_line, self._at_line = self._at_line and not first.gap, data[count - 1] == 0x0A
+        return Message(
+            data[:count], first.start, end, begins_line, self._at_line, first.gap, first.missed
+        )
+
+    def _together(self) -> tuple[bytes, bool]:
+        """Return what one message may have, and whether that is all that is there."""
+        parts: list[bytes] = []
+        left = MOST_BYTES
+        for number, piece in enumerate(self._pieces):
+            if number and piece.gap:
+                return b"".join(parts), False
+            parts.append(piece.data[:left])
+            left -= len(parts[-1])
+            if not left:
+                return b"".join(parts), False
+        return b"".join(parts), True
+
+    def _drop(self, count: int) -> Position:
+        """Forget the first bytes; return the position after them."""
+        self.size -= count
+        pieces = self._pieces
+        while True:
+            piece = pieces.popleft()
+            length = len(piece.data)
+            if count < length:
+                end = piece.position(count)
+                pieces.appendleft(Piece(piece.data[count:], end, piece.end))
+                return end
+            count -= length
+            if not count:
+                return piece.end
