@@ -8,12 +8,14 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.daemon import Daemon
 from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client.asyncio_feed import open_feed
 from twisted_virtlog.ship import shipping
 from twisted_virtlog.ship.configuration import Configuration
 from twisted_virtlog.ship.headers import CUT, END, PATH, START, end_of
@@ -30,12 +32,14 @@ class Memory:
 
     :ivar stored: of each subject, the numbers, headers and bytes of its messages.
     :ivar refuses: a text that no message may have.
+    :ivar is_down: whether it stores nothing now.
     """
 
     def __init__(self, chance: random.Random | None = None) -> None:
         """:param chance: lets it fail before or after it has stored something."""
         self.stored: dict[str, list[tuple[int, Mapping[str, str], bytes]]] = defaultdict(list)
         self.refuses = b"\0"
+        self.is_down = False
         self._chance = chance
         self._number = 0
 
@@ -73,6 +77,8 @@ class Memory:
         return number
 
     def _fail(self, probability: float) -> None:
+        if self.is_down:
+            raise Unavailable("it is down")
         if self._chance is not None and self._chance.random() < probability:
             raise Unavailable("it is not its day")
 
@@ -285,6 +291,36 @@ def test_much_is_read_only_as_fast_as_it_is_stored(
         os.close(write_end)
         assert sink.data(path) == data
         assert 0 < most < 1_000_000
+
+    with daemon.client() as client:
+        asyncio.run(ship(client))
+
+
+def test_a_sink_that_comes_back_finds_all(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when so much waited that nothing more was read, and so nothing was answered."""
+    monkeypatch.setattr(shipping, "MOST_WAITING_BYTES", 300_000)
+    monkeypatch.setattr(shipping, "open_feed", partial(open_feed, timeout=None))
+    paths = [tmp_path / f"{number}.log" for number in range(3)]
+    data = b"a line of a guest that writes much\n" * 40_000
+
+    async def ship(client: BlockingClient) -> None:
+        sink = Memory()
+        write_ends = [opened(client, path) for path in paths]
+        async with shipping_to(sink, daemon) as shipper:
+            for path, write_end in zip(paths, write_ends, strict=True):
+                os.write(write_end, b"first\n")
+                await until(lambda path=path: sink.data(path) == b"first\n")  # type: ignore[misc]
+            sink.is_down = True
+            for write_end in write_ends:
+                await asyncio.to_thread(os.write, write_end, data)
+            await until(lambda: shipper.counts.retries > 20)
+            sink.is_down = False
+            await until(lambda: all(len(sink.data(path)) == 6 + len(data) for path in paths))
+        for path, write_end in zip(paths, write_ends, strict=True):
+            assert sink.data(path) == b"first\n" + data
+            os.close(write_end)
 
     with daemon.client() as client:
         asyncio.run(ship(client))

@@ -273,11 +273,15 @@ class Shipper:
     async def _begin_later(self, log: _Log) -> None:
         """Forget what waits, and begin with what is stored, in a moment."""
         self.counts.retries += 1
+        answered = None
         if log.subscription is not None:
             number, log.subscription = log.subscription, None
-            await self._connected().unsubscribe(number)
+            answered = self._connected().unsubscribe(number)
+        # (nothing is answered as long as too much waits)
         self._wait_for(-log.cutter.size)
         log.cutter = Cutter()
+        if answered is not None:
+            await answered
         pause, log.pause = log.pause, min(2 * log.pause, _LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(pause)
         await self._begin(log)
