@@ -33,6 +33,7 @@ class Memory:
     :ivar stored: of each subject, the numbers, headers and bytes of its messages.
     :ivar refuses: a text that no message may have.
     :ivar is_down: whether it stores nothing now.
+    :ivar answers: nothing is answered before it is set.
     """
 
     def __init__(self, chance: random.Random | None = None) -> None:
@@ -40,6 +41,7 @@ class Memory:
         self.stored: dict[str, list[tuple[int, Mapping[str, str], bytes]]] = defaultdict(list)
         self.refuses = b"\0"
         self.is_down = False
+        self.answers: asyncio.Event | None = None
         self._chance = chance
         self._number = 0
 
@@ -63,6 +65,8 @@ class Memory:
         self, subject: str, data: bytes, headers: Mapping[str, str], expected: int
     ) -> int:
         await asyncio.sleep(0)
+        if self.answers is not None:
+            await self.answers.wait()
         self._fail(0.1)
         if self.refuses in data:
             raise Refused("it is poison")
@@ -312,9 +316,11 @@ def test_a_sink_that_comes_back_finds_all(
             for path, write_end in zip(paths, write_ends, strict=True):
                 os.write(write_end, b"first\n")
                 await until(lambda path=path: sink.data(path) == b"first\n")  # type: ignore[misc]
-            sink.is_down = True
+            sink.is_down, sink.answers = True, asyncio.Event()
             for write_end in write_ends:
                 await asyncio.to_thread(os.write, write_end, data)
+            await until(lambda: shipper.counts.waiting_bytes > 300_000)
+            sink.answers.set()
             await until(lambda: shipper.counts.retries > 20)
             sink.is_down = False
             await until(lambda: all(len(sink.data(path)) == 6 + len(data) for path in paths))
