@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 from twisted_virtlog.client import ClientError, Disconnected, RemoteError
 from twisted_virtlog.client.asyncio_feed import AsyncioFeed, FeedData, FeedLog, open_feed
@@ -95,6 +96,10 @@ class _Log:
         self.is_open = False
         self.heard_at = 0.0
         self.pause = _FIRST_PAUSE_SECONDS
+
+
+#: Something to be done for a log. (Not begun yet: a task may be cancelled before it has begun.)
+_Work: TypeAlias = "Callable[[_Log], Coroutine[Any, Any, None]]"
 
 
 class Shipper:
@@ -198,7 +203,7 @@ class Shipper:
         log.is_open = is_open
         if log.subscription is None:
             if log.task is None:
-                self._start(log, self._begin(log))
+                self._start(log, self._begin)
         else:
             self._looked_at.add(log)
 
@@ -208,7 +213,7 @@ class Shipper:
             # (its files cannot be read, or the daemon ends)
             log.subscription = None
             if log.task is None:
-                self._start(log, self._begin_later(log))
+                self._start(log, self._begin_later)
             return
         if told.gap:
             self.counts.missed_gaps += 1
@@ -218,7 +223,7 @@ class Shipper:
         self._looked_at.add(log)
         self._wait_for(len(told.data))
         if log.task is None:
-            self._start(log, self._ship(log, rest=False))
+            self._start(log, self._ship)
 
     def _wait_for(self, more: int) -> None:
         """Count bytes that wait, or do no more."""
@@ -238,28 +243,28 @@ class Shipper:
                 continue
             self._looked_at.discard(log)
             if log.cutter.size:
-                self._start(log, self._ship(log, rest=True))
+                self._start(log, partial(self._ship, rest=True))
             elif not log.is_open and log.subscription is not None:
-                self._start(log, self._end(log))
+                self._start(log, self._end)
         self.counts.logs = sum(log.subscription is not None for log in self._logs.values())
 
     # What is done for one log.
 
-    def _start(self, log: _Log, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, log: _Log, work: _Work) -> None:
         log.task = asyncio.get_running_loop().create_task(self._guarded(log, work))
 
-    async def _guarded(self, log: _Log, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, log: _Log, work: _Work) -> None:
         """Do something for a log, again and again until it is done."""
         while True:
             try:
-                await work
+                await work(log)
             except Disconnected:
                 # (all begins again)
                 return
             except (Overtaken, Unavailable, ClientError) as error:
                 if log.pause == _FIRST_PAUSE_SECONDS:
                     _logger.warning("%s: %s; it is tried again", log.info.path, error)
-                work = self._begin_later(log)
+                work = self._begin_later
             else:
                 break
         log.task = None
@@ -268,7 +273,7 @@ class Shipper:
             self._looked_at.add(log)
         if log.subscription is None and log.is_open and self._feed is not None:
             # (it was opened meanwhile, or its files cannot be read)
-            self._start(log, self._begin_later(log))
+            self._start(log, self._begin_later)
 
     async def _begin_later(self, log: _Log) -> None:
         """Forget what waits, and begin with what is stored, in a moment."""
@@ -306,9 +311,9 @@ class Shipper:
                 position = log.position = await self._oldest(feed, path)
             log.subscription = answer.subscription
             self._looked_at.add(log)
-        await self._ship(log, rest=False)
+        await self._ship(log)
 
-    async def _ship(self, log: _Log, rest: bool) -> None:
+    async def _ship(self, log: _Log, rest: bool = False) -> None:
         """Store what has come, message by message."""
         while (message := log.cutter.take(rest)) is not None:
             try:
