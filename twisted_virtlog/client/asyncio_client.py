@@ -31,10 +31,18 @@ async def connect(path: str, timeout: float | None = 30.0) -> AsyncioClient:
     :raises Unreachable: nobody listens there, this user may not connect, or the daemon's queue of
         connections was full all that time.
     """
+    return AsyncioClient(await connected(path, timeout), timeout, path)
+
+
+async def connected(path: str, timeout: float | None) -> socket.socket:
+    """Return a connected non-blocking socket, as :func:`connect` needs it.
+
+    :raises Unreachable: as :func:`connect`.
+    """
     waits = pauses(path, timeout)
     while (sock := attempt(path)) is None:
         await asyncio.sleep(next(waits))
-    return AsyncioClient(sock, timeout, path)
+    return sock
 
 
 class AsyncioClient(Calls[asyncio.Future[Any]], Streaming):

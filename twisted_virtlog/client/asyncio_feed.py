@@ -7,9 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar, final
 
-from twisted_virtlog.client.asyncio_client import AsyncioClient
+from twisted_virtlog.client.asyncio_client import AsyncioClient, connected
 from twisted_virtlog.client.call import Call
-from twisted_virtlog.client.connecting import attempt, pauses
 from twisted_virtlog.client.dialogue import Reply
 from twisted_virtlog.client.errors import ClientError
 from twisted_virtlog.client.notifications import FeedData, FeedEnd, FeedLog, Notification
@@ -31,10 +30,7 @@ async def open_feed(
     :param timeout: seconds that connecting and each call may take; None for no limit.
     :raises Unreachable: as :func:`.aio.connect`.
     """
-    waits = pauses(path, timeout)
-    while (sock := attempt(path)) is None:
-        await asyncio.sleep(next(waits))
-    return AsyncioFeed(sock, timeout, path, ended)
+    return AsyncioFeed(await connected(path, timeout), timeout, path, ended)
 
 
 @final

@@ -85,14 +85,12 @@ class JetStream:
                 **options,
             )
             await self._find(makes=not once)
-        except (errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
+        except (Refused, errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
             await self.close()
             self._begin()
+            if isinstance(error, Refused):
+                raise
             raise Unavailable(f"{', '.join(settings.servers)}: {_words(error)}") from error
-        except Refused:
-            await self.close()
-            self._begin()
-            raise
 
     async def close(self) -> None:
         """Let go of the server."""
@@ -100,10 +98,7 @@ class JetStream:
         await self._client.close()
 
     async def checkpoint(self, subject: str) -> Checkpoint:
-        """Return what stands last on a subject.
-
-        :raises Unavailable: nobody can say.
-        """
+        """See Sink."""
         self._check()
         try:
             last = await self._stream.get_last_msg(self.settings.stream, subject)
@@ -116,14 +111,7 @@ class JetStream:
     async def publish(
         self, subject: str, data: bytes, headers: Mapping[str, str], expected: int
     ) -> int:
-        """Store a message, and wait until it is.
-
-        :param expected: the number of what stands last on the subject.
-        :returns: its own number.
-        :raises Overtaken: something else stands there.
-        :raises Refused: it can never be stored.
-        :raises Unavailable: it cannot be stored now, or nobody knows whether it is.
-        """
+        """See Sink."""
         self._check()
         said = {**headers, EXPECTED_LAST: str(expected)}
         try:

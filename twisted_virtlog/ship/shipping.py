@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from twisted_virtlog.client import ClientError, Disconnected, RemoteError
 from twisted_virtlog.client.asyncio_feed import AsyncioFeed, FeedData, FeedLog, open_feed
-from twisted_virtlog.client.calls import LogInfo
+from twisted_virtlog.client.calls import Chunk, LogInfo
 from twisted_virtlog.client.notifications import Notification
 from twisted_virtlog.ship.configuration import Configuration
 from twisted_virtlog.ship.counts import Counts
 from twisted_virtlog.ship.headers import headers_of
 from twisted_virtlog.ship.messages import Cutter, Message, Piece
-from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Unavailable
+from twisted_virtlog.ship.sink import Overtaken, Refused, Sink, Unavailable
 from twisted_virtlog.ship.subjects import subject
 from twisted_virtlog.values import Position
 
@@ -47,28 +47,6 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _MOST_REFUSALS = 3
 
 _NO_SUCH_LOG = 1002
-
-
-class Sink(Protocol):
-    """Where messages go; see jetstream.py."""
-
-    async def checkpoint(self, subject: str) -> Checkpoint:
-        """Return what stands last on a subject.
-
-        :raises Unavailable: nobody can say.
-        """
-
-    async def publish(
-        self, subject: str, data: bytes, headers: Mapping[str, str], expected: int
-    ) -> int:
-        """Store a message, and wait until it is.
-
-        :param expected: the number of what stands last on the subject.
-        :returns: its own number.
-        :raises Overtaken: something else stands there.
-        :raises Refused: it can never be stored.
-        :raises Unavailable: it cannot be stored now, or nobody knows whether it is.
-        """
 
 
 class _Log:
@@ -298,7 +276,7 @@ class Shipper:
             path = log.info.path
             stored = await self._sink.checkpoint(log.subject)
             log.sequence = stored.sequence
-            position = stored.end or log.position or await self._oldest(feed, path)
+            position = stored.end or log.position or await _oldest(feed, path)
             log.position = position
             if not log.is_open and await _is_shipped(feed, path, position):
                 return
@@ -308,7 +286,7 @@ class Shipper:
                     break
                 # (it came to be there just now)
                 await feed.unsubscribe(answer.subscription)
-                position = log.position = await self._oldest(feed, path)
+                position = log.position = await _oldest(feed, path)
             log.subscription = answer.subscription
             self._looked_at.add(log)
         await self._ship(log)
@@ -374,22 +352,25 @@ class Shipper:
             raise Disconnected("the connection to the daemon has ended")
         return self._feed
 
-    @staticmethod
-    async def _oldest(feed: AsyncioFeed, path: str) -> Position | None:
-        """Return where a log begins, as far as it is kept; None if there is none."""
-        try:
-            return (await feed.read(path, None, 1)).start
-        except RemoteError as error:
-            if error.code != _NO_SUCH_LOG:
-                raise
-            return None
+
+async def _oldest(feed: AsyncioFeed, path: str) -> Position | None:
+    """Return where a log begins, as far as it is kept; None if there is none."""
+    found = await _look_at(feed, path, None)
+    return None if found is None else found.start
 
 
 async def _is_shipped(feed: AsyncioFeed, path: str, position: Position | None) -> bool:
     """Return whether nothing comes after a position of a log that is closed."""
+    found = await _look_at(feed, path, position)
+    return found is None or not found.data
+
+
+async def _look_at(feed: AsyncioFeed, path: str, position: Position | None) -> Chunk | None:
+    """Read one byte of a log; None if there is no log."""
     try:
-        return not (await feed.read(path, position, 1)).data
+        found: Chunk = await feed.read(path, position, 1)
     except RemoteError as error:
         if error.code != _NO_SUCH_LOG:
             raise
-        return True
+        return None
+    return found
