@@ -355,61 +355,65 @@ def test_a_kill_in_the_middle_of_a_drop_loses_no_count(seed: int) -> None:
     close_others(before)
 
 
-@pytest.mark.skipif(STAGED, reason="likewise")
-def test_a_drop_is_killed_after_each_step() -> None:
-    """Whichever store or system call is the last one."""
+def killed_after_each_step(
+    rate: Rate | None, prepare: Callable[[Host], None], data: bytes, **checks: bool
+) -> int:
+    """Kill a daemon in the middle of a turn, in which it takes what its guest wrote.
+
+    :param prepare: what happens before, with a log that is open.
+    :param data: what the guest writes.
+    :param checks: of :meth:`Host.check`.
+    :returns: after how many steps it was.
+    """
     before = descriptors()
     steps = 0
     while True:
         with tempfile.TemporaryDirectory() as directory:
-            host = Host(Path(directory), random.Random(1), Rate(50, 100, 0, OnRate.DROP))
+            host = Host(Path(directory), random.Random(1), rate)
             host.open()
+            prepare(host)
             assert host.guest is not None
-            for _ in range(2):
-                # (at first as much is written as may be)
-                host.guest.write(b"x\n" * 500)
-                host.written += 1000
-                host.world.reactor.run()
-            host.check(drops=True)
-            assert host.dropped
-            host.guest.write(b"x\n" * 500)
-            host.written += 1000
+            host.guest.write(data)
+            host.written += len(data)
             host.kill(steps, host.turn)
-            host.check(drops=True)
+            host.check(**checks)
             kills = host.kills
             host.close()
         close_others(before)
         if not kills:
-            break
+            return steps
         steps += 1
+
+
+@pytest.mark.skipif(STAGED, reason="likewise")
+def test_a_drop_is_killed_after_each_step() -> None:
+    """Whichever store or system call is the last one."""
+
+    def exceed(host: Host) -> None:
+        assert host.guest is not None
+        for _ in range(2):
+            # (at first as much is written as may be)
+            host.guest.write(b"x\n" * 500)
+            host.written += 1000
+            host.world.reactor.run()
+        host.check(drops=True)
+        assert host.dropped
+
+    rate = Rate(50, 100, 0, OnRate.DROP)
     # (the record, splice(2), the count, the record, and splice(2) and read(2) to throw it away)
-    assert steps >= 11
+    assert killed_after_each_step(rate, exceed, b"x\n" * 500, drops=True) >= 11
 
 
 @pytest.mark.skipif(STAGED, reason="likewise")
 def test_a_kill_in_the_middle_of_a_write_into_a_renamed_file() -> None:
     """What it got and was not counted is found where another program has put the file."""
-    before = descriptors()
-    steps = 0
-    while True:
-        with tempfile.TemporaryDirectory() as directory:
-            host = Host(Path(directory), random.Random(1))
-            host.open()
-            host.write()
-            os.rename(host.world.path, f"{host.world.path}.moved")
-            assert host.guest is not None
-            host.guest.write(b"x\n" * 20)
-            host.written += 40
-            host.kill(steps, host.turn)
-            host.check(outside=True)
-            kills = host.kills
-            host.close()
-        close_others(before)
-        if not kills:
-            break
-        steps += 1
+
+    def rename(host: Host) -> None:
+        host.write()
+        os.rename(host.world.path, f"{host.world.path}.moved")
+
     # (splice(2), and the count)
-    assert steps >= 2
+    assert killed_after_each_step(None, rename, b"x\n" * 20, outside=True) >= 2
 
 
 def close_others(before: Mapping[str, str]) -> None:
