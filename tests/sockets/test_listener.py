@@ -973,6 +973,28 @@ def test_a_listener_that_failed_goes_on(host: Host, expected_failures: list[str]
     events.close()
 
 
+def test_clients_leave_descriptors_to_logs(host: Host) -> None:
+    """Some are free still when accepting rests, so that a file can be replaced."""
+    listener = host.listen()
+    waiting = [host.connect(b"hello") for _ in range(3)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    left: list[int] = []
+    with capturedLogs():
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 9, hard))
+            listener.doRead()
+            with suppress(OSError):
+                while True:
+                    left.append(os.dup(waiting[0].fileno()))
+        finally:
+            for descriptor in left:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(left) >= 8
+    assert listener not in host.reactor.readers
+    host.stop(listener)
+
+
 def test_a_rest_ends_with_listening(host: Host) -> None:
     """A listener that is stopped while it rests does not go on."""
     listener = host.listen()

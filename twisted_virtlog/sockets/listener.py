@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import stat
 from contextlib import suppress
@@ -28,6 +29,10 @@ from twisted_virtlog.sockets.server import Server
 
 #: The most clients that are accepted in one turn of the reactor.
 _ACCEPTS_PER_TURN = 16
+
+#: Descriptors that no client gets: a log whose file a thread replaces closes the old one before it
+#: opens the new one where none is left, and nobody may take its place in between.
+_DESCRIPTORS_LEFT = 8
 
 #: Without descriptors left, accepting pauses for this long.
 _PAUSE_SECONDS = 1.0
@@ -211,6 +216,7 @@ class Listener:
             if not self._accepting:
                 return
             try:
+                self._leave_descriptors()
                 sock, _ = self._socket.accept()
             except BlockingIOError:
                 return
@@ -220,6 +226,14 @@ class Listener:
                     return
             else:
                 self.server.admit(self._reactor, sock)
+
+    def _leave_descriptors(self) -> None:
+        """Look whether descriptors are left for logs; a new one has the lowest free number."""
+        lowest = os.dup(self._socket.fileno())
+        os.close(lowest)
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and lowest >= limit - _DESCRIPTORS_LEFT:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def connectionLost(self, reason: Failure) -> None:
         """Reading failed unexpectedly, or the reactor ended.

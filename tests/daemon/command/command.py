@@ -134,6 +134,12 @@ class User:
             and not (name.startswith(lanes) and any(one.startswith(f"{name}/") for one in counts))
         )
 
+    def has_pid_of(self, process: subprocess.Popen[str]) -> bool:
+        """Return whether the pid file names a process; one daemon replaces that of another."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.pid_file.read_text() == str(process.pid)
+        return False
+
     def end(self) -> None:
         """End the daemon in the background, and wait for its end."""
         pid = int(self.pid_file.read_text())
