@@ -978,19 +978,26 @@ def test_clients_leave_descriptors_to_logs(host: Host) -> None:
     listener = host.listen()
     waiting = [host.connect(b"hello") for _ in range(3)]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    left: list[int] = []
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    taken: list[int] = []
     with capturedLogs():
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 9, hard))
+            # (no number below that is free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+            with suppress(OSError):
+                while True:
+                    taken.append(os.dup(waiting[0].fileno()))
+            before = len(taken)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 11, hard))
             listener.doRead()
             with suppress(OSError):
                 while True:
-                    left.append(os.dup(waiting[0].fileno()))
+                    taken.append(os.dup(waiting[0].fileno()))
         finally:
-            for descriptor in left:
+            for descriptor in taken:
                 os.close(descriptor)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(left) >= 8
+    assert len(taken) - before == 8
     assert listener not in host.reactor.readers
     host.stop(listener)
 
