@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,8 @@ class _Reactor(FakeReactor):
     def __init__(self) -> None:
         super().__init__()
         self.results: list[Callable[[], object]] = []
+        # What threads want to be called.
+        self._calls: deque[Callable[[], object]] = deque()
 
     def getThreadPool(self) -> _Reactor:
         """See IReactorThreads."""
@@ -123,7 +127,23 @@ class _Reactor(FakeReactor):
 
     def callFromThread(self, call: Callable[..., object], *arguments: object) -> None:
         """See IReactorThreads."""
-        call(*arguments)
+        self._calls.append(partial(call, *arguments))
+
+    def wait_for_result(self) -> None:
+        """Turn until there is one."""
+        while not self.results:
+            self.turn()
+
+    def tell_result(self) -> None:
+        """Tell the next one, when it is there."""
+        self.wait_for_result()
+        self.results.pop(0)()
+
+    def turn(self) -> bool:
+        """Serve all that are ready now, threads first."""
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+        return super().turn()
 
     def callInThreadWithCallback(
         self, heard: Callable[[bool, object], object], call: Callable[[], object]
@@ -146,12 +166,11 @@ def test_a_run_in_progress_removes_nothing_once_the_daemon_stops(
     guest = root / "guest.log"
     opened = service.handler.open(str(guest), "qemu", None, truncate=False)
     _old(guest)
-    while not reactor.results:
-        reactor.turn()
     for _ in range(already_done):
-        reactor.results.pop(0)()
+        reactor.tell_result()
+    reactor.wait_for_result()
     stopped = service.stopService()
-    reactor.results.pop(0)()
+    reactor.tell_result()
     assert guest.exists()
     assert not reactor.results
     os.close(opened.write_end)
