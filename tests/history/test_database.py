@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ from twisted_virtlog.history.deeds import (
 )
 from twisted_virtlog.history.marks import FileMarks, most_marks
 from twisted_virtlog.history.moments import NO_BOOT, moment
-from twisted_virtlog.history.records import FileKey, KnownLog, Opening
+from twisted_virtlog.history.records import FileKey, KnownLog, Opening, Progress
 from twisted_virtlog.history.waiting import Waiting, WaitingFile
 from twisted_virtlog.history.wall_times import watch
 from twisted_virtlog.values import EventKind, KeptFile, LogEvent, Position
@@ -633,3 +635,49 @@ def test_the_room_of_what_was_forgotten_is_given_back(
         world.clock.advance(0)
     world.end(index)
     assert world.file.stat().st_size < before / 4
+
+
+def test_what_consumers_have_outlasts_a_process(world: World) -> None:
+    """Each of each log, until it is forgotten, or the log has no file any more."""
+    index = world.start()
+    read = Progress(at(5, 7), 3, 1, later(2))
+    for path, consumer, progress in (
+        (PATH, "nats", Progress(at(5, 6))),
+        (PATH, "nats", read),
+        (PATH, "loki", Progress()),
+        ("/b\udcff.log", "nats", read),
+        ("/c.log", "nats", read),
+    ):
+        index.acknowledged(path, consumer, progress)
+    index.forget_consumer("nats", "/c.log")
+    index = world.restart(index)
+    known = world.wait_for(index.consumers())
+    assert sorted(known or []) == [
+        ("/b\udcff.log", "nats", read),
+        (PATH, "loki", Progress()),
+        (PATH, "nats", read),
+    ]
+    index.forget_consumer(None, PATH)
+    # (one that begins anew keeps it)
+    index.forget_log("/b\udcff.log")
+    assert world.wait_for(index.consumers()) == [("/b\udcff.log", "nats", read)]
+    index.opened("/b\udcff.log", "qemu", GUEST, at(5, 0), FILE_SYSTEM, later(0))
+    swept = index.sweep(lambda _: succeed([]))
+    while not swept.called:
+        world.clock.advance(1)
+        world.wait_for(index.logs())
+    assert world.wait_for(index.consumers()) == []
+
+
+def test_a_file_of_the_first_version_gets_what_it_lacks(world: World) -> None:
+    """And keeps what it has."""
+    index = world.start()
+    index.opened(PATH, "qemu", GUEST, at(5, 0), FILE_SYSTEM, later(0))
+    world.end(index)
+    with closing(sqlite3.connect(world.file)) as connection:
+        connection.execute("DROP TABLE consumers")
+        connection.execute("PRAGMA user_version = 1")
+    index = world.start()
+    assert [log.path for log in world.wait_for(index.logs())] == [PATH]
+    index.acknowledged(PATH, "nats", Progress(at(5, 6)))
+    assert world.wait_for(index.consumers()) == [(PATH, "nats", Progress(at(5, 6)))]

@@ -13,6 +13,7 @@ from twisted_virtlog.history.records import (
     KnownLog,
     LogHistory,
     Opening,
+    Progress,
 )
 from twisted_virtlog.history.rows import domain_of, of_text, position_of, time_of
 from twisted_virtlog.history.tables import ROWS_AT_ONCE, Tables, let_others_in
@@ -127,3 +128,17 @@ def files_of(tables: Tables, path: str) -> set[FileKey]:
     """Return the files of a log of which anything is kept."""
     log = tables.log(path)
     return set() if log is None else tables.files_of(log)
+
+
+def consumers(tables: Tables) -> list[tuple[str, str, Progress]]:
+    """Return what consumers have of logs: paths, consumers, and how far they have come."""
+    found = []
+    rows = tables.do(
+        "SELECT path, consumer, inode, place, birth, unread, unread_before, at FROM consumers"
+    )
+    for number, (path, consumer, *place, unread, unread_before, at) in enumerate(rows, 1):
+        position = None if place[0] is None else position_of(*place)
+        progress = Progress(position, unread, unread_before, time_of(at))
+        found.append((os.fsdecode(path), consumer, progress))
+        let_others_in(number, ROWS_AT_ONCE)
+    return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from twisted_virtlog.history.deeds import (
+    Acknowledged,
     Closed,
+    ConsumerGone,
     Deed,
     FilesGone,
     Happened,
@@ -49,7 +52,35 @@ class DeedWriter:
             return deed.keys
         elif isinstance(deed, LogGone):
             return self._forget_log(deed)
+        elif isinstance(deed, Acknowledged):
+            self._acknowledged(deed)
+        elif isinstance(deed, ConsumerGone):
+            self._forget_consumer(deed)
         return ()
+
+    def _acknowledged(self, deed: Acknowledged) -> None:
+        progress = deed.progress
+        position, at = progress.position, progress.at
+        self._tables.do(
+            "INSERT OR REPLACE INTO consumers (consumer, path, inode, place, birth, unread,"
+            " unread_before, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                deed.consumer,
+                os.fsencode(deed.path),
+                *((None, None, None) if position is None else place_of(position)),
+                progress.unread,
+                progress.unread_before,
+                None if at is None else wall_ms(at),
+            ),
+        )
+
+    def _forget_consumer(self, deed: ConsumerGone) -> None:
+        path = None if deed.path is None else os.fsencode(deed.path)
+        self._tables.do(
+            "DELETE FROM consumers WHERE consumer = coalesce(?, consumer)"
+            " AND path = coalesce(?, path)",
+            (deed.consumer, path),
+        )
 
     def _opened(self, deed: Opened) -> None:
         tables, position, at = self._tables, deed.position, wall_ms(deed.at)
@@ -164,6 +195,9 @@ class DeedWriter:
         if deed.files is not None and not keys <= deed.files:
             # (it was opened since)
             return ()
+        if deed.files is not None:
+            # (of one that begins anew, consumers have something)
+            self._forget_consumer(ConsumerGone(None, deed.path))
         self._forget_files(keys)
         for table in ("openings", "events"):
             tables.do(f"DELETE FROM {table} WHERE log = ?", (log,))

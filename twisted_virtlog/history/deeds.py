@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from twisted_virtlog.history.records import FileKey
+from twisted_virtlog.history.records import FileKey, Progress
 from twisted_virtlog.values import Domain, LogEvent, Position
 
 #: The number of a file, where its end was, and since and until when.
@@ -97,8 +97,37 @@ class LogGone(msgspec.Struct, frozen=True, gc=False):
     files: frozenset[FileKey] | None = None
 
 
+class Acknowledged(msgspec.Struct, frozen=True, gc=False):
+    """A consumer has come further in a log, or has missed something of it."""
+
+    path: str
+    consumer: str
+    progress: Progress
+
+
+class ConsumerGone(msgspec.Struct, frozen=True, gc=False):
+    """What a consumer had of logs is forgotten.
+
+    :ivar consumer: None for all consumers.
+    :ivar path: None for all logs.
+    """
+
+    consumer: str | None
+    path: str | None
+
+
 #: Whatever is not a mark.
-Deed: TypeAlias = FileBegun | FileEnded | Opened | Closed | Happened | FilesGone | LogGone
+Deed: TypeAlias = (
+    FileBegun
+    | FileEnded
+    | Opened
+    | Closed
+    | Happened
+    | FilesGone
+    | LogGone
+    | Acknowledged
+    | ConsumerGone
+)
 
 
 class Taken(msgspec.Struct, frozen=True):

@@ -20,7 +20,9 @@ from twisted.logger import Logger
 from twisted_virtlog.history import asking
 from twisted_virtlog.history.boot_clock import BootClock, StepReader, boot_id
 from twisted_virtlog.history.deeds import (
+    Acknowledged,
     Closed,
+    ConsumerGone,
     FileBegun,
     FileEnded,
     FilesGone,
@@ -38,6 +40,7 @@ from twisted_virtlog.history.records import (
     FileTimes,
     KnownLog,
     LogHistory,
+    Progress,
     key_of_kept,
 )
 from twisted_virtlog.history.waiting import Waiting
@@ -321,6 +324,14 @@ class Index:
         """Take note that nothing of a log is there any more."""
         self._notes.add(LogGone(path), soon=False)
 
+    def acknowledged(self, path: str, consumer: str, progress: Progress) -> None:
+        """Note how far a consumer has come in a log; see :meth:`consumers`."""
+        self._notes.add(Acknowledged(path, consumer, progress), soon=True)
+
+    def forget_consumer(self, consumer: str | None, path: str | None) -> None:
+        """Take note that nothing that a consumer had of a log counts; None for all of them."""
+        self._notes.add(ConsumerGone(consumer, path), soon=True)
+
     # What is asked for. If the thread does not answer in time, it is what is known without it.
 
     def times_of(self, kept: Sequence[KeptFile]) -> Deferred[FileTimes]:
@@ -352,6 +363,17 @@ class Index:
     def logs(self) -> Deferred[list[KnownLog]]:
         """Return the logs that are known, open ones too, sorted by path."""
         return self._ask(lambda database, _: asking.logs(database.tables), list[KnownLog])
+
+    def consumers(self) -> Deferred[list[tuple[str, str, Progress]] | None]:
+        """Return what consumers have of logs: paths, consumers, and how far they have come.
+
+        None if nobody can tell now.
+        """
+        return self._ask(lambda database, _: asking.consumers(database.tables), lambda: None)
+
+    def written(self) -> Deferred[None]:
+        """Return what fires when all is written that was noted before, or cannot be now."""
+        return self._ask(lambda *_: None, lambda: None)
 
     def sweep(self, kept_of: KeptOf) -> Deferred[None]:
         """Forget the files that are gone, log by log.

@@ -97,3 +97,24 @@ class LogHistory(msgspec.Struct, frozen=True):
 
     openings: Sequence[Opening] = ()
     events: Sequence[LogEvent] = ()
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """What a consumer has of a log; see :mod:`twisted_virtlog.logs.consumers`.
+
+    :ivar position: up to where it has acknowledged; None if it has acknowledged nothing, and the
+        log is held for it from its beginning.
+    :ivar unread: bytes that went before it had acknowledged them.
+    :ivar unread_before: how many of them when the log was opened last.
+    :ivar at: when it acknowledged last; an aware time, None for never.
+    """
+
+    position: Position | None = None
+    unread: int = 0
+    unread_before: int = 0
+    at: datetime | None = None
+
+    @property
+    def unread_since_opening(self) -> int:
+        """Bytes that went unread since the log was opened."""
+        return self.unread - self.unread_before

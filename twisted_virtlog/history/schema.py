@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: What PRAGMA user_version says. A release reads files of its own and of lower numbers.
-VERSION = 1
+VERSION = 2
 
 #: The statements that lead from each version to the next one.
 #:
@@ -53,6 +53,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ),
         "CREATE INDEX events_of_log ON events (log)",
         "CREATE INDEX events_of_file ON events (file)",
+    ),
+    (
+        (
+            "CREATE TABLE consumers (consumer TEXT NOT NULL, path BLOB NOT NULL, inode INTEGER,"
+            " place INTEGER, birth TEXT, unread INTEGER NOT NULL, unread_before INTEGER NOT NULL,"
+            " at INTEGER, PRIMARY KEY (path, consumer)) WITHOUT ROWID"
+        ),
     ),
 )
 
