@@ -57,7 +57,8 @@ ROOMS: dict[str, Room] = {
     "logs": Room(
         "errors escaping handover history interfaces loop syscalls values",
         "accounts.accounts accounts.drop_record accounts.memory all_logs bounds.survey"
-        " files.cleaner files.cleaning files.roots files.rotation"
+        " consumers.acknowledging consumers.consumers files.cleaner files.cleaning"
+        " files.roots files.rotation"
         " following.following handler history lanes.mounts observing"
         " pipes.closing pipes.making policy rate read_only",
     ),
@@ -127,6 +128,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "logs.files.names": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
+    "logs.consumers.progress": (),
     "logs.accounts.layout": (),
     "logs.accounts.slots": (),
     "logs.accounts.account": (),
@@ -172,6 +174,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "jsonrpc.methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.history_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.ledger_methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.consumer_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.policy_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.files_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.entries": (),

@@ -45,6 +45,7 @@ HERE = (
     ("jsonrpc.md", None),
     ("operations.md", "Account for every byte"),
     ("operations.md", "Search in logs"),
+    ("operations.md", "What is held for consumers"),
     ("operations.md", "Watch a log, and wait for a line"),
     ("operations.md", "What is kept beside the logs"),
     ("operations.md", "See which guests print most"),

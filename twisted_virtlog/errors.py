@@ -242,6 +242,10 @@ class BadSetting(AdministrationError):
         self.remedy = remedy
 
 
+class NoSuchConsumer(BadSetting):
+    """Nobody of that name consumes logs."""
+
+
 class BadLimits(BadSetting):
     """The limit of anonymous clients would be above that of all clients."""
 

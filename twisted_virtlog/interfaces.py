@@ -14,6 +14,7 @@ from twisted_virtlog.values import (
     ClientInfo,
     ClientLimits,
     Closed,
+    ConsumerStatus,
     Counts,
     DaemonStatus,
     Domain,
@@ -405,6 +406,32 @@ class IAdministration(Interface):
         """Stop the daemon soon, even if logs are open; the request is answered first."""
 
 
+class IConsumers(Interface):
+    """What others have read of logs, for whom files are held that rotation would remove."""
+
+    def acknowledge(consumer: str, uid: int, acks: Sequence[tuple[str, Position]]) -> Answer[None]:
+        """Take note up to where a consumer has read logs; a position never goes back.
+
+        Logs that the daemon does not know are passed over.
+
+        :param uid: of the process that says so.
+        :param acks: paths of logs, and positions.
+        :raises NoSuchConsumer: the configuration names none.
+        :raises NotAllowed: another user may acknowledge for it.
+        :raises LogError: a log cannot be asked; the others are done.
+        """
+
+    def consumers() -> Answer[Sequence[ConsumerStatus]]:
+        """Return what each consumer has of each log, sorted by both."""
+
+    def forget(consumer: str, path: str | None) -> Answer[None]:
+        """Forget what a consumer has of a log, so that nothing is held for it.
+
+        :param path: None for all logs.
+        :raises NoSuchConsumer: the configuration names none, and it has nothing.
+        """
+
+
 class IMetrics(Interface):
     """What the daemon counts and measures, as Prometheus reads it."""
 
@@ -448,6 +475,8 @@ class IConnection(Interface):
 
     def settle_descriptors(count: int) -> None:
         """Say how many they are; before they are sent."""
+
+    peer = Attribute("PeerCredentials: of the process at the other end, when it connected.")
 
     share_seconds = Attribute(
         "float: how long its protocol may carry requests out at once, before others are served;"

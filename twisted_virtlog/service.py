@@ -15,7 +15,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_virtlog.administration import Administration
-from twisted_virtlog.config.settings import Settings, explained, policy_entries, with_words
+from twisted_virtlog.config.settings import (
+    Settings,
+    consumers_of,
+    explained,
+    hold_of,
+    policy_entries,
+    with_words,
+)
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover.keeper import NO_KEEPER, Keeper
 from twisted_virtlog.handover.state import OF_VIRTLOGD, DaemonState, Details
@@ -32,6 +39,8 @@ from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.memory import Memory, this_boot
 from twisted_virtlog.logs.all_logs import AllLogs, LaneSettings
 from twisted_virtlog.logs.bounds.survey import Survey
+from twisted_virtlog.logs.consumers.acknowledging import Acknowledging
+from twisted_virtlog.logs.consumers.consumers import Consumers, HoldSettings
 from twisted_virtlog.logs.files.cleaner import Cleaner
 from twisted_virtlog.logs.files.cleaning import Rules
 from twisted_virtlog.logs.files.roots import Roots
@@ -44,7 +53,12 @@ from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import HostBounds, Policies, Policy, PolicyOf, Words
 from twisted_virtlog.logs.rate import Rate
-from twisted_virtlog.logs.read_only import ReadOnlyFollowing, ReadOnlyHistory, ReadOnlyLogs
+from twisted_virtlog.logs.read_only import (
+    ReadOnlyConsumers,
+    ReadOnlyFollowing,
+    ReadOnlyHistory,
+    ReadOnlyLogs,
+)
 from twisted_virtlog.loop.clock import MonotonicClock
 from twisted_virtlog.loop.durations import ByName
 from twisted_virtlog.loop.idle import IdleTimeout, idle_since
@@ -218,6 +232,7 @@ class VirtlogService(Service):
         self._stall_watch.start()
         # (last, as its thread has to import much)
         self._history.begin(self.handler)
+        self._acknowledging.begin()
         self._survey.set(_surveyed(self.handler.settings))
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
@@ -232,6 +247,7 @@ class VirtlogService(Service):
         self._following.end_all()
         self._cleaner.stop()
         self._survey.stop()
+        self._acknowledging.stop()
         answered = self._reception.finish()
         written = answered.addCallback(lambda _: self.handler.finish())
         noted = written.addCallback(lambda _: self._close_logs())
@@ -263,6 +279,7 @@ class VirtlogService(Service):
         self.handler.reload(_log_settings(settings), settings.pipe_size, _lane_settings(settings))
         self._cleaner.set(_rules(settings))
         self._survey.set(_surveyed(self.handler.settings))
+        self._acknowledging.reload()
         self._history.reload(bool(settings.time_index))
         for server in self.servers:
             server.limit(_max_clients(settings, server.name))
@@ -331,8 +348,10 @@ class VirtlogService(Service):
         self._calls = {protocol: ByName() for protocol in (_IN_JSONRPC, _IN_LIBVIRT)}
         self._reception = Reception(turns.clients, clock)
         self._following = Following(clock, turns.shares.later, turns.shares.rest)
+        index = Index(reactor, clock, settings.state_dir or process.state_directory, _mount_point)
+        self._consumers = Consumers(index)
         self._history = History(
-            Index(reactor, clock, settings.state_dir or process.state_directory, _mount_point),
+            index,
             clock,
             turns.shares.in_slices,
             bool(settings.time_index),
@@ -352,6 +371,10 @@ class VirtlogService(Service):
             self._observer_of,
             lambda: (self._following.followed_logs, self._following.kept_files),
             self.accounts,
+            self._consumers,
+        )
+        self._acknowledging = Acknowledging(
+            self._consumers, self.handler, index, in_thread, clock, turns.shares.in_slices
         )
         self._following.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
@@ -369,6 +392,7 @@ class VirtlogService(Service):
             self._history.known_logs,
             self.handler.look_at_files,
             self.handler.directory_of,
+            lambda path: self._consumers.of(path) is not None,
         )
         self.handler.refused = self._survey.refused
         self._timeout = IdleTimeout(
@@ -446,12 +470,14 @@ class VirtlogService(Service):
             following=self._following,
             history=self._history,
             metrics=self._metrics,
+            consumers=self._acknowledging,
         )
         reading = replace(
             services,
             handler=ReadOnlyLogs(logs, logs.may_be_read),
             following=ReadOnlyFollowing(logs, self._following, logs.may_be_read),
             history=ReadOnlyHistory(logs, self._history, logs.may_be_read),
+            consumers=ReadOnlyConsumers(self._acknowledging, logs.may_be_read),
         )
         log_programs = serving(Served(LOG_PROGRAM, logs))
         admin_programs = serving(Served(ADMIN_PROGRAM, administration))
@@ -641,7 +667,8 @@ def _log_settings(settings: Settings) -> LogSettings:
     quotas = settings.quota > 0 or any(dict(entry.words).get("quota") for entry in entries)
     bounds = HostBounds(settings.host_keep_free, settings.host_max_use, quotas)
     roots = Roots(settings.log_roots)
-    return LogSettings(policies, settings.max_open_logs, bounds, roots, explain)
+    holds = HoldSettings(consumers_of(settings), settings.hold_max, settings.hold_max_log)
+    return LogSettings(policies, settings.max_open_logs, bounds, roots, explain, holds)
 
 
 def _policy(settings: Settings, words: Words) -> Policy:
@@ -654,4 +681,5 @@ def _policy(settings: Settings, words: Words) -> Policy:
         # (that of all is the pipes' own)
         settings.pipe_size if "pipe_size" in words else None,
         settings.quota,
+        hold_of(settings.hold),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -530,6 +530,28 @@ class Storage(msgspec.Struct, frozen=True):
         return _added(self, other)
 
 
+class ConsumerStatus(msgspec.Struct, frozen=True, gc=False):
+    """What a consumer has read of a log, and has yet to read; sizes in bytes.
+
+    :ivar path: of the log, without symbolic links.
+    :ivar position: up to where it has acknowledged; None if it has acknowledged nothing, and the
+        log is held for it.
+    :ivar lag_bytes: what is kept of the log after that; None where nobody can tell now.
+    :ivar lag_seconds: how long ago it acknowledged last; 0 if nothing is left to read, None if it
+        has never acknowledged.
+    :ivar held_bytes: what is in the log's held files, whoever they are held for.
+    :ivar unread_bytes: what went before the consumer had acknowledged it.
+    """
+
+    consumer: str
+    path: str
+    position: Position | None
+    lag_bytes: int | None
+    lag_seconds: float | None
+    held_bytes: int
+    unread_bytes: int
+
+
 class Ledger(msgspec.Struct, frozen=True):
     """What became of every byte of a log, or of all logs together.
 
@@ -716,6 +738,30 @@ class DiskUse(msgspec.Struct, frozen=True):
 
     used_bytes: int
     max_bytes: int
+
+
+class ConsumerSums(msgspec.Struct, frozen=True):
+    """What a consumer has of all logs together.
+
+    :ivar logs: how many it has acknowledged, or are held for it.
+    :ivar unread_bytes: what went before it had acknowledged it.
+    """
+
+    consumer: str
+    logs: int
+    unread_bytes: int
+
+
+class HeldUse(msgspec.Struct, frozen=True):
+    """What held files take up on disk, and what consumers have of logs.
+
+    :ivar max_bytes: what they may; 0 for no limit.
+    :ivar consumers: those that the configuration names, and others that have something.
+    """
+
+    used_bytes: int
+    max_bytes: int
+    consumers: Sequence[ConsumerSums] = ()
 
 
 class IndexFigures(msgspec.Struct, frozen=True):

@@ -75,6 +75,10 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "boot_burst": 0,
         "on_rate": "drop",
         "log_roots": (),
+        "consumers": (),
+        "hold": "",
+        "hold_max": 1073741824,
+        "hold_max_log": 67108864,
     }
     assert warnings == []
 
@@ -97,6 +101,8 @@ def test_each_key_is_taken(key: str) -> None:
         "metrics_logs": "all",
         "on_rate": "block",
         "log_roots": ("/srv/logs", "/var/log/guests"),
+        "consumers": ("nats:virtlog-ship", "loki:loki"),
+        "hold": "nats,loki",
     }
     value = values.get(key, 8192)
     written = str(value)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from twisted_virtlog.interfaces import IConnection, IConversation
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 
 
 @implementer(IConnection)
@@ -20,6 +21,7 @@ class FakeConnection:
     :ivar claims: how many descriptors were claimed, and (negative) how many it became.
     :ivar refuses_descriptors: what is raised when descriptors are claimed.
     :ivar reading: the client is read from.
+    :ivar peer: who is at the other end.
     :ivar share_seconds: how long the conversation may go on at once.
     :ivar alone: nobody else waits for a turn.
     :ivar rests: how long it was to rest before each turn that it asked for.
@@ -35,6 +37,7 @@ class FakeConnection:
         self.claims: list[int] = []
         self.refuses_descriptors: Exception | None = None
         self.reading = True
+        self.peer = PeerCredentials(os.getpid(), os.getuid(), os.getgid())
         self.share_seconds = math.inf
         self.alone = False
         self.rests: list[float] = []

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from tests.fakes.administration import FakeDaemon
 from tests.fakes.connection import FakeConnection
+from tests.fakes.consumers import FakeConsumers
 from tests.fakes.following import FakeFollowing
 from tests.fakes.handler import FakeHandler
 from tests.fakes.history import FakeHistory
@@ -31,6 +32,7 @@ class Client:
         self.following = FakeFollowing()
         self.history = FakeHistory()
         self.metrics = FakeMetrics()
+        self.consumers = FakeConsumers()
         self.reexecs: list[tuple[str | None, int | None]] = []
         self.services = Services(
             handler=self.handler,
@@ -41,6 +43,7 @@ class Client:
             following=self.following,
             history=self.history,
             metrics=self.metrics,
+            consumers=self.consumers,
         )
         self.conversation = JSONRPCConversation(self.services)
         self.connection = FakeConnection(self.conversation, congest_at)

@@ -14,11 +14,14 @@ from msgspec import structs
 from tests.fakes.administration import FakeDaemon
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog import __version__
+from twisted_virtlog.errors import NoSuchConsumer, NotAllowed
 from twisted_virtlog.handover.state import VERSION as STATE_VERSION
 from twisted_virtlog.jsonrpc.methods import METHODS
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.values import (
     MAX_NAME_CHARACTERS,
     Closed,
+    ConsumerStatus,
     Domain,
     Dropped,
     Excerpt,
@@ -250,6 +253,53 @@ def test_the_ledger_of_a_log_and_of_all() -> None:
     answer = result(Client(ledger=device), "log.ledger", [PATH])
     assert (answer["storage"], answer["holds"]) == (None, None)
     assert Client().call("log.ledger", ["/a/../b"])["error"]["code"] == -32602
+
+
+def test_consumers_acknowledge() -> None:
+    """As the user who asks, several logs at once."""
+    client = Client()
+    client.connection.peer = PeerCredentials(1, 4321, 1)
+    position = {"inode": 7, "offset": 8, "birth": "h1.a"}
+    acks = [{"path": PATH, "position": position}, {"path": "/b", "position": {**position}}]
+    assert result(client, "consumer.ack", {"consumer": "nats", "acks": acks}) is True
+    at = Position(7, 8, "h1.a")
+    assert client.consumers.told == [("nats", 4321, [(PATH, at), ("/b", at)])]
+    refused = client.call("consumer.ack", ["nats", [{"path": "/a/../b", "position": position}]])
+    assert refused["error"]["code"] == -32602
+    client.consumers.error = NoSuchConsumer("there is no consumer 'nats'", "name another one")
+    error = client.call("consumer.ack", ["nats", []])["error"]
+    assert error["code"] == -32602
+    assert error["message"].startswith("Invalid params: there is no consumer 'nats'")
+    client.consumers.error = NotAllowed("nats: only root")
+    assert client.call("consumer.ack", ["nats", []])["error"]["code"] == 1011
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 200])
+def test_consumers_are_listed(count: int) -> None:
+    """However many there are."""
+    client = Client()
+    client.consumers.found = [
+        ConsumerStatus("nats", f"/{number}", None, number, None, 0, 5) for number in range(count)
+    ]
+    told = result(client, "consumer.list")
+    assert [one["path"] for one in told] == [f"/{number}" for number in range(count)]
+    assert told[-1] == {
+        "consumer": "nats",
+        "path": f"/{count - 1}",
+        "position": None,
+        "lag_bytes": count - 1,
+        "lag_s": None,
+        "held_bytes": 0,
+        "unread_bytes": 5,
+    }
+
+
+def test_consumers_are_forgotten() -> None:
+    """For one log, or for all."""
+    client = Client()
+    assert result(client, "consumer.forget", ["nats"]) is True
+    assert result(client, "consumer.forget", {"consumer": "nats", "path": PATH}) is True
+    assert client.consumers.forgotten == [("nats", None), ("nats", PATH)]
 
 
 def status(**changes: Any) -> LogStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -35,12 +36,14 @@ class Room:
     def configure(self, **words: int | str) -> None:
         """Let other words hold for the logs, as after SIGHUP."""
         values: dict[str, Any] = dict(words)
+        # (for who is named in what holds a log)
+        consumers = ("nats:root",)
         if self._by_policy:
             said = " ".join(f"{name}={value}" for name, value in words.items())
             entries = ("domain:nobody max_size=1 rate=1", f"domain:{DOMAIN.name} {said}")
             # (where no word is said the entry would be a mistake)
             values = {"policies": entries if words else entries[:1]}
-        self.configure_host(**values)
+        self.configure_host(**values, consumers=consumers)
 
     def configure_host(self, **values: Any) -> None:
         """Let other keys hold."""
@@ -243,6 +246,58 @@ def _host_keep_free(room: Room) -> None:
     assert world.text() == b"x" * 32 * KIB + b"y" * 32 * KIB
 
 
+def _hold(room: Room) -> None:
+    """The next roll-over heeds it; what is held for nobody goes at once."""
+    world, small = room.world, {"max_size": 7, "max_backups": 1}
+    room.configure(**small)
+    guest = world.open()
+    room.write(guest, LINE * 3)
+    room.configure(**small, hold="nats")
+    room.write(guest, b"line 2\nline 3\n")
+    assert world.read().data == LINE * 2 + b"line 2\nline 3\n"
+    room.configure(**small)
+    assert list(world.directory.glob(".*.held.*")) == []
+
+
+def _consumers(room: Room) -> None:
+    """The same, and who comes again goes on where it was."""
+    world, names = room.world, ("nats:root",)
+    small: dict[str, Any] = {"max_size": 7, "max_backups": 1}
+    room.configure_host(**small, consumers=names)
+    guest = world.open()
+    world.handler.acknowledge(world.path, "nats", world.position(), datetime.now(timezone.utc))
+    room.write(guest, LINE * 4)
+    assert world.read().data == LINE * 4
+    room.configure_host(**small)
+    assert list(world.directory.glob(".*.held.*")) == []
+    room.configure_host(**small, consumers=names)
+    room.write(guest, LINE * 2)
+    assert world.read().data == LINE * 4
+
+
+def _hold_max(room: Room) -> None:
+    """When the next file is held, the oldest go."""
+    _held_within(room, "hold_max")
+
+
+def _hold_max_log(room: Room) -> None:
+    """Likewise."""
+    _held_within(room, "hold_max_log")
+
+
+def _held_within(room: Room, key: str) -> None:
+    world = room.world
+    same: dict[str, Any] = {"max_size": 7, "consumers": ("nats:root",), "hold": "nats"}
+    room.configure_host(**same)
+    guest = world.open()
+    room.write(guest, LINE * 9)
+    assert len(list(world.directory.glob(".*.held.*"))) == 5
+    room.configure_host(**same, **{key: 2 * 4096})
+    assert len(list(world.directory.glob(".*.held.*"))) == 5
+    room.write(guest, LINE)
+    assert len(list(world.directory.glob(".*.held.*"))) == 2
+
+
 def _log_roots(room: Room) -> None:
     """The next opening: what is open goes on, and is rolled over, wherever it is."""
     world = room.world
@@ -280,6 +335,7 @@ SCENARIOS: dict[str, Callable[[Room], None]] = {
     "burst": _burst,
     "boot_burst": _boot_burst,
     "on_rate": _on_rate,
+    "hold": _hold,
 }
 
 
@@ -336,6 +392,9 @@ KEY_SCENARIOS: dict[str, Callable[[Room], None]] = {
     "host_max_use": _host_max_use,
     "host_keep_free": _host_keep_free,
     "log_roots": _log_roots,
+    "consumers": _consumers,
+    "hold_max": _hold_max,
+    "hold_max_log": _hold_max_log,
     "max_open_logs": _max_open_logs,
 }
 

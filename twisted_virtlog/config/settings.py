@@ -175,6 +175,42 @@ def _check_log_roots(value: tuple[str, ...]) -> str:
     return ""
 
 
+_CONSUMER = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+_CONSUMERS_REMEDY = (
+    'write a list of names, each with a colon and a user, as ["nats:virtlog-ship"], or [] for none'
+)
+
+
+def _check_consumers(value: tuple[str, ...]) -> str:
+    seen: set[str] = set()
+    for one in value:
+        name, _, user = one.partition(":")
+        if not re.fullmatch(_CONSUMER, name) or not re.fullmatch(r"[^\s:,\0]+", user):
+            raise SpecError(f"{one!r} is not possible in the list", _CONSUMERS_REMEDY)
+        if name in seen:
+            raise SpecError(f"{name!r} is there twice", _CONSUMERS_REMEDY)
+        seen.add(name)
+    return ""
+
+
+def consumers_of(settings: Settings) -> Mapping[str, str]:
+    """Return the user of each consumer, by its name."""
+    pairs = (one.partition(":") for one in settings.consumers)
+    return {name: user for name, _, user in pairs}
+
+
+def _check_hold(value: str) -> str:
+    if all(re.fullmatch(_CONSUMER, name) for name in hold_of(value)):
+        return ""
+    return 'write names of consumers, with commas, as "nats", or "" for none'
+
+
+def hold_of(value: str) -> tuple[str, ...]:
+    """Return the consumers that a value of ``hold`` names."""
+    return tuple(value.split(",")) if value else ()
+
+
 def _check_state_dir(value: str) -> str:
     if not value or (value.startswith("/") and "\0" not in value):
         return ""
@@ -296,6 +332,26 @@ class Settings:
         example=("/var/log/libvirt",),
     )
 
+    consumers: tuple[str, ...] = _key(
+        (),
+        "who may acknowledge what they have read, and the user of each",
+        check=_check_consumers,
+        example=("nats:virtlog-ship",),
+    )
+    hold: str = _key(
+        "",
+        "consumers for which logs are held from their beginning on",
+        check=_check_hold,
+        example="nats",
+        in_policy=True,
+    )
+    hold_max: int = _key(
+        1024 * 1024 * 1024, "bytes on disk of the held files of all logs; 0: no limit", _UINT64
+    )
+    hold_max_log: int = _key(
+        64 * 1024 * 1024, "bytes on disk of the held files of one log; 0: no limit", _UINT64
+    )
+
     named: frozenset[str] = field(default=frozenset(), compare=False)
 
 
@@ -360,6 +416,7 @@ def examine(file: str, text: bytes) -> Examined:
                 warnings.append(f"{file}:{statement.line}: {name}: {advice}")
     settings = Settings(**values, named=frozenset(values))
     warnings += _advise_bounds(settings, places, entries)
+    warnings += _advise_holds(settings, places, entries)
     return Examined(settings, tuple(errors), tuple(warnings))
 
 
@@ -427,6 +484,27 @@ def _advise_bounds(
             yield from _below(place, "quota", held["quota"], held["max_size"])
         if "max_size" in words:
             yield from _below(place, "host_max_use", max_use, int(words["max_size"]))
+
+
+def _advise_holds(
+    settings: Settings, places: Mapping[str, str], entries: Sequence[tuple[str, policies.Entry]]
+) -> Iterator[str]:
+    """Yield what is to be said of logs that are held for nobody; see :func:`_advise_bounds`."""
+    known = consumers_of(settings)
+    said = [(places["hold"], settings.hold)] if "hold" in places else []
+    said += [
+        (place, str(value))
+        for place, entry in entries
+        for name, value in entry.words
+        if name == "hold"
+    ]
+    for place, value in said:
+        for name in hold_of(value):
+            if name not in known:
+                yield (
+                    f"{place}: hold: there is no consumer {name!r}, and nothing is held for it;"
+                    f' write consumers = ["{name}:USER"] as well'
+                )
 
 
 def _below(place: str, name: str, bound: int, max_size: int) -> Iterator[str]:

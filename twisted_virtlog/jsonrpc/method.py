@@ -11,6 +11,7 @@ import msgspec
 from twisted_virtlog.interfaces import (
     Answer,
     IAdministration,
+    IConsumers,
     IFollowing,
     IHistory,
     ILogHandler,
@@ -67,7 +68,9 @@ class Services:
     :ivar following: follows logs.
     :ivar history: what is known of logs' past.
     :ivar metrics: what is counted and measured.
+    :ivar consumers: who has read what of logs.
     :ivar subscriptions: of the connection that asks; None for methods that need none.
+    :ivar uid: of the user who asks; -1 for methods that need none.
     """
 
     handler: ILogHandler
@@ -78,7 +81,9 @@ class Services:
     following: IFollowing
     history: IHistory
     metrics: IMetrics
+    consumers: IConsumers
     subscriptions: Subscribing | None = None
+    uid: int = -1
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ class Method(Generic[P, V]):
     :ivar needs_stream: whether it sends descriptors, or texts that were not requested, so that it
         is not served over HTTP.
     :ivar subscribes: whether it is about the subscriptions of its connection.
+    :ivar asks_user: whether it matters which user asks.
     """
 
     name: str
@@ -126,6 +132,7 @@ class Method(Generic[P, V]):
     read_only: bool = False
     needs_stream: bool = False
     subscribes: bool = False
+    asks_user: bool = False
 
     @property
     def alias(self) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from twisted_virtlog import __version__
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.admin_methods import ADMIN_METHODS
+from twisted_virtlog.jsonrpc.consumer_methods import CONSUMER_METHODS
 from twisted_virtlog.jsonrpc.daemon_methods import DAEMON_METHODS, TITLE
 from twisted_virtlog.jsonrpc.files_methods import FILES_METHODS
 from twisted_virtlog.jsonrpc.follow_methods import FOLLOW_METHODS
@@ -47,6 +48,7 @@ _TABLE: tuple[Method[Any, Any], ...] = (
     *HISTORY_METHODS,
     *POLICY_METHODS,
     *LEDGER_METHODS,
+    *CONSUMER_METHODS,
     *DAEMON_METHODS,
     *ADMIN_METHODS,
     Method(

@@ -424,7 +424,11 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return self.fail(error, None, request, method, None)
         if method.most_descriptors:
             return self._carry_out_claiming(request, method, params)
-        services = self._subscribed() if method.subscribes else self._services
+        services = self._services
+        if method.subscribes:
+            services = self._subscribed()
+        elif method.asks_user:
+            services = replace(services, uid=self.connection.peer.uid)
         return self.carry_out(request, method, services, params)
 
     def _subscribed(self) -> Services:

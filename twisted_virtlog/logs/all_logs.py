@@ -18,6 +18,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,10 +41,13 @@ from twisted_virtlog.interfaces import Answer, ILogHandler, InSlices
 from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.sums import summed
 from twisted_virtlog.logs.bounds.usage import Usage
+from twisted_virtlog.logs.consumers.consumers import Consumers
 from twisted_virtlog.logs.files.cleaning import Found
+from twisted_virtlog.logs.files.held import HELD_FILES
 from twisted_virtlog.logs.files.inventory import close as close_files
 from twisted_virtlog.logs.files.inventory import inventory
 from twisted_virtlog.logs.files.log_directory import LogDirectory
+from twisted_virtlog.logs.files.names import held_path
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.files.roots import Roots
 from twisted_virtlog.logs.handler import HUNG_SECONDS, LogHandler, LogSettings, Surroundings
@@ -77,12 +81,14 @@ from twisted_virtlog.syscalls import bytes_waiting, mount_number, pipe_number
 from twisted_virtlog.values import (
     ByteSums,
     Closed,
+    ConsumerStatus,
     Counts,
     DiskUse,
     Domain,
     DropReason,
     Excerpt,
     FileThreads,
+    HeldUse,
     KeptFile,
     Ledger,
     LeftDescriptor,
@@ -174,6 +180,7 @@ class AllLogs:
         observer_of: ObserverOf = nobody,
         followed: Callable[[], tuple[int, int]] = lambda: (0, 0),
         accounts: Accounts | None = None,
+        consumers: Consumers | None = None,
     ) -> None:
         """Take over ``watch``, which :meth:`close` closes; the others as in LogHandler.
 
@@ -181,6 +188,7 @@ class AllLogs:
         :param observer_of: makes what is told of the logs of each thread.
         :param accounts: of all logs; by default, what is counted ends with the process.
         :param followed: returns how many logs are followed, and how many files are kept for that.
+        :param consumers: of all logs; by default, what they have ends with the process.
         """
         self.clock = clock
         self.keeper = keeper
@@ -196,6 +204,9 @@ class AllLogs:
         #: What all logs take up, as far as that is to be known.
         self.usage = Usage(threading.Lock())
         self.usage.set(settings.bounds)
+        #: What consumers have of all logs.
+        self.consumers = consumers or Consumers()
+        self.consumers.settings = settings.holds
         #: Is called when a log may not grow, by what is known of the files of others.
         self.refused: Callable[[], object] = _do_nothing
         self._in_thread = in_thread
@@ -218,11 +229,12 @@ class AllLogs:
             observer=observer_of(REACTOR_THREAD),
             accounts=self.accounts,
             usage=self.usage,
+            consumers=self.consumers,
         )
         self._spaces = Spaces(clock, self._look_at_space)
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
-        # Logs of which backups are being removed.
+        # Logs of which files are being removed.
         self._trimmed: set[str] = set()
         # Logs between two threads, by path and real path.
         self._moving: dict[str, _Move] = {}
@@ -323,9 +335,14 @@ class AllLogs:
             return succeed(None)
         limits = self.settings.policy_of(path, *self.known.opener(path)).limits
         directory = self.settings.roots.directory_of(path)
-        found: Deferred[Sequence[KeptFile] | None] = self._in_thread(
-            lambda: inventory(path, limits, None, directory)
-        )
+        has_consumers = self.consumers.of(path) is not None
+
+        def find() -> Sequence[KeptFile]:
+            held = HELD_FILES.find(directory, path) if has_consumers else ()
+            names = [held_path(path, one.number) for one in reversed(held)]
+            return inventory(path, limits, None, directory, names)
+
+        found: Deferred[Sequence[KeptFile] | None] = self._in_thread(find)
 
         def missing(failure: Failure) -> Sequence[KeptFile] | None:
             # (opened meanwhile, it may be in the middle of anything)
@@ -397,12 +414,14 @@ class AllLogs:
         :param path: of the log, without symbolic links.
         :returns: whether that is done already.
         """
+        return self._have_removed(path, lambda logs, path: logs.trim(path))
+
+    def _have_removed(self, path: str, remove: _Call[bool]) -> bool:
+        """Have a file of a log removed where the log is; return whether that is done already."""
         if path in self._trimmed:
             return False
         try:
-            answer = self.ask_where_it_is(
-                path, lambda logs, path: logs.trim(path), f"Unable to remove a backup of {path}"
-            )
+            answer = self.ask_where_it_is(path, remove, f"Unable to remove a file of {path}")
         except (OSError, ValueError, LogError):
             return False
         if not isinstance(answer, Deferred):
@@ -412,10 +431,60 @@ class AllLogs:
         def end(result: object) -> None:
             self._trimmed.discard(path)
             if isinstance(result, Failure) and not result.check(OSError, ValueError, LogError):
-                self._logger.failure("{path}: removing a backup failed", result, path=path)
+                self._logger.failure("{path}: removing a file failed", result, path=path)
 
         answer.addBoth(end)
         return False
+
+    # For consumers; see logs.consumers.
+
+    def acknowledge(
+        self, path: str, consumer: str, position: Position, at: datetime
+    ) -> Answer[None]:
+        """Take note that a consumer has read a log up to a position, where the log is."""
+        return self.ask_where_it_is(
+            path,
+            lambda logs, path: logs.acknowledge(path, consumer, position, at),
+            f"Unable to note what {consumer} has read of {path}",
+        )
+
+    def forget_consumer(self, path: str, consumer: str) -> Answer[None]:
+        """Forget what a consumer has of a log, where the log is; its holds end."""
+        return self.ask_where_it_is(
+            path,
+            lambda logs, path: logs.forget_consumer(path, consumer),
+            f"Unable to forget what {consumer} has read of {path}",
+        )
+
+    def consumed(self, path: str, now: datetime) -> Answer[Sequence[ConsumerStatus]]:
+        """Return what each consumer has of a log."""
+        return self.ask_where_it_is(
+            path,
+            lambda logs, path: logs.consumed(path, now),
+            f"Unable to look at the files of {path}",
+        )
+
+    def settle(self, path: str) -> Answer[None]:
+        """Remove the held files of a log that nobody has yet to read, where the log is."""
+        return self.ask_where_it_is(
+            path,
+            lambda logs, path: logs.settle(path),
+            f"Unable to remove held files of {path}",
+        )
+
+    def settle_all(self) -> None:
+        """Do the same for all open logs, each in its thread."""
+        self._inline.settle_all()
+        for lane in self._lanes.values():
+            lane.settle_all()
+
+    def drop_held(self, path: str) -> bool:
+        """Have the oldest held file of a log removed, as all take up more than they may.
+
+        :param path: of the log, without symbolic links.
+        :returns: whether that is done already.
+        """
+        return self._have_removed(path, lambda logs, path: logs.drop_held(path))
 
     def policy(self, path: str) -> Answer[Mapping[str, PolicyWord]]:
         real_path = self.real_path(path)
@@ -541,6 +610,10 @@ class AllLogs:
         """Return what all logs take up on disk; None if that is not counted."""
         usage, bounds = self.usage, self.settings.bounds
         return DiskUse(usage.used, bounds.max_use) if bounds.counts else None
+
+    def held_use(self) -> HeldUse | None:
+        """Return what held files take up, and what consumers have; None if there are none."""
+        return self.consumers.use()
 
     def byte_sums(self) -> Generator[None, None, ByteSums]:
         """Return what all logs have written and lost, also those that are closed."""
@@ -681,6 +754,7 @@ class AllLogs:
         """
         self.settings = settings
         self.usage.set(settings.bounds)
+        self.consumers.settings = settings.holds
         self._resolve_roots()
         self._inline.reload(settings, pipe_size)
         for lane in self._lanes.values():
@@ -1346,6 +1420,9 @@ class _Inline:
     def refused(self) -> None:
         self._logs.refused()
 
+    def drop_held(self, path: str) -> bool:
+        return self._logs.drop_held(path)
+
 
 class _InLane:
     """What a lane's handler tells, in the lane's thread."""
@@ -1378,3 +1455,7 @@ class _InLane:
 
     def refused(self) -> None:
         self._lane.lane.later_in_reactor(self._logs.refused)
+
+    def drop_held(self, path: str) -> bool:
+        self._lane.lane.later_in_reactor(lambda: self._logs.drop_held(path))
+        return False

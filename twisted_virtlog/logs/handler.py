@@ -35,6 +35,8 @@ from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.sums import summed
 from twisted_virtlog.logs.bounds.bounds import Bounds
 from twisted_virtlog.logs.bounds.usage import Usage
+from twisted_virtlog.logs.consumers.consumers import NO_HOLDS, Consumers, HoldSettings
+from twisted_virtlog.logs.consumers.holding import Holds
 from twisted_virtlog.logs.failing import FailingLogs
 from twisted_virtlog.logs.files.attributes import Attributes
 from twisted_virtlog.logs.files.cleaning import Found
@@ -79,6 +81,7 @@ from twisted_virtlog.loop.threads import InThread
 from twisted_virtlog.syscalls import pipe_number
 from twisted_virtlog.values import (
     Closed,
+    ConsumerStatus,
     Counts,
     Domain,
     Excerpt,
@@ -96,8 +99,8 @@ from twisted_virtlog.values import (
 T = TypeVar("T")
 
 #: Finds something about a log's files: by the path of the current one, the log's limits, who writes
-#: it, and what reaches them.
-_Find: TypeAlias = "Callable[[str, Limits, Writer | None, LogDirectory], T]"
+#: it, what reaches them, and the paths of those that are held.
+_Find: TypeAlias = "Callable[[str, Limits, Writer | None, LogDirectory, Sequence[str]], T]"
 
 #: How long to wait at the end for pipes to be closed that guests still hold.
 _CLOSE_SECONDS = 0.5
@@ -126,6 +129,7 @@ class LogSettings:
     :ivar bounds: what all logs together may take up.
     :ivar roots: below which logs may be.
     :ivar explain: says what the policy of a log is, and why.
+    :ivar holds: who consumes logs, and what may be held for them.
     """
 
     policy_of: PolicyOf
@@ -133,6 +137,7 @@ class LogSettings:
     bounds: HostBounds = NO_BOUNDS
     roots: Roots = ANYWHERE
     explain: Explain = unexplained
+    holds: HoldSettings = NO_HOLDS
 
 
 class Surroundings(Protocol):
@@ -161,6 +166,9 @@ class Surroundings(Protocol):
 
     def refused(self) -> None:
         """Take note that a log may not grow; see bounds.Elsewhere."""
+
+    def drop_held(self, path: str) -> bool:
+        """Have the oldest held file of a log removed; see consumers.holding.Elsewhere."""
 
 
 class Alone:
@@ -191,6 +199,10 @@ class Alone:
     def refused(self) -> None:
         """Do nothing."""
 
+    def drop_held(self, path: str) -> bool:
+        """Return False: nobody else could."""
+        return False
+
 
 _ALONE = Alone()
 
@@ -219,6 +231,7 @@ class LogHandler:
         thread: LogThread = REACTOR_THREAD,
         accounts: Accounts | None = None,
         usage: Usage | None = None,
+        consumers: Consumers | None = None,
     ) -> None:
         """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
 
@@ -232,6 +245,7 @@ class LogHandler:
         :param thread: in which all this is.
         :param accounts: of all logs; by default, of those of this handler alone.
         :param usage: of all logs, of other handlers too; by default, of this one's alone.
+        :param consumers: of all logs; by default, there are none.
         """
         self.watch = watch
         self.thread = thread
@@ -260,6 +274,13 @@ class LogHandler:
         self._sets_usage = usage is None
         if self._sets_usage:
             self._usage.set(settings.bounds)
+        # (otherwise whoever has several sets them, and knows what was before)
+        self._sets_consumers = consumers is None
+        self.consumers = consumers or Consumers()
+        if self._sets_consumers:
+            self.consumers.load(())
+            self.consumers.settings = settings.holds
+        self._holds = Holds(self.consumers, self._remove, self.directory_of, surroundings)
         self._bounds = Bounds(
             settings.bounds,
             self._usage,
@@ -269,6 +290,7 @@ class LogHandler:
             self._is_known_by_itself,
             self.directory_of,
             surroundings,
+            self._holds,
         )
         self._stopping = False
         self._at_limit = False
@@ -407,7 +429,8 @@ class LogHandler:
                 keeps = not os.path.islink(path)
             account = self.accounts.make()
             undo.callback(self.accounts.close, account)
-            writer = self._make_writer(file, policy, account, truncate and not keeps)
+            self.consumers.opened(real_path)
+            writer = self._make_writer(file, real_path, policy, account, truncate and not keeps)
             undo.callback(writer.close)
             if keeps:
                 writer.begin_anew()
@@ -503,9 +526,13 @@ class LogHandler:
 
     def files(self, path: str, start: Position | None) -> Answer[OpenedFiles]:
         def find(
-            file: str, limits: Limits, writer: Writer | None, directory: LogDirectory
+            file: str,
+            limits: Limits,
+            writer: Writer | None,
+            directory: LogDirectory,
+            held: Sequence[str],
         ) -> OpenedFiles:
-            found = opened(file, limits, start, writer, directory)
+            found = opened(file, limits, start, writer, directory, held)
             given = self._surroundings.given
             files = [OpenedFile(one.kept, given(one.descriptor)) for one in found.files]
             return OpenedFiles(tuple(files), found.more)
@@ -521,8 +548,9 @@ class LogHandler:
             file, writer = self.file_of(path), None
             directory = self.directory_of(file)
         policy = self._policy_of_closed(path) if log is None else log.policy
+        held = () if writer is not None else self.held_names(self.real_path_of(path), file)
         try:
-            return find(file, policy.limits, writer, directory)
+            return find(file, policy.limits, writer, directory, held)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
 
@@ -554,8 +582,9 @@ class LogHandler:
         file = self.file_of(path) if log is None else log.writer.path
         writer = None if log is None else log.writer
         policy = self._policy_of_closed(path) if log is None else log.policy
+        held = () if log is not None else self.held_names(self.real_path_of(path), file)
         try:
-            reading = Reading(file, policy.limits, position, writer, self.directory_of(file))
+            reading = Reading(file, policy.limits, position, writer, self.directory_of(file), held)
         except SystemFailure as failure:
             raise _limit_or(failure) from failure
         try:
@@ -624,7 +653,8 @@ class LogHandler:
         account = self.accounts.make()
         try:
             policy = self._settings.policy_of(real_path, *opener)
-            writer = self._make_writer(file, policy, account)
+            writer = self._make_writer(file, real_path, policy, account)
+            self._holds.attach(writer, real_path)
         except BaseException:
             self.accounts.close(account)
             raise
@@ -645,6 +675,7 @@ class LogHandler:
         finally:
             self._count(writer.written, 0, writer.rollovers)
             self._bounds.unbind(writer)
+            self._holds.detach(writer, real_path)
             writer.close()
             self.accounts.close(account)
 
@@ -692,7 +723,9 @@ class LogHandler:
         directory_path, name = os.path.split(real_path)
         try:
             with contextlib.closing(Directory(directory_path)) as directory:
-                files = directory.files_of(name, self._is_known_by_itself)
+                found = self._holds.held(real_path, real_path, self.directory_of(real_path))
+                held = [one.number for one in found]
+                files = directory.files_of(name, self._is_known_by_itself, held)
                 if not may_go(files):
                     return None
                 for one in files:
@@ -708,12 +741,80 @@ class LogHandler:
             raise SystemFailure(action, error.errno or errno.EIO, real_path) from error
         self.known.discard(real_path)
         self._bounds.forget(real_path)
+        self._holds.forget(real_path)
         self.observer.removed(real_path)
         return removed
 
     def _is_known_by_itself(self, path: str) -> bool:
         """Return whether a file that is called as a backup is another log, open or not."""
         return self.has(path) or path in self.known
+
+    # For consumers; see consumers.holding.
+
+    def held_names(self, real_path: str, file: str) -> Sequence[str]:
+        """Return the paths of the held files of a log that is not open, the newest first.
+
+        :param real_path: of the log, and ``file`` that of its current file.
+        """
+        return self._holds.names(real_path, file, self.directory_of(file))
+
+    def acknowledge(self, path: str, consumer: str, position: Position, at: datetime) -> None:
+        """Take note that a consumer has read a log up to a position; it never goes back.
+
+        :param at: an aware time.
+        """
+        file, real_path, policy, writer = self._consumed(path)
+        self._holds.acknowledge(real_path, file, policy.limits, writer, consumer, position, at)
+
+    def forget_consumer(self, path: str, consumer: str) -> None:
+        """Forget what a consumer has of a log; its holds end."""
+        _, real_path, _, _ = self._consumed(path)
+        log = self.consumers.of(real_path)
+        if log is not None:
+            self.consumers.forget(log, consumer)
+        self.settle(path)
+
+    def settle(self, path: str) -> None:
+        """Remove the held files of a log that nobody has yet to read."""
+        file, real_path, policy, writer = self._consumed(path)
+        if writer is None or not writer.hole:
+            self._holds.settle(real_path, file, policy.hold, policy.limits)
+
+    def drop_held(self, path: str) -> bool:
+        """Remove the oldest held file of a log, if those of all take up more than they may.
+
+        :returns: whether that is done.
+        """
+        _, real_path, _, _ = self._consumed(path)
+        return self.consumers.over() and self._holds.drop(real_path)
+
+    def consumed(self, path: str, now: datetime) -> Sequence[ConsumerStatus]:
+        """Return what each consumer has of a log.
+
+        :param now: an aware time.
+        """
+        file, real_path, policy, writer = self._consumed(path)
+        return self._holds.status(real_path, file, policy.limits, writer, now)
+
+    def _consumed(self, path: str) -> tuple[str, str, Policy, Writer | None]:
+        """Return where a log is, how it is kept, and who writes it."""
+        log = self._find(path)
+        if log is not None:
+            return log.writer.path, log.real_path, log.policy, log.writer
+        file = self.file_of(path)
+        return file, self.real_path_of(path), self._policy_of_closed(path), None
+
+    def settle_all(self) -> None:
+        """Do the same for all logs that are open, in slices: what consumers have is known now."""
+        self._in_slices(self._with_each(self._settle_open))
+
+    def _settle_open(self, log: OpenLog) -> None:
+        """Let a log be held for whom it is to be held now, and for nobody else."""
+        writer = log.writer
+        writer.holding = self._holds.of(log.real_path, log.policy.hold)
+        self._holds.attach(writer, log.real_path)
+        if not writer.hole and writer.is_open:
+            self._holds.settle(log.real_path, writer.path, log.policy.hold, log.policy.limits)
 
     def logs(self) -> Answer[Sequence[LogStatus]]:
         logs = self._logs
@@ -815,7 +916,10 @@ class LogHandler:
 
     def _ledger_of_all(self) -> Generator[None, None, Ledger]:
         sums = yield from summed(self.accounts)
-        return (yield from self._with_open_logs(self.accounts.ledger(sums)))
+        found = msgspec.structs.replace(
+            self.accounts.ledger(sums), unread=self.consumers.unread_of_all()
+        )
+        return (yield from self._with_open_logs(found))
 
     def with_open_logs(self, found: Ledger) -> Answer[Ledger]:
         """Add what waits in the open logs of this thread, and what is in their files.
@@ -925,6 +1029,8 @@ class LogHandler:
         self.pipes.set_size(pipe_size)
         if self._sets_usage:
             self._usage.set(settings.bounds)
+        if self._sets_consumers:
+            self.consumers.settings = settings.holds
         self._bounds.set(settings.bounds)
         # (to resolve the policies of ten thousand logs takes longer than a share of time)
         self._in_slices(self._with_each(self._apply))
@@ -935,6 +1041,7 @@ class LogHandler:
         log.set_policy(settings.policy_of(log.real_path, log.driver, log.domain))
         writer.directory = self._directory_of_open(writer.path, log.real_path, writer.directory)
         self._bind(log)
+        self._settle_open(log)
 
     def look_at_files(self) -> None:
         """Look what the files of open logs take up, in slices, if that is to be known.
@@ -1003,7 +1110,7 @@ class LogHandler:
             return None
         self._failing.discard(log)
         self.limiting.discard(log)
-        self._bounds.unbind(log.writer)
+        self._let_go(log)
         state = log.leave()
         self._unlist(log, log.path, log.real_path)
         return state
@@ -1106,6 +1213,7 @@ class LogHandler:
                 keep_attributes=self._keep_attributes,
                 account=self.accounts.adopt(map(pipe_number, pipes)),
                 directory=directory,
+                holding=self._holds.of(real_path, policy.hold),
             )
             log = OpenLog(
                 self, pipe, writer, policy, path, real_path, state.driver, state.domain, capacity
@@ -1261,7 +1369,7 @@ class LogHandler:
     def log_ended(self, log: OpenLog) -> None:
         for number in log.numbers():
             self.keeper.closed(number)
-        self._bounds.unbind(log.writer)
+        self._let_go(log)
         self._forget(log)
 
     def log_slow(self, log: OpenLog) -> None:
@@ -1284,7 +1392,13 @@ class LogHandler:
         self._count(log.writer.written, log.lost, log.writer.rollovers)
 
     def _bind(self, log: OpenLog) -> None:
+        self._holds.attach(log.writer, log.real_path)
         self._bounds.bind(log.writer, log.real_path, log.domain, log.policy)
+
+    def _let_go(self, log: OpenLog) -> None:
+        """Write a log no more, whose file is still open."""
+        self._bounds.unbind(log.writer)
+        self._holds.detach(log.writer, log.real_path)
 
     def _remember(self, log: OpenLog) -> None:
         self._bind(log)
@@ -1329,7 +1443,7 @@ class LogHandler:
             raise _limit_or(_failure(path, error)) from error
 
     def _make_writer(
-        self, file: str, policy: Policy, account: Account, truncate: bool = False
+        self, file: str, real_path: str, policy: Policy, account: Account, truncate: bool = False
     ) -> Writer:
         try:
             return Writer(
@@ -1340,6 +1454,7 @@ class LogHandler:
                 keep_attributes=self._keep_attributes,
                 account=account,
                 directory=self.directory_of(file),
+                holding=self._holds.of(real_path, policy.hold),
             )
         except SystemFailure as failure:
             raise _limit_or(failure) from failure

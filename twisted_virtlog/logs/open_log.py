@@ -651,11 +651,15 @@ class OpenLog:
         if not account.strands_guest:
             # (of a message, no guest wrote them)
             pending -= self._stranded
-        return account.ledger(pending, kept)
+        return self._with_unread(account.ledger(pending, kept))
 
     def known_ledger(self, pending: int) -> Ledger:
         """Return what is known of that, for another thread; neither file nor pipe is asked."""
-        return self.writer.account.ledger(pending, None)
+        return self._with_unread(self.writer.account.ledger(pending, None))
+
+    def _with_unread(self, ledger: Ledger) -> Ledger:
+        unread = self.writer.holding.unread()
+        return msgspec.structs.replace(ledger, unread=unread) if unread else ledger
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""

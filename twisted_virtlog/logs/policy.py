@@ -25,6 +25,7 @@ class Policy:
     :ivar rate: what it takes in a time; None is no limit.
     :ivar pipe_size: bytes that its pipe should hold; None: as many as those of all.
     :ivar quota: bytes on disk of all files of its guest's logs; 0 for no limit.
+    :ivar hold: consumers for which it is held from its beginning on.
     """
 
     limits: Limits
@@ -33,6 +34,7 @@ class Policy:
     rate: Rate | None = None
     pipe_size: int | None = None
     quota: int = 0
+    hold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,19 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_virtlog.errors import NotAllowed
-from twisted_virtlog.interfaces import Answer, IFollower, IFollowing, IHistory, ILogHandler, IWatch
+from twisted_virtlog.interfaces import (
+    Answer,
+    IConsumers,
+    IFollower,
+    IFollowing,
+    IHistory,
+    ILogHandler,
+    IWatch,
+)
 from twisted_virtlog.values import (
     Boot,
     Closed,
+    ConsumerStatus,
     Counts,
     Domain,
     Excerpt,
@@ -37,6 +46,7 @@ from twisted_virtlog.values import (
 )
 
 T = TypeVar("T")
+S = TypeVar("S", LogStatus, ConsumerStatus)
 
 #: Returns whether the log of a path may be named, as it could be read if it is known.
 MayName: TypeAlias = "Callable[[str], bool]"
@@ -202,18 +212,40 @@ class _ReadOnlyWatch:
         return left
 
 
-def _those_named(
-    answer: Answer[Sequence[LogStatus]], may_name: MayName
-) -> Answer[Sequence[LogStatus]]:
-    """Leave out the logs that may not be named."""
+def _those_named(answer: Answer[Sequence[S]], may_name: MayName) -> Answer[Sequence[S]]:
+    """Leave out what is about logs that may not be named."""
 
-    def named(found: Sequence[LogStatus]) -> Sequence[LogStatus]:
+    def named(found: Sequence[S]) -> Sequence[S]:
         return [status for status in found if may_name(status.path)]
 
     if isinstance(answer, Deferred):
-        later: Deferred[Sequence[LogStatus]] = answer.addCallback(named)
+        later: Deferred[Sequence[S]] = answer.addCallback(named)
         return later
     return named(answer)
+
+
+@implementer(IConsumers)
+class ReadOnlyConsumers:
+    """What consumers have of logs that may be named.
+
+    :param consumers: of all logs.
+    """
+
+    def __init__(self, consumers: IConsumers, may_name: MayName) -> None:
+        self._consumers = consumers
+        self._may_name = may_name
+
+    def acknowledge(
+        self, consumer: str, uid: int, acks: Sequence[tuple[str, Position]]
+    ) -> Answer[None]:
+        answer: Answer[None] = self._consumers.acknowledge(consumer, uid, acks)
+        return answer
+
+    def consumers(self) -> Answer[Sequence[ConsumerStatus]]:
+        return _those_named(self._consumers.consumers(), self._may_name)
+
+    def forget(self, consumer: str, path: str | None) -> Answer[None]:
+        raise NotAllowed(f"{consumer}: the read-only socket forgets no consumer", path)
 
 
 def _if_known(handler: ILogHandler, path: str, ask: Callable[[], Answer[T]]) -> Answer[T]:

@@ -382,7 +382,8 @@ class Recorder(NoObserver):
             recorded.keys = deque()
         recorded.keys.append(key)
         gone: list[FileKey] = []
-        while len(recorded.keys) > log.policy.limits.max_backups + 1:
+        held = len(log.writer.holding.names(log.writer))
+        while len(recorded.keys) > log.policy.limits.max_backups + 1 + held:
             gone.append(recorded.keys.popleft())
         if gone:
             self._notes.forget_files(tuple(gone))

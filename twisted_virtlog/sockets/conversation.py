@@ -15,6 +15,7 @@ from zope.interface import implementer
 from twisted_virtlog.interfaces import IConnection, IConversation
 from twisted_virtlog.loop.concern import Concern, Concerned
 from twisted_virtlog.sockets.outgoing import close_all
+from twisted_virtlog.sockets.peer_credentials import PeerCredentials
 from twisted_virtlog.values import Suspended
 
 
@@ -28,6 +29,8 @@ class _Gone:
 
     congested = False
     share_seconds = math.inf
+    #: Nobody is that user.
+    peer = PeerCredentials(0, 2**32 - 1, 2**32 - 1)
 
     def is_alone(self) -> bool:
         """See IConnection."""

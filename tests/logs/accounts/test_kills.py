@@ -11,27 +11,33 @@ import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from twisted.internet.defer import Deferred
 
 from tests.effort import examples
 from tests.logs.fakes import KIB, STAGED, Guest, World, descriptors
 from tests.logs.test_failing import files_end_at, pass_time
 from twisted_virtlog.handover.keeper import NoKeeper
 from twisted_virtlog.handover.state import OpenLogState
+from twisted_virtlog.history.records import Progress
 from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.drop_record import count_dropped
 from twisted_virtlog.logs.accounts.memory import Memory
+from twisted_virtlog.logs.consumers.consumers import Consumers, HoldSettings
+from twisted_virtlog.logs.files.held import HELD_FILES
+from twisted_virtlog.logs.files.names import parse_held
 from twisted_virtlog.logs.files.placeholders import placeholders
 from twisted_virtlog.logs.handler import LogHandler
 from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.syscalls import bytes_waiting
-from twisted_virtlog.values import Ledger, OnRate
+from twisted_virtlog.values import Excerpt, Ledger, OnRate, Position
 
 _BOOT = 5
 
@@ -124,10 +130,28 @@ class KilledWorld(World):
 
     kept: Kept
     accounts: Accounts
+    consumers: Consumers
 
     def make_handler(self, *arguments: Any, **more: Any) -> LogHandler:
         more["source"] = PipeSource(Drops(self.accounts, self.kept))
-        return LogHandler(*arguments, **more, keeper=self.kept, accounts=self.accounts)
+        more |= {"accounts": self.accounts, "consumers": self.consumers}
+        return LogHandler(*arguments, **more, keeper=self.kept)
+
+
+class Noted:
+    """Remembers for the next process what a consumer has read."""
+
+    def __init__(self, process: Process, known: dict[tuple[str, str], Progress]) -> None:
+        self._process = process
+        self._known = known
+
+    def acknowledged(self, path: str, consumer: str, progress: Progress) -> None:
+        self._process.step()
+        if not self._process.is_dead:
+            self._known[path, consumer] = progress
+
+    def forget_consumer(self, consumer: str | None, path: str | None) -> None:
+        raise AssertionError("nobody is forgotten here")
 
 
 class Host:
@@ -143,6 +167,7 @@ class Host:
         self.max_size = chance.choice([0, 100, 300, 1000])
         self.backups = chance.choice([0, 1, 2])
         self.guest: Guest | None = None
+        self.progress: dict[tuple[str, str], Progress] = {}
         self.written = 0
         self.dropped = 0
         self.kills = 0
@@ -155,13 +180,17 @@ class Host:
         """
         self.process = self.kept.process = Process()
         self.process.left = left
+        # (a process has not listed any directory before it)
+        HELD_FILES._parent = ""
         memory = Memory()
         memory.words = Words(self.memory.words, self.process)  # type: ignore[assignment]
         former = self.kept.in_drop_pipes()
         count_dropped(memory.words, former)
-        made = type(
-            "Made", (KilledWorld,), {"kept": self.kept, "accounts": Accounts(memory, _BOOT)}
-        )
+        consumers = Consumers(Noted(self.process, self.progress))
+        consumers.load((path, name, one) for (path, name), one in self.progress.items())
+        consumers.settings = HoldSettings({"reader": "root"}, 0, 0)
+        parts = {"kept": self.kept, "accounts": Accounts(memory, _BOOT), "consumers": consumers}
+        made = type("Made", (KilledWorld,), parts)
         self.world: World = made(self.directory, self.max_size, self.backups, rate=self.rate)
         self.kept.remove(former)
         logs = list(self.kept.logs.values())
@@ -272,6 +301,21 @@ class Host:
         """Time passes, in which a log that is over its rate may go on."""
         pass_time(self.world, self.chance.choice([0.5, 2]))
 
+    def read(self) -> None:
+        """A consumer reads some of the log, and says so; what is held for it goes."""
+        if self.guest is None or not self.world.is_open():
+            return
+        handler, path = self.world.handler, self.world.path
+        position = handler.position(path)
+        assert isinstance(position, Position)
+        known = self.progress.get((os.path.realpath(path), "reader"))
+        if known is not None and known.position is not None:
+            excerpt = handler.read(path, known.position, self.chance.randrange(1, 3000))
+            assert isinstance(excerpt, Excerpt)
+            position = excerpt.end
+        handler.acknowledge(path, "reader", position, datetime.now(timezone.utc))
+        handler.settle(path)
+
     def turn(self) -> None:
         """The reactor turns."""
         self.world.reactor.turn()
@@ -300,6 +344,27 @@ class Host:
             assert ledger.storage is not None
             assert outside or not any(msgspec.structs.astuple(ledger.storage.outside)), ledger
 
+    def check_held(self) -> None:
+        """See that nothing went before the consumer had read it, and the rest adjoins."""
+        path = os.path.realpath(self.world.path)
+        progress = self.progress.get((path, "reader"))
+        if progress is None:
+            return
+        assert progress.unread == 0
+        directory = Path(path).parent
+        held = [parse_held(one.name) for one in directory.iterdir()]
+        numbers = sorted(one[1] for one in held if one is not None)
+        assert not numbers or numbers == list(range(numbers[0], numbers[-1] + 1))
+        backups = [Path(f"{path}.{number}").exists() for number in range(self.backups)]
+        # (who opens a log does not finish the roll-over of a message for which nobody had it open)
+        is_whole = backups == sorted(backups, reverse=True)
+        if progress.position is not None and self.world.is_open() and is_whole:
+            (status,) = self.world.handler.consumed(path, datetime.now(timezone.utc))
+            kept = self.world.handler.kept_files(path)
+            assert not isinstance(kept, Deferred)
+            assert status.lag_bytes is not None
+            assert status.lag_bytes <= sum(one.size for one in kept)
+
     def close(self) -> None:
         """Stop the daemon and the guest."""
         self.world.close()
@@ -327,6 +392,29 @@ def test_a_kill_loses_no_count(seed: int) -> None:
                 act()
             host.check()
         assert host.kills
+        host.close()
+    close_others(before)
+
+
+@pytest.mark.skipif(STAGED, reason="likewise")
+@pytest.mark.parametrize("seed", range(examples(20)))
+def test_a_kill_loses_nothing_that_is_held(seed: int) -> None:
+    """All that a consumer has not read is there, and counted."""
+    chance = random.Random(seed)
+    before = descriptors()
+    with tempfile.TemporaryDirectory() as directory:
+        host = Host(Path(directory), chance)
+        host.open()
+        host.read()
+        for _ in range(30):
+            acts = [host.write, host.write, host.append, host.open, host.end, host.read]
+            act = chance.choice(acts)
+            if chance.random() < 0.6:
+                host.kill(chance.randrange(chance.choice([8, 50])), act)
+            else:
+                act()
+            host.check()
+            host.check_held()
         host.close()
     close_others(before)
 

@@ -60,6 +60,7 @@ class World:
             lambda: succeed(self.known),
             self._look_at_open,
             ANYWHERE.directory_of,
+            lambda _: False,
         )
 
     def _where(self, path: str) -> Deferred[Place]:

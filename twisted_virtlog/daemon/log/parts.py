@@ -21,7 +21,8 @@ _MODULES: dict[str, str] = {
     " sockets.listener sockets.reception sockets.server",
     "clients.libvirt": "libvirt.protocol",
     "clients.jsonrpc": "jsonrpc.protocol jsonrpc.subscriptions",
-    "logs": "logs.all_logs logs.bounds.bounds logs.bounds.survey logs.failing logs.files.attributes"
+    "logs": "logs.all_logs logs.bounds.bounds logs.bounds.survey"
+    " logs.consumers.acknowledging logs.consumers.holding logs.failing logs.files.attributes"
     " logs.following.announcing logs.following.following logs.handler logs.lanes.lane"
     " logs.lanes.lane_logs logs.lanes.locks logs.lanes.table logs.open_log logs.spaces"
     " loop.guest_pipes loop.thread_loop",

@@ -12,7 +12,7 @@ and what they have more or less in all is what others did.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from twisted_virtlog.logs.accounts.layout import (
     END,
     FOUND,
     GUEST,
+    HELD,
     INODE,
     KEY,
     KIND,
@@ -83,6 +84,11 @@ class SeenFile(NamedTuple):
 
 _NOTHING = SeenFile(0, 0)
 
+
+def _none() -> int:
+    return 0
+
+
 #: The files by their names, the current one first, then the backups from the newest on; None for
 #: one that is not there.
 Looks = Sequence["SeenFile | None"]
@@ -137,26 +143,39 @@ class Account(Slot):
 
     # What a writer tells.
 
-    def begin(self, looks: Looks) -> None:
-        """Count what is in the files before anything is done with them."""
+    def begin(self, looks: Looks, held: int = 0) -> None:
+        """Count what is in the files before anything is done with them.
+
+        :param held: bytes in the held files.
+        """
         row = self._folded()
         self._names = [_size(look) for look in looks]
         self._names[0] = max(self._names[0], 0)
-        row[FOUND] = sum(max(size, 0) for size in self._names)
+        row[FOUND] = sum(max(size, 0) for size in self._names) + held
+        row[HELD] = held
         row[REGULAR] = 1
         self.hold(row)
         self.words[self.slot + SINCE] = now_us()
 
-    def use(self, current: SeenFile, backups: Looks | None, regular: bool = True) -> None:
+    def use(
+        self,
+        current: SeenFile,
+        backups: Looks | None,
+        regular: bool = True,
+        held: Callable[[], int] = _none,
+    ) -> None:
         """Go on with a file, which is the one of the log's path.
 
         :param backups: None if they were not looked at.
         :param regular: whether it is a regular file.
+        :param held: returns how many bytes are in the held files; asked the first time.
         """
         row = self._folded()
         if not self.has_begun or not regular:
             sizes = [_size(look) for look in backups or ()]
-            row[FOUND] = current.size + sum(max(size, 0) for size in sizes) if regular else 0
+            row[HELD] = held() if regular else 0
+            found = current.size + sum(max(size, 0) for size in sizes)
+            row[FOUND] = found + row[HELD] if regular else 0
             row[INODE], row[END], row[START] = current.inode, current.size, current.size
             row[REGULAR] = int(regular)
             self._names = [0, *sizes]
@@ -254,30 +273,65 @@ class Account(Slot):
         self.hold(row)
         self.not_removed()
 
+    def held(self, name: int, look: SeenFile) -> None:
+        """Count a file that is held, in place of being removed.
+
+        :param name: which name it had: a backup's number, or CURRENT.
+        """
+        row = self._folded()
+        self._see_leaving(row, name, look)
+        row[HELD] += look.size
+        self.hold(row)
+
+    def held_went(self, size: int, look: SeenFile | None, reason: RemovalReason) -> None:
+        """Count a held file that was removed.
+
+        :param size: that it had when it was held.
+        :param look: at the file before that; None if another program has taken it.
+        """
+        row = self._folded()
+        row[HELD] -= size
+        if look is None:
+            _differ(row, -size, TAKEN)
+        else:
+            _differ(row, look.size - size)
+            row[REMOVED + _REMOVAL_REASONS.index(reason)] += look.size
+        self.hold(row)
+        self.not_removed()
+
     def not_removed(self) -> None:
         """Take back what :meth:`removing` noted."""
         self.words[self.slot + REMOVING] = 0
 
-    def look(self, looks: Looks) -> None:
-        """Count what other programs did to the files since they were looked at."""
+    def look(self, looks: Looks, held: int = 0) -> None:
+        """Count what other programs did to the files since they were looked at.
+
+        :param held: bytes in the held files.
+        """
         row = self._folded()
+        _differ(row, held - row[HELD], TAKEN)
+        row[HELD] = held
         first, *backups = looks
         self._see_current(row, first or _NOTHING)
         self._see_backups(row, backups)
         self.hold(row)
 
-    def found_again(self, looks: Looks, back: int, stray: SeenFile | None = None) -> None:
+    def found_again(
+        self, looks: Looks, back: int, stray: SeenFile | None = None, held: int = 0
+    ) -> None:
         """Go on after a kill, or a hand-over: find out what happened and was not counted.
 
         :param back: how many bytes are to be written again, as was noted before they were taken.
         :param stray: the current file, if another program has given it a name that is none of the
             log's.
+        :param held: bytes in the held files.
         """
         row, slot, words = self.row(), self.slot, self.words
         inode = row[INODE]
         _take_back(row, back)
         sizes = [max(_size(look), 0) for look in looks]
-        there = sum(sizes)
+        there = sum(sizes) + held
+        row[HELD] = held
         place = next((at for at, look in enumerate(looks) if look and look.inode == inode), None)
         gone = words[slot + REMOVING] - 1
         was_current = gone > 0 and words[slot + REMOVED_INODE] == inode
@@ -424,8 +478,8 @@ def ledger_of(words: array[int], pending: int = 0, kept: int | None = None) -> L
     written = Written(*row[WRITTEN : WRITTEN + KINDS])
     storage = Storage(
         row[FOUND],
-        expected if kept is None else kept,
-        0,
+        expected - row[HELD] if kept is None else kept,
+        row[HELD],
         RemovedBytes(*row[REMOVED : REMOVED + REMOVAL_REASONS]),
         Outside(row[CUT], row[TAKEN], row[ADDED]),
     )
@@ -436,7 +490,7 @@ def ledger_of(words: array[int], pending: int = 0, kept: int | None = None) -> L
         written,
         storage if regular else None,
         {},
-        expected == kept if regular and kept is not None else None,
+        expected == kept + row[HELD] if regular and kept is not None else None,
     )
 
 
@@ -494,7 +548,7 @@ def _differ(row: array[int], more: int, fewer: int = CUT) -> None:
 
 
 def _expected(row: array[int]) -> int:
-    """Return how many bytes the files have, by all that is counted."""
+    """Return how many bytes the files have, held ones too, by all that is counted."""
     written = sum(row[WRITTEN : WRITTEN + KINDS]) + row[END] - row[START]
     removed = sum(row[REMOVED : REMOVED + REMOVAL_REASONS])
     return row[FOUND] + written + row[ADDED] - removed - row[CUT] - row[TAKEN]

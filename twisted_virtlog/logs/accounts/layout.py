@@ -68,6 +68,8 @@ REMOVAL_REASONS = 5
 CUT = 21
 TAKEN = 22
 ADDED = 23
+#: Bytes in held files; see names.
+HELD = 24
 
 # The first slot is that of what is closed. Its rows have WRITTEN and DROPPED, and it says in place
 # of KEY what this is, and in place of REMOVING since which start of the system it counts.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.logger import Logger
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted_virtlog.errors import BoundReached, SystemFailure
 from twisted_virtlog.logs.bounds.free_space import FreeSpace
 from twisted_virtlog.logs.bounds.leases import BLOCK_BYTES, LEASE_BYTES
-from twisted_virtlog.logs.bounds.on_disk import UNIT_BYTES, files_on_disk
+from twisted_virtlog.logs.bounds.on_disk import files_on_disk
 from twisted_virtlog.logs.bounds.usage import (
     FilesOfLog,
     Reached,
@@ -25,12 +25,13 @@ from twisted_virtlog.logs.bounds.usage import (
     UsageOfLog,
     guest_of,
 )
+from twisted_virtlog.logs.files.held import UNIT_BYTES, HeldFile
 from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.names import backup_path
 from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.policy import HostBounds, Policy
-from twisted_virtlog.values import Domain
+from twisted_virtlog.values import Domain, RemovalReason
 
 #: So many files are removed at once for one log; if that is not enough, it waits.
 _MOST_REMOVED = 64
@@ -56,18 +57,30 @@ class Elsewhere(Protocol):
         """Take note that a log may not grow, by what is known of the files of others."""
 
 
+class Held(Protocol):
+    """The held files of the logs of this thread."""
+
+    def held(self, path: str, file: str, directory: LogDirectory) -> Sequence[HeldFile]:
+        """Return those of a log, oldest first; see Holds."""
+
+    def drop(self, path: str, bound: str, reason: RemovalReason) -> bool:
+        """Remove the oldest one of a log, whoever has not read it; return whether that is done."""
+
+
 class _LogBound:
     """The bound of one log, which has a usage.
 
+    :ivar path: of the log, without symbolic links.
     :ivar base: up to where its file took up its usage says.
     :ivar uses: the writer's, when its backups were looked at.
     """
 
-    __slots__ = ("base", "bounds", "log", "uses", "writer")
+    __slots__ = ("base", "bounds", "log", "path", "uses", "writer")
 
-    def __init__(self, bounds: Bounds, writer: Writer) -> None:
+    def __init__(self, bounds: Bounds, writer: Writer, path: str) -> None:
         self.bounds = bounds
         self.writer = writer
+        self.path = path
         self.log: UsageOfLog | None = None
         self.base = 0
         self.uses = -1
@@ -107,6 +120,7 @@ class Bounds:
         is_log: Callable[[str], bool],
         directory_of: Callable[[str], LogDirectory],
         elsewhere: Elsewhere,
+        held: Held,
     ) -> None:
         """Bound nothing yet.
 
@@ -124,6 +138,7 @@ class Bounds:
         self._is_log = is_log
         self._directory_of = directory_of
         self._elsewhere = elsewhere
+        self._held = held
         self.set(settings)
 
     def set(self, settings: HostBounds) -> None:
@@ -146,7 +161,7 @@ class Bounds:
             self.unbind(writer)
             if not settings.keep_free:
                 return
-        bound = _LogBound(self, writer)
+        bound = _LogBound(self, writer, path)
         if settings.counts:
             files, usage = self._look(bound), self._usage
             guest = guest_of(domain, path)
@@ -171,7 +186,8 @@ class Bounds:
             return FilesOfLog() if bound.log is None else bound.log.files
         most, directory = writer.limits.max_backups, writer.directory
         with directory:
-            return files_on_disk(directory, writer.path, most, self._is_log)
+            held = self._held.held(bound.path, writer.path, directory)
+            return files_on_disk(directory, writer.path, most, self._is_log, held)
 
     # To grow.
 
@@ -258,7 +274,9 @@ class Bounds:
     def _trim(self, bound: _LogBound, log: UsageOfLog, reason: str) -> bool:
         writer, files = bound.writer, self._look(bound)
         removed = False
-        if files.backups:
+        if files.held:
+            removed = self._drop_held(bound.path)
+        elif files.backups:
             number = files.backups[0].number
             try:
                 removed = writer.remove_backup(number)
@@ -267,16 +285,22 @@ class Bounds:
             if removed:
                 self._tell(backup_path(writer.path, number), reason)
         # (what the current file takes up is known when it asks; its lease counts until then)
-        self._note(log, FilesOfLog(log.files.current, files.backups), removed)
+        self._note(log, FilesOfLog(log.files.current, files.backups, files.held), removed)
         return removed
+
+    def _drop_held(self, path: str) -> bool:
+        return self._held.drop(path, "the bounds of its guest", RemovalReason.QUOTA)
 
     def _trim_closed(self, log: UsageOfLog, reason: str) -> bool:
         directory, removed = self._directory_of(log.path), False
         most = max((backup.number + 1 for backup in log.files.backups), default=0)
         try:
             with directory:
-                files = files_on_disk(directory, log.path, most, self._is_log)
-                if files.backups:
+                held = self._held.held(log.path, log.path, directory)
+                files = files_on_disk(directory, log.path, most, self._is_log, held)
+                if files.held:
+                    removed = self._drop_held(log.path)
+                elif files.backups:
                     backup = backup_path(log.path, files.backups[0].number)
                     self._remove(backup, directory)
                     removed = True
@@ -294,7 +318,7 @@ class Bounds:
 
     def _note(self, log: UsageOfLog, files: FilesOfLog, removed: bool) -> None:
         if removed:
-            files = FilesOfLog(files.current, files.backups[1:])
+            files = files.without_first()
         with self._usage.lock:
             self._usage.set_files(log, files)
 

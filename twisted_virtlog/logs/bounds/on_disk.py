@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twisted_virtlog.logs.bounds.usage import Backup, FilesOfLog
+from twisted_virtlog.logs.files.held import UNIT_BYTES, HeldFile
 from twisted_virtlog.logs.files.names import backup_path
-
-#: The unit of st_blocks, whatever the file system's blocks are.
-UNIT_BYTES = 512
 
 
 class Statuses(Protocol):
@@ -23,13 +21,18 @@ class Statuses(Protocol):
 
 
 def files_on_disk(
-    directory: Statuses, name: str, max_backups: int, is_other: Callable[[str], bool]
+    directory: Statuses,
+    name: str,
+    max_backups: int,
+    is_other: Callable[[str], bool],
+    held: Iterable[HeldFile] = (),
 ) -> FilesOfLog:
     """Return what a log's files take up, with backups that an earlier configuration left.
 
     :param directory: reaches them.
     :param name: of the current file.
     :param is_other: whether what is called as a backup is another log, by its name.
+    :param held: its held files, oldest first.
     """
     current = _status(directory, name)
     backups = []
@@ -42,7 +45,9 @@ def files_on_disk(
             # (those that were left have no holes)
             break
     return FilesOfLog(
-        0 if current is None else current.st_blocks * UNIT_BYTES, tuple(reversed(backups))
+        0 if current is None else current.st_blocks * UNIT_BYTES,
+        tuple(reversed(backups)),
+        tuple(Backup(one.number, one.on_disk, one.modified_ns) for one in held),
     )
 
 

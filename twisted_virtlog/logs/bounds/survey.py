@@ -20,6 +20,7 @@ from twisted_virtlog.errors import LogError
 from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.logs.bounds.on_disk import files_on_disk
 from twisted_virtlog.logs.bounds.usage import FilesOfLog, Usage, guest_of
+from twisted_virtlog.logs.files.held import HELD_FILES
 from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.places import Where
 from twisted_virtlog.logs.policy import Policy, PolicyOf
@@ -48,6 +49,7 @@ class Survey:
         known_logs: Callable[[], Deferred[Sequence[KnownLog]]],
         look_at_open: Callable[[], None],
         directory_of: Callable[[str], LogDirectory],
+        has_consumers: Callable[[str], bool],
     ) -> None:
         """Do nothing before :meth:`set`.
 
@@ -56,7 +58,9 @@ class Survey:
         :param known_logs: returns the logs that the daemon knows, open ones too.
         :param look_at_open: has the open ones looked at.
         :param directory_of: returns what reaches the files of a log that is not open, by its path.
+        :param has_consumers: whether files of a log may be held, by its path; any thread asks.
         """
+        self._has_consumers = has_consumers
         self._look_at_open = look_at_open
         self._directory_of = directory_of
         self._clock = clock
@@ -168,7 +172,8 @@ class Survey:
         for path, policy in policies.items():
             directory, most = self._directory_of(path), policy.limits.max_backups
             with directory:
-                found[path] = files_on_disk(directory, path, most, logs.__contains__)
+                held = HELD_FILES.find(directory, path) if self._has_consumers(path) else ()
+                found[path] = files_on_disk(directory, path, most, logs.__contains__, held)
         return found
 
     def _found(self, path: str, policy: Policy, log: KnownLog | None, files: FilesOfLog) -> None:

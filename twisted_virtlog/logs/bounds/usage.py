@@ -27,7 +27,7 @@ MOST_TAKEN_BACK = 256
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A backup of a log.
+    """A backup of a log, or a held file.
 
     :ivar number: see names.
     :ivar size: bytes on disk.
@@ -45,15 +45,28 @@ class FilesOfLog:
 
     :ivar current: bytes on disk of the current file; 0 if there is none.
     :ivar backups: oldest first.
+    :ivar held: those that are held for consumers, oldest first.
     """
 
     current: int = 0
     backups: Sequence[Backup] = ()
+    held: Sequence[Backup] = ()
 
     @property
     def size(self) -> int:
         """Bytes on disk of all of them."""
-        return self.current + sum(backup.size for backup in self.backups)
+        return self.current + sum(one.size for one in (*self.held, *self.backups))
+
+    @property
+    def may_go(self) -> Sequence[Backup]:
+        """Those that may be removed for room, in the order in which they are."""
+        return (*self.held, *self.backups)
+
+    def without_first(self) -> FilesOfLog:
+        """Return what is left when the first of those is removed."""
+        if self.held:
+            return FilesOfLog(self.current, self.backups, self.held[1:])
+        return FilesOfLog(self.current, self.backups[1:])
 
 
 class Holder(Protocol):
@@ -268,7 +281,7 @@ class Usage:
     def set_current(self, log: UsageOfLog, size: int) -> None:
         """Take note of what a log's current file takes up."""
         if size != log.files.current:
-            self.set_files(log, FilesOfLog(size, log.files.backups))
+            self.set_files(log, FilesOfLog(size, log.files.backups, log.files.held))
 
     # Who may have more.
 
@@ -339,6 +352,9 @@ class Usage:
         return taken
 
     def oldest(self, guest: Guest) -> Sequence[UsageOfLog]:
-        """Return the logs of a guest that have backups, that with the oldest one first."""
-        logs = [log for log in guest.logs.values() if log.files.backups]
-        return sorted(logs, key=lambda log: log.files.backups[0].modified_ns)
+        """Return the logs of a guest that have files that may go, in the order in which they are.
+
+        What is held goes before any backup, then the oldest.
+        """
+        logs = [log for log in guest.logs.values() if log.files.may_go]
+        return sorted(logs, key=lambda log: (not log.files.held, log.files.may_go[0].modified_ns))

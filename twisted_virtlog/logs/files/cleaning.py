@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from twisted_virtlog.history.records import KnownLog
-from twisted_virtlog.logs.files.names import parse_name
+from twisted_virtlog.logs.files.names import HELD, parse_name
 
 _DAY_NS = 24 * 60 * 60 * 10**9
 
@@ -162,9 +162,9 @@ def removals(
             continue
         log, number = parsed
         most = rules.max_backups
-        if number > most:
+        if most < number < HELD:
             most = max(most, max_backups_of(log))
-        if number > most:
+        if most < number < HELD:
             reason = f"its number is greater than max_backups, {most}"
             surplus.append(Removal((one,), (one.name,), reason))
         else:

@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from twisted_virtlog.logs.files.cleaning import Found
-from twisted_virtlog.logs.files.names import CURRENT, backup_path, parse_name
+from twisted_virtlog.logs.files.names import CURRENT, backup_path, held_path, parse_name
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
 from twisted_virtlog.values import MAX_BACKUPS
 
@@ -90,11 +90,14 @@ class Directory:
             return None
         return _found(name, status) if stat.S_ISREG(status.st_mode) else None
 
-    def files_of(self, name: str, is_other: Callable[[str], bool]) -> Sequence[Found]:
+    def files_of(
+        self, name: str, is_other: Callable[[str], bool], held: Iterable[int] = ()
+    ) -> Sequence[Found]:
         """Return the regular files of a log, the oldest first, however many backups it may have.
 
         :param name: of its current file.
         :param is_other: whether the file at a path, which is called as a backup, is another log.
+        :param held: the numbers of its held files, oldest first.
         :raises OSError: one cannot be looked at.
         """
         found = []
@@ -107,7 +110,8 @@ class Directory:
             elif number > MAX_BACKUPS:
                 # (virtlogd may have been told to keep more; they have no holes)
                 break
-        return found[::-1]
+        looks = (self.find(held_path(name, number)) for number in held)
+        return [*(look for look in looks if look is not None), *reversed(found)]
 
     def hold(self, files: Iterable[Found]) -> Sequence[int]:
         """Open files so that their data outlives their names, if all are still as found.

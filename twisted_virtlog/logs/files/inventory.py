@@ -23,17 +23,22 @@ from twisted_virtlog.values import (
 
 
 def inventory(
-    path: str, limits: Limits, writer: Writer | None, directory: LogDirectory = BY_PATH
+    path: str,
+    limits: Limits,
+    writer: Writer | None,
+    directory: LogDirectory = BY_PATH,
+    held: Sequence[str] = (),
 ) -> Sequence[KeptFile]:
     """Return the files of a log, oldest first, by the rules of who reads them.
 
     :param writer: of the log, if it is open; its current file is there whatever its name.
     :param directory: reaches the files of a log that is not open.
+    :param held: the paths of its held files, the newest first.
     :raises NoSuchLog: no file of the log exists.
     :raises SystemFailure: a file cannot be opened.
     :raises UnsupportedBackups: ``max_backups`` is over 32.
     """
-    files = _open(path, limits, None, writer, directory)
+    files = _open(path, limits, None, writer, directory, held)
     try:
         return [_kept(file) for file in files]
     finally:
@@ -46,12 +51,13 @@ def opened(
     start: Position | None,
     writer: Writer | None,
     directory: LogDirectory = BY_PATH,
+    held: Sequence[str] = (),
 ) -> OpenedFiles:
     """Return the same files, open, from the one on that a position is in.
 
     :param start: None, or a position in none of them, for all.
     """
-    files = _open(path, limits, start, writer, directory)
+    files = _open(path, limits, start, writer, directory, held)
     try:
         found = [OpenedFile(_kept(file), file.descriptor) for file in files if _is_regular(file)]
     except BaseException:
@@ -68,9 +74,10 @@ def _open(
     start: Position | None,
     writer: Writer | None,
     directory: LogDirectory,
+    held: Sequence[str],
 ) -> Sequence[File]:
     check_backups(path, limits.max_backups)
-    files = open_files(path, limits, start, writer, directory)
+    files = open_files(path, limits, start, writer, directory, held)
     if not files:
         raise NoSuchLog(f"no file of the log {path} exists", path)
     return files

@@ -2,6 +2,9 @@
 
 The newest backup has the number 0. These are virtlogd's names, in one place for those who write,
 read, rotate and remove files; nothing here touches one.
+
+A file that rotation would remove, and a consumer has yet to read, is *held*: it is beside the log,
+hidden, as ``.NAME.held.NUMBER``, and the newest one has the greatest number.
 """
 
 from __future__ import annotations
@@ -11,13 +14,25 @@ import re
 #: The number of a log's current file, which is newer than its backups.
 CURRENT = -1
 
+#: Greater than the number of any backup; see :func:`parse_name`.
+HELD = 1 << 62
+
 # A number as rotation writes it. (a name may have a line end in it)
 _LOG = re.compile(r"(.+\.log)(?:\.(0|[1-9][0-9]*))?", re.DOTALL)
+
+
+# (a name may have a line end in it)
+_HELD = re.compile(r"\.(.+)\.held\.(0|[1-9][0-9]*)", re.DOTALL)
 
 
 def backup_path(path: str, number: int) -> str:
     """Return the path of a log's backup."""
     return f"{path}.{number}"
+
+
+def name_of(path: str, number: int) -> str:
+    """Return the path of a log's file, :data:`CURRENT` or a backup."""
+    return path if number == CURRENT else backup_path(path, number)
 
 
 def newest_first(path: str, max_backups: int) -> list[str]:
@@ -35,10 +50,30 @@ def longest_suffix(max_backups: int) -> str:
     return backup_path("", max_backups - 1) if max_backups else ""
 
 
+def held_path(path: str, number: int) -> str:
+    """Return the path of a held file of a log."""
+    directory, slash, name = path.rpartition("/")
+    return f"{directory}{slash}.{name}.held.{number}"
+
+
+def parse_held(name: str) -> tuple[str, int] | None:
+    """Return the name of the log whose held file has a name, and its number; None for others."""
+    match = _HELD.fullmatch(name)
+    return None if match is None else (match[1], int(match[2]))
+
+
 def parse_name(name: str) -> tuple[str, int] | None:
     """Return the log's name and the file's number, :data:`CURRENT` or a backup's.
+
+    That of a held file is greater than :data:`HELD`, and the older one has the greater number, as
+    with backups.
 
     :returns: None if the file is not named as one of a log, whose own name ends in ``.log``.
     """
     match = _LOG.fullmatch(name)
-    return None if match is None else (match[1], int(match[2] or CURRENT))
+    if match is not None:
+        return match[1], int(match[2] or CURRENT)
+    held = parse_held(name)
+    if held is None or not _LOG.fullmatch(held[0]):
+        return None
+    return held[0], 2 * HELD - held[1]

@@ -142,19 +142,21 @@ class Reading:
         position: Position | None,
         writer: Writer | None,
         directory: LogDirectory = BY_PATH,
+        held: Sequence[str] = (),
     ) -> None:
         """Open a log's files and find the position in them.
 
         :param position: None for the oldest byte kept.
         :param writer: of the log, if it is open; its current file is read whatever its name.
         :param directory: reaches the files of a log that is not open.
+        :param held: the paths of its held files, the newest first.
         :raises NoSuchLog: no file of the log exists.
         :raises SystemFailure: a file cannot be opened.
         :raises UnsupportedBackups: ``max_backups`` is over 32.
         """
         check_backups(path, limits.max_backups)
         self._final = writer is None
-        self._files = open_files(path, limits, position, writer, directory)
+        self._files = open_files(path, limits, position, writer, directory, held)
         if not self._files:
             raise NoSuchLog(f"no file of the log {path} exists", path)
         self._first, offset, self._gap = find_begin(self._files, position, writer)
@@ -267,6 +269,7 @@ def open_files(
     position: Position | None,
     writer: Writer | None,
     directory: LogDirectory = BY_PATH,
+    held: Sequence[str] = (),
 ) -> list[File]:
     """Open those from the one with the position on, or all if none has it; oldest first.
 
@@ -277,16 +280,19 @@ def open_files(
     somebody removed what came after it. Only an interrupted rollover leaves out one name.
 
     To a reader with a position without a birth, as libvirt's, all is one text, as with virtlogd.
+
+    :param held: the paths of the held files of a log that is not open, the newest first.
     """
     as_one = position is not None and not position.birth
     files: list[File] = []
     name = path
     if writer is not None:
-        directory = writer.directory
+        directory, held = writer.directory, writer.holding.names(writer)
     try:
         hole = None if writer is None else writer.hole
+        names = newest_first(path, limits.max_backups)
         with directory:
-            for number, name in enumerate(newest_first(path, limits.max_backups)):
+            for number, name in enumerate(names):
                 file = _open_file(name, writer, number == 0, directory)
                 if file is not None:
                     if files and not as_one:
@@ -300,12 +306,47 @@ def open_files(
                     # Perhaps; nobody knows.
                     hole = number
                     files[-1].parted = True
+            if held and not _is_found(files, position):
+                # (a truncating open leaves no backups, and what it found is held)
+                is_cut_off = any(directory.exists(name) for name in names[number + 1 :])
+                _add_held(files, held, position, directory, writer, is_cut_off)
     except OSError as error:
         for file in files:
             os.close(file.descriptor)
         raise system_failure(f"Unable to open file: {name}", error, path) from error
     files.reverse()
     return files
+
+
+def _is_found(files: Sequence[File], position: Position | None) -> bool:
+    """Return whether the last of some files has a position."""
+    return bool(files) and position is not None and files[-1].has(position)
+
+
+def _add_held(
+    files: list[File],
+    held: Sequence[str],
+    position: Position | None,
+    directory: LogDirectory,
+    writer: Writer | None,
+    is_cut_off: bool,
+) -> None:
+    """Open held files, after those that are newer, until one has a position.
+
+    :param is_cut_off: bytes are missing between these and the newer ones.
+    """
+    as_one = position is not None and not position.birth
+    for name in held:
+        file = _open_file(name, writer, False, directory)
+        if file is None:
+            # (it was read, and removed, meanwhile)
+            break
+        if files and not as_one:
+            files[-1].parted |= is_cut_off or file.has_gap_after()
+        is_cut_off = False
+        files.append(file)
+        if position is not None and file.has(position):
+            break
 
 
 def _may_lack(number: int, files: Sequence[File], limits: Limits, writer: Writer | None) -> bool:

@@ -59,7 +59,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Protocol, TypeVar
 
 from twisted_virtlog.errors import SystemFailure
@@ -76,7 +77,13 @@ from twisted_virtlog.logs.files.log_directory import (
     LogDirectory,
     system_failure,
 )
-from twisted_virtlog.logs.files.names import CURRENT, backup_path, newest_first
+from twisted_virtlog.logs.files.names import (
+    CURRENT,
+    backup_path,
+    held_path,
+    name_of,
+    newest_first,
+)
 from twisted_virtlog.logs.files.opening import (
     ERRORS_OF_DESCRIPTOR,
     check_name,
@@ -170,6 +177,76 @@ class Bound(Protocol):
         """
 
 
+class Holding(Protocol):
+    """Keeps files that rotation would remove, for consumers that have yet to read them."""
+
+    def held_bytes(self, writer: Writer) -> int:
+        """Return the size of the log's held files together, as they are now."""
+
+    def names(self, writer: Writer) -> Sequence[str]:
+        """Return the paths of the log's held files, the newest first."""
+
+    def wanted(self, writer: Writer, number: int, look: SeenFile) -> Mapping[str, int]:
+        """Return how many bytes of a file each consumer has yet to read, if any.
+
+        :param number: of the file, CURRENT or a backup's.
+        """
+
+    def keep(self, writer: Writer, file: str, wanted: Mapping[str, int]) -> bool:
+        """Give a file the name of a held one; return whether that was possible.
+
+        :param wanted: what :meth:`wanted` returned.
+        """
+
+    def kept(self) -> None:
+        """See to it that the held files take up no more than they may, as another one is held."""
+
+    def went(self, wanted: Mapping[str, int]) -> None:
+        """Take note that a file is gone that consumers had yet to read.
+
+        :param wanted: what :meth:`wanted` returned.
+        """
+
+    def unread(self) -> dict[str, int]:
+        """Return what went unread since the log was opened, by consumer."""
+
+
+class _NotHolding:
+    """Holds nothing."""
+
+    def held_bytes(self, writer: Writer) -> int:
+        """Return 0."""
+        return 0
+
+    def names(self, writer: Writer) -> Sequence[str]:
+        """Return none."""
+        return ()
+
+    def wanted(self, writer: Writer, number: int, look: SeenFile) -> Mapping[str, int]:
+        """Return nothing."""
+        return {}
+
+    def keep(self, writer: Writer, file: str, wanted: Mapping[str, int]) -> bool:
+        """Return False."""
+        return False
+
+    def kept(self) -> None:
+        """Do nothing."""
+
+    def went(self, wanted: Mapping[str, int]) -> None:
+        """Do nothing."""
+
+    def unread(self) -> dict[str, int]:
+        """Return nothing."""
+        return {}
+
+
+NOT_HOLDING: Holding = _NotHolding()
+
+#: Why a file goes that may be held instead.
+_MAY_BE_HELD = frozenset({RemovalReason.ROTATION, RemovalReason.TRUNCATE})
+
+
 class _Nobody:
     """The owner of a writer that has none."""
 
@@ -223,6 +300,7 @@ class Writer:
     :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
     :ivar uses: how many times a file was opened: while this stays, it is the same file.
     :ivar account: is told what becomes of every byte.
+    :ivar holding: see Holding; by default, nothing is held.
     """
 
     __slots__ = (
@@ -251,6 +329,7 @@ class Writer:
         "account",
         "asleep",
         "directory",
+        "holding",
         "lineage",
         "owner",
         "path",
@@ -274,6 +353,7 @@ class Writer:
         keep_attributes: Attributes | None = None,
         directory: LogDirectory = BY_PATH,
         account: Account | None = None,
+        holding: Holding = NOT_HOLDING,
     ) -> None:
         """Open the file at its end, creating it with mode 0600.
 
@@ -284,6 +364,7 @@ class Writer:
         :param keep_attributes: sets on a new file those of the former one; None keeps none.
         :param directory: reaches the log's files; by default by their paths.
         :param account: of the log; by default, one that nobody asks.
+        :param holding: see the class.
         :raises SystemFailure: it cannot be opened or removed, or its name is too long.
         :raises UnsupportedBackups: ``limits.max_backups`` is over 32.
         """
@@ -291,6 +372,7 @@ class Writer:
         self.path = path
         self.directory = directory
         self.account = account_alone() if account is None else account
+        self.holding = holding
         self._limits = limits
         self._bound: Bound | None = None
         # Up to which size the current file may grow; and up to which bytes go into it without a
@@ -347,8 +429,12 @@ class Writer:
         """Remove all files, before there is a current one."""
         most = self.limits.max_backups
         removed = ended_file(self.path, self.directory)
-        self.account.begin(self._looks())
-        for number, name in enumerate(newest_first(self.path, most), CURRENT):
+        self.account.begin(self._looks(), self.holding.held_bytes(self))
+        names = list(enumerate(newest_first(self.path, most), CURRENT))
+        if self.holding is not NOT_HOLDING:
+            # (what is held is numbered as it was written)
+            names.reverse()
+        for number, name in names:
             action = f"Unable to delete file {name}"
             try:
                 self._attempt(action, self._rotate_away, number, RemovalReason.TRUNCATE)
@@ -1057,11 +1143,17 @@ class Writer:
         """
         if self._removed is None:
             self._removed = RemovedFiles()
-        path = self.path if number == CURRENT else backup_path(self.path, number)
-        account, look = self.account, self._seen(path)
+        path = name_of(self.path, number)
+        account, look, holding = self.account, self._seen(path), self.holding
+        wanted: Mapping[str, int] = {}
         if look is None:
             account.missing(number)
         else:
+            wanted = holding.wanted(self, number, look)
+            if wanted and reason in _MAY_BE_HELD and holding.keep(self, path, wanted):
+                account.held(number, look)
+                holding.kept()
+                return
             account.removing(look, reason)
         try:
             self._removed.remove(path, self._remove, self.limits.max_size, self.directory)
@@ -1070,6 +1162,33 @@ class Writer:
             raise
         if look is not None:
             account.removed(number, look, reason)
+        if wanted:
+            holding.went(wanted)
+
+    def remove_held(self, number: int, size: int, reason: RemovalReason) -> None:
+        """Remove a held file of the log, if it is there.
+
+        :param size: that it had when it was held, in bytes.
+        :raises SystemFailure: it cannot be removed.
+        """
+        if self._removed is None:
+            self._removed = RemovedFiles()
+        path = held_path(self.path, number)
+        account, look = self.account, self._seen(path)
+        account.removing(look or SeenFile(0, size), reason)
+        try:
+            self._attempt(
+                f"Unable to remove {path}",
+                self._removed.remove,
+                path,
+                self._remove,
+                self.limits.max_size,
+                self.directory,
+            )
+        except BaseException:
+            account.not_removed()
+            raise
+        account.held_went(size, look, reason)
 
     def _seen(self, path: str) -> SeenFile | None:
         """Look at a file; None if there is none."""
@@ -1089,7 +1208,8 @@ class Writer:
         """Count what happened to the files of a log that was taken over."""
         if self.account.is_taken_over:
             looks = self._looks()
-            self.account.found_again(looks, self._back, self._stray(looks))
+            held = self.holding.held_bytes(self)
+            self.account.found_again(looks, self._back, self._stray(looks), held)
 
     def _stray(self, looks: Sequence[SeenFile | None]) -> SeenFile | None:
         """Look at the file that a killed daemon wrote, if another program has renamed it."""
@@ -1111,7 +1231,7 @@ class Writer:
                 self.see_size(os.fstat(self._file).st_size)
         self._find_again()
         looks = self._looks()
-        account.look(looks)
+        account.look(looks, self.holding.held_bytes(self))
         return sum(look.size for look in looks if look is not None)
 
     def _begin(self) -> None:
@@ -1176,7 +1296,8 @@ class Writer:
         self._find_again()
         backups = self._backups()
         self._older = sum(look.size for look in backups or () if look is not None)
-        self.account.use(SeenFile(self._inode, self._end), backups, self._rotates)
+        held = partial(self.holding.held_bytes, self)
+        self.account.use(SeenFile(self._inode, self._end), backups, self._rotates, held)
         left, self._left = self._left, None
         if left is not None and self._rotates and not self._steps:
             self._go_on_from(left)

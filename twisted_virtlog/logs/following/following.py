@@ -449,6 +449,7 @@ class Following:
             elif log is None and not reader.wants_opening and trail.writer is None:
                 trail.limits = handler.limits_of(trail.path)
                 trail.directory = handler.directory_of(trail.path)
+                trail.held = partial(handler.held_names, trail.real_path, trail.path)
                 trail.look()
         finally:
             follower.trail = trail
@@ -479,6 +480,7 @@ class Following:
         if trail.log is None:
             trail.limits = handler.limits_of(trail.path)
             trail.directory = handler.directory_of(trail.path)
+            trail.held = partial(handler.held_names, trail.real_path, trail.path)
         try:
             return trail.read(reader, max_bytes)
         except Cold as cold:

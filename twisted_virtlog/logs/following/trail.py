@@ -58,6 +58,7 @@ class Trail:
     :ivar thread: in which the log is.
     :ivar limits: of the log while it is not open.
     :ivar directory: reaches its files while it is not open.
+    :ivar held: returns the paths of its held files while it is not open, the newest first.
     :ivar log: None while it is not open.
     :ivar writer: of the log, or of a message that is appended while it is not open.
     :ivar readers: all who follow it.
@@ -83,6 +84,7 @@ class Trail:
         self.thread = thread
         self.limits = limits
         self.directory = BY_PATH
+        self.held: Callable[[], Sequence[str]] = tuple
         self.log: OpenLog | None = None
         self.writer: Writer | None = None
         self.readers: dict[Reader, None] = {}
@@ -106,6 +108,12 @@ class Trail:
     @property
     def _directory(self) -> LogDirectory:
         return self.directory if self.writer is None else self.writer.directory
+
+    def _names(self) -> list[str]:
+        """Return the paths of all files that the log may have, the newest first."""
+        writer = self.writer
+        held = self.held() if writer is None else writer.holding.names(writer)
+        return [*newest_first(self.path, self._limits.max_backups), *held]
 
     def in_reactor(self, call: Callable[[], object]) -> None:
         """See kept_files.Home."""
@@ -479,7 +487,7 @@ class Trail:
         ended, findable = writer.lineage.ended, []
         named: set[int] = set()
         if not all(one.birth for one in ended):
-            named = self._named(self._limits.max_backups) - {writer.known_end.inode}
+            named = self._named() - {writer.known_end.inode}
         for one in ended:
             findable.append(bool(one.birth) or one.inode in named)
             # (an older one with that number is another file)
@@ -508,7 +516,7 @@ class Trail:
         self._joined = self._last
         needed = {reader.place[0] for reader in self.readers}
         needed.update(reader.closes_at[0] for reader in self.readers if reader.closes_at)
-        named = self._named(self._limits.max_backups)
+        named = self._named()
         needed.update(one for one in self._segments() if one.inode in named)
         needed.add(self._last)
         segment = self._first
@@ -520,13 +528,13 @@ class Trail:
             segment.parted |= following.parted
             segment.next = following.next
 
-    def _named(self, most_backups: int) -> set[int]:
+    def _named(self, most: int | None = None) -> set[int]:
         """Return the inode numbers of the files that have one of the log's names.
 
-        :param most_backups: look at no more.
+        :param most: look at no more than the newest; None for all.
         """
         found = set()
-        for name in newest_first(self.path, most_backups):
+        for name in self._names()[:most]:
             with contextlib.suppress(OSError):
                 found.add(self._directory.stat(name).st_ino)
         return found
@@ -582,7 +590,7 @@ class Trail:
             if is_current and writer is not None and writer.file >= 0:
                 self._kept.keep(segment, _opened_again(writer), self)
                 return segment.file
-            for name in newest_first(self.path, self._limits.max_backups):
+            for name in self._names():
                 file = _opened_if_there(name, self._directory)
                 if file >= 0 and _is_of(segment, file):
                     self._kept.keep(segment, file, self)
@@ -692,7 +700,8 @@ class Trail:
 
     def _find_by_name(self, position: Position | None) -> Place:
         writer = self.writer
-        files = open_files(self.path, self._limits, position, writer, self._directory)
+        held = () if writer is not None else self.held()
+        files = open_files(self.path, self._limits, position, writer, self._directory, held)
         try:
             if not files:
                 target = self._last
@@ -760,9 +769,9 @@ class Trail:
             self._sync()
             self._see_cut()
             self._join_lost()
-            named = self._named(0)
+            named = self._named(1)
             if reader.place[0] is not self._last or self._last.inode not in named:
-                named = self._named(self._limits.max_backups)
+                named = self._named()
         segment: Segment | None
         segment, offset = reader.place
         position = segment.at(offset) if segment.inode != NO_INODE else None

@@ -34,6 +34,7 @@ from twisted_virtlog.handover.state import OpenLogState, Totals, with_dropped
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.logs.accounts.accounts import NO_LEDGER, Accounts
 from twisted_virtlog.logs.bounds.usage import Usage
+from twisted_virtlog.logs.consumers.consumers import Consumers
 from twisted_virtlog.logs.handler import LogHandler, LogSettings, Surroundings
 from twisted_virtlog.logs.known import NOBODY, Known, Opener
 from twisted_virtlog.logs.lanes.lane import Lane, Silent
@@ -90,6 +91,7 @@ class Common(Protocol):
     accounts: Accounts
     drops: Drops
     usage: Usage
+    consumers: Consumers
 
     @property
     def known(self) -> Known:
@@ -450,6 +452,15 @@ class LaneLogs:
 
         self.lane.tell(apply)
 
+    def settle_all(self) -> None:
+        """Have the held files of its logs removed that nobody has yet to read, in its turn."""
+
+        def settle() -> None:
+            if self._handler is not None:
+                self._handler.settle_all()
+
+        self.lane.tell(settle)
+
     def look_at_files(self) -> None:
         """Have it looked what the files of its logs take up, in its turn."""
 
@@ -621,6 +632,7 @@ class LaneLogs:
             thread=thread,
             accounts=common.accounts,
             usage=common.usage,
+            consumers=common.consumers,
         )
         if self._refuses_opens:
             handler.refuse_opens()
