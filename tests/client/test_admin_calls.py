@@ -11,9 +11,11 @@ from tests.client.everyone import Row, ask_everyone
 from tests.client.fake_daemon import LEDGER, POLICY, FakeDaemon
 from twisted_virtlog.client import (
     ClientInfo,
+    ConsumerInfo,
     Ledger,
     OwnLogging,
     PolicyWord,
+    Position,
     ServerClients,
     ServerLimits,
 )
@@ -33,6 +35,31 @@ LOGGING = {"level": "warning", "filters": ["1:logs"], "outputs": ["3:stderr"]}
 LIMITS = {"server": "virtlogd", "max_clients": 5, "clients": 2}
 NO_CHANGE = {"level": None, "filters": None, "outputs": None}
 
+ACKS = [
+    {"path": "/a", "position": {"inode": 7, "offset": 8, "birth": "h1.a"}},
+    {"path": "/b", "position": {"inode": 9, "offset": 1}},
+]
+CONSUMERS = [
+    {
+        "consumer": "loki",
+        "path": "/b",
+        "position": None,
+        "lag_bytes": None,
+        "lag_s": None,
+        "held_bytes": 5,
+        "unread_bytes": 6,
+    },
+    {
+        "consumer": "nats",
+        "path": "/a",
+        "position": {"inode": 7, "offset": 8, "birth": "h1.a"},
+        "lag_bytes": 9,
+        "lag_s": 1.5,
+        "held_bytes": 0,
+        "unread_bytes": 0,
+    },
+]
+
 CALLS: list[Row] = [
     (
         *("clients", (), "daemon.clients", {"server": None}),
@@ -48,6 +75,22 @@ CALLS: list[Row] = [
             "rate": PolicyWord(262144, "policies[1]", "domain:\u202e rate=262144"),
             "of a newer daemon": PolicyWord(1, "default"),
         },
+    ),
+    (
+        *("acknowledge", ("nats", {"/a": Position(7, 8, "h1.a"), "/b": Position(9, 1)})),
+        *("consumer.ack", {"consumer": "nats", "acks": ACKS}, True, True),
+    ),
+    (
+        *("consumers", (), "consumer.list", {}, CONSUMERS),
+        [
+            ConsumerInfo("loki", "/b", None, None, None, 5, 6),
+            ConsumerInfo("nats", "/a", Position(7, 8, "h1.a"), 9, 1.5, 0, 0),
+        ],
+    ),
+    ("forget_consumer", ("nats",), "consumer.forget", {"consumer": "nats"}, True, True),
+    (
+        *("forget_consumer", ("nats", "/a"), "consumer.forget"),
+        *({"consumer": "nats", "path": "/a"}, True, True),
     ),
     ("ledger", (), "log.ledger", {}, LEDGER, convert(LEDGER, Ledger)),
     ("ledger", ("/a",), "log.ledger", {"path": "/a"}, LEDGER, convert(LEDGER, Ledger)),

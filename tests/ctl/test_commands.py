@@ -352,6 +352,36 @@ def test_a_policy_says_where_each_word_is_from(daemon: FakeDaemon, run: Run) -> 
     assert told["on_rate"] == {"value": "block", "from": "on_rate", "entry": None}
 
 
+def test_consumers_are_listed_and_forgotten(daemon: FakeDaemon, run: Run) -> None:
+    """With what each has yet to read; "list" need not be said."""
+    one = {
+        "consumer": "nats",
+        "path": "/a",
+        "position": {"inode": 7, "offset": 8, "birth": "h1.a"},
+        "lag_bytes": 9,
+        "lag_s": 3725.5,
+        "held_bytes": 2,
+        "unread_bytes": 1,
+    }
+    two = {**one, "consumer": "web\n", "position": None, "lag_bytes": None, "lag_s": None}
+    daemon.answers["consumer.list"] = lambda _params: [one, {**one, "lag_s": 0}, two]
+    daemon.answers["consumer.forget"] = lambda _params: True
+    text = output(run("consumers"))
+    assert text.splitlines() == [
+        "CONSUMER  PATH  POSITION  LAG  READ          HELD  UNREAD",
+        "nats      /a    7:8:h1.a    9  01:02:05 ago     2       1",
+        "nats      /a    7:8:h1.a    9  now              2       1",
+        "web\\n     /a    -           -  -                2       1",
+    ]
+    assert output(run("consumers", "list")) == text
+    assert json.loads(output(run("--json", "consumers")))[0] == one
+    forgotten = "what nats has read of all logs is forgotten\n"
+    assert output(run("consumers", "forget", "nats")) == forgotten
+    assert daemon.requests[-1]["params"] == {"consumer": "nats"}
+    assert "nats has read of /a" in output(run("consumers", "forget", "nats", "/a"))
+    assert daemon.requests[-1]["params"] == {"consumer": "nats", "path": "/a"}
+
+
 def test_a_ledger_is_two_sums(daemon: FakeDaemon, run: Run) -> None:
     """For people from top to bottom, in JSON as the daemon has it; of one log or of all."""
     assert output(run("ledger", "/a")) == LEDGER_TEXT

@@ -16,7 +16,15 @@ from tests.metrics.values import GUEST, World, failing, joined, log
 from twisted_virtlog.loop.stalls import StallCounts
 from twisted_virtlog.metrics.families import LOG_ROWS, ROWS
 from twisted_virtlog.metrics.family import Family
-from twisted_virtlog.values import DiskUse, MetricsLogs, MetricsText, MountThread, Space
+from twisted_virtlog.values import (
+    ConsumerSums,
+    DiskUse,
+    HeldUse,
+    MetricsLogs,
+    MetricsText,
+    MountThread,
+    Space,
+)
 
 FAMILIES = [row.family for row in (*ROWS, *LOG_ROWS)]
 
@@ -207,6 +215,21 @@ def test_the_rest_is_told_of() -> None:
     text = world.text()
     assert value(text, "virtlogd_disk_used_bytes") == 8
     assert value(text, "virtlogd_disk_max_bytes") == 9
+
+
+def test_consumers_are_told_of_where_there_are_any() -> None:
+    """What is held, and what each has missed."""
+    world = World()
+    text = world.text()
+    assert "\nvirtlogd_held" not in text
+    assert "\nvirtlogd_consumer" not in text
+    world.storage.held = HeldUse(5, 6, [ConsumerSums("loki", 2, 0), ConsumerSums("nats", 3, 70)])
+    text = world.text()
+    assert value(text, "virtlogd_held_used_bytes") == 5
+    assert value(text, "virtlogd_held_max_bytes") == 6
+    assert value(text, "virtlogd_consumer_logs", consumer="loki") == 2
+    assert value(text, "virtlogd_consumer_unread_bytes_total", consumer="loki") == 0
+    assert value(text, "virtlogd_consumer_unread_bytes_total", consumer="nats") == 70
 
 
 def test_nothing_of_this_is_loaded_for_those_who_are_not_scraped() -> None:

@@ -21,6 +21,7 @@ from twisted_virtlog.values import (
     DiskUse,
     Domain,
     Dropped,
+    HeldUse,
     IndexFigures,
     LogState,
     LogStatus,
@@ -69,12 +70,16 @@ class FakeStorage:
     def __init__(self) -> None:
         self.bytes = ByteSums(Written(5, 2, 1), Dropped(1, 2, 3, 4))
         self.use: DiskUse | None = None
+        self.held: HeldUse | None = None
         self.threads: list[MountThread] = []
         self.found: list[Space] = []
         self.later: Deferred[None] | None = None
 
     def disk_use(self) -> DiskUse | None:
         return self.use
+
+    def held_use(self) -> HeldUse | None:
+        return self.held
 
     def byte_sums(self) -> Generator[None, None, ByteSums]:
         yield

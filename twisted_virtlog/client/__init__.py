@@ -13,7 +13,7 @@ from twisted_virtlog.client.admin_calls import (
     ServerLimits,
 )
 from twisted_virtlog.client.blocking import BlockingClient
-from twisted_virtlog.client.calls import Chunk, DaemonInfo, LogInfo, PolicyWord
+from twisted_virtlog.client.calls import Chunk, ConsumerInfo, DaemonInfo, LogInfo, PolicyWord
 from twisted_virtlog.client.errors import (
     BadAnswer,
     BadRequest,
@@ -55,6 +55,7 @@ __all__ = [
     "ClientError",
     "ClientInfo",
     "Closed",
+    "ConsumerInfo",
     "DaemonInfo",
     "Disconnected",
     "Domain",

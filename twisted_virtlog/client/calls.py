@@ -6,7 +6,7 @@ with the type of its result, what is sent, and how the answer is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -108,6 +108,26 @@ class _OpenResult(msgspec.Struct, frozen=True):
     position: Position
 
 
+class ConsumerInfo(msgspec.Struct, frozen=True):
+    """What a consumer has of a log, and has yet to read; sizes in bytes.
+
+    :ivar position: up to where it has acknowledged; None for nothing.
+    :ivar lag_bytes: what is kept of the log after that; None where nobody can look now.
+    :ivar lag_s: how long ago it acknowledged last, in seconds; 0 if nothing is left to read, None
+        if it never did.
+    :ivar held_bytes: in files of the log that are held, whoever they are held for.
+    :ivar unread_bytes: that went before it had acknowledged them.
+    """
+
+    consumer: str
+    path: str
+    position: Position | None
+    lag_bytes: int | None
+    lag_s: float | None
+    held_bytes: int
+    unread_bytes: int
+
+
 class PolicyWord(msgspec.Struct, frozen=True):
     """What holds for a log.
 
@@ -134,6 +154,7 @@ _decode_removed = plain(Removed)
 _decode_true = plain(bool)
 _decode_policy = plain(dict[str, PolicyWord])
 _decode_list = plain(list[LogInfo])
+_decode_consumers = plain(list[ConsumerInfo])
 _decode_info = plain(DaemonInfo)
 _decode_document = plain(dict[str, Any])
 
@@ -246,6 +267,33 @@ class Calls(HistoryCalls[W], AdminCalls[W]):
         :param path: None for all logs together, since the daemon first started.
         """
         return Call("log.ledger", _decode_ledger, {} if path is None else {"path": path})
+
+    @call
+    def acknowledge(self, consumer: str, positions: Mapping[str, Position]) -> Call[bool]:
+        """Say up to where a consumer has read logs; files of them are held for it from then on.
+
+        :param consumer: as the daemon's configuration names it.
+        :param positions: by the paths of logs; one that the daemon does not know is passed over.
+        """
+        acks = [
+            {"path": path, "position": position_member(position)}
+            for path, position in positions.items()
+        ]
+        return Call("consumer.ack", _decode_true, {"consumer": consumer, "acks": acks})
+
+    @call
+    def consumers(self) -> Call[Sequence[ConsumerInfo]]:
+        """Return what each consumer has of each log, sorted by consumer and path."""
+        return Call("consumer.list", _decode_consumers)
+
+    @call
+    def forget_consumer(self, consumer: str, path: str | None = None) -> Call[bool]:
+        """Forget what a consumer has of a log, so that nothing is held for it.
+
+        :param path: None for all logs.
+        """
+        params = {"consumer": consumer} if path is None else {"consumer": consumer, "path": path}
+        return Call("consumer.forget", _decode_true, params)
 
     @call
     def info(self) -> Call[DaemonInfo]:

@@ -27,6 +27,7 @@ _COMMANDS = (
     ("boots", "List each time that a log was opened.", "boots_command.boots"),
     ("clients", "List who is connected to the daemon.", "administration.clients"),
     ("close", "Close a log by force, whoever holds its pipe.", "log_commands.close"),
+    ("consumers", "Show who has read what of logs.", "consumers_command.consumers"),
     ("disconnect", "Close a client's connection at once.", "administration.disconnect"),
     ("discover", "Print the OpenRPC document of the daemon's methods.", "daemon_commands.discover"),
     ("exec", "Run a command with its output in a log.", "exec_command.execute"),

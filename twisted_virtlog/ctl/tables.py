@@ -10,6 +10,7 @@ import msgspec
 from twisted_virtlog.client import (
     Boot,
     Closed,
+    ConsumerInfo,
     DaemonInfo,
     Ledger,
     LogInfo,
@@ -42,12 +43,15 @@ _NUMBERS = {
     "CLIENTS",
     "DURATION",
     "FOLLOWERS",
+    "HELD",
     "ID",
     "KEPT",
+    "LAG",
     "MAXIMUM",
     "NUMBER",
     "PID",
     "ROLLOVERS",
+    "UNREAD",
 }
 
 
@@ -181,6 +185,28 @@ def info_table(info: DaemonInfo, socket: str) -> str:
     }
     width = max(len(name) for name in rows)
     return "\n".join(f"{visible(name):{width}}  {visible(str(rows[name]))}" for name in rows)
+
+
+def consumers_table(found: Sequence[ConsumerInfo]) -> str:
+    """Format what consumers have of logs, one of each per line below the headings."""
+    rows = [("CONSUMER", "PATH", _POSITION, "LAG", "READ", "HELD", "UNREAD")]
+    rows += [
+        (
+            visible(one.consumer),
+            visible(one.path),
+            "-" if one.position is None else position_text(one.position),
+            "-" if one.lag_bytes is None else str(one.lag_bytes),
+            "-" if one.lag_s is None else "now" if not one.lag_s else _ago_text(one.lag_s),
+            str(one.held_bytes),
+            str(one.unread_bytes),
+        )
+        for one in found
+    ]
+    return _drawn(rows)
+
+
+def _ago_text(seconds: float) -> str:
+    return f"{_duration_text(timedelta(seconds=seconds))} ago"
 
 
 def policy_table(words: Mapping[str, PolicyWord]) -> str:

@@ -14,9 +14,11 @@ from twisted_virtlog.metrics.text import histogram, samples
 from twisted_virtlog.values import (
     ByteSums,
     ClientLimits,
+    ConsumerSums,
     DaemonStatus,
     DiskUse,
     DropReason,
+    HeldUse,
     IndexFigures,
     LogState,
     LogStatus,
@@ -64,6 +66,7 @@ class Facts:
     :ivar stalls: of the reactor, by cause.
     :ivar removed: of old logs.
     :ivar use: None where it is not counted.
+    :ivar held: None where there are no consumers.
     """
 
     status: DaemonStatus
@@ -80,6 +83,7 @@ class Facts:
     removed: Removed
     index: IndexFigures
     use: DiskUse | None
+    held: HeldUse | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +248,19 @@ def _used(facts: Facts) -> Iterable[Sample]:
 
 def _max_use(facts: Facts) -> Iterable[Sample]:
     return [] if facts.use is None else [(_NO_LABELS, facts.use.max_bytes)]
+
+
+def _held(facts: Facts) -> Iterable[Sample]:
+    return [] if facts.held is None else [(_NO_LABELS, facts.held.used_bytes)]
+
+
+def _held_max(facts: Facts) -> Iterable[Sample]:
+    return [] if facts.held is None else [(_NO_LABELS, facts.held.max_bytes)]
+
+
+def _of_consumers(facts: Facts, value: Callable[[ConsumerSums], int]) -> Iterable[Sample]:
+    held = facts.held
+    return [] if held is None else [((one.consumer,), value(one)) for one in held.consumers]
 
 
 def _failing(facts: Facts) -> Iterable[Sample]:
@@ -412,6 +429,35 @@ ROWS: tuple[Row, ...] = (
         "Bytes on disk that all logs may have, where they are counted; 0 for no limit.",
         _max_use,
         unit="bytes",
+    ),
+    _row(
+        _GAUGE,
+        "held_used_bytes",
+        "Bytes on disk of files that are held for consumers, where there are any.",
+        _held,
+        unit="bytes",
+    ),
+    _row(
+        _GAUGE,
+        "held_max_bytes",
+        "Bytes on disk that held files may have, where there are consumers; 0 for no limit.",
+        _held_max,
+        unit="bytes",
+    ),
+    _row(
+        _GAUGE,
+        "consumer_logs",
+        "Logs that a consumer has read, or that are held for it.",
+        lambda facts: _of_consumers(facts, lambda one: one.logs),
+        ("consumer",),
+    ),
+    _row(
+        _COUNTER,
+        "consumer_unread_bytes",
+        "Bytes of logs that went before a consumer had read them.",
+        lambda facts: _of_consumers(facts, lambda one: one.unread_bytes),
+        ("consumer",),
+        "bytes",
     ),
     _one(
         _COUNTER,

@@ -27,6 +27,7 @@ from twisted_virtlog.metrics.text import OPEN_METRICS, PLAIN, Format, labels, nu
 from twisted_virtlog.values import (
     ByteSums,
     DiskUse,
+    HeldUse,
     IndexFigures,
     LogStatus,
     MetricsLogs,
@@ -48,6 +49,9 @@ class Storage(Protocol):
 
     def disk_use(self) -> DiskUse | None:
         """Return what all logs take up on disk; None if that is not counted."""
+
+    def held_use(self) -> HeldUse | None:
+        """Return what held files take up; None if there are no consumers."""
 
     def byte_sums(self) -> Generator[None, None, ByteSums]:
         """Return what all logs have written and lost, in slices."""
@@ -142,6 +146,7 @@ class Metrics:
             removed=parts.removed(),
             index=parts.index(),
             use=self._storage.disk_use(),
+            held=self._storage.held_use(),
         )
         yield
         text = _Text()
