@@ -96,6 +96,7 @@ ROOMS: dict[str, Room] = {
     ),
     "ctl": Room("client config escaping values"),
     "ship": Room("client config values"),
+    "web": Room("client values"),
 }
 
 #: Values in, values out: no Twisted, no socket, no clock. What a module may import all the same
@@ -229,6 +230,13 @@ PURE: dict[str, tuple[str, ...]] = {
     "systemd.invocation": (),
     "systemd.journal": (),
     "systemd.names": (),
+    "web.access": (),
+    "web.event_stream": ("twisted_virtlog.client",),
+    "web.extent": (),
+    "web.places": (),
+    "web.queries": (),
+    "web.rows": ("twisted_virtlog.client",),
+    "web.timeline": ("twisted_virtlog.client",),
 }
 
 #: Nothing in these is pure.

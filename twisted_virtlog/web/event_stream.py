@@ -1,0 +1,45 @@
+"""The format text/event-stream: what is sent to a browser, event by event.
+
+What an event carries is JSON on one line. So nothing that a guest prints, or that somebody called
+it, can end an event or begin another.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pybase64
+
+from twisted_virtlog.client import FollowedChunk
+from twisted_virtlog.web.places import place_text
+
+MEDIA_TYPE = b"text/event-stream; charset=utf-8"
+
+#: A comment, so that proxies do not take a quiet connection for a dead one.
+HEARTBEAT = b":\n\n"
+
+#: How soon a browser's own EventSource is to come back, in milliseconds.
+RETRY = b"retry: 1000\n\n"
+
+
+def event(kind: str, value: object, number: str | None = None) -> bytes:
+    """Return an event.
+
+    :param kind: its type, a word.
+    :param value: what it carries, anything that msgspec writes as JSON.
+    :param number: its id, which a browser gives back as Last-Event-ID; without line ends.
+    """
+    head = b"" if number is None else b"id: %b\n" % number.encode()
+    return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), msgspec.json.encode(value))
+
+
+def chunk_event(chunk: FollowedChunk) -> bytes:
+    """Return the event that brings bytes of a log; its id is where to go on after them.
+
+    The bytes are in base64, so that each of them arrives as it was written.
+    """
+    end = place_text(chunk.end)
+    value: dict[str, object] = {"start": place_text(chunk.start), "end": end}
+    if chunk.gap:
+        value |= {"gap": True, "missed": chunk.missed}
+    value["data"] = pybase64.b64encode(chunk.data).decode("ascii")
+    return event("data", value, end)

@@ -1,0 +1,60 @@
+"""All files of a log as one text, whose bytes are counted from the oldest one kept."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twisted_virtlog.values import Position, is_in_other_file
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a log.
+
+    :ivar size: its bytes.
+    """
+
+    inode: int
+    birth: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The files of a log, the oldest first."""
+
+    parts: Sequence[Part]
+
+    @property
+    def size(self) -> int:
+        """The number of bytes in all files."""
+        return sum(part.size for part in self.parts)
+
+    def distance(self, position: Position) -> int | None:
+        """Return how many bytes are before a position; None if its file is none of these.
+
+        A position beyond the end of its file is at that end.
+        """
+        before = 0
+        for part in self.parts:
+            if position.inode == part.inode and not is_in_other_file(position.birth, part.birth):
+                return before + min(position.offset, part.size)
+            before += part.size
+        return None
+
+    def position(self, distance: int) -> Position | None:
+        """Return the position with so many bytes before it, in the file that goes on there.
+
+        :param distance: one that is negative, or too large, means the beginning, or the end.
+        :returns: None if there is no file.
+        """
+        if not self.parts:
+            return None
+        ends = list(itertools.accumulate(part.size for part in self.parts))
+        distance = max(0, min(distance, ends[-1]))
+        index = min(bisect.bisect_right(ends, distance), len(self.parts) - 1)
+        part = self.parts[index]
+        return Position(part.inode, distance - (ends[index] - part.size), part.birth)
