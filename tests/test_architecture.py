@@ -92,7 +92,8 @@ ROOMS: dict[str, Room] = {
     # Other programs, which know the daemon by its socket.
     "client": Room(
         "config values",
-        "asyncio_client asyncio_feed blocking_following calls feed notifications usual_socket",
+        "asyncio_client asyncio_feed blocking_following calls deferred deferred_streams feed"
+        " notifications usual_socket",
     ),
     "ctl": Room("client config escaping values"),
     "ship": Room("client config values"),
@@ -236,6 +237,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "web.places": (),
     "web.queries": (),
     "web.rows": ("twisted_virtlog.client",),
+    "web.search_process": (),
     "web.timeline": ("twisted_virtlog.client",),
 }
 
@@ -411,11 +413,15 @@ def test_logs_and_protocols_do_not_import_one_another(package: str) -> None:
         assert [name for name in _imports(path) if _lies_in(name, others)] == [], path
 
 
-def test_only_the_plugin_and_the_command_import_the_global_reactor() -> None:
+#: The page's own, in a process of its own.
+WEB_PLUGIN = PACKAGE / "web" / "tap.py"
+
+
+def test_only_the_plugins_and_the_command_import_the_global_reactor() -> None:
     """Everywhere else the reactor is a parameter, so that any application can embed the daemon."""
     reactor = ["twisted.internet.reactor"]
     users = [path for path in MODULES if any(_lies_in(name, reactor) for name in _imports(path))]
-    assert users == [PACKAGE / "daemon" / "command" / "start.py", PACKAGE / "tap.py"]
+    assert users == [PACKAGE / "daemon" / "command" / "start.py", PACKAGE / "tap.py", WEB_PLUGIN]
 
 
 def test_the_command_line_is_read_without_twisted() -> None:

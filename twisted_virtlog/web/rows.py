@@ -39,6 +39,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 class Page(msgspec.Struct, frozen=True):
     """A part of the list.
 
+    :ivar tick: how many lists were taken; each adds a rate to each row.
     :ivar first: the index of the first row in all that were found.
     :ivar found: how many there are.
     :ivar logs: how many logs there are in all.
@@ -46,6 +47,7 @@ class Page(msgspec.Struct, frozen=True):
     :ivar rate: bytes a second of all logs together.
     """
 
+    tick: int
     first: int
     found: int
     logs: int
@@ -82,11 +84,13 @@ class Rows:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
         self._listed_at: float | None = None
+        self._ticks = 0
 
     def listed(self, logs: Iterable[LogInfo], time: float) -> None:
         """Take a list of all logs, open or not, as they were at a time."""
         passed = None if self._listed_at is None else time - self._listed_at
         former, self._known, self._listed_at = self._known, {}, time
+        self._ticks += 1
         for log in logs:
             known = former.get(log.path) or _Known(log)
             known.rate = _rate(known.log, log, passed)
@@ -118,6 +122,7 @@ class Rows:
         found.sort(key=ORDERS[wanted.order], reverse=wanted.is_reversed)
         every = self._known.values()
         return Page(
+            tick=self._ticks,
             first=wanted.first,
             found=len(found),
             logs=len(self._known),

@@ -1,0 +1,327 @@
+"""The program serves who may look, and tells what is in the daemon's logs as it is."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import stat
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from harness.daemon import CHECKOUT, running
+from tests.web.conftest import StartWeb, Stream, Web, serving
+from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.web.places import place_text
+
+pytestmark = pytest.mark.lengthy
+
+
+def write(client: BlockingClient, path: str, data: bytes) -> None:
+    """Write to a log, and close it."""
+    opened = client.open(path, "test")
+    with open(opened.write_end, "wb") as pipe:
+        pipe.write(data)
+    client.close_log(path)
+
+
+def followed(stream: Stream, count: int) -> bytes:
+    """Read so many bytes of a log that is followed."""
+    data = b""
+    while len(data) < count:
+        event = stream.next()
+        assert event.kind == "data"
+        assert "gap" not in event.value
+        data += base64.b64decode(str(event.value["data"]))
+    return data
+
+
+def test_the_socket_is_its_owners(web: Web) -> None:
+    assert stat.S_IMODE(os.stat(web.where).st_mode) == 0o600
+    assert web.get("/").status == 200
+
+
+def test_a_socket_that_was_left_behind_is_replaced_but_no_other(
+    serve: StartWeb, tmp_path: Path
+) -> None:
+    web = serve("--socket", str(tmp_path / "web.sock"))
+    web.process.kill()
+    web.process.wait()
+    assert serve("--socket", web.where).get("/").status == 200
+    (tmp_path / "file").write_text("")
+    for path in (web.where, str(tmp_path / "file")):
+        run = subprocess.run(
+            [sys.executable, "-m", "twisted_virtlog.web", "--socket", path],
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert run.returncode == 1
+        assert run.stderr.startswith(f"virtlog-web: {path}: it is")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--listen", "0.0.0.0:8080"], ["--listen", "192.0.2.1:80"], ["--listen", "8080"]),
+        *(["--listen", "127.0.0.1:99999"], ["--listen", "127.0.0.1:0", "--trust-header", "X"]),
+        *(["--token-file", "/t"], ["--no-such-option"]),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: list[str]) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "twisted_virtlog.web", *options],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("virtlog-web: ")
+
+
+def test_a_port_is_for_who_knows_the_token(serve: StartWeb, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    web = serve("--listen", "127.0.0.1:0", "--token-file", str(file))
+    assert web.token == file.read_text().strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # The page has no data.
+    assert web.get("/", Authorization="").status == 200
+    for what in ("list", "follow?path=/a", "window?path=/a", "download?path=/a", "search", "none"):
+        for wrong in ("", "Bearer wrong-wrong-wrong-wrong", f"Basic {web.token}"):
+            answer = web.get(f"/api/{what}", Authorization=wrong)
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert web.ask("window", path="/no/such").status == 200
+
+
+def test_others_pages_are_refused_before_a_stream_begins(web: Web) -> None:
+    for headers, status in (
+        ({"Host": "evil.example"}, 421),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+    ):
+        for target in ("/api/list", "/api/follow?path=/a", "/index.html", "/"):
+            answer = web.get(target, **headers)
+            assert answer.status == status
+            assert answer.headers["Content-Type"] == "application/json"
+    assert web.get("/api/list", method="POST").status == 405
+
+
+def test_every_answer_has_the_policy(web: Web) -> None:
+    for target in ("/", "/no-such", "/api/", "/api/no-such", "/api/boots"):
+        headers = web.get(target).headers
+        assert "require-trusted-types-for 'script'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_header_names_users(serve: StartWeb, tmp_path: Path) -> None:
+    web = serve("--socket", str(tmp_path / "web.sock"), "--trust-header", "X-User")
+    assert web.get("/api/window?path=/a").status == 401
+    assert web.get("/api/window?path=/a", X_User="alice").status == 200
+
+
+def test_a_proxys_name_is_known(serve: StartWeb, tmp_path: Path) -> None:
+    web = serve("--socket", str(tmp_path / "web.sock"), "--host", "Logs.Example")
+    assert web.get("/", Host="logs.example").status == 200
+    assert web.get("/", Host="localhost:8080").status == 200
+    assert web.get("/", Host="other.example").status == 421
+
+
+def test_a_log_is_followed_and_goes_on_by_the_last_id(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "a.log")
+    with web.stream("follow", path=path) as stream:
+        assert stream.next().kind == "begin"
+        opened = client.open(path, "test")
+        os.write(opened.write_end, b"first \x1b[0m\xff\n")
+        event = stream.next()
+    assert base64.b64decode(str(event.value["data"])) == b"first \x1b[0m\xff\n"
+    assert event.number == event.value["end"] == place_text(client.position(path))
+    os.write(opened.write_end, b"second\n")
+    with web.stream("follow", {"Last-Event-ID": str(event.number)}, path=path) as stream:
+        stream.next()
+        assert followed(stream, 7) == b"second\n"
+    os.close(opened.write_end)
+
+
+def test_a_stream_is_not_kept_back(web: Web, tmp_path: Path) -> None:
+    with web.stream("follow", {"Accept-Encoding": "gzip"}, path=str(tmp_path / "a")) as stream:
+        headers = stream.response.headers
+        assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Accel-Buffering"] == "no"
+        assert headers["Content-Encoding"] is None
+    assert web.get("/api/follow?path=/a", method="HEAD").status == 200
+
+
+def test_a_browser_that_does_not_read_holds_back_only_itself(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "a.log")
+    write(client, path, b"".join(b"%07d\n" % number for number in range(20_000)))
+    oldest = client.read(path, None, 1).start
+    place = place_text(oldest)
+    with web.stream("follow", path=path, **{"from": place}) as stream:
+        assert stream.next().kind == "begin"
+        # (what others ask is answered meanwhile)
+        assert web.ask("boots", path=path).status == 200
+        kept = client.read(path, oldest, 4 << 20).data
+        assert followed(stream, len(kept)) == kept
+
+
+def test_windows_begin_with_a_line_and_join(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    """Going back window by window over all files finds what was written, byte for byte."""
+    path = str(tmp_path / "a.log")
+    lines = b"".join(b"line %06d\n" % number for number in range(12_000))
+    write(client, path, lines)
+    before: str | None = ""
+    found = b""
+    while before is not None:
+        answer = web.ask("window", path=path, before=before, bytes=10_000)
+        assert answer.status == 200
+        assert answer.headers["Virtlog-Gap"] == "0"
+        assert not answer.body or answer.body.startswith(b"line ")
+        found = answer.body + found
+        is_first = answer.headers["Virtlog-Before"] == "0"
+        before = None if is_first else answer.headers["Virtlog-Start"]
+    assert found == lines
+    middle = web.ask("window", path=path, before="", bytes=30_001).headers["Virtlog-Start"]
+    inode, offset, birth = middle.split(":")
+    inside = f"{inode}:{int(offset) + 5}:{birth}"
+    answer = web.ask("window", path=path, bytes=100, **{"from": inside})
+    assert answer.headers["Virtlog-Start"] == middle
+    assert answer.body.startswith(b"line ")
+
+
+def test_a_log_that_is_not_there_has_an_empty_window(web: Web, tmp_path: Path) -> None:
+    answer = web.ask("window", path=str(tmp_path / "none"), before="")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Virtlog-Start"] is None
+
+
+def test_a_download_is_the_log(web: Web, client: BlockingClient, tmp_path: Path) -> None:
+    path = str(tmp_path / 'odd "name"\x01.log')
+    data = os.urandom(150_000)
+    write(client, path, data)
+    answer = web.ask("download", path=path)
+    assert answer.body == data
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="odd__name__.log"'
+
+
+def test_boots_events_and_times_are_those_of_the_daemon(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "a.log")
+    write(client, path, b"x" * 1000)
+    (boot,) = web.ask("boots", path=path).json
+    assert boot["start"] == place_text(client.boots(path)[0].start)
+    kinds = [event["kind"] for event in web.ask("events", path=path).json]
+    assert kinds == ["opened", "closed"]
+    timeline = web.ask("timeline", path=path, columns=10).json
+    assert sum(timeline["columns"]) == 1000
+    assert [event["path"] for event in timeline["events"]] == [path, path]
+    (found,) = web.ask("locate", path=path).json
+    assert found["start"] == boot["start"]
+
+
+def test_lines_are_found(web: Web, client: BlockingClient, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.log")
+    lines = [b"line %06d of a guest\n" % number for number in range(9_000)]
+    write(client, path, b"".join(lines))
+    answer = web.ask("search", path=path, find="004321 OF", ignore_case=1).json
+    (line,) = answer["lines"]
+    assert line["text"] == "line 004321 of a guest"
+    window = web.ask("window", path=path, bytes=24, **{"from": line["at"]})
+    assert window.body.startswith(lines[4321])
+    many = web.ask("search", path=path, find=r"^line 00[0-9]+5", regex=1).json
+    assert (len(many["lines"]), many["ended_by"]) == (1000, "lines")
+    wrong = web.ask("search", path=path, find="(", regex=1)
+    assert wrong.status == 400
+    assert "makes no sense" in str(wrong.json)
+
+
+def test_the_list_is_told_as_it_changes(web: Web, client: BlockingClient, tmp_path: Path) -> None:
+    with web.stream("list", find=str(tmp_path), order="state") as stream:
+        assert stream.next().value["page"]["found"] == 0
+        opened = client.open(str(tmp_path / "<b>.log"), "test")
+        rows: list[dict[str, object]] = []
+        while not rows:
+            rows = stream.next().value["page"]["rows"]
+        assert (rows[0]["path"], rows[0]["state"]) == (str(tmp_path / "<b>.log"), "open")
+        os.write(opened.write_end, b"x" * 5000)
+        while not rows[0].get("rate"):
+            rows = stream.next().value["page"]["rows"]
+        os.close(opened.write_end)
+        while rows[0]["state"] != "closed":
+            rows = stream.next().value["page"]["rows"]
+
+
+def test_queries_that_make_no_sense_are_refused(web: Web) -> None:
+    for target in (
+        "follow",
+        "window?path=a",
+        "list?order=no",
+        "list?count=x",
+        "follow?path=/a&from=x",
+    ):
+        assert web.get(f"/api/{target}").status == 400
+
+
+def test_the_daemon_may_come_and_go(tmp_path: Path) -> None:
+    """Who follows a log misses nothing, and the list says what is the matter."""
+    path = str(tmp_path / "a.log")
+    directory = tmp_path / "daemon"
+    socket = directory / "jsonrpc-sock"
+    with ExitStack() as stack:
+        web = stack.enter_context(
+            serving("--daemon", str(socket), "--socket", str(tmp_path / "web.sock"))
+        )
+        answer = web.ask("boots", path=path)
+        assert answer.status == 503
+        assert "cannot connect" in str(answer.json)
+        with web.stream("list") as stream:
+            assert stream.next().kind == "lost"
+            with running(directory) as first, first.client() as client:
+                while stream.next().kind != "rows":
+                    pass
+                followed_log = stack.enter_context(web.stream("follow", path=path))
+                assert followed_log.next().kind == "begin"
+                write(client, path, b"before\n")
+        with running(directory) as second, second.client() as client:
+            write(client, path, b"after\n")
+            assert followed(followed_log, 13) == b"before\nafter\n"
+
+
+def test_files_are_kept_by_browsers_until_they_change(web: Web) -> None:
+    first = web.get("/filter.js", Accept_Encoding="gzip")
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert first.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    again = web.get("/filter.js", If_None_Match=first.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    plain = web.get("/filter.js", Accept_Encoding="gzip;q=0")
+    assert plain.headers["Content-Encoding"] is None
+    assert b"TerminalFilter" in plain.body
+
+
+def test_the_program_says_what_it_takes() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "twisted_virtlog.web", "--help"],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0
+    assert set(re.findall(r"--([a-z-]+)", run.stdout)) >= {"daemon", "listen", "trust-header"}

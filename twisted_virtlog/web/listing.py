@@ -1,0 +1,109 @@
+"""The list of logs, asked of the daemon once for all who look at it, and not while nobody does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from twisted_virtlog.client import ClientError, FeedLog
+from twisted_virtlog.web.daemon import Daemon
+from twisted_virtlog.web.rows import Rows
+
+#: From one list to the next, which rates are made of.
+INTERVAL_SECONDS = 2.0
+#: The second list comes so soon, so that there is a rate to be seen.
+_FIRST_INTERVAL_SECONDS = 0.5
+#: So many times as long as a list took is nothing asked then.
+_LIST_SHARE = 10
+_AGAIN_SECONDS = 1.0
+
+_log = Logger()
+
+
+class Listing:
+    """Knows the logs while somebody looks.
+
+    :ivar rows: the logs.
+    :ivar lost: why the daemon cannot be asked now; None if it can.
+    :ivar is_known: whether it was asked since somebody looks.
+    """
+
+    def __init__(self, daemon: Daemon, clock: IReactorTime) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self._lookers = 0
+        self._work: list[Deferred[None]] = []
+        self._waiting: list[Deferred[None]] = []
+        self.rows = Rows()
+        self.lost: str | None = None
+        self.is_known = False
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Keep what is known up to date, as long as the context lasts."""
+        self._lookers += 1
+        if self._lookers == 1:
+            self._work = [self._begin(self._list), self._begin(self._watch)]
+        try:
+            yield
+        finally:
+            self._lookers -= 1
+            if not self._lookers:
+                work, self._work = self._work, []
+                for one in work:
+                    one.cancel()
+                self.rows, self.lost, self.is_known = Rows(), None, False
+
+    async def change(self) -> None:
+        """Wait for something new."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        await waiting
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        begun = Deferred.fromCoroutine(work())
+        begun.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        begun.addErrback(lambda failure: _log.failure("the list of logs stands still", failure))
+        return begun
+
+    async def _list(self) -> None:
+        pause = _FIRST_INTERVAL_SECONDS
+        while True:
+            asked = self._clock.seconds()
+            try:
+                logs = await (await self._daemon.client()).list(closed=True)
+            except ClientError as error:
+                self.lost = str(error)
+                wait, pause = _AGAIN_SECONDS, _FIRST_INTERVAL_SECONDS
+            else:
+                now = self._clock.seconds()
+                self.rows.listed(logs, now)
+                self.lost, self.is_known = None, True
+                wait, pause = max(pause, _LIST_SHARE * (now - asked)), INTERVAL_SECONDS
+            self._tell()
+            await deferLater(self._clock, wait)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for told in (await self._daemon.client()).watch():
+                    if isinstance(told, FeedLog) and self.is_known:
+                        self.rows.told(told.log)
+                        self._tell()
+            except ClientError:
+                # (the list says so)
+                pass
+            await deferLater(self._clock, _AGAIN_SECONDS)
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            # (it has been called if it was cancelled)
+            if not one.called:
+                one.callback(None)

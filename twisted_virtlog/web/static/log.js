@@ -1,0 +1,377 @@
+// One log: as it comes, and back to any byte that is kept.
+
+import { ask, askJson, bytesOf, events, whileVisible } from "./api.js";
+import { plainText } from "./filter.js";
+import { size, time, visible, zone } from "./format.js";
+import { LINES, Screen } from "./screen.js";
+import { isFailure, picture } from "./timeline.js";
+
+const WINDOW = 1024 * 1024;
+const COLUMNS = 600;
+// Before the first byte of any log.
+const BEGINNING = "0:0";
+// A log that is there for some is not there for others, yet.
+const NOT_KNOWN = [403, 404];
+
+const byId = (id) => document.getElementById(id);
+
+export class Log {
+  #stop = new AbortController();
+  #path = "";
+  #say;
+  #change;
+  #screen;
+  #window = { start: null, end: null, before: 0 };
+  #following = false;
+  #loading = false;
+  #news = 0;
+  #utc = false;
+  #happened = [];
+
+  constructor(say, change) {
+    this.#say = say;
+    this.#change = change;
+    this.#screen = new Screen(byId("terminal"), byId("text"), (direction) => this.#edge(direction));
+    const on = (id, act) => byId(id).addEventListener("click", act);
+    on("follow", () => this.follow());
+    on("older", () => this.older());
+    on("newer", () => this.newer());
+    on("as-text", () => this.toggleText());
+    on("wrap", () => this.toggleWrap());
+    on("utc", () => this.toggleUtc());
+    on("search-button", () => this.openSearch());
+    on("search-close", () => byId("search").close());
+    on("download", () => this.#download());
+    byId("search-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#search();
+    });
+    byId("places").addEventListener("change", (event) => {
+      if (event.target.value) this.go(event.target.value);
+    });
+    byId("time").addEventListener("change", (event) => this.#goToTime(event.target.value));
+    byId("text").classList.add("wrapped");
+    // The terminal does not scroll by touch.
+    if (matchMedia("(pointer: coarse)").matches) {
+      this.#showAs(true);
+    } else {
+      this.#showAs(false);
+    }
+  }
+
+  show(address) {
+    this.#path = address.get("log");
+    byId("log").hidden = false;
+    byId("path").textContent = visible(this.#path);
+    byId("zone").textContent = zone(this.#utc);
+    document.title = visible(this.#path.split("/").pop());
+    this.#screen.fit();
+    this.#begin();
+    this.#know();
+    const at = address.get("at");
+    if (at === null) {
+      this.#follow();
+    } else {
+      this.#open({ from: at }, "start");
+    }
+  }
+
+  hide() {
+    this.#stop.abort();
+    byId("log").hidden = true;
+    if (byId("search").open) byId("search").close();
+  }
+
+  /** Shows the newest, and what comes. */
+  follow() {
+    if (this.#following) {
+      this.#screen.scrollToEnd();
+      this.#came(0);
+      return;
+    }
+    this.#change(new URLSearchParams({ log: this.#path }));
+    this.#follow();
+  }
+
+  /** Shows the part of the log from a position on. */
+  go(at) {
+    this.#change(new URLSearchParams({ log: this.#path, at }));
+    this.#open({ from: at }, "start");
+  }
+
+  older() {
+    if (this.#window.start !== null && this.#window.before > 0) {
+      this.#open({ before: this.#window.start }, "end");
+    }
+  }
+
+  newer() {
+    if (!this.#following && this.#window.end !== null) {
+      this.#open({ from: this.#window.end }, "start");
+    }
+  }
+
+  toggleText() {
+    this.#showAs(!this.#screen.isText);
+  }
+
+  toggleWrap() {
+    const wrapped = byId("text").classList.toggle("wrapped");
+    byId("wrap").setAttribute("aria-pressed", String(wrapped));
+  }
+
+  toggleUtc() {
+    this.#utc = !this.#utc;
+    byId("utc").setAttribute("aria-pressed", String(this.#utc));
+    byId("zone").textContent = zone(this.#utc);
+    this.#drawPlaces();
+  }
+
+  openSearch() {
+    byId("search").showModal();
+    byId("pattern").select();
+  }
+
+  /** Goes to the next boot, or the next failure, after what is shown. */
+  next(wanted) {
+    const choices = this.#happened.filter((event) => (wanted === "boot" ? event.kind === "opened" : isFailure(event)));
+    if (choices.length === 0) {
+      this.#say(wanted === "boot" ? "no boot is known" : "nothing has failed");
+      return;
+    }
+    const now = this.#window.start;
+    const index = choices.findIndex((event) => event.at === now);
+    this.go(choices[(index + 1) % choices.length].at);
+  }
+
+  scrollPages(pages) {
+    this.#screen.scrollPages(pages);
+  }
+
+  /** The lines that the terminal shows, for whoever tests this page. */
+  lines() {
+    return this.#screen.lines();
+  }
+
+  #showAs(text) {
+    this.#screen.isText = text;
+    byId("as-text").setAttribute("aria-pressed", String(text));
+    byId("wrap").hidden = !text;
+  }
+
+  #begin() {
+    this.#stop.abort();
+    this.#stop = new AbortController();
+    this.#following = false;
+    this.#came(0);
+  }
+
+  async #open(query, end) {
+    this.#begin();
+    const signal = this.#stop.signal;
+    try {
+      const window = await this.#load(query, signal);
+      await this.#draw(window);
+      if (end === "start") this.#screen.scrollToStart();
+      else this.#screen.scrollToEnd();
+      this.#place();
+    } catch (error) {
+      if (!signal.aborted) this.#say(error.message);
+    }
+  }
+
+  /** Loads a part of the log with no more lines than the terminal keeps. */
+  async #load(query, signal) {
+    this.#loading = true;
+    try {
+      let bytes = WINDOW;
+      for (;;) {
+        const answer = await ask("window", { path: this.#path, bytes, ...query }, signal);
+        const data = new Uint8Array(await answer.arrayBuffer());
+        const lines = data.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0);
+        if (lines < LINES || bytes < 4096) {
+          const header = (name) => answer.headers.get(`Virtlog-${name}`);
+          return { data, start: header("Start"), end: header("End"), gap: header("Gap") === "1", before: Number(header("Before")), size: Number(header("Size")) };
+        }
+        bytes = Math.floor((bytes * LINES * 0.9) / lines);
+      }
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  async #draw(window) {
+    this.#window = window;
+    this.#screen.clear();
+    if (window.gap) {
+      await this.#screen.say("what was here before is not kept any more");
+    }
+    await this.#screen.write(window.data);
+  }
+
+  #follow() {
+    this.#begin();
+    this.#following = true;
+    let next = null;
+    whileVisible(
+      async (signal, works) => {
+        if (next === null) {
+          let window = { data: new Uint8Array(), start: null, end: null, gap: false, before: 0, size: 0 };
+          try {
+            window = await this.#load({ before: "" }, signal);
+          } catch (error) {
+            if (!NOT_KNOWN.includes(error.status)) throw error;
+          }
+          await this.#draw(window);
+          this.#screen.scrollToEnd();
+          next = window.end ?? BEGINNING;
+          this.#place();
+        }
+        for await (const event of events("follow", { path: this.#path, from: next }, signal)) {
+          works();
+          if (event.kind === "begin") {
+            this.#say("");
+          } else if (event.kind === "data") {
+            await this.#take(event.value, next === BEGINNING);
+            next = event.value.end;
+          }
+        }
+      },
+      (error) => this.#say(error.message),
+      this.#stop.signal,
+    );
+  }
+
+  async #take(chunk, isFirst) {
+    if (chunk.gap && !isFirst) {
+      await this.#screen.say(
+        chunk.missed ? `${size(chunk.missed)} are missing here: they were rotated away` : "bytes may be missing here",
+      );
+    }
+    const bytes = bytesOf(chunk.data);
+    this.#window.end = chunk.end;
+    this.#window.start ??= chunk.start;
+    const seen = this.#screen.isAtEnd;
+    await this.#screen.write(bytes);
+    if (!seen) {
+      this.#came(this.#news + bytes.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0));
+    } else if (this.#news > 0) {
+      this.#came(0);
+    }
+  }
+
+  #came(lines) {
+    this.#news = lines;
+    this.#place();
+  }
+
+  #place() {
+    const following = this.#following;
+    byId("follow").setAttribute("aria-pressed", String(following));
+    byId("older").disabled = this.#window.before === 0;
+    byId("newer").disabled = following;
+    const part = this.#window.size > 0 ? `from byte ${this.#window.before} of ${this.#window.size} that are kept` : "nothing is kept yet";
+    const news = this.#news > 0 ? `, ${this.#news} new lines below: f follows again` : "";
+    const state = following ? (this.#window.end === null ? "waiting for the log" : "following") : "reading";
+    const text = `${state}, ${part}${news}`;
+    // (what does not change is not said again)
+    if (byId("place").textContent !== text) byId("place").textContent = text;
+  }
+
+  #edge(direction) {
+    if (this.#loading) return;
+    if (direction < 0) this.older();
+    else this.newer();
+  }
+
+  async #know() {
+    const signal = this.#stop.signal;
+    this.#happened = [];
+    byId("timeline").replaceChildren();
+    this.#drawPlaces();
+    try {
+      const answer = await askJson("timeline", { path: this.#path, columns: COLUMNS });
+      if (byId("log").hidden || answer.events.some((event) => event.path !== this.#path)) return;
+      this.#happened = answer.events;
+      const drawn = picture(answer, (date) => this.#goTo(date));
+      if (drawn !== null) byId("timeline").replaceChildren(drawn);
+      this.#drawPlaces();
+    } catch (error) {
+      // (a daemon may keep no times, and a log may not be there yet)
+      if (!signal.aborted && !NOT_KNOWN.includes(error.status)) this.#say(error.message);
+    }
+  }
+
+  #drawPlaces() {
+    const places = byId("places");
+    const none = document.createElement("option");
+    none.value = "";
+    none.textContent = this.#happened.length ? "a boot or a failure" : "nothing is known";
+    places.replaceChildren(none, ...this.#happened.filter((event) => event.kind === "opened" || isFailure(event)).map((event) => {
+      const option = document.createElement("option");
+      option.value = event.at;
+      const much = event.bytes ? `, ${size(event.bytes)}` : "";
+      option.textContent = `${time(new Date(event.time), this.#utc)} ${event.kind === "opened" ? "boot" : event.kind}${much}`;
+      return option;
+    }));
+  }
+
+  #goToTime(text) {
+    const date = new Date(this.#utc ? `${text}Z` : text);
+    if (!Number.isNaN(date.getTime())) this.#goTo(date);
+  }
+
+  async #goTo(date) {
+    try {
+      const ranges = await askJson("locate", { path: this.#path, since: date.toISOString() });
+      if (ranges.length > 0) this.go(ranges[0].start);
+      else this.#say(`nothing has come since ${time(date, this.#utc)}`);
+    } catch (error) {
+      this.#say(error.message);
+    }
+  }
+
+  async #search() {
+    const status = byId("search-status");
+    status.textContent = "searching";
+    byId("found").replaceChildren();
+    try {
+      const answer = await askJson("search", {
+        path: this.#path,
+        find: byId("pattern").value,
+        regex: byId("regex").checked ? 1 : 0,
+        ignore_case: byId("ignore-case").checked ? 1 : 0,
+      });
+      const why = { lines: ", and there are more", time: "; the search took too long and was ended", compressed: "; compressed files were left out" };
+      status.textContent = `${answer.lines.length} lines found${why[answer.ended_by] ?? ""}`;
+      byId("found").replaceChildren(...answer.lines.map((line) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = plainText(line.text).trimEnd() || "(an empty line)";
+        button.addEventListener("click", () => {
+          byId("search").close();
+          this.go(line.at);
+        });
+        const item = document.createElement("li");
+        item.append(button);
+        return item;
+      }));
+    } catch (error) {
+      status.textContent = error.message;
+    }
+  }
+
+  async #download() {
+    try {
+      const answer = await ask("download", { path: this.#path });
+      const address = URL.createObjectURL(await answer.blob());
+      const link = document.createElement("a");
+      link.href = address;
+      link.download = /filename="([^"]*)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "log";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(address), 60000);
+    } catch (error) {
+      this.#say(`the download failed: ${error.message}`);
+    }
+  }
+}

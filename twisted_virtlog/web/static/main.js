@@ -1,0 +1,71 @@
+// The page: which part is shown, and the keys.
+
+import { List } from "./list.js";
+import { Log } from "./log.js";
+
+const byId = (id) => document.getElementById(id);
+
+function say(text) {
+  if (byId("status").textContent !== text) {
+    byId("status").textContent = text;
+  }
+}
+
+/** Puts into the address what is shown, so that it can be passed on. */
+function change(address) {
+  history.pushState(null, "", `#${address}`);
+}
+
+const list = new List(say, change);
+const log = new Log(say, change);
+let shown = null;
+
+function show() {
+  const address = new URLSearchParams(location.hash.slice(1));
+  const wanted = address.has("log") ? log : list;
+  shown?.hide();
+  say("");
+  shown = wanted;
+  shown.show(address);
+}
+
+const LOG_KEYS = {
+  "/": () => log.openSearch(),
+  f: () => log.follow(),
+  End: () => log.follow(),
+  p: () => log.older(),
+  n: () => log.newer(),
+  t: () => log.toggleText(),
+  w: () => log.toggleWrap(),
+  u: () => log.toggleUtc(),
+  e: () => log.next("failure"),
+  b: () => log.next("boot"),
+  PageUp: () => log.scrollPages(-1),
+  PageDown: () => log.scrollPages(1),
+  Escape: () => {
+    location.hash = "";
+  },
+};
+
+const LIST_KEYS = {
+  "/": () => byId("find").focus(),
+  p: () => list.turn(-1),
+  n: () => list.turn(1),
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input, select, textarea:not(.xterm-helper-textarea)");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) {
+    return;
+  }
+  const act = event.key === "?" ? () => byId("help").showModal() : (shown === log ? LOG_KEYS : LIST_KEYS)[event.key];
+  if (act !== undefined) {
+    event.preventDefault();
+    act();
+  }
+}, { capture: true });
+
+byId("help-button").addEventListener("click", () => byId("help").showModal());
+window.addEventListener("popstate", show);
+show();
+export { log };

@@ -1,0 +1,194 @@
+// Shows bytes of a log: as a terminal draws them, and as plain text beside it.
+
+import { TerminalFilter, plainText } from "./filter.js";
+import { Terminal } from "./vendor/xterm/xterm.mjs";
+
+// The terminal keeps so many lines; nothing that is shown at once has more.
+export const LINES = 10000;
+const MOST_TEXT = 1024 * 1024;
+// The terminal takes a piece in one go, and what erases much takes long.
+const PIECE = 8192;
+const AT_ONCE = 32;
+
+const THEMES = {
+  light: { background: "#ffffff", foreground: "#1b1f24", cursor: "#ffffff", selectionBackground: "#b6d6ff", white: "#57606a", brightWhite: "#1b1f24", yellow: "#7d4e00", brightYellow: "#633c01", green: "#116329", brightGreen: "#1a7f37", cyan: "#0b5f73", brightCyan: "#0a5362" },
+  dark: { background: "#0d1117", foreground: "#e6edf3", cursor: "#0d1117", selectionBackground: "#264f78" },
+};
+
+export class Screen {
+  #terminal;
+  #element;
+  #text;
+  #filter = new TerminalFilter();
+  #decoder = new TextDecoder();
+  #plainDecoder = new TextDecoder();
+  #plainRest = "";
+  #textSize = 0;
+  #edge;
+
+  /** `edge` is called with -1 or 1 when somebody scrolls beyond what is shown. */
+  constructor(element, text, edge) {
+    this.#element = element;
+    this.#text = text;
+    this.#edge = edge;
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const theme = () => (dark.matches ? THEMES.dark : THEMES.light);
+    this.#terminal = new Terminal({
+      disableStdin: true,
+      scrollOnEraseInDisplay: true,
+      scrollback: LINES,
+      convertEol: true,
+      cursorBlink: false,
+      cursorInactiveStyle: "none",
+      fontFamily: "ui-monospace, monospace",
+      fontSize: 13,
+      minimumContrastRatio: 4.5,
+      theme: theme(),
+    });
+    this.#terminal.open(element);
+    this.#terminal.attachCustomKeyEventHandler(() => false);
+    this.#terminal.textarea?.setAttribute("tabindex", "-1");
+    this.#terminal.textarea?.setAttribute("readonly", "");
+    dark.addEventListener("change", () => {
+      this.#terminal.options.theme = theme();
+    });
+    element.addEventListener("wheel", (event) => this.#beyond(Math.sign(event.deltaY)), { passive: true, capture: true });
+    text.addEventListener("wheel", (event) => this.#beyond(Math.sign(event.deltaY)), { passive: true });
+    new ResizeObserver(() => this.fit()).observe(element);
+  }
+
+  /** Gives the terminal as many columns and lines as there is room for. */
+  fit() {
+    const screen = this.#element.querySelector(".xterm-screen");
+    if (screen === null || this.#element.clientHeight === 0 || screen.clientWidth === 0) {
+      return;
+    }
+    const terminal = this.#terminal;
+    const columns = Math.floor((this.#element.clientWidth - 16) / (screen.clientWidth / terminal.cols));
+    const rows = Math.floor(this.#element.clientHeight / (screen.clientHeight / terminal.rows));
+    if (columns > 1 && rows > 0 && (columns !== terminal.cols || rows !== terminal.rows)) {
+      terminal.resize(Math.min(columns, 500), Math.min(rows, 200));
+    }
+  }
+
+  /** Forgets what is shown. */
+  clear() {
+    this.#terminal.reset();
+    this.#filter.reset();
+    this.#decoder = new TextDecoder();
+    this.#plainDecoder = new TextDecoder();
+    this.#plainRest = "";
+    this.#text.replaceChildren();
+    this.#textSize = 0;
+  }
+
+  /** Shows bytes, and waits until they are drawn. */
+  async write(bytes) {
+    const text = this.#filter.feed(this.#decoder.decode(bytes, { stream: true }));
+    this.#append(this.#plainDecoder.decode(bytes, { stream: true }));
+    let written = Promise.resolve();
+    for (let at = 0, count = 1; at < text.length; at += PIECE, count += 1) {
+      const piece = text.slice(at, at + PIECE);
+      written = new Promise((resolve) => this.#terminal.write(piece, resolve));
+      if (count % AT_ONCE === 0) {
+        await written;
+      }
+    }
+    await written;
+  }
+
+  /** Says something of the page's own between the bytes. */
+  async say(text) {
+    this.#filter.reset();
+    const note = document.createElement("span");
+    note.className = "said";
+    note.textContent = `\n\u2500\u2500 ${text} \u2500\u2500\n`;
+    this.#text.append(note);
+    await new Promise((resolve) => this.#terminal.write(`\x1b[0m\r\n\x1b[7m ${text} \x1b[0m\r\n`, resolve));
+  }
+
+  /** Whether the end of what is shown is seen. */
+  get isAtEnd() {
+    if (!this.#text.hidden) {
+      return this.#text.scrollTop + this.#text.clientHeight >= this.#text.scrollHeight - 4;
+    }
+    const buffer = this.#terminal.buffer.active;
+    return buffer.viewportY >= buffer.baseY;
+  }
+
+  scrollToEnd() {
+    this.#terminal.scrollToBottom();
+    this.#text.scrollTop = this.#text.scrollHeight;
+  }
+
+  scrollToStart() {
+    this.#terminal.scrollToTop();
+    this.#text.scrollTop = 0;
+  }
+
+  scrollPages(pages) {
+    this.#beyond(pages);
+    this.#terminal.scrollPages(pages);
+    this.#text.scrollBy(0, pages * this.#text.clientHeight * 0.9);
+  }
+
+  get isText() {
+    return !this.#text.hidden;
+  }
+
+  set isText(wanted) {
+    this.#text.hidden = !wanted;
+    this.#element.hidden = wanted;
+    if (wanted) {
+      this.#text.scrollTop = this.#text.scrollHeight;
+      this.#text.focus();
+    } else {
+      this.fit();
+    }
+  }
+
+  /** Returns the lines of the terminal, as they are drawn. */
+  lines() {
+    const buffer = this.#terminal.buffer.active;
+    const lines = [];
+    for (let index = 0; index < buffer.length; index += 1) {
+      lines.push(buffer.getLine(index).translateToString(true));
+    }
+    return lines;
+  }
+
+  #beyond(direction) {
+    const buffer = this.#terminal.buffer.active;
+    const atStart = this.isText ? this.#text.scrollTop <= 0 : buffer.viewportY === 0;
+    if (direction < 0 && atStart) {
+      this.#edge(-1);
+    } else if (direction > 0 && this.isAtEnd) {
+      this.#edge(1);
+    }
+  }
+
+  #append(text) {
+    const all = this.#plainRest + text;
+    // (a sequence may go on in what comes next)
+    const cut = Math.max(all.lastIndexOf("\x1b"), all.lastIndexOf("\r"));
+    const kept = cut >= 0 && all.length - cut < 70 ? cut : all.length;
+    this.#plainRest = all.slice(kept);
+    const shown = plainText(all.slice(0, kept));
+    if (shown === "") {
+      return;
+    }
+    const wasAtEnd = this.isText && this.isAtEnd;
+    for (let at = 0; at < shown.length; at += 65536) {
+      const part = shown.slice(at, at + 65536);
+      this.#text.append(document.createTextNode(part));
+      this.#textSize += part.length;
+    }
+    while (this.#textSize > MOST_TEXT && this.#text.firstChild !== null) {
+      this.#textSize -= this.#text.firstChild.nodeType === Node.TEXT_NODE ? this.#text.firstChild.length : 0;
+      this.#text.firstChild.remove();
+    }
+    if (wasAtEnd) {
+      this.#text.scrollTop = this.#text.scrollHeight;
+    }
+  }
+}
