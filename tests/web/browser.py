@@ -1,0 +1,112 @@
+"""A real Chromium that looks at the page."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.web.conftest import Web
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium")
+
+#: Remembers what kept the page from answering for long.
+_WATCH = """
+window.longest = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
+}).observe({ type: "longtask", buffered: true });
+"""
+#: (what is waited for must not be a promise, which is something at once)
+_KNOW = "async () => { window.shown = (await import('./main.js')).log; }"
+_LINES = "() => window.shown.lines()"
+_HAS = "(wanted) => window.shown.lines().some((line) => line.includes(wanted))"
+_BEGINS = "(wanted) => window.shown.lines()[0] === wanted"
+_WAIT_MILLISECONDS = 60_000
+
+
+@dataclass
+class Look:
+    """A page that somebody looks at.
+
+    :ivar asked: the addresses of all that it has asked for.
+    :ivar wrong: errors, dialogs and refusals by its policy.
+    """
+
+    page: Page
+    web: Web
+    asked: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def open(self, path: str | None = None, **address: str) -> None:
+        """Show a log, or the list."""
+        from urllib.parse import quote
+
+        named = {"token": self.web.token or "", **({"log": path} if path else {}), **address}
+        fragment = "&".join(f"{name}={quote(value, safe='')}" for name, value in named.items())
+        self.page.goto(f"http://{self.web.where}/#{fragment}")
+
+    def lines(self) -> list[str]:
+        """Return what the terminal shows."""
+        self.page.evaluate(_KNOW)
+        return list(self.page.evaluate(_LINES))
+
+    def wait_for_line(self, wanted: str) -> None:
+        """Wait until a line of the terminal has a text."""
+        self.page.evaluate(_KNOW)
+        self.page.wait_for_function(_HAS, arg=wanted, timeout=_WAIT_MILLISECONDS)
+
+    def wait_for_first_line(self, wanted: str) -> None:
+        """Wait until what is shown begins with a line."""
+        self.page.evaluate(_KNOW)
+        self.page.wait_for_function(_BEGINS, arg=wanted, timeout=_WAIT_MILLISECONDS)
+
+    def wait_for_text(self, selector: str, wanted: str) -> None:
+        """Wait until an element has a text."""
+        self.page.wait_for_function(
+            "([selector, wanted]) => document.querySelector(selector).textContent.includes(wanted)",
+            arg=[selector, wanted],
+            timeout=_WAIT_MILLISECONDS,
+        )
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # (its sandbox needs more rights than a container gives to root)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def looking(browser: Browser, web: Web, **options: object) -> Iterator[Look]:
+    """Open a page in a session of its own.
+
+    :param options: of the browser's context.
+    """
+    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.add_init_script(_WATCH)
+    page = context.new_page()
+    look = Look(page, web)
+    page.on("request", lambda request: look.asked.append(request.url))
+    page.on("pageerror", lambda error: look.wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (look.wrong.append(dialog.message), dialog.dismiss()))
+    page.on(
+        "console",
+        lambda said: look.wrong.append(said.text) if "Policy" in said.text else None,
+    )
+    try:
+        yield look
+    finally:
+        context.close()

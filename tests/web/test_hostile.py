@@ -1,0 +1,93 @@
+"""Guests that print what would harm a terminal, or the browser around it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.web.browser import CHROMIUM, chromium, looking
+from tests.web.conftest import Web, serving
+from twisted_virtlog.client import BlockingClient
+
+if TYPE_CHECKING:
+    from harness.daemon import Daemon
+
+pytest.importorskip("playwright")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.chromium,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
+]
+
+MANY = b"2147483647"
+
+HOSTILE: dict[str, bytes] = {
+    "script": b"<script>document.title='x';alert(1)</script><img src=x onerror=alert(1)>",
+    "link": b"\x1b]8;;javascript:alert(1)\x1b\\click\x1b]8;;\x1b\\",
+    "clipboard": b"\x1b]52;c;YWJj\x07",
+    "title": b"\x1b]0;owned\x07\x1b]2;owned\x1b\\",
+    "repeat": b"A\x1b[" + MANY + b"b",
+    "repeat often": b"A" + b"\x1b[10000b" * 20_000,
+    "large numbers": b"".join(b"x\x1b[%b%c" % (MANY, final) for final in range(0x40, 0x7F)),
+    "accents": b"a" + "\u0301".encode() * 1_000_000,
+    "unfinished title": b"\x1b]0;never ends",
+    "unfinished picture": b"\x1bPq" + b"~" * 100_000,
+    "alternate screen": b"\x1b[?1049h\x1b[2J\x1b[?47h",
+    "erasing what was": b"\x1b[3J\x1bc\x1b[2J" * 1000,
+    "mouse": b"\x1b[?1000h\x1b[?1002h\x1b[?1003h\x1b[?1006h",
+    "synchronised output": b"\x1b[?2026h",
+    "reports": b"\x1b[c\x1b[>c\x1b[6n\x1b[5n\x1b[18t\x1bZ" * 1000,
+    "no line end": b"x" * (4 << 20),
+    "carriage returns": b"\r" * 5_000_000,
+    "zeros": b"\0" * 1_000_000,
+    "random": random.Random(1).randbytes(1 << 20),
+    "erasing much": b"\x1b[2J\x1b[H" * 100_000,
+    "colour for each": b"".join(b"\x1b[38;5;%dmx" % (i % 256) for i in range(100_000)),
+    "wide": b"\x1b[?3h\x1b[?40h",
+    "direction": "\u202e\u2066\u061c".encode() * 10_000,
+    "c1": "\x9b2147483647b\x9d0;x\x90q\x85\x84".encode() * 1000,
+    "below": b"\x1b[9999B\x1b[9999C\x1b[9999@\x1bD" * 10_000,
+}
+
+
+@pytest.fixture(scope="module")
+def listening(daemon: Daemon) -> Iterator[Web]:
+    """The program, at a port."""
+    with serving("--daemon", daemon.socket, "--listen", "127.0.0.1:0") as web:
+        yield web
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_follows_is_seen(
+    case: str,
+    listening: Web,
+    client: BlockingClient,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Nothing else happens than that a text is shown. (A browser that hangs is not waited for.)"""
+    path = str(tmp_path / "a.log")
+    opened = client.open(path, "qemu")
+
+    def write() -> None:
+        with open(opened.write_end, "wb") as pipe:
+            pipe.write(HOSTILE[case])
+            pipe.write(b"\r\n\x1b[0m\x1b[999;1H\r\nMARK" + b"ER\r\n")
+
+    with chromium() as browser, looking(browser, listening) as look:
+        look.open(path)
+        look.wait_for_text("#place", "the log")
+        writing = threading.Thread(target=write)
+        writing.start()
+        look.wait_for_line("MARKER")
+        writing.join()
+        assert look.page.title() == "a.log"
+        assert look.wrong == []
+        addresses = {address.partition("?")[0] for address in look.asked}
+        assert all(address.startswith(f"http://{listening.where}/") for address in addresses)
+        record_property("longest_task_ms", look.page.evaluate("window.longest"))

@@ -1,0 +1,209 @@
+"""The page in a real browser: what somebody sees who looks at logs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.web.browser import CHROMIUM, Look, chromium, looking
+from tests.web.conftest import StartWeb, Web, serving
+from twisted_virtlog.client import BlockingClient, Domain
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from harness.daemon import Daemon
+
+pytest.importorskip("playwright")
+pytestmark = [
+    pytest.mark.lengthy,
+    pytest.mark.chromium,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
+]
+
+UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests, which have sessions of their own."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def listening(daemon: Daemon) -> Iterator[Web]:
+    """The program, at a port."""
+    with serving("--daemon", daemon.socket, "--listen", "127.0.0.1:0") as web:
+        yield web
+
+
+@pytest.fixture
+def look(browser: Browser, listening: Web) -> Iterator[Look]:
+    """A page, which goes wrong in no test."""
+    with looking(browser, listening) as made:
+        yield made
+        assert made.wrong == []
+        assert {address.partition("/api")[0].rpartition("/")[0] for address in made.asked} <= {
+            f"http://{listening.where}",
+            f"http://{listening.where}/vendor/xterm",
+            "http:/",
+            "blob:http:/",
+        }
+
+
+@pytest.fixture
+def pipe(client: BlockingClient, tmp_path: Path) -> Iterator[int]:
+    """A guest's console, whose log is ``a.log``."""
+    opened = client.open(str(tmp_path / "a.log"), "qemu", Domain(UUID, "<i>guest</i>"))
+    yield opened.write_end
+    os.close(opened.write_end)
+
+
+def test_the_list_shows_guests_as_text(look: Look, pipe: int, tmp_path: Path) -> None:
+    look.open(find=str(tmp_path))
+    look.wait_for_text("#rows", "<i>guest</i>")
+    assert look.page.locator("#rows i").count() == 0
+    assert "token" not in look.page.url
+    look.page.keyboard.press("/")
+    look.page.keyboard.type("no such guest")
+    look.wait_for_text("#totals", "0 found")
+    assert "find=" in look.page.url
+    # The token is kept for the tab.
+    look.page.reload()
+    look.wait_for_text("#totals", "0 found")
+
+
+def test_a_log_is_shown_as_it_comes(look: Look, pipe: int, tmp_path: Path) -> None:
+    os.write(pipe, b"\x1b[31mbefore\x1b[0m <script>alert(1)</script>\r\n")
+    look.open(find=str(tmp_path))
+    look.page.click("#rows a")
+    look.wait_for_line("before <script>")
+    os.write(pipe, b"now \xe4\xb8\x96\r\n")
+    look.wait_for_line("now \u4e16")
+    look.page.keyboard.press("t")
+    assert look.page.inner_text("#text").startswith("before <script>")
+    look.page.keyboard.press("Escape")
+    look.wait_for_text("#rows", "a.log")
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for(
+    look: Look, client: BlockingClient, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "later.log")
+    look.open(path)
+    look.wait_for_text("#place", "waiting for the log")
+    opened = client.open(path, "qemu")
+    os.write(opened.write_end, b"the very first line\r\n")
+    look.wait_for_line("the very first line")
+    assert not any("missing" in line for line in look.lines())
+    os.close(opened.write_end)
+
+
+def test_one_goes_back_to_all_that_is_kept(look: Look, pipe: int, tmp_path: Path) -> None:
+    """By older parts, a search, a boot and a link; and f follows again."""
+    for number in range(20_000):
+        os.write(pipe, b"%d\r\n" % number)
+    path = str(tmp_path / "a.log")
+    look.open(path)
+    look.wait_for_line("19999")
+    assert "0" not in look.lines()
+    while look.page.locator("#older").is_enabled():
+        before = look.page.inner_text("#place")
+        look.page.keyboard.press("p")
+        look.page.wait_for_function(
+            "(before) => document.getElementById('place').textContent !== before", arg=before
+        )
+    look.wait_for_first_line("0")
+    assert [line for line in look.lines() if line][:3] == ["0", "1", "2"]
+    look.page.keyboard.press("/")
+    look.page.fill("#pattern", "^12345")
+    look.page.check("#regex")
+    look.page.keyboard.press("Enter")
+    look.wait_for_text("#search-status", "1 lines found")
+    look.page.click("#found button")
+    look.wait_for_first_line("12345")
+    # What stands in the address shows a colleague the same line.
+    look.page.reload()
+    look.wait_for_first_line("12345")
+    look.page.keyboard.press("f")
+    look.wait_for_line("19999")
+    os.write(pipe, b"and more\r\n")
+    look.wait_for_line("and more")
+    look.page.keyboard.press("b")
+    look.wait_for_first_line("0")
+
+
+def test_who_reads_is_not_thrown_to_the_end(look: Look, pipe: int, tmp_path: Path) -> None:
+    for number in range(500):
+        os.write(pipe, b"line %d\r\n" % number)
+    look.open(str(tmp_path / "a.log"))
+    look.wait_for_line("line 499")
+    look.page.keyboard.press("PageUp")
+    os.write(pipe, b"one\r\ntwo\r\nthree\r\n")
+    look.wait_for_text("#place", "3 new lines below")
+    look.page.keyboard.press("f")
+    look.page.wait_for_function(
+        "() => !document.getElementById('place').textContent.includes('new lines')"
+    )
+
+
+def test_a_download_is_the_log(look: Look, pipe: int, tmp_path: Path) -> None:
+    data = os.urandom(30_000)
+    os.write(pipe, data)
+    look.open(str(tmp_path / "a.log"))
+    look.wait_for_text("#place", "following")
+    with look.page.expect_download() as downloaded:
+        look.page.click("#download")
+    assert Path(downloaded.value.path()).read_bytes() == data
+    assert downloaded.value.suggested_filename == "a.log"
+
+
+def test_the_program_may_come_and_go(
+    browser: Browser, daemon: Daemon, client: BlockingClient, pipe: int, tmp_path: Path
+) -> None:
+    """Nothing is lost, and nothing comes twice."""
+    token = str(tmp_path / "token")
+    options = ("--daemon", daemon.socket, "--token-file", token, "--listen")
+    os.write(pipe, b"first\r\n")
+    with serving(*options, "127.0.0.1:0") as web, looking(browser, web) as look:
+        look.open(str(tmp_path / "a.log"))
+        look.wait_for_line("first")
+        web.process.kill()
+        web.process.wait()
+        os.write(pipe, b"second\r\n")
+        look.page.wait_for_function("() => document.getElementById('status').textContent !== ''")
+        with serving(*options, web.where):
+            look.wait_for_line("second")
+            os.write(pipe, b"third\r\n")
+            look.wait_for_line("third")
+            assert [line for line in look.lines() if line] == ["first", "second", "third"]
+
+
+def test_a_wrong_token_shows_nothing(browser: Browser, listening: Web, tmp_path: Path) -> None:
+    with looking(browser, listening) as look:
+        look.open(str(tmp_path / "a.log"), token="wrong-wrong-wrong-wrong")
+        look.wait_for_text("#status", "a token is needed")
+
+
+def test_another_site_gets_nothing(browser: Browser, listening: Web, serve: StartWeb) -> None:
+    """Not even another port of this machine, by whatever a browser can send without asking."""
+    other = serve("--listen", "127.0.0.1:0")
+    with looking(browser, other) as look:
+        look.open()
+        asked = look.page.evaluate(
+            """async (address) => {
+                try {
+                    return (await fetch(address, { mode: "no-cors" })).type;
+                } catch (error) {
+                    return "refused";
+                }
+            }""",
+            f"http://{listening.where}/api/list",
+        )
+    # (by this page's own policy, before anything is sent)
+    assert asked == "refused"
