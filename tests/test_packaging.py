@@ -77,6 +77,8 @@ def test_the_wheel_holds_the_package_and_one_plugin(wheel: Path) -> None:
     modules = {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("twisted_virtlog/**/*.py")}
     assert modules <= names
     assert {"twisted_virtlog/py.typed", "twisted_virtlog/config/virtlogd.conf"} <= names
+    page = (path for path in CHECKOUT.glob("twisted_virtlog/web/static/**/*") if path.is_file())
+    assert {str(path.relative_to(CHECKOUT)) for path in page} <= names
     assert not {name for name in names if name.startswith(("tests/", "bench/", "harness/", "doc/"))}
 
 
