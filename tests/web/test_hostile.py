@@ -81,7 +81,7 @@ def test_what_follows_is_seen(
 
     with chromium() as browser, looking(browser, listening) as look:
         look.open(path)
-        look.wait_for_text("#place", "the log")
+        look.wait_for_text("#place", "nothing is kept yet")
         writing = threading.Thread(target=write)
         writing.start()
         look.wait_for_line("MARKER")
