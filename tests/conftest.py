@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ _PROGRAMS = {
     "systemd_analyze": ("systemd-analyze",),
     "tmux": ("tmux",),
     "promtool": ("promtool",),
+    "chromium": ("chromium",),
     "prometheus": ("prometheus", "systemctl"),
 }
 
@@ -48,6 +50,8 @@ def _missing(marker: str) -> str | None:
         return "root"
     if marker == "fuse" and not os.path.exists("/dev/fuse"):
         return "/dev/fuse"
+    if marker == "chromium" and find_spec("playwright") is None:
+        return "playwright"
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     return next((name for name in _PROGRAMS[marker] if shutil.which(name, path=path) is None), None)
 

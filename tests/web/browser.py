@@ -27,7 +27,8 @@ _KNOW = "async () => { window.shown = (await import('./main.js')).log; }"
 _LINES = "() => window.shown.lines()"
 _HAS = "(wanted) => window.shown.lines().some((line) => line.includes(wanted))"
 _BEGINS = "(wanted) => window.shown.lines()[0] === wanted"
-_WAIT_MILLISECONDS = 60_000
+#: (a crowded machine may take half a minute to start a browser)
+_WAIT_MILLISECONDS = 240_000
 
 
 @dataclass
@@ -59,19 +60,18 @@ class Look:
     def wait_for_line(self, wanted: str) -> None:
         """Wait until a line of the terminal has a text."""
         self.page.evaluate(_KNOW)
-        self.page.wait_for_function(_HAS, arg=wanted, timeout=_WAIT_MILLISECONDS)
+        self.page.wait_for_function(_HAS, arg=wanted)
 
     def wait_for_first_line(self, wanted: str) -> None:
         """Wait until what is shown begins with a line."""
         self.page.evaluate(_KNOW)
-        self.page.wait_for_function(_BEGINS, arg=wanted, timeout=_WAIT_MILLISECONDS)
+        self.page.wait_for_function(_BEGINS, arg=wanted)
 
     def wait_for_text(self, selector: str, wanted: str) -> None:
         """Wait until an element has a text."""
         self.page.wait_for_function(
             "([selector, wanted]) => document.querySelector(selector).textContent.includes(wanted)",
             arg=[selector, wanted],
-            timeout=_WAIT_MILLISECONDS,
         )
 
 
@@ -82,7 +82,9 @@ def chromium() -> Iterator[Browser]:
 
     with sync_playwright() as playwright:
         # (its sandbox needs more rights than a container gives to root)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=_WAIT_MILLISECONDS
+        )
         try:
             yield browser
         finally:
@@ -96,6 +98,7 @@ def looking(browser: Browser, web: Web, **options: object) -> Iterator[Look]:
     :param options: of the browser's context.
     """
     context = browser.new_context(**options)  # type: ignore[arg-type]
+    context.set_default_timeout(_WAIT_MILLISECONDS)
     context.add_init_script(_WATCH)
     page = context.new_page()
     look = Look(page, web)

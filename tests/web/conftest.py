@@ -27,13 +27,13 @@ class UnixConnection(http.client.HTTPConnection):
     """HTTP over a UNIX socket."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=30)
+        super().__init__("localhost", timeout=120)
         self._path = path
 
     def connect(self) -> None:
         """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
+        self.sock.settimeout(120)
         self.sock.connect(self._path)
 
 
@@ -93,7 +93,7 @@ class Web:
         """Connect to it."""
         if self.where.startswith("/"):
             return UnixConnection(self.where)
-        return http.client.HTTPConnection(self.where, timeout=30)
+        return http.client.HTTPConnection(self.where, timeout=120)
 
     @property
     def own_headers(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ def serving(*options: str) -> Iterator[Web]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.stdout.close()
-        process.wait(20)
+        process.wait(120)
 
 
 @pytest.fixture(scope="module")

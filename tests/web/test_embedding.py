@@ -34,12 +34,12 @@ def port(daemon: Daemon) -> Iterator[int]:
     finally:
         process.terminate()
         process.stdout.close()
-        process.wait(20)
+        process.wait(120)
 
 
 def get(port: int, target: str, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Ask the site for something."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()

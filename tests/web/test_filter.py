@@ -7,14 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.web.browser import CHROMIUM, Look, chromium, looking
+from tests.web.browser import Look, chromium, looking
 from twisted_virtlog.web.assets import STATIC
 
-pytest.importorskip("playwright")
 pytestmark = [
     pytest.mark.lengthy,
     pytest.mark.chromium,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 
 _FEED = """

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser import CHROMIUM, chromium, looking
+from tests.web.browser import chromium, looking
 from tests.web.conftest import Web, serving
 from twisted_virtlog.client import BlockingClient
 
 if TYPE_CHECKING:
     from harness.daemon import Daemon
 
-pytest.importorskip("playwright")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.chromium,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 
 MANY = b"2147483647"

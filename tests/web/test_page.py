@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser import CHROMIUM, Look, chromium, looking
+from tests.web.browser import Look, chromium, looking
 from tests.web.conftest import StartWeb, Web, serving
 from twisted_virtlog.client import BlockingClient, Domain
 
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
     from harness.daemon import Daemon
 
-pytest.importorskip("playwright")
 pytestmark = [
     pytest.mark.lengthy,
     pytest.mark.chromium,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"

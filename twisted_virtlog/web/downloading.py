@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from twisted_virtlog.client import Chunk, Position
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.answering import Drain, without_encoder
+from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.windows import extent_of
 
 _PIECE_BYTES = 256 * 1024
@@ -21,14 +22,19 @@ class Incomplete(Exception):
 
 
 async def download(
-    request: Request, clock: IReactorTime, client: Client, path: str, patience: float
+    request: Request,
+    clock: IReactorTime,
+    client: Client,
+    files: Files,
+    path: str,
+    patience: float,
 ) -> None:
     """Answer with the bytes of a log, up to the end that it has now.
 
     If bytes are lost meanwhile, the connection is broken off rather than that they are left out.
     Gaps that are in what is kept are not: it is all that there is.
     """
-    extent = await extent_of(client, path)
+    extent = await extent_of(client, files, path)
     at = extent.position(0)
     request.setHeader(b"Content-Type", b"application/octet-stream")
     request.setHeader(b"Cache-Control", b"no-store")

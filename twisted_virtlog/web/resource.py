@@ -18,6 +18,7 @@ from twisted_virtlog.web.assets import PAGE, AssetResource, assets
 from twisted_virtlog.web.daemon import Connect, Daemon
 from twisted_virtlog.web.downloading import download
 from twisted_virtlog.web.event_stream import chunk_event, event
+from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.listing import Listing
 from twisted_virtlog.web.places import place_of, place_text
 from twisted_virtlog.web.queries import Query
@@ -125,7 +126,8 @@ class _Api(Resource):
         self._checks_users = checks_users
         self._patience = patience
         self._listing = Listing(daemon, reactor)
-        self._searching = Searching(reactor)
+        self._files = Files(reactor)
+        self._searching = Searching(reactor, self._files)
         for name, answer in (
             ("list", self._list),
             ("follow", self._follow),
@@ -209,7 +211,7 @@ class _Api(Resource):
         position = query.place("before") if is_before else query.place("from")
         client = await self._daemon.client()
         read = window_before if is_before else window_from
-        window = await read(client, path, position, count)
+        window = await read(client, self._files, path, position, count)
         for name, value in _window_headers(window).items():
             request.setHeader(name.encode(), value.encode())
         send(request, window.data, b"application/octet-stream")
@@ -217,7 +219,7 @@ class _Api(Resource):
     async def _download(self, request: Request) -> None:
         path = Query(request.args).path()
         client = await self._daemon.client()
-        await download(request, self._reactor, client, path, self._patience)
+        await download(request, self._reactor, client, self._files, path, self._patience)
 
     async def _boots(self, request: Request) -> None:
         client = await self._daemon.client()
@@ -266,7 +268,7 @@ class _Api(Resource):
         known = []
         happened = []
         for path in paths:
-            known.append((await extent_of(client, path), await client.times(path)))
+            known.append((await extent_of(client, self._files, path), await client.times(path)))
             happened += [{"path": path, **one} for one in await _events(client, path, None)]
         made = timeline(known, columns, query.time("since"), query.time("until"))
         answer: dict[str, Any] = {"columns": [], "events": happened}

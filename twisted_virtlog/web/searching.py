@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from twisted_virtlog.client import LogFile, LogFiles, Position
 from twisted_virtlog.client.deferred import Client
+from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.search_process import BAD_PATTERN_STATUS
 
 #: So many lines are found at most.
@@ -78,8 +79,9 @@ class Searching:
     :param limit: seconds that a search may take.
     """
 
-    def __init__(self, reactor: ISearchReactor, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, reactor: ISearchReactor, files: Files, limit: float = LIMIT_SECONDS) -> None:
         self._reactor = reactor
+        self._files = files
         self._limit = limit
         self._turns = DeferredSemaphore(_AT_ONCE)
 
@@ -100,7 +102,7 @@ class Searching:
         deadline = self._reactor.seconds() + self._limit
         skipped = False
         while True:
-            files = await client.files(path, start)
+            files = await self._files.of(client, path, start)
             try:
                 skipped |= any(file.compressed for file in files.files)
                 # (the last of those before comes again)

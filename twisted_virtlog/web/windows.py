@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from twisted_virtlog.client import MAX_READ_BYTES, LogFile, Position, RemoteError
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.extent import Extent, Part
+from twisted_virtlog.web.files import Files
 
 #: A window has no more, and by default half of it.
 MOST_BYTES = 2 * 1024 * 1024
@@ -43,7 +44,7 @@ class Window:
         return self.before == 0
 
 
-async def extent_of(client: Client, path: str) -> Extent:
+async def extent_of(client: Client, files: Files, path: str) -> Extent:
     """Return the files of a log.
 
     :raises ClientError: as the daemon refuses, but for a log without files, which has none.
@@ -52,7 +53,7 @@ async def extent_of(client: Client, path: str) -> Extent:
     start: Position | None = None
     while True:
         try:
-            found = await client.files(path, start)
+            found = await files.of(client, path, start)
         except RemoteError as error:
             if error.code == _NO_SUCH_LOG:
                 return Extent(())
@@ -69,12 +70,14 @@ async def extent_of(client: Client, path: str) -> Extent:
         start = Position(last.inode, last.size, last.birth)
 
 
-async def window_from(client: Client, path: str, position: Position | None, count: int) -> Window:
+async def window_from(
+    client: Client, files: Files, path: str, position: Position | None, count: int
+) -> Window:
     """Return what comes from the line on that a position is in.
 
     :param position: None for the oldest byte kept.
     """
-    extent = await extent_of(client, path)
+    extent = await extent_of(client, files, path)
     distance = 0 if position is None else extent.distance(position)
     if distance is None:
         return await _window(client, path, extent, (0, count), gap=True, cut=_keep_all)
@@ -89,12 +92,14 @@ async def window_from(client: Client, path: str, position: Position | None, coun
     return await _window(client, path, extent, (begin, begin + back + count), gap=False, cut=cut)
 
 
-async def window_before(client: Client, path: str, position: Position | None, count: int) -> Window:
+async def window_before(
+    client: Client, files: Files, path: str, position: Position | None, count: int
+) -> Window:
     """Return the lines that end at a position.
 
     :param position: None for the end of the log.
     """
-    extent = await extent_of(client, path)
+    extent = await extent_of(client, files, path)
     distance = extent.size if position is None else extent.distance(position)
     if distance is None:
         return await _window(client, path, extent, (0, 0), gap=True, cut=_keep_all)

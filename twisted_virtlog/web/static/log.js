@@ -1,6 +1,6 @@
 // One log: as it comes, and back to any byte that is kept.
 
-import { ask, askJson, bytesOf, events, whileVisible } from "./api.js";
+import { ask, askJson, bytesOf, events, pause, whileVisible } from "./api.js";
 import { plainText } from "./filter.js";
 import { size, time, visible, zone } from "./format.js";
 import { LINES, Screen } from "./screen.js";
@@ -15,6 +15,19 @@ const NOT_KNOWN = [403, 404];
 
 const byId = (id) => document.getElementById(id);
 
+/** Returns whether a failure may be over soon: nobody has answered, or a proxy for who is not there. */
+function isPassing(error) {
+  return error.status === undefined || error.status >= 500;
+}
+
+function countLines(bytes) {
+  let count = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) {
+    count += 1;
+  }
+  return count;
+}
+
 export class Log {
   #stop = new AbortController();
   #path = "";
@@ -23,7 +36,7 @@ export class Log {
   #screen;
   #window = { start: null, end: null, before: 0 };
   #following = false;
-  #loading = false;
+  #opening = null;
   #news = 0;
   #utc = false;
   #happened = [];
@@ -169,49 +182,64 @@ export class Log {
   async #open(query, end) {
     this.#begin();
     const signal = this.#stop.signal;
+    this.#opening = signal;
     try {
-      const window = await this.#load(query, signal);
-      await this.#draw(window);
+      await this.#draw(await this.#loadPatiently(query, signal), signal);
       if (end === "start") this.#screen.scrollToStart();
       else this.#screen.scrollToEnd();
       this.#place();
     } catch (error) {
       if (!signal.aborted) this.#say(error.message);
+    } finally {
+      if (this.#opening === signal) this.#opening = null;
+    }
+  }
+
+  /** Loads a part of the log, also while the program, or the daemon, comes and goes. */
+  async #loadPatiently(query, signal) {
+    for (let wait = 100; ; wait = Math.min(2 * wait, 1000)) {
+      try {
+        const window = await this.#load(query, signal);
+        this.#say("");
+        return window;
+      } catch (error) {
+        if (signal.aborted || !isPassing(error)) throw error;
+        this.#say(error.message);
+        await pause(wait, signal);
+      }
     }
   }
 
   /** Loads a part of the log with no more lines than the terminal keeps. */
   async #load(query, signal) {
-    this.#loading = true;
-    try {
-      let bytes = WINDOW;
-      for (;;) {
-        const answer = await ask("window", { path: this.#path, bytes, ...query }, signal);
-        const data = new Uint8Array(await answer.arrayBuffer());
-        const lines = data.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0);
-        if (lines < LINES || bytes < 4096) {
-          const header = (name) => answer.headers.get(`Virtlog-${name}`);
-          return { data, start: header("Start"), end: header("End"), gap: header("Gap") === "1", before: Number(header("Before")), size: Number(header("Size")) };
-        }
-        bytes = Math.floor((bytes * LINES * 0.9) / lines);
+    let bytes = WINDOW;
+    for (;;) {
+      const answer = await ask("window", { path: this.#path, bytes, ...query }, signal);
+      const data = new Uint8Array(await answer.arrayBuffer());
+      const lines = countLines(data);
+      if (lines < LINES || bytes < 4096) {
+        const header = (name) => answer.headers.get(`Virtlog-${name}`);
+        return { data, start: header("Start"), end: header("End"), gap: header("Gap") === "1", before: Number(header("Before")), size: Number(header("Size")) };
       }
-    } finally {
-      this.#loading = false;
+      bytes = Math.floor((bytes * LINES * 0.9) / lines);
     }
   }
 
-  async #draw(window) {
+  async #draw(window, signal) {
+    await this.#screen.clear(signal);
     this.#window = window;
-    this.#screen.clear();
     if (window.gap) {
-      await this.#screen.say("what was here before is not kept any more");
+      await this.#screen.say("what was here before is not kept any more", signal);
     }
-    await this.#screen.write(window.data);
+    await this.#screen.write(window.data, signal);
+    signal.throwIfAborted();
   }
 
   #follow() {
     this.#begin();
     this.#following = true;
+    // (who looks elsewhere cuts nothing that is being drawn)
+    const shown = this.#stop.signal;
     let next = null;
     whileVisible(
       async (signal, works) => {
@@ -222,7 +250,7 @@ export class Log {
           } catch (error) {
             if (!NOT_KNOWN.includes(error.status)) throw error;
           }
-          await this.#draw(window);
+          await this.#draw(window, shown);
           this.#screen.scrollToEnd();
           next = window.end ?? BEGINNING;
           this.#place();
@@ -232,29 +260,31 @@ export class Log {
           if (event.kind === "begin") {
             this.#say("");
           } else if (event.kind === "data") {
-            await this.#take(event.value, next === BEGINNING);
+            await this.#take(event.value, next === BEGINNING, shown);
             next = event.value.end;
           }
         }
       },
       (error) => this.#say(error.message),
-      this.#stop.signal,
+      shown,
     );
   }
 
-  async #take(chunk, isFirst) {
+  async #take(chunk, isFirst, shown) {
     if (chunk.gap && !isFirst) {
       await this.#screen.say(
         chunk.missed ? `${size(chunk.missed)} are missing here: they were rotated away` : "bytes may be missing here",
+        shown,
       );
     }
     const bytes = bytesOf(chunk.data);
+    const seen = this.#screen.isAtEnd;
+    await this.#screen.write(bytes, shown);
+    shown.throwIfAborted();
     this.#window.end = chunk.end;
     this.#window.start ??= chunk.start;
-    const seen = this.#screen.isAtEnd;
-    await this.#screen.write(bytes);
     if (!seen) {
-      this.#came(this.#news + bytes.reduce((count, byte) => count + (byte === 10 ? 1 : 0), 0));
+      this.#came(this.#news + countLines(bytes));
     } else if (this.#news > 0) {
       this.#came(0);
     }
@@ -279,7 +309,7 @@ export class Log {
   }
 
   #edge(direction) {
-    if (this.#loading) return;
+    if (this.#opening !== null) return;
     if (direction < 0) this.older();
     else this.newer();
   }

@@ -25,6 +25,7 @@ export class Screen {
   #plainRest = "";
   #textSize = 0;
   #edge;
+  #turn = Promise.resolve();
 
   /** `edge` is called with -1 or 1 when somebody scrolls beyond what is shown. */
   constructor(element, text, edge) {
@@ -71,8 +72,32 @@ export class Screen {
     }
   }
 
-  /** Forgets what is shown. */
-  clear() {
+  /** Forgets what is shown, when what is being drawn has ended. */
+  clear(signal) {
+    return this.#inTurn(signal, () => this.#clear());
+  }
+
+  /** Shows bytes, and waits until they are drawn. */
+  write(bytes, signal) {
+    return this.#inTurn(signal, () => this.#write(bytes, signal));
+  }
+
+  /** Says something of the page's own between the bytes. */
+  say(text, signal) {
+    return this.#inTurn(signal, () => this.#say(text));
+  }
+
+  /** Does one thing after the other: the terminal draws later than it is asked to. */
+  #inTurn(signal, act) {
+    const done = this.#turn.then(() => {
+      signal.throwIfAborted();
+      return act();
+    });
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  #clear() {
     this.#terminal.reset();
     this.#filter.reset();
     this.#decoder = new TextDecoder();
@@ -82,8 +107,7 @@ export class Screen {
     this.#textSize = 0;
   }
 
-  /** Shows bytes, and waits until they are drawn. */
-  async write(bytes) {
+  async #write(bytes, signal) {
     const text = this.#filter.feed(this.#decoder.decode(bytes, { stream: true }));
     this.#append(this.#plainDecoder.decode(bytes, { stream: true }));
     let written = Promise.resolve();
@@ -92,13 +116,13 @@ export class Screen {
       written = new Promise((resolve) => this.#terminal.write(piece, resolve));
       if (count % AT_ONCE === 0) {
         await written;
+        signal.throwIfAborted();
       }
     }
     await written;
   }
 
-  /** Says something of the page's own between the bytes. */
-  async say(text) {
+  async #say(text) {
     this.#filter.reset();
     const note = document.createElement("span");
     note.className = "said";
