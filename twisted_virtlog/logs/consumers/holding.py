@@ -24,7 +24,7 @@ from twisted_virtlog.logs.consumers.progress import (
     lag,
     unread_in,
 )
-from twisted_virtlog.logs.files.held import HELD_FILES, HeldFile, look_at, look_at_held
+from twisted_virtlog.logs.files.held import HELD_FILES, HeldFile, Unread, look_at, look_at_held
 from twisted_virtlog.logs.files.lineage import Lineage
 from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.names import CURRENT, held_path, name_of, newest_first
@@ -61,17 +61,17 @@ class _LogHolding:
     def names(self, writer: Writer) -> Sequence[str]:
         return self._holds.names(self.path, writer.path, writer.directory)
 
-    def wanted(self, writer: Writer, number: int, look: SeenFile) -> Mapping[str, int]:
-        return self._holds.wanted(self, writer, number, look)
+    def unread_of(self, writer: Writer, number: int, look: SeenFile) -> Unread | None:
+        return self._holds.unread_of(self, writer, number, look)
 
-    def keep(self, writer: Writer, file: str, wanted: Mapping[str, int]) -> bool:
-        return self._holds.keep(self, writer, file, wanted)
+    def keep(self, writer: Writer, path: str, unread: Unread) -> bool:
+        return self._holds.keep(self, writer, path, unread)
 
     def kept(self) -> None:
         self._holds.bound(self.path)
 
-    def went(self, wanted: Mapping[str, int]) -> None:
-        self._holds.went(self.path, wanted)
+    def went(self, unread: Unread) -> None:
+        self._holds.went(self.path, unread)
 
     def unread(self) -> dict[str, int]:
         return self._holds.unread(self.path)
@@ -194,38 +194,47 @@ class Holds:
 
     # A file that is about to go.
 
-    def wanted(
+    def unread_of(
         self, holding: _LogHolding, writer: Writer, number: int, look: SeenFile
-    ) -> Mapping[str, int]:
+    ) -> Unread | None:
         """See Holding."""
         consumers = self._consumers
         log = consumers.of(holding.path)
         names = consumers.holders(log, holding.hold)
         if not names:
-            return {}
+            return None
         going = look_at(writer.directory, name_of(writer.path, number), 0)
         if going is None or going.inode != look.inode:
-            return {}
+            return None
         file = LogFile(going.inode, writer.lineage.full(going.birth), going.size)
         newer = newest_first(writer.path, number) if number != CURRENT else ()
-        return self._unread(file, newer, writer.directory, _positions(log, names))
+        counts = self._counts(file, newer, (), writer.directory, _positions(log, names))
+        return Unread(going, counts) if counts else None
 
-    def _unread(
+    def _counts(
         self,
         file: LogFile,
         newer: Iterable[str],
+        held: Iterable[HeldFile],
         directory: LogDirectory,
         positions: Mapping[str, Position | None],
     ) -> dict[str, int]:
         """Return how many bytes of a file come after positions, if there are any, by consumer.
 
-        :param newer: the paths of the log's newer files.
+        :param newer: the paths of the log's newer files, but for those that are held.
+        :param held: the newer ones of these.
         """
-        # (nearly always all have come as far as the newest)
         left = dict(positions)
+
+        def leave_out(found: LogFile) -> None:
+            for consumer, one in list(left.items()):
+                if one is not None and found.has(one):
+                    del left[consumer]
+
+        inodes = {one.inode for one in positions.values() if one is not None}
+        # (nearly always all have come as far as the newest, or are in the file itself)
         for name in newer:
-            inodes = {one.inode for one in left.values() if one is not None}
-            if not inodes:
+            if not inodes or all(one is None or file.has(one) for one in left.values()):
                 break
             try:
                 if directory.lstat(name).st_ino not in inodes:
@@ -234,40 +243,33 @@ class Holds:
                 continue
             look = look_at(directory, name, 0)
             if look is not None:
-                found = LogFile(look.inode, look.birth, look.size)
-                left = {
-                    consumer: one
-                    for consumer, one in left.items()
-                    if one is None or not found.has(one)
-                }
+                leave_out(_log_file(look))
+        for one in held:
+            if one.inode in inodes:
+                leave_out(_log_file(one))
         counts = {consumer: unread_in([file], 0, one) for consumer, one in left.items()}
         return {consumer: count for consumer, count in counts.items() if count}
 
-    def keep(
-        self, holding: _LogHolding, writer: Writer, file: str, wanted: Mapping[str, int]
-    ) -> bool:
+    def keep(self, holding: _LogHolding, writer: Writer, path: str, unread: Unread) -> bool:
         """See Holding."""
         consumers = self._consumers
         log = consumers.made(holding.path)
-        for name in wanted:
+        for name in unread.counts:
             if name in holding.hold and name not in log.progress:
                 consumers.note(log, name, Progress())
         directory = writer.directory
         most = consumers.settings.max_bytes_of_log
         with directory:
             held = self._held(log, writer.path, directory)
-            look = look_at(directory, file, held[-1].number + 1 if held else 0)
-            if look is None:
-                return False
-            if 0 < most < look.on_disk:
+            if 0 < most < unread.file.on_disk:
                 return self._not_held(writer, f"it takes up more than hold_max_log, {most} bytes")
             try:
-                number = _free_number(directory, writer.path, look.number)
-                directory.rename(file, held_path(writer.path, number))
+                number = _free_number(directory, writer.path, held[-1].number + 1 if held else 0)
+                directory.rename(path, held_path(writer.path, number))
             except OSError as error:
                 return self._not_held(writer, str(error))
         log.writer = writer
-        consumers.added(log, msgspec.structs.replace(look, number=number))
+        consumers.added(log, msgspec.structs.replace(unread.file, number=number))
         self._said.pop(writer.path, None)
         return True
 
@@ -282,10 +284,10 @@ class Holds:
             )
         return False
 
-    def went(self, path: str, wanted: Mapping[str, int]) -> None:
+    def went(self, path: str, unread: Unread) -> None:
         """See Holding."""
         consumers = self._consumers
-        consumers.add_unread(consumers.made(path), wanted)
+        consumers.add_unread(consumers.made(path), unread.counts)
 
     # Held files that are to go.
 
@@ -347,11 +349,10 @@ class Holds:
         directory = self._directory_of(path)
         if writer is not None:
             path, backups, directory = writer.path, writer.limits.max_backups, writer.directory
-        held = [held_path(path, one.number) for one in reversed(others)]
         positions = _positions(log, [name for name in log.progress if name in users])
         with directory:
-            newer = [*newest_first(path, backups), *held]
-            lost = self._unread(_log_file(oldest), newer, directory, positions)
+            newer = newest_first(path, backups)
+            lost = self._counts(_log_file(oldest), newer, others, directory, positions)
         if not self._remove_oldest(log, reason):
             return False
         if lost:

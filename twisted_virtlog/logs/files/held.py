@@ -40,6 +40,17 @@ class HeldFile(msgspec.Struct, frozen=True, gc=False):
     modified_ns: int
 
 
+class Unread(msgspec.Struct, frozen=True, gc=False):
+    """A file that is about to go, and is not read.
+
+    :ivar file: as it was looked at; its number says nothing.
+    :ivar counts: how many bytes of it each consumer has yet to read, of those that have any.
+    """
+
+    file: HeldFile
+    counts: Mapping[str, int]
+
+
 def look_at_held(directory: LogDirectory, path: str, number: int) -> HeldFile | None:
     """Look at one of a log's held files; None if there is none of this number.
 

@@ -59,7 +59,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import ClassVar, Protocol, TypeVar
 
@@ -70,6 +70,7 @@ from twisted_virtlog.logs.accounts.accounts import account_alone
 from twisted_virtlog.logs.accounts.layout import APPENDED, GUEST
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, Held, held_by, held_by_path
+from twisted_virtlog.logs.files.held import Unread
 from twisted_virtlog.logs.files.lineage import Lineage, ended_file
 from twisted_virtlog.logs.files.log_directory import (
     BY_PATH,
@@ -186,25 +187,26 @@ class Holding(Protocol):
     def names(self, writer: Writer) -> Sequence[str]:
         """Return the paths of the log's held files, the newest first."""
 
-    def wanted(self, writer: Writer, number: int, look: SeenFile) -> Mapping[str, int]:
-        """Return how many bytes of a file each consumer has yet to read, if any.
+    def unread_of(self, writer: Writer, number: int, look: SeenFile) -> Unread | None:
+        """Return what consumers have yet to read of a file; None if there is nothing.
 
         :param number: of the file, CURRENT or a backup's.
         """
 
-    def keep(self, writer: Writer, file: str, wanted: Mapping[str, int]) -> bool:
+    def keep(self, writer: Writer, path: str, unread: Unread) -> bool:
         """Give a file the name of a held one; return whether that was possible.
 
-        :param wanted: what :meth:`wanted` returned.
+        :param path: by which it is reached.
+        :param unread: what :meth:`unread_of` returned.
         """
 
     def kept(self) -> None:
         """See to it that the held files take up no more than they may, as another one is held."""
 
-    def went(self, wanted: Mapping[str, int]) -> None:
+    def went(self, unread: Unread) -> None:
         """Take note that a file is gone that consumers had yet to read.
 
-        :param wanted: what :meth:`wanted` returned.
+        :param unread: what :meth:`unread_of` returned.
         """
 
     def unread(self) -> dict[str, int]:
@@ -222,18 +224,17 @@ class _NotHolding:
         """Return none."""
         return ()
 
-    def wanted(self, writer: Writer, number: int, look: SeenFile) -> Mapping[str, int]:
+    def unread_of(self, writer: Writer, number: int, look: SeenFile) -> Unread | None:
         """Return nothing."""
-        return {}
 
-    def keep(self, writer: Writer, file: str, wanted: Mapping[str, int]) -> bool:
+    def keep(self, writer: Writer, path: str, unread: Unread) -> bool:
         """Return False."""
         return False
 
     def kept(self) -> None:
         """Do nothing."""
 
-    def went(self, wanted: Mapping[str, int]) -> None:
+    def went(self, unread: Unread) -> None:
         """Do nothing."""
 
     def unread(self) -> dict[str, int]:
@@ -1145,12 +1146,12 @@ class Writer:
             self._removed = RemovedFiles()
         path = name_of(self.path, number)
         account, look, holding = self.account, self._seen(path), self.holding
-        wanted: Mapping[str, int] = {}
+        unread: Unread | None = None
         if look is None:
             account.missing(number)
         else:
-            wanted = holding.wanted(self, number, look)
-            if wanted and reason in _MAY_BE_HELD and holding.keep(self, path, wanted):
+            unread = holding.unread_of(self, number, look)
+            if unread and reason in _MAY_BE_HELD and holding.keep(self, path, unread):
                 account.held(number, look)
                 holding.kept()
                 return
@@ -1162,8 +1163,8 @@ class Writer:
             raise
         if look is not None:
             account.removed(number, look, reason)
-        if wanted:
-            holding.went(wanted)
+        if unread is not None:
+            holding.went(unread)
 
     def remove_held(self, number: int, size: int, reason: RemovalReason) -> None:
         """Remove a held file of the log, if it is there.
