@@ -1,4 +1,4 @@
-"""A daemon whose logs are shipped."""
+"""Daemons whose logs are shipped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import Daemon, running
+from tests.ship.processes import user
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """Run one with small files."""
+    """Run one with small files, and consumers."""
     with contextlib.ExitStack() as stack:
-        settings = ("max_size = 100000", "max_backups = 32")
+        consumers = ", ".join(f'"{kind}:{user()}"' for kind in ("nats", "otlp", "relp"))
+        settings = ("max_size = 100000", "max_backups = 32", f"consumers = [ {consumers} ]")
+        yield stack.enter_context(running(tmp_path / "daemon", settings))
+
+
+@pytest.fixture
+def holding_daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """Run one that keeps little, but for consumers."""
+    with contextlib.ExitStack() as stack:
+        consumers = f'consumers = [ "relp:{user()}" ]'
+        settings = ("max_size = 20000", "max_backups = 1", consumers)
         yield stack.enter_context(running(tmp_path / "daemon", settings))

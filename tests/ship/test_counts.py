@@ -15,7 +15,7 @@ def test_each_sink_has_a_series() -> None:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    assert len(found) == 2 * 8
+    assert len(found) == 2 * 9
     assert found["virtlog_ship_messages_total", "near"] == 3
     assert found["virtlog_ship_bytes_total", "near"] == 4096
     assert found["virtlog_ship_logs", "near"] == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,21 +15,13 @@ import pytest
 from harness.daemon import CHECKOUT, Daemon
 from tests.documented import FLEET, row, rows
 from tests.documents import blocks, commands
+from tests.ship.processes import SECONDS, free_port
 
 _DOCUMENT = CHECKOUT / "doc" / "fleet.md"
 _SECTION = "Five minutes"
 _PORT = "4222"
-_SECONDS = 60.0
 
 pytestmark = [pytest.mark.nats, pytest.mark.lengthy]
-
-
-def free_port() -> int:
-    """Return a port that nobody has now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class Shell:
@@ -99,7 +90,7 @@ class Shell:
         """End what was started."""
         for process in reversed(self._started):
             process.terminate()
-            process.wait(_SECONDS)
+            process.wait(SECONDS)
 
 
 @pytest.fixture
@@ -122,12 +113,12 @@ def test_five_minutes(shell: Shell) -> None:
     *before, last = found
     for command in before:
         printed = shell.run(command.text)
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + SECONDS
         while "--check" in command.text and "can be made" not in printed:
             # (the server needs a moment)
             assert time.monotonic() < deadline, printed
             printed = shell.run(command.text)
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + SECONDS
     while "hello, fleet" not in (printed := shell.run(last.text)):
         assert time.monotonic() < deadline, printed
     count, said = printed.splitlines()

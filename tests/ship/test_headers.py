@@ -21,6 +21,7 @@ from twisted_virtlog.ship.headers import (
     position_text,
 )
 from twisted_virtlog.ship.messages import Message
+from twisted_virtlog.ship.sink import Source
 from twisted_virtlog.values import Domain, Position
 
 START, END = Position(7, 100, "h1.x"), Position(7, 105, "h1.x")
@@ -31,7 +32,7 @@ DOMAIN_OF = Domain("11111111-2222-3333-4444-555555555555", "web\n1")
 def headers(**members: object) -> dict[str, str]:
     """Return those of a message."""
     message = Message(b"line\n", START, END, **members)  # type: ignore[arg-type]
-    return headers_of(message, "n1", "/a b/\n.log", "QEMU", DOMAIN_OF, NOW)
+    return headers_of(message, Source("n1", "/a b/\n.log", "QEMU", DOMAIN_OF), NOW)
 
 
 def test_all_is_said() -> None:

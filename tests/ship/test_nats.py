@@ -8,10 +8,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nats
@@ -19,25 +17,16 @@ import pytest
 from nats.js.api import StreamConfig
 from prometheus_client.parser import text_string_to_metric_families
 
-from harness.daemon import CHECKOUT, Daemon
-from twisted_virtlog.ship.configuration import NatsSink
+from harness.daemon import Daemon
+from tests.ship.processes import SECONDS, Program, until
 from twisted_virtlog.ship.headers import PATH
 from twisted_virtlog.ship.jetstream import JetStream
-from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Unavailable
+from twisted_virtlog.ship.messages import Message
+from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Source, Unavailable
+from twisted_virtlog.ship.sink_settings import NatsSink
 from twisted_virtlog.values import Position
 
 pytestmark = pytest.mark.nats
-
-_SECONDS = 60.0
-_PROGRAM = "from twisted_virtlog.ship.program import main; main()"
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Look until something of another process holds."""
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class Server:
@@ -94,7 +83,7 @@ class Server:
             info = await stream.stream_info("virtlog")
             came = await stream.subscribe("virtlog.>", stream="virtlog", ordered_consumer=True)
             for _ in range(info.state.messages):
-                message = await came.next_msg(timeout=_SECONDS)
+                message = await came.next_msg(timeout=SECONDS)
                 assert message.headers is not None
                 found[message.headers[PATH]].append(message.data)
             return found
@@ -132,55 +121,12 @@ def server(tmp_path: Path) -> Iterator[Server]:
     one.kill()
 
 
-class Program:
-    """``virtlog-ship`` with a configuration."""
-
-    def __init__(self, directory: Path, daemon: Daemon, server: Server) -> None:
-        self._file = directory / "virtlog-ship.toml"
-        self.metrics = directory / "virtlog-ship.prom"
-        self._log = directory / "virtlog-ship.log"
-        self._file.write_text(
-            f'socket = "{daemon.socket}"\nhost = "node.17"\n[[sinks]]\nservers = ["{server.url}"]\n'
-        )
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def command(self, *arguments: str) -> Sequence[str]:
-        """Return a command line."""
-        return [sys.executable, "-c", _PROGRAM, "--config", str(self._file), *arguments]
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
-        return subprocess.run(
-            self.command(*arguments), cwd=CHECKOUT, capture_output=True, text=True, check=False
-        )
-
-    def start(self) -> None:
-        """Start it."""
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command("--metrics", str(self.metrics)), cwd=CHECKOUT, stderr=log
-            )
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """End it; return its status."""
-        assert self.process is not None
-        self.process.send_signal(how)
-        status = self.process.wait(_SECONDS)
-        self.process = None
-        return status
-
-    def log(self) -> str:
-        """Return what it said."""
-        return self._log.read_text()
-
-
 @pytest.fixture
 def program(tmp_path: Path, daemon: Daemon, server: Server) -> Iterator[Program]:
     """Have one that is not running yet."""
-    one = Program(tmp_path, daemon, server)
-    yield one
-    if one.process is not None:
-        one.end(signal.SIGKILL)
+    text = f'[[sinks]]\nconsumer = "nats"\nservers = ["{server.url}"]\n'
+    with contextlib.closing(Program(tmp_path, daemon, text)) as one:
+        yield one
 
 
 def test_it_ships(program: Program, server: Server, daemon: Daemon, tmp_path: Path) -> None:
@@ -192,11 +138,13 @@ def test_it_ships(program: Program, server: Server, daemon: Daemon, tmp_path: Pa
         done = program.run("--check")
         assert done.returncode == 0, done.stdout
         assert "nats: the stream virtlog can be made" in done.stdout
+        assert "nats: the consumer nats may acknowledge" in done.stdout
         program.start()
         until(lambda: server_has(server, b"two\n"))
         os.write(write_end, b"three\n")
         until(lambda: server_has(server, b"three\n"))
         os.close(write_end)
+        until(lambda: [one.lag_bytes for one in client.consumers()] == [0])
     until(program.metrics.exists)
     assert "nats: the stream virtlog is there" in program.run("--check").stdout
     assert program.end() == 0
@@ -273,23 +221,26 @@ def test_each_byte_is_stored_once_over_kills(
 
 def test_what_a_server_answers(server: Server) -> None:
     """In the words of sinks."""
-    subject, said = "virtlog.n.-.a", {"Virtlog-End": "1:2:b"}
+    source = Source("n", "/a", "QEMU", None)
+
+    def message(offset: int, data: bytes) -> Message:
+        return Message(data, Position(1, offset, "b"), Position(1, offset + len(data), "b"))
 
     async def ask() -> None:
         stream = JetStream(NatsSink(servers=(server.url,), max_age=60, max_bytes=1 << 20))
         await stream.connect()
-        assert await stream.checkpoint(subject) == Checkpoint(0, None)
-        first = await stream.publish(subject, b"a", {**said, "Nats-Msg-Id": "1"}, 0)
-        assert await stream.checkpoint(subject) == Checkpoint(first, Position(1, 2, "b"))
+        assert await stream.checkpoint(source) == Checkpoint(0, None)
+        first = await stream.publish(source, message(1, b"a"), 0)
+        assert await stream.checkpoint(source) == Checkpoint(first, Position(1, 2, "b"))
         with pytest.raises(Overtaken):
-            await stream.publish(subject, b"b", {**said, "Nats-Msg-Id": "2"}, 0)
-        second = await stream.publish(subject, b"b", {**said, "Nats-Msg-Id": "2"}, first)
+            await stream.publish(source, message(2, b"b"), 0)
+        second = await stream.publish(source, message(2, b"b"), first)
         assert second > first
         with pytest.raises(Refused):
-            await stream.publish(subject, bytes(2 << 20), said, second)
+            await stream.publish(source, message(3, bytes(2 << 20)), second)
         await stream.close()
         with pytest.raises(Unavailable):
-            await stream.checkpoint(subject)
+            await stream.checkpoint(source)
 
     asyncio.run(ask())
 

@@ -8,19 +8,23 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from harness.daemon import Daemon
+from harness.daemon import Daemon, running
+from tests.ship.processes import user
 from twisted_virtlog.client import BlockingClient
-from twisted_virtlog.client.asyncio_feed import open_feed
-from twisted_virtlog.ship import shipping
+from twisted_virtlog.ship import acknowledging, shipping
+from twisted_virtlog.ship.acknowledging import Acknowledger
 from twisted_virtlog.ship.configuration import Configuration
-from twisted_virtlog.ship.headers import CUT, END, PATH, START, end_of
+from twisted_virtlog.ship.counts import Counts
+from twisted_virtlog.ship.headers import CUT, END, PATH, START, end_of, headers_of
+from twisted_virtlog.ship.messages import Message
 from twisted_virtlog.ship.shipping import Shipper
-from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Unavailable
+from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Source, Unavailable
+from twisted_virtlog.ship.subjects import subject
 from twisted_virtlog.values import Domain
 
 _DOMAIN = Domain("11111111-2222-3333-4444-555555555555", "web")
@@ -53,28 +57,38 @@ class Memory:
         """Return the messages of a log."""
         return [one for all_ in self.stored.values() for one in all_ if one[1][PATH] == str(path)]
 
-    async def checkpoint(self, subject: str) -> Checkpoint:
+    async def connect(self) -> None:
+        """Nothing is to be connected."""
+
+    async def check(self) -> str:
+        return "it is there"
+
+    async def close(self) -> None:
+        """Nothing is to be closed."""
+
+    async def checkpoint(self, source: Source) -> Checkpoint:
         await asyncio.sleep(0)
         self._fail(0.1)
-        if not self.stored[subject]:
+        stored = self.stored[_subject(source)]
+        if not stored:
             return Checkpoint(0, None)
-        number, headers, _ = self.stored[subject][-1]
+        number, headers, _ = stored[-1]
         return Checkpoint(number, end_of(headers))
 
-    async def publish(
-        self, subject: str, data: bytes, headers: Mapping[str, str], expected: int
-    ) -> int:
+    async def publish(self, source: Source, message: Message, expected: int) -> int:
         await asyncio.sleep(0)
         if self.answers is not None:
             await self.answers.wait()
         self._fail(0.1)
-        if self.refuses in data:
+        if self.refuses in message.data:
             raise Refused("it is poison")
-        last = self.stored[subject][-1][0] if self.stored[subject] else 0
+        stored = self.stored[_subject(source)]
+        last = stored[-1][0] if stored else 0
         if last != expected:
             raise Overtaken(f"{last} stands there, and not {expected}")
         self._number += 1
-        self.stored[subject].append((self._number, headers, data))
+        headers = headers_of(message, source, datetime.now(timezone.utc))
+        stored.append((self._number, headers, message.data))
         number = self._number
         await asyncio.sleep(0)
         self._fail(0.1)
@@ -87,13 +101,26 @@ class Memory:
             raise Unavailable("it is not its day")
 
 
+def _subject(source: Source) -> str:
+    return subject("virtlog", source.host, source.uuid, source.path)
+
+
+class Forgetful(Memory):
+    """A sink that cannot say what it has."""
+
+    async def checkpoint(self, source: Source) -> Checkpoint:
+        return Checkpoint((await super().checkpoint(source)).sequence, None)
+
+
 @contextlib.asynccontextmanager
 async def shipping_to(
-    sink: Memory, daemon: Daemon, domains: tuple[str, ...] = ("*",)
+    sink: Memory, daemon: Daemon, domains: tuple[str, ...] = ("*",), consumer: str = ""
 ) -> AsyncIterator[Shipper]:
     """Ship inside the context."""
-    configuration = Configuration("", "node17", domains)
-    shipper = Shipper(configuration, "virtlog", daemon.socket, sink)
+    configuration = Configuration(daemon.socket, "node17", domains)
+    acknowledger = Acknowledger(daemon.socket, consumer) if consumer else None
+    needs = isinstance(sink, Forgetful)
+    shipper = Shipper(configuration, sink, Counts(), acknowledger, needs)
     task = asyncio.create_task(shipper.run())
     try:
         yield shipper
@@ -118,6 +145,7 @@ def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
     monkeypatch.setattr(shipping, "_FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(shipping, "_LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(acknowledging, "_SECONDS", 0.01)
 
 
 def opened(client: BlockingClient, path: Path, domain: Domain | None = None) -> int:
@@ -205,7 +233,7 @@ def test_each_byte_is_stored_once_whatever_fails(seed: int, daemon: Daemon, tmp_
 
 
 def test_a_message_that_is_refused_is_left_out(daemon: Daemon, tmp_path: Path) -> None:
-    """After some attempts; the rest goes on, and it is counted."""
+    """After some attempts, but none of the lines beside it; the rest goes on, and it is counted."""
     path = tmp_path / "guest.log"
 
     async def ship(client: BlockingClient) -> None:
@@ -215,10 +243,11 @@ def test_a_message_that_is_refused_is_left_out(daemon: Daemon, tmp_path: Path) -
         async with shipping_to(sink, daemon) as shipper:
             os.write(write_end, b"good\n")
             await until(lambda: sink.data(path) == b"good\n")
-            os.write(write_end, b"poison\n")
+            os.write(write_end, b"not to blame\npoison\nnor this\n")
             await until(lambda: shipper.counts.refused_bytes == 7)
             os.write(write_end, b"better\n")
-            await until(lambda: sink.data(path) == b"good\nbetter\n")
+            expected = b"good\nnot to blame\nnor this\nbetter\n"
+            await until(lambda: sink.data(path) == expected)
         os.close(write_end)
 
     with daemon.client() as client:
@@ -305,7 +334,6 @@ def test_a_sink_that_comes_back_finds_all(
 ) -> None:
     """Also when so much waited that nothing more was read, and so nothing was answered."""
     monkeypatch.setattr(shipping, "MOST_WAITING_BYTES", 300_000)
-    monkeypatch.setattr(shipping, "open_feed", partial(open_feed, timeout=None))
     paths = [tmp_path / f"{number}.log" for number in range(3)]
     data = b"a line of a guest that writes much\n" * 40_000
 
@@ -330,3 +358,116 @@ def test_a_sink_that_comes_back_finds_all(
 
     with daemon.client() as client:
         asyncio.run(ship(client))
+
+
+def acknowledged(client: BlockingClient, consumer: str, path: Path) -> int | None:
+    """Return up to which offset a log is acknowledged; None if it is not."""
+    for row in client.consumers():
+        if (row.consumer, row.path) == (consumer, str(path)) and row.position is not None:
+            return row.position.offset
+    return None
+
+
+def test_what_is_stored_is_acknowledged(daemon: Daemon, tmp_path: Path) -> None:
+    """From the beginning on, and the rest when it ends; a sink that forgets goes on there."""
+    directory, link = tmp_path / "logs", tmp_path / "link"
+    directory.mkdir()
+    link.symlink_to(directory)
+    path, other = directory / "guest.log", directory / "other.log"
+
+    async def ship(client: BlockingClient) -> None:
+        sink = Forgetful()
+        write_end = opened(client, path)
+        os.write(write_end, b"one\n")
+        async with shipping_to(sink, daemon, consumer="otlp"):
+            await until(lambda: acknowledged(client, "otlp", path) == 4)
+            sink.answers = asyncio.Event()
+            # (the daemon names consumers' logs without links)
+            other_end = opened(client, link / "other.log")
+            os.write(other_end, b"first\n")
+            # (it is held before anything of it is stored)
+            await until(lambda: acknowledged(client, "otlp", other) == 0)
+            sink.answers.set()
+            await until(lambda: sink.data(link / "other.log") == b"first\n")
+        assert acknowledged(client, "otlp", other) == 6
+        os.write(write_end, b"two\n")
+        async with shipping_to(sink, daemon, consumer="otlp"):
+            await until(lambda: sink.data(path) == b"one\ntwo\n")
+            os.write(other_end, b"second\n")
+            await until(lambda: sink.data(link / "other.log") == b"first\nsecond\n")
+        os.close(write_end)
+        os.close(other_end)
+
+    with daemon.client() as client:
+        asyncio.run(ship(client))
+
+
+def test_a_sink_that_forgets_needs_a_consumer(
+    daemon: Daemon, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is shipped while the daemon refuses it; others ship, and say so."""
+    path = tmp_path / "guest.log"
+
+    async def ship(client: BlockingClient) -> None:
+        forgetful, sink = Forgetful(), Memory()
+        write_end = opened(client, path)
+        os.write(write_end, b"one\n")
+        async with (
+            shipping_to(forgetful, daemon, consumer="unknown"),
+            shipping_to(sink, daemon, consumer="unknown too"),
+        ):
+            await until(lambda: sink.data(path) == b"one\n")
+            await until(lambda: "names no consumer 'unknown'" in caplog.text)
+            assert "names no consumer 'unknown too'" in caplog.text
+            os.write(write_end, b"two\n")
+            await until(lambda: sink.data(path) == b"one\ntwo\n")
+        assert not forgetful.data(path)
+        os.close(write_end)
+
+    with daemon.client() as client:
+        asyncio.run(ship(client))
+
+
+def test_an_emptied_subject_begins_where_it_was_acknowledged(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """What retention has removed does not come again."""
+    path = tmp_path / "guest.log"
+
+    async def ship(client: BlockingClient) -> None:
+        sink = Memory()
+        write_end = opened(client, path)
+        os.write(write_end, b"one\n")
+        async with shipping_to(sink, daemon, consumer="nats"):
+            await until(lambda: acknowledged(client, "nats", path) == 4)
+        sink.stored.clear()
+        os.write(write_end, b"two\n")
+        async with shipping_to(sink, daemon, consumer="nats"):
+            await until(lambda: sink.data(path) == b"two\n")
+        os.close(write_end)
+
+    with daemon.client() as client:
+        asyncio.run(ship(client))
+
+
+@pytest.mark.lengthy
+def test_a_daemon_that_is_started_anew_is_followed_where_it_was(tmp_path: Path) -> None:
+    """Nothing comes twice to a sink that forgets, as long as the shipper lives."""
+    path, directory = tmp_path / "guest.log", tmp_path / "daemon"
+    settings = [f'consumers = [ "otlp:{user()}" ]']
+
+    async def ship() -> None:
+        sink = Forgetful()
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(3):
+                line = b"%d\n" % number
+                with running(directory, settings) as daemon, daemon.client() as client:
+                    if not number:
+                        await stack.enter_async_context(shipping_to(sink, daemon, consumer="otlp"))
+                    write_end = opened(client, path)
+                    os.write(write_end, line)
+                    await until(lambda line=line: sink.data(path).endswith(line))  # type: ignore[misc]
+                    os.close(write_end)
+        assert sink.data(path) == b"0\n1\n2\n"
+
+    asyncio.run(ship())

@@ -12,7 +12,8 @@ class Counts:
 
     :ivar messages: stored, with ``bytes`` of logs in them.
     :ivar refused_bytes: left out, as the sink refused them again and again.
-    :ivar retries: how often a log began again with what is stored of it.
+    :ivar rejected_lines: left out of what was stored, as the sink says.
+    :ivar retries: how often something was tried again.
     :ivar missed_gaps: how often bytes were gone before they could be shipped.
     :ivar missed_bytes: how many these were, where that is known.
     :ivar waiting_bytes: read from the daemon and not stored yet.
@@ -22,6 +23,7 @@ class Counts:
     messages: int = 0
     bytes: int = 0
     refused_bytes: int = 0
+    rejected_lines: int = 0
     retries: int = 0
     missed_gaps: int = 0
     missed_bytes: int = 0
@@ -33,7 +35,8 @@ _FAMILIES = (
     ("messages_total", "messages", "Messages that were stored."),
     ("bytes_total", "bytes", "Bytes of logs that were stored."),
     ("refused_bytes_total", "refused_bytes", "Bytes left out, as the sink refused them."),
-    ("retries_total", "retries", "Times that a log began again with what is stored of it."),
+    ("rejected_lines_total", "rejected_lines", "Lines that the sink left out, as it says."),
+    ("retries_total", "retries", "Times that something was tried again."),
     ("gaps_total", "missed_gaps", "Times that bytes were gone before they could be shipped."),
     ("missed_bytes_total", "missed_bytes", "Bytes that were gone, where their number is known."),
     ("waiting_bytes", "waiting_bytes", "Bytes read from the daemon and not stored yet."),

@@ -8,8 +8,9 @@ from datetime import datetime
 from urllib.parse import quote
 
 from twisted_virtlog.ship.messages import Message
+from twisted_virtlog.ship.sink import Source
 from twisted_virtlog.ship.subjects import token
-from twisted_virtlog.values import Domain, Position
+from twisted_virtlog.values import Position
 
 START = "Virtlog-Start"
 END = "Virtlog-End"
@@ -59,26 +60,24 @@ def message_id(host: str, path: str, start: Position) -> str:
     return f"{token(host)}.{token(path)}.{position_text(start)}"
 
 
-def headers_of(
-    message: Message, host: str, path: str, driver: str, domain: Domain | None, now: datetime
-) -> dict[str, str]:
+def headers_of(message: Message, source: Source, now: datetime) -> dict[str, str]:
     """Return all that is said of a message, but for what is expected.
 
     :param now: an aware time.
     """
     said = {
-        MESSAGE_ID: message_id(host, path, message.start),
+        MESSAGE_ID: message_id(source.host, source.path, message.start),
         START: position_text(message.start),
         END: position_text(message.end),
-        HOST: quote(host, _SAFE),
-        PATH: quote(path, _SAFE, errors="surrogateescape"),
-        DRIVER: quote(driver, _SAFE),
+        HOST: quote(source.host, _SAFE),
+        PATH: quote(source.path, _SAFE, errors="surrogateescape"),
+        DRIVER: quote(source.driver, _SAFE),
         TIME: now.isoformat(timespec="milliseconds"),
     }
-    if domain is not None:
-        said[DOMAIN] = quote(domain.name, _SAFE)
-    if not (message.begins_line and message.ends_line):
-        said[CUT] = "end" if message.begins_line else "begin" if message.ends_line else "both"
+    if source.domain is not None:
+        said[DOMAIN] = quote(source.domain.name, _SAFE)
+    if message.cut is not None:
+        said[CUT] = message.cut
     if message.gap:
         said[MISSED] = "unknown" if message.missed is None else str(message.missed)
     return said

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Mapping
-from typing import Any
+from datetime import datetime, timezone
+from typing import Any, NoReturn
 
 from nats import errors
 from nats.aio.client import Client
@@ -21,9 +20,12 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
-from twisted_virtlog.ship.configuration import NatsSink
-from twisted_virtlog.ship.headers import EXPECTED_LAST, end_of
-from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Unavailable
+from twisted_virtlog.ship.headers import EXPECTED_LAST, end_of, headers_of
+from twisted_virtlog.ship.messages import Message
+from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Source, Unavailable
+from twisted_virtlog.ship.sink_settings import NatsSink
+from twisted_virtlog.ship.subjects import subject
+from twisted_virtlog.ship.tls import tls_context
 
 _logger = logging.getLogger(__name__)
 
@@ -36,14 +38,14 @@ _REFUSALS = frozenset({10054, 10063})
 _ANSWER_SECONDS = 10.0
 
 
+_FAILURES = (Refused, errors.Error, OSError, asyncio.TimeoutError, TimeoutError)
+
+
 class JetStream:
     """The way to a stream.
 
     :ivar settings: of it.
-    :ivar is_there: whether there is such a stream, once it is connected.
     """
-
-    is_there = True
 
     def __init__(self, settings: NatsSink) -> None:
         """Connect nowhere before :meth:`connect`."""
@@ -56,23 +58,34 @@ class JetStream:
         self._client = Client()
         self._stream: JetStreamContext = self._client.jetstream(timeout=_ANSWER_SECONDS)
 
-    async def connect(self, once: bool = False) -> None:
-        """Connect, and find the stream or make it; what was lost is connected again from then on.
+    async def connect(self) -> None:
+        """See Sink; the stream is found, or made."""
+        await self._connect()
+        try:
+            if not await self._find():
+                await self._make()
+        except _FAILURES as error:
+            await self._give_up(error)
 
-        :param once: make no stream, and do not try again.
-        :raises Unavailable: no server answers, or there is no JetStream.
-        :raises Refused: the stream is not one for these subjects.
-        """
+    async def check(self) -> str:
+        """See Sink."""
+        await self._connect(once=True)
+        try:
+            is_there = await self._find()
+        except _FAILURES as error:
+            await self._give_up(error)
+        await self.close()
+        return f"the stream {self.settings.stream} {'is there' if is_there else 'can be made'}"
+
+    async def _connect(self, once: bool = False) -> None:
+        """Connect to a server; what is lost is connected again from then on, unless it is once."""
         settings = self.settings
         options: dict[str, Any] = {}
         if settings.credentials:
             options["user_credentials"] = settings.credentials
-        if settings.tls_ca or settings.tls_cert:
-            context = ssl.create_default_context(cafile=settings.tls_ca or None)
-            if settings.tls_cert:
-                context.load_cert_chain(settings.tls_cert, settings.tls_key)
-            options["tls"] = context
         try:
+            if settings.tls_ca or settings.tls_cert:
+                options["tls"] = tls_context(settings)
             await self._client.connect(
                 servers=list(settings.servers),
                 name="virtlog-ship",
@@ -84,39 +97,40 @@ class JetStream:
                 reconnected_cb=self._back,
                 **options,
             )
-            await self._find(makes=not once)
-        except (Refused, errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
-            await self.close()
-            self._begin()
-            if isinstance(error, Refused):
-                raise
-            raise Unavailable(f"{', '.join(settings.servers)}: {_words(error)}") from error
+        except _FAILURES as error:
+            await self._give_up(error)
+
+    async def _give_up(self, error: Exception) -> NoReturn:
+        await self.close()
+        self._begin()
+        if isinstance(error, Refused):
+            raise error
+        raise Unavailable(f"{', '.join(self.settings.servers)}: {_words(error)}") from error
 
     async def close(self) -> None:
         """Let go of the server."""
         self._is_closed = True
         await self._client.close()
 
-    async def checkpoint(self, subject: str) -> Checkpoint:
-        """See Sink."""
+    async def checkpoint(self, source: Source) -> Checkpoint:
+        """See Sink: the last message says it."""
         self._check()
         try:
-            last = await self._stream.get_last_msg(self.settings.stream, subject)
+            last = await self._stream.get_last_msg(self.settings.stream, self._subject(source))
         except NotFoundError:
             return Checkpoint(0, None)
         except (errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
             raise Unavailable(_words(error)) from error
         return Checkpoint(last.seq or 0, end_of(last.headers))
 
-    async def publish(
-        self, subject: str, data: bytes, headers: Mapping[str, str], expected: int
-    ) -> int:
+    async def publish(self, source: Source, message: Message, expected: int) -> int:
         """See Sink."""
         self._check()
-        said = {**headers, EXPECTED_LAST: str(expected)}
+        headers = headers_of(message, source, datetime.now(timezone.utc))
+        headers[EXPECTED_LAST] = str(expected)
         try:
             stored = await self._stream.publish(
-                subject, data, stream=self.settings.stream, headers=said
+                self._subject(source), message.data, stream=self.settings.stream, headers=headers
             )
         except APIError as error:
             if error.err_code == _WRONG_LAST:
@@ -135,42 +149,53 @@ class JetStream:
         if not self._client.is_connected:
             raise Unavailable("there is no connection to a server")
 
-    async def _find(self, makes: bool) -> None:
-        """Find the stream, or make it."""
-        settings = self.settings
-        subjects = f"{settings.subject}.>"
-        try:
-            found = await self._stream.stream_info(settings.stream)
-        except NotFoundError:
-            if not makes:
-                self.is_there = False
-                return
-            wanted = StreamConfig(
-                name=settings.stream,
-                subjects=[subjects],
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                num_replicas=settings.replicas,
-                max_age=float(settings.max_age),
-                max_bytes=settings.max_bytes or -1,
-            )
-            try:
-                await self._stream.add_stream(wanted)
-            except APIError:
-                # (another shipper may have made it meanwhile)
-                found = await self._stream.stream_info(settings.stream)
-            else:
-                _logger.info("%s: the stream %s was made", settings.name, settings.stream)
-                return
-        self._compare(found, subjects)
+    def _subject(self, source: Source) -> str:
+        return subject(self.settings.subject, source.host, source.uuid, source.path)
 
-    def _compare(self, found: StreamInfo, subjects: str) -> None:
+    @property
+    def _subjects(self) -> str:
+        return f"{self.settings.subject}.>"
+
+    async def _find(self) -> bool:
+        """Return whether there is a stream.
+
+        :raises Refused: it is not one for these subjects.
+        """
+        try:
+            found = await self._stream.stream_info(self.settings.stream)
+        except NotFoundError:
+            return False
+        self._compare(found)
+        return True
+
+    async def _make(self) -> None:
+        """Make the stream."""
+        settings = self.settings
+        wanted = StreamConfig(
+            name=settings.stream,
+            subjects=[self._subjects],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=settings.replicas,
+            max_age=float(settings.max_age),
+            max_bytes=settings.max_bytes or -1,
+        )
+        try:
+            await self._stream.add_stream(wanted)
+        except APIError:
+            # (another shipper may have made it meanwhile)
+            if not await self._find():
+                raise
+        else:
+            _logger.info("%s: the stream %s was made", settings.name, settings.stream)
+
+    def _compare(self, found: StreamInfo) -> None:
         """Tell in what a stream that was there is not as configured; it is left as it is."""
         settings, config = self.settings, found.config
-        if subjects not in (config.subjects or ()):
+        if self._subjects not in (config.subjects or ()):
             raise Refused(
                 f"the stream {settings.stream} takes {', '.join(config.subjects or ())}, and not"
-                f" {subjects}; name another one, or let it take these"
+                f" {self._subjects}; name another one, or let it take these"
             )
         for key, has, wanted in (
             ("replicas", config.num_replicas, settings.replicas),

@@ -28,10 +28,7 @@ class Piece:
 
     def position(self, count: int) -> Position:
         """Return the position after its first bytes; the rest may be in a newer file."""
-        left = len(self.data) - count
-        if left <= self.end.offset:
-            return msgspec.structs.replace(self.end, offset=self.end.offset - left)
-        return msgspec.structs.replace(self.start, offset=self.start.offset + count)
+        return _between(self.start, self.end, len(self.data), count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,41 @@ class Message:
     ends_line: bool = True
     gap: bool = False
     missed: int | None = None
+
+    @property
+    def cut(self) -> str | None:
+        """Which ends are in the middle of a line: ``begin``, ``end`` or ``both``; None for none."""
+        return cut(self.begins_line, self.ends_line)
+
+    def position(self, count: int) -> Position:
+        """Return the position after its first bytes."""
+        return _between(self.start, self.end, len(self.data), count)
+
+    def halves(self) -> tuple[Message, Message] | None:
+        """Return two messages of whole lines that have its bytes; None if it has but one line."""
+        data = self.data
+        middle = len(data) // 2
+        count = data.rfind(b"\n", 0, middle) + 1 or data.find(b"\n", middle) + 1
+        if count in {0, len(data)}:
+            return None
+        at = self.position(count)
+        first = replace(self, data=data[:count], end=at, ends_line=True)
+        return first, Message(data[count:], at, self.end, True, self.ends_line)
+
+
+def cut(begins_line: bool, ends_line: bool) -> str | None:
+    """Return which ends of some bytes are in the middle of a line, as ``Message.cut``."""
+    if begins_line and ends_line:
+        return None
+    return "end" if begins_line else "begin" if ends_line else "both"
+
+
+def _between(start: Position, end: Position, size: int, count: int) -> Position:
+    """Return the position after the first of some bytes; the rest may be in a newer file."""
+    left = size - count
+    if left <= end.offset:
+        return msgspec.structs.replace(end, offset=end.offset - left)
+    return msgspec.structs.replace(start, offset=start.offset + count)
 
 
 class Cutter:

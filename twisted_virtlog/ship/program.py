@@ -15,14 +15,18 @@ from pathlib import Path
 import click
 
 from twisted_virtlog import __version__
-from twisted_virtlog.client import ClientError
-from twisted_virtlog.client.asyncio_client import connect
+from twisted_virtlog.client import ClientError, RemoteError
+from twisted_virtlog.client.asyncio_client import AsyncioClient, connect
 from twisted_virtlog.client.usual_socket import usual_socket
 from twisted_virtlog.config.settings import ConfigError
-from twisted_virtlog.ship.configuration import Configuration, NatsSink, parse
+from twisted_virtlog.ship.acknowledging import Acknowledger
+from twisted_virtlog.ship.configuration import Configuration, parse
 from twisted_virtlog.ship.counts import Counts, metrics_text
+from twisted_virtlog.ship.otlp import Otlp
+from twisted_virtlog.ship.relp import Relp
 from twisted_virtlog.ship.shipping import Shipper
-from twisted_virtlog.ship.sink import Refused, Unavailable
+from twisted_virtlog.ship.sink import Refused, Sink, Unavailable
+from twisted_virtlog.ship.sink_settings import NEED_CONSUMER, NatsSink, OtlpSink, SinkSettings
 
 try:
     from twisted_virtlog.ship.jetstream import JetStream
@@ -63,15 +67,11 @@ _METRICS_SECONDS = 10.0
 )
 @click.version_option(__version__, prog_name="virtlog-ship")
 def main(file: str, check: bool, metrics: str | None) -> None:
-    """Ship the logs of this host's guests to NATS JetStream, each byte once.
+    """Ship the logs of this host's guests to NATS JetStream, to OTLP or to RELP.
 
-    It asks the daemon's read-only socket, and needs no right but that. What is stored says up to
-    where a log is shipped, so it may be killed at any time.
+    It asks the daemon's read-only socket, and needs no right but that. The sink, or the daemon,
+    says up to where a log is shipped, so it may be killed at any time.
     """
-    if not _HAS_NATS:
-        raise click.ClickException(
-            "nats-py is not installed here: pip install 'twisted-virtlog[ship]'"
-        )
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(levelname)s: %(message)s", force=True
     )
@@ -80,6 +80,10 @@ def main(file: str, check: bool, metrics: str | None) -> None:
         configuration = _read(file)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
+    if not _HAS_NATS and any(isinstance(sink, NatsSink) for sink in configuration.sinks):
+        raise click.ClickException(
+            "nats-py is not installed here: pip install 'twisted-virtlog[ship]'"
+        )
     work = _check(configuration) if check else _ship(configuration, metrics)
     sys.exit(asyncio.run(work))
 
@@ -103,29 +107,46 @@ def _read(file: str) -> Configuration:
     )
 
 
+def _sink(settings: SinkSettings, counts: Counts) -> Sink:
+    if isinstance(settings, NatsSink):
+        return JetStream(settings)
+    if isinstance(settings, OtlpSink):
+        return Otlp(settings, counts)
+    return Relp(settings, counts)
+
+
 async def _check(configuration: Configuration) -> int:
     """Say what can be reached; return the exit status."""
-    status = 0
+    is_well = True
     try:
         async with await connect(configuration.socket) as client:
             info = await client.info()
+            click.echo(f"{configuration.socket}: {info.name} {info.version}")
+            for settings in configuration.sinks:
+                if settings.consumer:
+                    is_well &= await _check_consumer(client, settings)
     except ClientError as error:
-        status = WRONG_STATUS
+        is_well = False
         click.echo(f"{configuration.socket}: {error}")
-    else:
-        click.echo(f"{configuration.socket}: {info.name} {info.version}")
     for settings in configuration.sinks:
-        sink = JetStream(settings)
         try:
-            await sink.connect(once=True)
+            said = await _sink(settings, Counts()).check()
         except (Refused, Unavailable) as error:
-            status = WRONG_STATUS
-            click.echo(f"{settings.name}: {error}")
-        else:
-            state = "is there" if sink.is_there else "can be made"
-            click.echo(f"{settings.name}: the stream {settings.stream} {state}")
-            await sink.close()
-    return status
+            is_well = False
+            said = str(error)
+        click.echo(f"{settings.name}: {said}")
+    return 0 if is_well else WRONG_STATUS
+
+
+async def _check_consumer(client: AsyncioClient, settings: SinkSettings) -> bool:
+    """Say whether the daemon lets this user acknowledge as a sink's consumer."""
+    try:
+        await client.acknowledge(settings.consumer, {})
+    except RemoteError as error:
+        click.echo(f"{settings.name}: the consumer {settings.consumer}: {error}")
+        return False
+    click.echo(f"{settings.name}: the consumer {settings.consumer} may acknowledge")
+    return True
 
 
 async def _ship(configuration: Configuration, metrics: str | None) -> int:
@@ -153,10 +174,11 @@ async def _ship(configuration: Configuration, metrics: str | None) -> int:
 
 
 async def _ship_to(
-    configuration: Configuration, settings: NatsSink, counts: dict[str, Counts]
+    configuration: Configuration, settings: SinkSettings, counts: dict[str, Counts]
 ) -> None:
     """Ship to one sink; the others go on whatever becomes of it."""
-    sink = JetStream(settings)
+    counted = counts[settings.name] = Counts()
+    sink = _sink(settings, counted)
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
@@ -168,10 +190,12 @@ async def _ship_to(
         else:
             break
     _logger.info("%s: shipping from %s", settings.name, configuration.socket)
-    shipper = Shipper(configuration, settings.subject, configuration.socket, sink)
-    counts[settings.name] = shipper.counts
+    acknowledger = None
+    if settings.consumer:
+        acknowledger = Acknowledger(configuration.socket, settings.consumer)
+    needs = isinstance(settings, NEED_CONSUMER)
     try:
-        await shipper.run()
+        await Shipper(configuration, sink, counted, acknowledger, needs).run()
     finally:
         await sink.close()
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
-from datetime import datetime, timezone
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -19,12 +19,11 @@ from twisted_virtlog.client import ClientError, Disconnected, RemoteError
 from twisted_virtlog.client.asyncio_feed import AsyncioFeed, FeedData, FeedLog, open_feed
 from twisted_virtlog.client.calls import Chunk, LogInfo
 from twisted_virtlog.client.notifications import Notification
+from twisted_virtlog.ship.acknowledging import Acknowledger
 from twisted_virtlog.ship.configuration import Configuration
 from twisted_virtlog.ship.counts import Counts
-from twisted_virtlog.ship.headers import headers_of
 from twisted_virtlog.ship.messages import Cutter, Message, Piece
-from twisted_virtlog.ship.sink import Overtaken, Refused, Sink, Unavailable
-from twisted_virtlog.ship.subjects import subject
+from twisted_virtlog.ship.sink import Overtaken, Refused, Sink, Source, Unavailable
 from twisted_virtlog.values import Position
 
 _logger = logging.getLogger(__name__)
@@ -52,7 +51,8 @@ _NO_SUCH_LOG = 1002
 class _Log:
     """One log, as far as it is shipped.
 
-    :ivar sequence: what stands last on its subject.
+    :ivar source: whose it is, for the sink.
+    :ivar sequence: the number of what stands last of it in the sink.
     :ivar position: up to where it is shipped; None if nothing of it was there.
     :ivar subscription: by which it is followed; None if it is not.
     :ivar task: what is done for it now, one thing at a time.
@@ -60,12 +60,12 @@ class _Log:
 
     __slots__ = (
         *("cutter", "heard_at", "info", "is_open", "pause", "position", "sequence"),
-        *("subject", "subscription", "task"),
+        *("source", "subscription", "task"),
     )
 
-    def __init__(self, info: LogInfo, subject: str) -> None:
+    def __init__(self, info: LogInfo, source: Source) -> None:
         self.info = info
-        self.subject = subject
+        self.source = source
         self.cutter = Cutter()
         self.sequence = 0
         self.position: Position | None = None
@@ -86,18 +86,30 @@ class Shipper:
     :ivar counts: of it.
     """
 
-    def __init__(self, configuration: Configuration, prefix: str, socket: str, sink: Sink) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        sink: Sink,
+        counts: Counts,
+        acknowledger: Acknowledger | None = None,
+        needs_acknowledger: bool = False,
+    ) -> None:
         """Do nothing before :meth:`run`.
 
-        :param configuration: with the host's name.
-        :param prefix: of the subjects.
-        :param socket: of the daemon.
+        :param configuration: with the host's name, and the daemon's socket.
+        :param acknowledger: tells the daemon what is stored; None for nobody.
+        :param needs_acknowledger: nothing is shipped as long as the daemon does not hear it.
         """
-        self.counts = Counts()
+        self.counts = counts
         self._configuration = configuration
-        self._prefix = prefix
-        self._socket = socket
+        self._socket = configuration.socket
         self._sink = sink
+        self._acknowledger = acknowledger
+        self._needs_acknowledger = needs_acknowledger
+        # Up to where logs are stored, over connections, where the sink itself does not say so.
+        self._stored: dict[str, Position] = {}
+        # What the files of logs are called that were acknowledged before.
+        self._names: set[str] = set()
         self._logs: dict[str, _Log] = {}
         # Those with bytes that wait, and those that are closed and may have more.
         self._looked_at: set[_Log] = set()
@@ -121,8 +133,49 @@ class Shipper:
 
     async def _serve(self) -> None:
         """Ship over one connection to the daemon, until it ends."""
+        if self._acknowledger is None:
+            await self._serve_feed()
+            return
+        async with self._acknowledging(self._acknowledger):
+            await self._serve_feed()
+
+    @contextlib.asynccontextmanager
+    async def _acknowledging(self, acknowledger: Acknowledger) -> AsyncIterator[None]:
+        """Tell the daemon inside the context what is stored, if it hears that."""
+        task = None
+        try:
+            await self._learn(acknowledger)
+            task = asyncio.create_task(acknowledger.run())
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await acknowledger.close()
+
+    async def _learn(self, acknowledger: Acknowledger) -> None:
+        """Find out up to where logs are acknowledged."""
+        try:
+            acknowledged = await acknowledger.positions()
+        except RemoteError as error:
+            if self._needs_acknowledger:
+                raise
+            acknowledger.tell(error)
+        else:
+            # (what was stored a moment ago may not have been acknowledged yet)
+            self._stored = {**acknowledged, **self._stored}
+            self._names = {os.path.basename(path) for path in acknowledged}
+
+    async def _acknowledged(self, path: str) -> Position | None:
+        """Return up to where a log is acknowledged; the daemon names it without links."""
+        if os.path.basename(path) not in self._names:
+            return None
+        return self._stored.get(await asyncio.to_thread(os.path.realpath, path))
+
+    async def _serve_feed(self) -> None:
         ended = asyncio.Event()
-        feed = self._feed = await open_feed(self._socket, ended.set)
+        # (without a limit: nothing is answered while much waits, for as long as the sink is away)
+        feed = self._feed = await open_feed(self._socket, ended.set, timeout=None)
         try:
             events: list[Notification] = []
             told = events.append
@@ -167,17 +220,16 @@ class Shipper:
         domain = info.domain
         if not self._configuration.ships(None if domain is None else domain.name):
             return
-        uuid = None if domain is None else domain.uuid
-        name = subject(self._prefix, self._configuration.host, uuid, info.path)
+        source = Source(self._configuration.host, info.path, info.driver, domain)
         log = self._logs.get(info.path)
-        if log is None or log.subject != name:
-            former, log = log, _Log(info, name)
+        if log is None or log.source.uuid != source.uuid:
+            former, log = log, _Log(info, source)
             self._logs[info.path] = log
+            # (another guest's goes on where the former one's ends)
+            log.position = self._stored.get(info.path)
             if former is not None:
-                # (another guest's: it goes on where the former one's ends)
                 self._leave(former)
-                log.position = former.position
-        log.info = info
+        log.info, log.source = info, source
         log.is_open = is_open
         if log.subscription is None:
             if log.task is None:
@@ -274,10 +326,11 @@ class Shipper:
         async with self._beginnings:
             feed = self._connected()
             path = log.info.path
-            stored = await self._sink.checkpoint(log.subject)
+            stored = await self._sink.checkpoint(log.source)
             log.sequence = stored.sequence
-            position = stored.end or log.position or await _oldest(feed, path)
-            log.position = position
+            position = stored.end or log.position or await self._acknowledged(path)
+            position = position or await _oldest(feed, path)
+            self._note(log, position)
             if not log.is_open and await _is_shipped(feed, path, position):
                 return
             while True:
@@ -286,7 +339,8 @@ class Shipper:
                     break
                 # (it came to be there just now)
                 await feed.unsubscribe(answer.subscription)
-                position = log.position = await _oldest(feed, path)
+                position = await _oldest(feed, path)
+                self._note(log, position)
             log.subscription = answer.subscription
             self._looked_at.add(log)
         await self._ship(log)
@@ -302,28 +356,42 @@ class Shipper:
             rest = False
 
     async def _store(self, log: _Log, message: Message) -> None:
-        info = log.info
-        now = datetime.now(timezone.utc)
-        headers = headers_of(
-            message, self._configuration.host, info.path, info.driver, info.domain, now
-        )
-        for attempt in range(1, _MOST_REFUSALS + 1):
+        """Store a message; of one that is refused, all that is not to blame for it."""
+        parts = [message]
+        refusals = 0
+        while parts:
+            part = parts.pop()
             try:
-                log.sequence = await self._sink.publish(
-                    log.subject, message.data, headers, log.sequence
-                )
+                log.sequence = await self._sink.publish(log.source, part, log.sequence)
             except Refused as error:
-                if attempt < _MOST_REFUSALS:
+                halves = part.halves()
+                if halves is not None:
+                    parts += reversed(halves)
+                    continue
+                refusals += 1
+                if refusals < _MOST_REFUSALS and not error.is_final:
+                    parts.append(part)
                     await asyncio.sleep(log.pause)
                     continue
-                self.counts.refused_bytes += len(message.data)
-                _logger.error("%s: %d bytes are left out: %s", info.path, len(message.data), error)
+                self.counts.refused_bytes += len(part.data)
+                _logger.error(
+                    "%s: %d bytes at %d are left out: %s",
+                    *(log.info.path, len(part.data), part.start.offset, error),
+                )
             else:
                 self.counts.messages += 1
-                self.counts.bytes += len(message.data)
-            log.position = message.end
+                self.counts.bytes += len(part.data)
+            refusals = 0
             log.pause = _FIRST_PAUSE_SECONDS
-            return
+            self._note(log, part.end)
+
+    def _note(self, log: _Log, position: Position | None) -> None:
+        """Take note of how far a log is stored."""
+        log.position = position
+        if position is not None:
+            self._stored[log.info.path] = position
+            if self._acknowledger is not None:
+                self._acknowledger.note(log.info.path, position)
 
     async def _end(self, log: _Log) -> None:
         """Follow a log that is closed no more, if all of it is shipped."""
