@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -57,7 +56,7 @@ def _missing(marker: str) -> str | None:
     if marker == "chromium" and find_spec("playwright") is None:
         return "playwright"
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    if marker == "rotel" and (found := importlib.util.find_spec("rotel")) is not None:
+    if marker == "rotel" and (found := find_spec("rotel")) is not None:
         # (its program comes in a package of PyPI)
         path += f":{Path(found.origin or '').parent}"
     return next((name for name in _PROGRAMS[marker] if shutil.which(name, path=path) is None), None)

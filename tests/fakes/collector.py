@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -30,11 +31,12 @@ class Collector:
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
     port: int = 0
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.port}/v1/logs"
+        return f"{self.scheme}://127.0.0.1:{self.port}/v1/logs"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer on one connection."""
@@ -66,11 +68,11 @@ def answered(status: int, body: bytes = b"", *headers: str) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def collecting() -> AsyncIterator[Collector]:
+async def collecting(tls: ssl.SSLContext | None = None) -> AsyncIterator[Collector]:
     """Have one inside the context."""
-    collector = Collector()
+    collector = Collector(scheme="http" if tls is None else "https")
     collector.is_open.set()
-    server = await asyncio.start_server(collector.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(collector.serve, "127.0.0.1", 0, ssl=tls)
     collector.port = server.sockets[0].getsockname()[1]
     async with server:
         yield collector

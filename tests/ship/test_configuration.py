@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from harness.daemon import CHECKOUT
+from tests.documents import blocks
 from twisted_virtlog.config.settings import ConfigError
 from twisted_virtlog.ship.configuration import Configuration, parse
 from twisted_virtlog.ship.sink_settings import KINDS, NatsSink, OtlpSink, RelpSink
@@ -134,3 +135,13 @@ def test_all_keys_are_documented() -> None:
     for settings, keys in KINDS.values():
         assert {one.name for one in fields(settings)} == keys.keys()
         assert [key for key in keys if f"`{key}`" not in document] == []
+
+
+def test_what_the_document_shows_can_be_used() -> None:
+    """Each of its configurations."""
+    found = [
+        parse("\n".join(block.lines), "f")
+        for block in blocks(CHECKOUT / "doc" / "fleet.md")
+        if block.language == "toml"
+    ]
+    assert {type(one.sinks[0]) for one in found} == {NatsSink, OtlpSink, RelpSink}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -259,5 +260,24 @@ def test_check(tmp_path: Path) -> None:
             await Otlp(settings, Counts()).check()
         with pytest.raises(Refused, match="No such file"):
             await Otlp(OtlpSink(credentials="/nowhere"), Counts()).check()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.openssl
+def test_over_tls(certificate: tuple[Path, Path]) -> None:
+    """A collector has to prove its name, and may ask for a certificate."""
+    made, key = certificate
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=made)
+    context.load_cert_chain(made, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    files = {"tls_ca": str(made), "tls_cert": str(made), "tls_key": str(key)}
+
+    async def ask() -> None:
+        async with collecting(context) as collector:
+            sink = Otlp(OtlpSink(url=collector.url, **files), Counts())
+            assert await sink.check() == f"{collector.url} takes logs"
+            with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                await Otlp(OtlpSink(url=collector.url), Counts()).check()
 
     asyncio.run(ask())

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,18 +108,6 @@ def test_a_server_of_syslog_understands_all(rsyslog: Rsyslog) -> None:
     }
     assert found[0][2] == first
     assert counts == Counts()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """Make one for this host; return it and its key."""
-    made, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(made)], check=True, capture_output=True
-    )
-    return made, key
 
 
 @pytest.mark.rsyslog
