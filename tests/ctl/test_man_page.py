@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from twisted_virtlog.ctl import main
-from twisted_virtlog.ctl.program import Unloaded
+from twisted_virtlog.ctl.groups import Unloaded
 
 PAGE = (Path(__file__).parents[2] / "doc" / "virtlogctl.1").read_text().replace("\\-", "-")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.client.fake_daemon import FakeDaemon
 from twisted_virtlog.ctl import main
-from twisted_virtlog.ctl.program import Unloaded
+from twisted_virtlog.ctl.groups import Unloaded
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -51,6 +51,7 @@ def test_the_help_loads_little_but_click() -> None:
     assert own == {
         "twisted_virtlog",
         "twisted_virtlog.ctl",
+        "twisted_virtlog.ctl.groups",
         "twisted_virtlog.ctl.program",
         "twisted_virtlog.ctl.settings",
     }

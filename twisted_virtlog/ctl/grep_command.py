@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
-import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
 from twisted_virtlog.client import RemoteError
-from twisted_virtlog.ctl.outcomes import json_of, report, warn
+from twisted_virtlog.ctl.outcomes import report, warn
 from twisted_virtlog.ctl.ranges import Limits, NoSuchBoot, range_options
 from twisted_virtlog.ctl.selecting import Selection, selection
 from twisted_virtlog.ctl.settings import (
@@ -21,12 +18,9 @@ from twisted_virtlog.ctl.settings import (
     pass_settings,
 )
 from twisted_virtlog.ctl.tables import position_text
-from twisted_virtlog.escaping import visible
 
 if TYPE_CHECKING:
     from twisted_virtlog.client import Position
-    from twisted_virtlog.ctl.grep.output import Filter, Output
-    from twisted_virtlog.ctl.grep.search import Search
     from twisted_virtlog.ctl.progress import Progress
 
 _NOT_FOUND_STATUS = 1
@@ -91,6 +85,7 @@ def grep(
     settings.refused_status = OTHER_REFUSED_STATUS
     # (not loaded by other commands)
     from twisted_virtlog.ctl.grep.pattern import BadPattern, compile_pattern  # noqa: PLC0415
+    from twisted_virtlog.ctl.grep.printing import Printer, make_output  # noqa: PLC0415
     from twisted_virtlog.ctl.grep.reading import LogSource  # noqa: PLC0415
     from twisted_virtlog.ctl.grep.run import LogSearch  # noqa: PLC0415
     from twisted_virtlog.ctl.grep.search import make_search  # noqa: PLC0415
@@ -101,12 +96,14 @@ def grep(
     except BadPattern as error:
         raise click.BadParameter(f"{expression!r}: {error}", param_hint="REGEX") from error
     progress = Progress(sys.stderr)
-    stream = _Stream(sys.stdout.buffer, progress)
+    printer = Printer(sys.stdout.buffer, progress)
     with settings.connect() as client:
         paths = selected.find(client)
-        output = _output(settings, stream, search, not selected.is_one, context, count, raw)
+        output = make_output(
+            *(printer, search, settings.json, not selected.is_one, context, count, raw)
+        )
         found = LogSearch(
-            LogSource(client, _Missing(progress)), search, output, progress.add, stream.flush
+            LogSource(client, _Missing(progress)), search, output, progress.add, printer.flush
         )
         failed = False
         try:
@@ -132,25 +129,6 @@ def grep(
         ctx.exit(_NOT_FOUND_STATUS)
 
 
-class _Stream:
-    """Standard output, whose lines are not those that show the progress."""
-
-    def __init__(self, stream: BinaryIO, progress: Progress) -> None:
-        self._stream = stream
-        self._progress = progress
-        self.is_terminal = stream.isatty()
-
-    def write(self, data: bytes) -> int:
-        """Write bytes."""
-        self._progress.erase()
-        return self._stream.write(data)
-
-    def flush(self) -> None:
-        """Let what was written be seen, where somebody looks."""
-        if self.is_terminal:
-            self._stream.flush()
-
-
 class _Missing:
     """Says where bytes are missing, once for each log."""
 
@@ -164,64 +142,3 @@ class _Missing:
             self._progress.erase()
             where = position_text(oldest)
             warn(f"{path}: bytes are missing: rotated away before {where}")
-
-
-def _output(
-    settings: Settings,
-    stream: _Stream,
-    search: Search,
-    with_path: bool,
-    context: int,
-    count: bool,
-    raw: bool,
-) -> Output:
-    """Return what writes what is found, as it was asked for and as the stream takes it."""
-    from twisted_virtlog.ctl.grep.output import (  # noqa: PLC0415
-        CountOutput,
-        LinesOutput,
-        ObjectOutput,
-        PlainOutput,
-    )
-
-    if count:
-        return CountOutput(_count_writer(settings, stream, with_path))
-    if settings.json:
-        return ObjectOutput(lambda line: stream.write(_json_line(line)), search, context)
-    if not context and not stream.is_terminal:
-        return PlainOutput(stream, with_path)
-    make_filter = _filter_maker() if stream.is_terminal and not raw else None
-    colour = stream.is_terminal and _has_colours()
-    return LinesOutput(stream, search, with_path, context, colour, make_filter)
-
-
-def _filter_maker() -> Callable[[], Filter]:
-    from twisted_virtlog.ctl.terminal import TerminalFilter  # noqa: PLC0415
-
-    utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
-    colours = _has_colours()
-    return lambda: TerminalFilter(colours, utf8)
-
-
-def _has_colours() -> bool:
-    """Return whether the terminal is to show colours; see no-color.org."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _count_writer(
-    settings: Settings, stream: _Stream, with_path: bool
-) -> Callable[[str, int], object]:
-    def write(path: str, count: int) -> None:
-        if settings.json:
-            stream.write(_json_line({"path": path, "count": count}))
-        elif not with_path:
-            stream.write(b"%d\n" % count)
-        else:
-            name = visible(path) if stream.is_terminal else path
-            stream.write(b"%b:%d\n" % (name.encode("utf-8", "surrogateescape"), count))
-        stream.flush()
-
-    return write
-
-
-def _json_line(value: object) -> bytes:
-    return json_of(value).encode() + b"\n"

@@ -10,6 +10,7 @@ import msgspec
 from twisted_virtlog.client import RemoteError
 from twisted_virtlog.ctl import tables
 from twisted_virtlog.ctl.holders import find_holders
+from twisted_virtlog.ctl.naming import program_name
 from twisted_virtlog.ctl.settings import Settings
 from twisted_virtlog.escaping import visible, visible_json
 
@@ -37,7 +38,7 @@ def json_of(answer: Any) -> str:
 
 def warn(message: str) -> None:
     """Print a message for people to standard error."""
-    click.echo(f"virtlogctl: {visible(message)}", err=True)
+    click.echo(f"{program_name()}: {visible(message)}", err=True)
 
 
 def report(settings: Settings, error: RemoteError) -> None:

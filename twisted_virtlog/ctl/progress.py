@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TextIO, TypeVar
 
+from twisted_virtlog.ctl.naming import program_name
+
 _FIRST_SECONDS = 1.0
 _NEXT_SECONDS = 0.25
 _ERASE = "\r\x1b[K"
@@ -38,7 +40,8 @@ class Progress:
         """Take note that so many bytes were read."""
         self._read += count
         if self._is_terminal and self._clock() >= self._next_time:
-            self._terminal.write(f"{_ERASE}virtlogctl: {self._read / 1e6:.0f} MB read")
+            name = program_name()
+            self._terminal.write(f"{_ERASE}{name}: {self._read / 1e6:.0f} MB read")
             self._terminal.flush()
             self._next_time, self._is_written = self._clock() + _NEXT_SECONDS, True
 

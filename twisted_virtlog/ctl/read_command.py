@@ -9,19 +9,14 @@ import click
 
 from twisted_virtlog.client import BlockingClient, Chunk, Position
 from twisted_virtlog.ctl import tables
-from twisted_virtlog.ctl.outcomes import json_of, warn
+from twisted_virtlog.ctl.excerpt import print_excerpt
+from twisted_virtlog.ctl.outcomes import warn
 from twisted_virtlog.ctl.parameters import log_path, start_position
 from twisted_virtlog.ctl.parts import last_lines, read_range
 from twisted_virtlog.ctl.progress import shown
 from twisted_virtlog.ctl.ranges import Limits, Range, range_options
 from twisted_virtlog.ctl.reading import CHUNK_BYTES, read_to_end
-from twisted_virtlog.ctl.recording import (
-    ReadAgain,
-    Recording,
-    base64_pieces,
-    is_utf8,
-    utf8_pieces,
-)
+from twisted_virtlog.ctl.recording import ReadAgain, Recording
 from twisted_virtlog.ctl.settings import Settings, common_options, pass_settings
 
 
@@ -69,7 +64,7 @@ def read(
             return client.read(path, position, min(length, CHUNK_BYTES))
 
         if settings.json:
-            _print_excerpt(_record(chunks, tail), read_again, with_start=tail is None)
+            print_excerpt(_record(chunks, tail), read_again, with_start=tail is None)
         elif tail is None:
             _copy(_with_gaps(chunks, path))
         else:
@@ -114,17 +109,3 @@ def _print_tail(recording: Recording, read_again: ReadAgain, path: str) -> None:
         sys.stdout.buffer.write(data)
     if was_complete and recording.gap:
         warn(f"{path}: bytes are missing: rotated away in the meantime")
-
-
-def _print_excerpt(recording: Recording, read_again: ReadAgain, with_start: bool) -> None:
-    """Print what was read as one JSON text, a piece at a time."""
-    as_text = is_utf8(recording.content(read_again))
-    content = recording.content(read_again)
-    beginning: dict[str, object] = {"encoding": "utf-8" if as_text else "base64"}
-    if with_start:
-        beginning["start"] = recording.start
-    click.echo(json_of(beginning)[:-1] + ',"data":"', nl=False)
-    for piece in utf8_pieces(content) if as_text else base64_pieces(content):
-        click.echo(json_of(piece)[1:-1], nl=False)
-    ending = {"end": recording.end, "gap": recording.gap}
-    click.echo('",' + json_of(ending)[1:])

@@ -100,10 +100,22 @@ def connection_options(function: F) -> F:
     return function
 
 
-def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    # (the default of the subcommand does not override what precedes its name)
-    settings = ctx.ensure_object(Settings)
-    source = ctx.get_parameter_source(param.name or "")
-    of_environment = source is ParameterSource.ENVIRONMENT and settings.socket is None
-    if param.name and (source is ParameterSource.COMMANDLINE or of_environment):
-        setattr(settings, param.name, value)
+def storing(kind: type) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Return a callback of click's that puts what an option says into the program's settings.
+
+    :param kind: of the settings, which have a member of the option's name.
+    """
+
+    def store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        # (the default of the subcommand does not override what precedes its name)
+        settings: object = ctx.ensure_object(kind)
+        name = param.name or ""
+        source = ctx.get_parameter_source(name)
+        of_environment = source is ParameterSource.ENVIRONMENT and not getattr(settings, name)
+        if source is ParameterSource.COMMANDLINE or of_environment:
+            setattr(settings, name, value)
+
+    return store
+
+
+_store = storing(Settings)

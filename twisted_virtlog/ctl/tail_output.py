@@ -41,16 +41,23 @@ class Source:
     """A log that is printed.
 
     :ivar name: what stands before its lines.
+    :ivar host: on which host it is; None for this one.
     :ivar rest: a line that has no end yet, and is not printed.
     :ivar is_open: a part of the present line was printed.
     """
 
     path: str
     name: str = ""
+    host: str | None = None
     rest: bytearray = field(default_factory=bytearray)
     is_open: bool = False
     rest_time: datetime | None = None
     filter: TerminalFilter | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        return self.path if self.host is None else f"{self.host}:{self.path}"
 
 
 class Output:
@@ -91,13 +98,14 @@ class Output:
         """Whether bytes are printed as they come, in any pieces."""
         return not (self._names or self._timestamps or self._as_json)
 
-    def source(self, path: str, name: str) -> Source:
+    def source(self, path: str, name: str, host: str | None = None) -> Source:
         """Return a log to print.
 
         :param name: what stands before its lines, if that is wanted.
+        :param host: on which host it is; None for this one.
         """
         self._width = max(self._width, min(len(name), _WIDEST_NAME))
-        source = Source(path, name)
+        source = Source(path, name, host)
         if not self._raw:
             source.filter = TerminalFilter()
         return source
@@ -134,10 +142,11 @@ class Output:
         missed = (
             "bytes are missing" if piece.missed is None else f"{piece.missed} bytes are missing"
         )
-        self._warn(f"{source.path}: {missed}: they were rotated away before they could be read")
+        self._warn(f"{source.title}: {missed}: they were rotated away before they could be read")
 
     def _print_json(self, source: Source, piece: Piece) -> None:
-        answer: dict[str, object] = {"path": source.path, "start": piece.start, "end": piece.end}
+        answer: dict[str, object] = {} if source.host is None else {"host": source.host}
+        answer |= {"path": source.path, "start": piece.start, "end": piece.end}
         answer |= {**json_bytes(piece.data), "gap": piece.gap, "missed": piece.missed}
         if self._timestamps:
             answer["time"] = _time_of(piece, 0).isoformat()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from twisted_virtlog.client import BlockingClient, Position, RemoteError
-from twisted_virtlog.ctl.encoding import json_bytes
-from twisted_virtlog.ctl.outcomes import json_of, warn
+from twisted_virtlog.ctl.outcomes import warn
 from twisted_virtlog.ctl.parameters import log_path, parse_position
 from twisted_virtlog.ctl.settings import (
     OTHER_REFUSED_STATUS,
@@ -125,6 +123,7 @@ def wait(
         settings.timeout = min(settings.timeout, timeout)
     # (not loaded by other commands)
     from twisted_virtlog.ctl.grep.pattern import BadPattern  # noqa: PLC0415
+    from twisted_virtlog.ctl.wait_output import print_found  # noqa: PLC0415
     from twisted_virtlog.ctl.waiting import watch_for  # noqa: PLC0415
 
     where = None if start in {_NOW, _BOOT} else parse_position(start)
@@ -138,7 +137,7 @@ def wait(
     if found is None:
         warn(f"{path}: no line that was waited for came within {timeout:g} seconds")
         ctx.exit(TIMED_OUT_STATUS)
-    _print(settings, found)
+    print_found(found, settings.json)
     if not found.wanted:
         ctx.exit(UNWANTED_STATUS)
 
@@ -187,17 +186,3 @@ def _find(following: BlockingFollowing, watch: LineWatch, deadline: float | None
                 return found
         if left == 0.0:
             return None
-
-
-def _print(settings: Settings, found: Found) -> None:
-    if settings.json:
-        line = json_bytes(found.line, "line")
-        click.echo(json_of({"wanted": found.wanted, **line, "end": found.end}))
-        return
-    shown = found.line
-    if sys.stdout.isatty():
-        from twisted_virtlog.ctl.terminal import TerminalFilter  # noqa: PLC0415
-
-        harmless = TerminalFilter()
-        shown = harmless.feed(shown) + harmless.end()
-    sys.stdout.buffer.write(shown + b"\n")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from twisted_virtlog.client import Position
 from twisted_virtlog.ctl.grep.blocks import Block, blocks
 from twisted_virtlog.ctl.grep.output import Output
 from twisted_virtlog.ctl.grep.pieces import Piece, is_in
-from twisted_virtlog.ctl.grep.reading import LogSource
 from twisted_virtlog.ctl.grep.search import Search
 from twisted_virtlog.ctl.ranges import Range
+
+
+class Source(Protocol):
+    """Reads logs."""
+
+    def pieces(self, path: str, wanted: Range) -> Iterator[Piece]:
+        """Yield a part of a log, as whole lines."""
 
 
 class LogSearch:
@@ -21,7 +28,7 @@ class LogSearch:
 
     def __init__(
         self,
-        source: LogSource,
+        source: Source,
         search: Search,
         output: Output,
         progress: Callable[[int], object],
