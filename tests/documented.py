@@ -59,7 +59,8 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "virtlog-ship --config virtlog-ship.toml --check": FLEET,
         "virtlog-ship --config virtlog-ship.toml &": FLEET,
         "virtlogctl exec /tmp/web.log -- echo hello, fleet": FLEET,
-        "python3 last.py": FLEET,
+        "virtlog-fleet ls": FLEET,
+        "virtlog-fleet tail -f": FLEET,
     },
     ("handover.md", "Upgrades and downgrades"): {
         f"{_CTL} reexec --state-version 1": SYSTEMD,

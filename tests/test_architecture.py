@@ -95,9 +95,17 @@ ROOMS: dict[str, Room] = {
         "asyncio_client asyncio_feed blocking_following calls deferred deferred_streams feed"
         " notifications usual_socket",
     ),
-    "ctl": Room("client config escaping values"),
-    "ship": Room("client config values"),
     "web": Room("client values"),
+    "ctl": Room(
+        "client config escaping values",
+        "excerpt grep.pattern grep.pieces grep.printing grep.run grep.search groups outcomes"
+        " parameters progress ranges recording settings tables tail_output tailing time_options"
+        " wait_command wait_output waiting",
+    ),
+    "ship": Room(
+        "client config values", "configuration headers messages sink_settings subjects tls"
+    ),
+    "fleet": Room("client config ctl escaping ship values"),
 }
 
 #: Values in, values out: no Twisted, no socket, no clock. What a module may import all the same
@@ -158,6 +166,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "ship.syslog": (),
     "ship.relp_frames": (),
     "ship.retrying": (),
+    "fleet.errors": (),
+    "fleet.stored": (),
     "config.logging": (),
     "config.policies": (),
     "metrics.family": (),

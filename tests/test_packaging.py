@@ -87,11 +87,15 @@ def test_the_wheel_holds_man_pages_and_completion(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         data = {name.partition(".data/data/")[2] for name in archive.namelist()}
     assert {name for name in data if name and not name.startswith("share/doc/")} == {
+        "share/man/man1/virtlog-fleet.1",
         "share/man/man1/virtlog-ship.1",
         "share/man/man1/virtlogctl.1",
         "share/man/man8/twisted-virtlogd.8",
+        "share/bash-completion/completions/virtlog-fleet",
         "share/bash-completion/completions/virtlogctl",
+        "share/zsh/site-functions/_virtlog-fleet",
         "share/zsh/site-functions/_virtlogctl",
+        "share/fish/vendor_completions.d/virtlog-fleet.fish",
         "share/fish/vendor_completions.d/virtlogctl.fish",
     }
 
@@ -113,6 +117,9 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     with pytest.raises(AssertionError, match="nats-py is not installed here"):
         # (an extra's)
         run("virtlog-ship", "--config", "/dev/null", "--check")
+    with pytest.raises(AssertionError, match="nats-py is not installed here"):
+        run("virtlog-fleet", "ls")
+    assert "grep" in run("virtlog-fleet", "--help")
     assert run("twisted-virtlogd", "--version").startswith("twisted-virtlogd (twisted-virtlog) ")
 
     run("python", "-m", "pip", "uninstall", "-q", "-y", "twisted-virtlog")
@@ -126,6 +133,7 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert not (binaries / "virtlogctl").exists()
     assert not (binaries / "twisted-virtlogd").exists()
     assert not (binaries / "virtlog-ship").exists()
+    assert not (binaries / "virtlog-fleet").exists()
 
 
 def _shown(prompt: str) -> list[str]:

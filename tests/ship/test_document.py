@@ -19,6 +19,8 @@ from tests.ship.processes import SECONDS, free_port
 
 _DOCUMENT = CHECKOUT / "doc" / "fleet.md"
 _SECTION = "Five minutes"
+_CONFIGURATION = (_SECTION, "toml")
+_PROGRAM = ("Reading", "python")
 _PORT = "4222"
 
 pytestmark = [pytest.mark.nats, pytest.mark.lengthy]
@@ -34,7 +36,11 @@ class Shell:
         path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin"
         programs = directory / "programs"
         programs.mkdir()
-        for name, module in (("virtlog-ship", "ship.program"), ("virtlogctl", "ctl")):
+        for name, module in (
+            ("virtlog-ship", "ship.program"),
+            ("virtlog-fleet", "fleet.program"),
+            ("virtlogctl", "ctl"),
+        ):
             # (the checkout's, not those that are installed)
             program = programs / name
             call = f"from twisted_virtlog.{module} import main; main()"
@@ -44,6 +50,7 @@ class Shell:
             **os.environ,
             "PATH": f"{programs}:{path}",
             "PYTHONPATH": str(CHECKOUT),
+            "VIRTLOG_FLEET_SERVER": f"nats://127.0.0.1:{self._port}",
         }
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -80,6 +87,10 @@ class Shell:
         )
         return done.stdout
 
+    def output(self) -> str:
+        """Return what those have printed that go on."""
+        return (self._directory / "output").read_text()
+
     def _here(self, text: str) -> str:
         text = text.replace("/tmp/", f"{self._directory}/")
         text = text.replace("--addr 127.0.0.1", f"--addr 127.0.0.1 --port {_PORT}")
@@ -102,26 +113,41 @@ def shell(tmp_path: Path, daemon: Daemon) -> Iterator[Shell]:
         yield one
 
 
+def until_printed(shell: Shell, command: str, words: str) -> str:
+    """Run a command until it prints something; return all of it."""
+    deadline = time.monotonic() + SECONDS
+    while words not in (printed := shell.run(command)):
+        assert time.monotonic() < deadline, printed
+    return printed
+
+
 def test_five_minutes(shell: Shell) -> None:
-    """From nothing to a line of a guest in the stream."""
-    for block in blocks(_DOCUMENT):
-        name = block.lines[0].removeprefix("# ") if block.lines else ""
-        if block.section == _SECTION and block.language in {"toml", "python"}:
-            shell.save(name, list(block.lines))
+    """From nothing to a line of a guest that is read from the stream."""
+    (configuration,) = (
+        block for block in blocks(_DOCUMENT) if (block.section, block.language) == _CONFIGURATION
+    )
+    shell.save(configuration.lines[0].removeprefix("# "), list(configuration.lines))
     found = [one for one in commands(_DOCUMENT) if one.section == _SECTION]
     assert {row(one) for one in found} == rows(FLEET)
-    *before, last = found
+    *before, listed, followed = found
     for command in before:
-        printed = shell.run(command.text)
-        deadline = time.monotonic() + SECONDS
-        while "--check" in command.text and "can be made" not in printed:
+        if "--check" in command.text:
             # (the server needs a moment)
-            assert time.monotonic() < deadline, printed
-            printed = shell.run(command.text)
+            until_printed(shell, command.text, "can be made")
+        else:
+            shell.run(command.text)
+    headings, log = until_printed(shell, listed.text, "node17").splitlines()
+    assert headings.split() == listed.output[0].split()
+    assert log.split()[0] == listed.output[1].split()[0]
+    shell.run(f"{followed.text} &")
     deadline = time.monotonic() + SECONDS
-    while "hello, fleet" not in (printed := shell.run(last.text)):
-        assert time.monotonic() < deadline, printed
-    count, said = printed.splitlines()
-    assert count == last.output[0]
-    assert said.endswith("b'hello, fleet\\n'")
+    while followed.output[0] not in shell.output():
+        assert time.monotonic() < deadline, shell.output()
+        time.sleep(0.02)
+    (program,) = (
+        block for block in blocks(_DOCUMENT) if (block.section, block.language) == _PROGRAM
+    )
+    shell.save("last.py", list(program.lines))
+    said = shell.run("python3 last.py")
     assert said.startswith("virtlog.node17.-./")
+    assert said.endswith("b'hello, fleet\\n'\n")

@@ -48,6 +48,7 @@ _NUMBERS = {
     "KEPT",
     "LAG",
     "MAXIMUM",
+    "MESSAGES",
     "NUMBER",
     "PID",
     "ROLLOVERS",
@@ -66,18 +67,18 @@ def clients_table(servers: Sequence[ServerClients]) -> str:
                 str(client.pid),
                 visible(client.user or str(client.uid)),
                 visible(client.group or str(client.gid)),
-                _time_text(client.connected_at),
+                time_text(client.connected_at),
             )
             for client in server.clients
         ]
-    return _drawn(rows)
+    return drawn(rows)
 
 
 def limits_table(limits: Sequence[ServerLimits]) -> str:
     """Format how many clients servers have and may have, one per line below the headings."""
     rows = [("SERVER", "CLIENTS", "MAXIMUM")]
     rows += [(visible(one.server), str(one.clients), str(one.max_clients)) for one in limits]
-    return _drawn(rows)
+    return drawn(rows)
 
 
 def logging_table(logging: OwnLogging) -> str:
@@ -141,7 +142,7 @@ def logs_table(logs: Sequence[LogInfo], holders: Holders, with_closed: bool = Fa
         )
         for log in logs
     ]
-    lines = _drawn([headings, *rows]).split("\n")
+    lines = drawn([headings, *rows]).split("\n")
     for index, log in reversed(list(enumerate(logs, start=1))):
         if log.error is not None:
             lines.insert(index + 1, f"  {visible(log.error)}")
@@ -157,15 +158,15 @@ def boots_table(boots: Sequence[Boot]) -> str:
         rows.append(
             (
                 str(number),
-                _time_text(boot.opened_at),
-                "-" if closed is None else _time_text(closed),
+                time_text(boot.opened_at),
+                "-" if closed is None else time_text(closed),
                 duration,
                 visible(boot.domain.name) if boot.domain else "-",
                 visible(boot.driver),
                 position_text(boot.start),
             )
         )
-    return _drawn(rows)
+    return drawn(rows)
 
 
 def info_table(info: DaemonInfo, socket: str) -> str:
@@ -178,7 +179,7 @@ def info_table(info: DaemonInfo, socket: str) -> str:
         "name": info.name,
         "version": info.version,
         "pid": info.pid,
-        "started": _time_text(info.started_at),
+        "started": time_text(info.started_at),
         "uptime": f"{info.uptime_s:.0f} s",
         **_prefixed("limit", info.limits),
         **_prefixed("count", info.counts),
@@ -216,7 +217,7 @@ def policy_table(words: Mapping[str, PolicyWord]) -> str:
         (visible(name), visible(str(one.value)), visible(one.source), visible(one.entry or "-"))
         for name, one in words.items()
     ]
-    return _drawn(rows)
+    return drawn(rows)
 
 
 def ledger_table(ledger: Ledger) -> str:
@@ -244,7 +245,7 @@ def ledger_table(ledger: Ledger) -> str:
     names, numbers = max(map(len, rows)), max(len(str(number)) for number in rows.values())
     holds = {True: "yes", False: "NO", None: "-"}[ledger.holds]
     lines = [f"{name:{names}}  {number:>{numbers}}" for name, number in rows.items()]
-    return "\n".join([f"since {_time_text(ledger.since)}", *lines, f"holds: {holds}"])
+    return "\n".join([f"since {time_text(ledger.since)}", *lines, f"holds: {holds}"])
 
 
 def _indented(what: str, counts: msgspec.Struct, indent: str = "  ") -> dict[str, object]:
@@ -262,17 +263,17 @@ def _log_row(log: LogInfo) -> tuple[str, ...]:
         position_text(log.position) if log.position else "-",
         str(log.bytes),
         str(log.rollovers),
-        _time_text(log.opened_at),
+        time_text(log.opened_at),
     )
 
 
 def _closed_cells(log: LogInfo) -> tuple[str, ...]:
-    closed = "-" if log.closed_at is None else _time_text(log.closed_at)
+    closed = "-" if log.closed_at is None else time_text(log.closed_at)
     kept, followers = ("-" if one is None else str(one) for one in (log.kept, log.followers))
     return closed, kept, followers
 
 
-def _drawn(rows: Sequence[Sequence[str]]) -> str:
+def drawn(rows: Sequence[Sequence[str]]) -> str:
     """Align rows, of which the first has the headings; one line each."""
     headings = rows[0]
     widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
@@ -291,7 +292,8 @@ def _prefixed(prefix: str, values: Mapping[str, object]) -> dict[str, object]:
     return {f"{prefix} {name}": value for name, value in values.items()}
 
 
-def _time_text(time: datetime) -> str:
+def time_text(time: datetime) -> str:
+    """Return a time in UTC, to the second."""
     return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -21,12 +21,7 @@ def time_options(function: F) -> F:
     What both are relative to, if they are, is the same moment.
     """
 
-    @click.option(
-        "--since",
-        metavar="TIME",
-        callback=_parse,
-        help='Only what came since this time, such as "10 min ago" or 14:05.',
-    )
+    @since_option
     @click.option(
         "--until", metavar="TIME", callback=_parse, help="Only what came until this time."
     )
@@ -37,6 +32,16 @@ def time_options(function: F) -> F:
         return function(*args, since=since, until=until, **kwargs)
 
     return in_order  # type: ignore[return-value]
+
+
+def since_option(function: F) -> F:
+    """Add ``--since`` alone."""
+    return click.option(
+        "--since",
+        metavar="TIME",
+        callback=_parse,
+        help='Only what came since this time, such as "10 min ago" or 14:05.',
+    )(function)
 
 
 def _parse(ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:

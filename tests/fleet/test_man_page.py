@@ -1,0 +1,59 @@
+"""The manual page tells all that the program takes, and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+
+from harness.daemon import CHECKOUT
+from twisted_virtlog.ctl.groups import Unloaded
+from twisted_virtlog.fleet.program import main
+
+PAGE = (CHECKOUT / "doc" / "virtlog-fleet.1").read_text().replace("\\-", "-")
+
+
+def taken() -> set[str]:
+    """Return all options of the program and its commands."""
+    unloaded = [command for command in main.commands.values() if isinstance(command, Unloaded)]
+    commands = [main, *(command.load() for command in unloaded)]
+    return {
+        option
+        for command in commands
+        for parameter in command.get_params(click.Context(command, **main.context_settings))
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    }
+
+
+def test_all_commands_are_explained() -> None:
+    """Each command has an entry."""
+    explained = set(re.findall(r"^\.TP\n\.BI? ([a-z]+)\b", PAGE, re.MULTILINE))
+    assert explained == set(main.commands)
+
+
+def test_all_options_are_explained() -> None:
+    """The page has each option, and no other."""
+    text = re.sub(r"\\f[A-Z]", "", PAGE)
+    assert set(re.findall(r"(?<![\w-])(--?[a-zA-Z][a-z-]*)", text)) == taken()
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_each_command_is_where_the_table_says(name: str) -> None:
+    """It has the name that it is called by, and says in a line what it does."""
+    command = main.commands[name]
+    assert isinstance(command, Unloaded)
+    assert command.load().name == name
+    assert command.short_help is not None
+
+
+def test_each_shell_has_its_completion() -> None:
+    """Each asks the program in the shell's own way."""
+    for name, shell in (
+        ("virtlog-fleet", "bash"),
+        ("_virtlog-fleet", "zsh"),
+        ("virtlog-fleet.fish", "fish"),
+    ):
+        text = (CHECKOUT / "completion" / name).read_text()
+        assert f"_VIRTLOG_FLEET_COMPLETE={shell}_source virtlog-fleet" in text
