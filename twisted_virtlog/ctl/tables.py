@@ -203,7 +203,7 @@ def consumers_table(found: Sequence[ConsumerInfo]) -> str:
         )
         for one in found
     ]
-    return _drawn(rows)
+    return drawn(rows)
 
 
 def _ago_text(seconds: float) -> str:
