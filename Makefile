@@ -13,7 +13,7 @@ SOURCES := setup.cfg pyproject.toml $(shell find twisted twisted_virtlog -name '
 # Hundreds of tests start a daemon, which would compile its modules each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-lengthy test-slow test-lanes test-all test-libvirt check format stress bench guard clean
+.PHONY: run test test-lengthy test-slow test-lanes test-staged test-threads test-all test-libvirt check format stress bench guard clean
 
 run: $(VENV)/installed
 	$(BIN)/twistd --pidfile= -n virtlogd
@@ -29,10 +29,14 @@ test-lengthy: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -m slow
 
-# Where all bytes go through threads of file systems: the logs, the daemons, and beside virtlogd.
-test-lanes: $(VENV)/installed-dev
+# Where all bytes go through threads of file systems: the logs, then the daemons, and beside virtlogd.
+test-lanes: test-staged test-threads
+
+test-staged: $(VENV)/installed-dev
 	TWISTED_VIRTLOG_TEST_STAGED=1 $(BIN)/python -m pytest -q -m "not slow" --numprocesses $(WORKERS) \
 		--dist worksteal tests/logs
+
+test-threads: $(VENV)/installed-dev
 	TWISTED_VIRTLOG_TEST_FILE_THREADS=always $(BIN)/python -m pytest -q -m "not slow" \
 		--numprocesses $(WORKERS) --dist worksteal tests/daemon tests/stack
 
