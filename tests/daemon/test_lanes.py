@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -536,8 +537,11 @@ def test_a_mount_that_is_gone_for_good_is_replaced(
         os.write(opened.write_end, b"during\n")
         refused(client.position, str(log), code=_NOT_WRITTEN, mount=mounted.point)
         mounted.abort()
+        # (in between, the path leads to the disk below)
+        daemon.process.send_signal(signal.SIGSTOP)
         mounted.unmount_lazily()
         mounted.mount_anew()
+        daemon.process.send_signal(signal.SIGCONT)
         while client.list()[0].state == "failing":
             """Tried again once a second."""
         assert client.position(str(log)).offset == len(b"before\nduring\n")
