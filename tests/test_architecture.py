@@ -156,6 +156,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "config.globs": (),
     "ship.subjects": (),
     "ship.messages": (),
+    "ship.arrivals": (),
     "ship.headers": (),
     "ship.counts": (),
     "ship.sink": (),

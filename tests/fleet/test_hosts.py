@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from harness.daemon import CHECKOUT, Daemon, running
-from tests.fleet.conftest import WEB, Shelf
-from twisted_virtlog.client import Domain
+from tests.fleet.conftest import NOON, WEB, Line, Shelf
+from twisted_virtlog.client import BlockingClient, Domain
 
 pytestmark = [pytest.mark.nats, pytest.mark.lengthy]
 
@@ -107,6 +109,38 @@ def test_the_bytes_are_those_of_the_files(shelf: Shelf, tmp_path: Path) -> None:
             wanted = written[offset : offset + count]
             assert sha256(result.stdout_bytes).digest() == sha256(wanted).digest(), where
             assert result.stderr == ""
+
+
+def test_what_is_shipped_later_has_its_time(shelf: Shelf, tmp_path: Path) -> None:
+    """The daemon's, so it is put before what came elsewhere after it, and was stored before it."""
+    path = tmp_path / "guest.log"
+    domain = Domain(name="web", uuid=WEB)
+    shelf.put([Line("n18", "/other", b"other\n")])
+    shelf.server.kill()
+    with host(tmp_path / "n17", "n17", shelf) as daemon, daemon.client() as client:
+        with os.fdopen(client.open(str(path), "qemu", domain).write_end, "wb") as pipe:
+            pipe.write(b"first\n")
+        came = time_of(client, path, 6)
+        shelf.server.start()
+        # (two hours by the clock of that host)
+        later = (came + timedelta(hours=2) - NOON).total_seconds()
+        shelf.put([Line("n18", str(path), b"second\n", WEB, "web", later)])
+        wait_for(shelf, b"first\nsecond\n", "read", str(path))
+        now = came + timedelta(hours=1)
+        wait_for(shelf, b"first\n", "read", str(path), "--until", str(now))
+        (found,) = json.loads(shelf.run("ls", "--json", "--host", "n17").stdout)
+        assert datetime.fromisoformat(found["last"]) == came
+
+
+def time_of(client: BlockingClient, path: Path, size: int) -> datetime:
+    """Wait until the daemon says when all of a log had come, which has so many bytes."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        (log,) = client.list(closed=True)
+        mark = client.times(str(path))[-1]
+        if log.state == "closed" and mark.position.offset == size:
+            return mark.time
+        assert time.monotonic() < deadline
 
 
 def test_a_guest_that_moves_has_one_log(shelf: Shelf, tmp_path: Path) -> None:

@@ -79,6 +79,16 @@ def test_a_message_says_what_is_missing(
     assert found.time == NOON
 
 
+def test_a_message_may_have_come_over_some_time() -> None:
+    """As it was shipped later."""
+    found = stored_of("v.n.-.a", {**SAID, names.SINCE: "2026-11-28T11:00:00+00:00"}, b"x", 1)
+    assert found is not None
+    assert found.earliest == datetime(2026, 11, 28, 11, 0, tzinfo=timezone.utc)
+    at_once = stored_of("v.n.-.a", SAID, b"x", 1)
+    assert at_once is not None
+    assert at_once.earliest == NOON
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

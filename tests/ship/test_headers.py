@@ -42,7 +42,7 @@ def test_all_is_said() -> None:
         "Virtlog-Start": "7:100:h1.x",
         "Virtlog-End": "7:105:h1.x",
         "Virtlog-Host": "n1",
-        "Virtlog-Path": "/a b/%0A.log",
+        "Virtlog-Path": "/a%20b/%0A.log",
         "Virtlog-Driver": "QEMU",
         "Virtlog-Domain": "web%0A1",
         "Virtlog-Time": "2026-11-28T07:00:00.123+00:00",

@@ -104,7 +104,7 @@ class Fleet:
         begin: Start = start if since is None else since - _SKEW
         is_early = since is not None
         for message in with_gaps(self._read(log.subject, begin, headers_only), after):
-            if message.sequence > end or (until is not None and message.time > until):
+            if message.sequence > end or (until is not None and message.earliest > until):
                 return
             is_early = is_early and since is not None and message.time < since
             if not is_early:

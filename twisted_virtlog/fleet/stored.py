@@ -39,11 +39,12 @@ class Stored:
     """A message.
 
     :ivar sequence: its number in the stream.
-    :ivar time: when the shipper had the bytes, by the clock of the host; aware.
+    :ivar time: when all the bytes had come, by the clock of the host; aware.
     :ivar gap: whether bytes before it are missing, and how many where that is known.
     :ivar left: how many of those that were asked for come after it.
     :ivar skipped: how many of its first bytes are not in ``data``.
     :ivar begins_line: whether its first byte begins a line, as far as that is known.
+    :ivar since: when the first of them came at the earliest; None for about the same time.
     """
 
     sequence: int
@@ -57,6 +58,12 @@ class Stored:
     left: int = 0
     skipped: int = 0
     begins_line: bool = True
+    since: datetime | None = None
+
+    @property
+    def earliest(self) -> datetime:
+        """When the first of its bytes may have come."""
+        return self.time if self.since is None else min(self.since, self.time)
 
     def after(self, count: int) -> Stored:
         """Return it without its first bytes."""
@@ -126,12 +133,11 @@ def stored_of(
     if start is None or end is None or len(tokens) < 4:
         return None
     try:
-        time = datetime.fromisoformat(said[names.TIME])
+        time = _time(said[names.TIME])
+        since = _time(said[names.SINCE]) if names.SINCE in said else None
         host, path = _text(said[names.HOST]), _text(said[names.PATH])
     except (KeyError, ValueError):
         return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
     uuid = None if tokens[2] == NOBODY else tokens[2]
     domain = _text(said[names.DOMAIN]) if names.DOMAIN in said else None
     log = Log(subject, host, path, _text(said.get(names.DRIVER, "")), uuid, domain)
@@ -140,6 +146,7 @@ def stored_of(
     return Stored(
         *(sequence, log, data, start, end, time, missed is not None, count, left),
         begins_line=said.get(names.CUT) not in {"begin", "both"},
+        since=since,
     )
 
 
@@ -202,6 +209,11 @@ class LastLines:
 def is_same(position: Position, end: Position) -> bool:
     """Return whether a position, which may lack a birth, is the end of a log."""
     return _is_one_file(position, end) and position.offset == end.offset
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo is not None else time.replace(tzinfo=timezone.utc)
 
 
 def _text(value: str) -> str:

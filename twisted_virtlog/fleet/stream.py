@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
 from nats import errors
@@ -104,7 +104,8 @@ class Stream:
 
     async def close(self) -> None:
         """Let go of the server."""
-        with contextlib.suppress(*_FAILURES):
+        # (older releases of the library do not expect that there was no connection yet)
+        with contextlib.suppress(*_FAILURES, AttributeError):
             await self.client.close()
 
     async def ends(self) -> tuple[int, int]:
@@ -185,6 +186,18 @@ class Cursor:
         """
         stream = self._stream
         start = self._start
+        begin: dict[str, Any]
+        if start is None:
+            begin = {"deliver_policy": DeliverPolicy.LAST_PER_SUBJECT}
+        elif isinstance(start, datetime):
+            # (as text, which older releases of the library send as it is, as newer ones do)
+            text = start.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+            begin = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": text}
+        else:
+            begin = {
+                "deliver_policy": DeliverPolicy.BY_START_SEQUENCE,
+                "opt_start_seq": max(1, start),
+            }
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE,
             filter_subject=self._pattern,
@@ -192,15 +205,8 @@ class Cursor:
             inactive_threshold=_KEPT_SECONDS,
             mem_storage=True,
             num_replicas=1,
+            **begin,
         )
-        if start is None:
-            config.deliver_policy = DeliverPolicy.LAST_PER_SUBJECT
-        elif isinstance(start, datetime):
-            config.deliver_policy = DeliverPolicy.BY_START_TIME
-            config.opt_start_time = start
-        else:
-            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
-            config.opt_start_seq = max(1, start)
         try:
             self._inbox = stream.client.new_inbox()
             self._subscription = await stream.client.subscribe(self._inbox, cb=self._take)
@@ -222,8 +228,10 @@ class Cursor:
         name, self._consumer = self._consumer, ""
         await self._leave()
         if name and self._stream.client.is_connected:
+            # (an answer would be of no use, and a search in many logs need not wait for it)
+            subject = f"$JS.API.CONSUMER.DELETE.{self._stream.settings.stream}.{name}"
             with contextlib.suppress(*_FAILURES):
-                await self._stream.api.delete_consumer(self._stream.settings.stream, name)
+                await self._stream.client.publish(subject, b"", self._inbox)
 
     async def come(self, seconds: float | None) -> list[Stored]:
         """Wait for messages, over restarts of servers.

@@ -18,8 +18,10 @@ PATH = "Virtlog-Path"
 HOST = "Virtlog-Host"
 DOMAIN = "Virtlog-Domain"
 DRIVER = "Virtlog-Driver"
-#: When the shipper had the bytes, by the clock of the host.
+#: When all the bytes had come, by the clock of the host.
 TIME = "Virtlog-Time"
+#: When the first of them came at the earliest, if that was before.
+SINCE = "Virtlog-Since"
 #: Which ends are in the middle of a line: ``begin``, ``end`` or ``both``.
 CUT = "Virtlog-Cut"
 #: Bytes before these are gone: how many, or ``unknown``.
@@ -30,8 +32,8 @@ MESSAGE_ID = "Nats-Msg-Id"
 #: The server's: nothing is stored if somebody else has stored something meanwhile.
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 
-# (so that no name breaks a header's line; the rest of ASCII is as it is)
-_SAFE = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+# (so that no name breaks a header's line, or loses a blank at its end; the rest is as it is)
+_SAFE = "!\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 
 _POSITION = re.compile(r"([0-9]{1,20}):([0-9]{1,20}):([!-~]{0,256})")
 
@@ -63,7 +65,7 @@ def message_id(host: str, path: str, start: Position) -> str:
 def headers_of(message: Message, source: Source, now: datetime) -> dict[str, str]:
     """Return all that is said of a message, but for what is expected.
 
-    :param now: an aware time.
+    :param now: when it came, unless it says so itself; an aware time.
     """
     said = {
         MESSAGE_ID: message_id(source.host, source.path, message.start),
@@ -72,8 +74,10 @@ def headers_of(message: Message, source: Source, now: datetime) -> dict[str, str
         HOST: quote(source.host, _SAFE),
         PATH: quote(source.path, _SAFE, errors="surrogateescape"),
         DRIVER: quote(source.driver, _SAFE),
-        TIME: now.isoformat(timespec="milliseconds"),
+        TIME: _time_text(message.time or now),
     }
+    if message.since is not None:
+        said[SINCE] = _time_text(message.since)
     if source.domain is not None:
         said[DOMAIN] = quote(source.domain.name, _SAFE)
     if message.cut is not None:
@@ -81,3 +85,7 @@ def headers_of(message: Message, source: Source, now: datetime) -> dict[str, str
     if message.gap:
         said[MISSED] = "unknown" if message.missed is None else str(message.missed)
     return said
+
+
+def _time_text(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import msgspec
 
@@ -37,6 +38,8 @@ class Message:
 
     :ivar begins_line: whether it begins with a line, as far as that is known.
     :ivar ends_line: whether it ends with one.
+    :ivar time: when all of it had come, if that was before now; aware. ``since`` is when the first
+        of it came at the earliest.
     """
 
     data: bytes
@@ -46,6 +49,8 @@ class Message:
     ends_line: bool = True
     gap: bool = False
     missed: int | None = None
+    since: datetime | None = None
+    time: datetime | None = None
 
     @property
     def cut(self) -> str | None:
@@ -65,7 +70,8 @@ class Message:
             return None
         at = self.position(count)
         first = replace(self, data=data[:count], end=at, ends_line=True)
-        return first, Message(data[count:], at, self.end, True, self.ends_line)
+        second = Message(data[count:], at, self.end, True, self.ends_line)
+        return first, replace(second, since=self.since, time=self.time)
 
 
 def cut(begins_line: bool, ends_line: bool) -> str | None:

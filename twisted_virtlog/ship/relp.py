@@ -240,7 +240,7 @@ class Relp:
         """See Sink; it waits as long as it takes."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # (what is said beside a line takes room, too)
-        writer = SyslogWriter(source, datetime.now(timezone.utc))
+        writer = SyslogWriter(source, message.time or datetime.now(timezone.utc))
         room = self.settings.max_size - writer.longest_beside(message)
         lines = lines_of(message, max(room, _LEAST_LINE))
         self._jobs.append(_Job(source.path, writer, lines, done))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from twisted_virtlog.client.asyncio_feed import AsyncioFeed, FeedData, FeedLog, 
 from twisted_virtlog.client.calls import Chunk, LogInfo
 from twisted_virtlog.client.notifications import Notification
 from twisted_virtlog.ship.acknowledging import Acknowledger
+from twisted_virtlog.ship.arrivals import Arrivals, Mark
 from twisted_virtlog.ship.configuration import Configuration
 from twisted_virtlog.ship.counts import Counts
 from twisted_virtlog.ship.messages import Cutter, Message, Piece
@@ -56,10 +57,11 @@ class _Log:
     :ivar position: up to where it is shipped; None if nothing of it was there.
     :ivar subscription: by which it is followed; None if it is not.
     :ivar task: what is done for it now, one thing at a time.
+    :ivar arrivals: when that came which is behind the present.
     """
 
     __slots__ = (
-        *("cutter", "heard_at", "info", "is_open", "pause", "position", "sequence"),
+        *("arrivals", "cutter", "heard_at", "info", "is_open", "pause", "position", "sequence"),
         *("source", "subscription", "task"),
     )
 
@@ -67,6 +69,7 @@ class _Log:
         self.info = info
         self.source = source
         self.cutter = Cutter()
+        self.arrivals = Arrivals()
         self.sequence = 0
         self.position: Position | None = None
         self.subscription: int | None = None
@@ -333,6 +336,10 @@ class Shipper:
             self._note(log, position)
             if not log.is_open and await _is_shipped(feed, path, position):
                 return
+            log.arrivals = Arrivals()
+            if position is not None and position != log.info.position:
+                # (asked before anything comes, behind which no answer would)
+                log.arrivals = Arrivals(await _marks(feed, path, position))
             while True:
                 answer = await feed.subscribe(path, lambda told: self._hear(log, told), position)
                 if position is not None or not answer.position.inode:
@@ -349,7 +356,7 @@ class Shipper:
         """Store what has come, message by message."""
         while (message := log.cutter.take(rest)) is not None:
             try:
-                await self._store(log, message)
+                await self._store(log, log.arrivals.date(message))
             finally:
                 self._wait_for(-len(message.data))
             # (what came meanwhile may go on with its line)
@@ -431,6 +438,16 @@ async def _is_shipped(feed: AsyncioFeed, path: str, position: Position | None) -
     """Return whether nothing comes after a position of a log that is closed."""
     found = await _look_at(feed, path, position)
     return found is None or not found.data
+
+
+async def _marks(feed: AsyncioFeed, path: str, position: Position) -> Sequence[Mark]:
+    """Return when that came which comes after a position, as far as the daemon says so."""
+    try:
+        found = await feed.times(path, position, None)
+    except RemoteError:
+        # (it may be an older one, or the log has just been removed)
+        return ()
+    return [Mark(one.position, one.time) for one in found]
 
 
 async def _look_at(feed: AsyncioFeed, path: str, position: Position | None) -> Chunk | None:
