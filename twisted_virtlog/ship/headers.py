@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -62,6 +63,12 @@ def message_id(host: str, path: str, start: Position) -> str:
     return f"{token(host)}.{token(path)}.{position_text(start)}"
 
 
+# (who writes much has many messages)
+@functools.lru_cache(maxsize=1024)
+def _quoted(text: str) -> str:
+    return quote(text, _SAFE, errors="surrogateescape")
+
+
 def headers_of(message: Message, source: Source, now: datetime) -> dict[str, str]:
     """Return all that is said of a message, but for what is expected.
 
@@ -71,15 +78,15 @@ def headers_of(message: Message, source: Source, now: datetime) -> dict[str, str
         MESSAGE_ID: message_id(source.host, source.path, message.start),
         START: position_text(message.start),
         END: position_text(message.end),
-        HOST: quote(source.host, _SAFE),
-        PATH: quote(source.path, _SAFE, errors="surrogateescape"),
-        DRIVER: quote(source.driver, _SAFE),
+        HOST: _quoted(source.host),
+        PATH: _quoted(source.path),
+        DRIVER: _quoted(source.driver),
         TIME: _time_text(message.time or now),
     }
     if message.since is not None:
         said[SINCE] = _time_text(message.since)
     if source.domain is not None:
-        said[DOMAIN] = quote(source.domain.name, _SAFE)
+        said[DOMAIN] = _quoted(source.domain.name)
     if message.cut is not None:
         said[CUT] = message.cut
     if message.gap:

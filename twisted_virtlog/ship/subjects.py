@@ -7,6 +7,7 @@ a long subject ends the connection for all; the path is in the messages' headers
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 
@@ -20,6 +21,8 @@ _ENCODED = re.compile(rb"[^A-Za-z0-9_\-/+=:,@]")
 NOBODY = "-"
 
 
+# (who writes much has many messages)
+@functools.lru_cache(maxsize=1024)
 def token(text: str) -> str:
     """Return a name as a token of a subject.
 
