@@ -11,7 +11,10 @@ from contextlib import contextmanager
 import pytest
 
 from harness.daemon import CHECKOUT
+from tests.ctl.runner import runner
 from tests.fleet.conftest import WEB, Line, Shelf
+from tests.ship.test_nats import Server
+from twisted_virtlog.fleet.program import main
 
 pytestmark = pytest.mark.nats
 
@@ -131,3 +134,9 @@ def test_no_server_is_waited_for_at_the_beginning(shelf: Shelf) -> None:
     assert result.exit_code == 3
     assert shelf.server.url in result.stderr
     shelf.server.start()
+
+
+def test_a_server_without_a_stream_says_so(server: Server) -> None:
+    """At once."""
+    result = runner().invoke(main, ["--server", server.url, "ls"])
+    assert (result.exit_code, result.stderr) == (3, "virtlog-fleet: there is no stream virtlog\n")

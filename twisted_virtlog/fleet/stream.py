@@ -11,21 +11,23 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from twisted_virtlog.fleet.errors import NoServer
 from twisted_virtlog.fleet.stored import Stored, stored_of
 from twisted_virtlog.ship.sink_settings import NatsSink
 from twisted_virtlog.ship.tls import tls_context
+
+T = TypeVar("T")
 
 #: Where to begin: with a number, with a time of the server's clock, or the last of each subject.
 Start: TypeAlias = "int | datetime | None"
@@ -57,7 +59,9 @@ class Stream:
         self.settings = settings
         self.seconds = seconds
         self.client = Client()
-        self.api: JetStreamContext = self.client.jetstream(timeout=seconds or _DAY_SECONDS)
+        self._api: JetStreamContext = self.client.jetstream(
+            timeout=min(seconds or _TRY_SECONDS, _TRY_SECONDS)
+        )
         self._failures = 0
         self._is_connected = False
         self.told: set[Callable[[], None]] = set()
@@ -113,7 +117,8 @@ class Stream:
 
         :raises NoServer: there is no stream, or nobody answers.
         """
-        state = (await self._asked(self.api.stream_info(self.settings.stream))).state
+        found = await self._asked(lambda: self._api.stream_info(self.settings.stream))
+        state = found.state
         return state.first_seq, state.last_seq
 
     async def counts(self, pattern: str) -> dict[str, int]:
@@ -121,7 +126,7 @@ class Stream:
 
         :raises NoServer: as for :meth:`ends`.
         """
-        found = await self._asked(self.api.stream_info(self.settings.stream, pattern))
+        found = await self._asked(lambda: self._api.stream_info(self.settings.stream, pattern))
         return found.state.subjects or {}
 
     async def message(self, sequence: int) -> Stored | None:
@@ -130,21 +135,35 @@ class Stream:
         :raises NoServer: as for :meth:`ends`.
         """
         try:
-            found = await self._asked(self.api.get_msg(self.settings.stream, sequence))
+            found = await self._asked(lambda: self._api.get_msg(self.settings.stream, sequence))
         except NotFoundError:
             return None
-        return stored_of(found.subject, found.headers, found.data or b"", sequence)
+        return stored_of(found.subject or "", found.headers, found.data or b"", sequence)
 
-    async def _asked(self, answer: Any) -> Any:
-        try:
-            return await answer
-        except NotFoundError as error:
-            if error.err_code == _NO_MESSAGE:
-                raise
-            raise NoServer(f"there is no stream {self.settings.stream}") from error
-        except _FAILURES as error:
-            servers = ", ".join(self.settings.servers)
-            raise NoServer(f"{servers}: {words(error)}") from error
+    async def make(self, consumer: ConsumerConfig) -> ConsumerInfo:
+        """Let the server have a consumer.
+
+        :raises NoServer: as for :meth:`ends`.
+        """
+        return await self._asked(lambda: self._api.add_consumer(self.settings.stream, consumer))
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask, again and again if need be: who asks while a leader is elected gets no answer."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        while True:
+            try:
+                return await ask()
+            except NotFoundError as error:
+                if error.err_code == _NO_MESSAGE:
+                    raise
+                raise NoServer(f"there is no stream {self.settings.stream}") from error
+            except _FAILURES as error:
+                allowed = _allowed(error, self.seconds)
+                if allowed is not None and loop.time() - begin >= allowed:
+                    servers = ", ".join(self.settings.servers)
+                    raise NoServer(f"{servers}: {words(error)}") from error
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 class Cursor:
@@ -210,10 +229,10 @@ class Cursor:
         try:
             self._inbox = stream.client.new_inbox()
             self._subscription = await stream.client.subscribe(self._inbox, cb=self._take)
-            made = await stream.api.add_consumer(stream.settings.stream, config)
-        except NotFoundError as error:
+            made = await stream.make(config)
+        except NoServer:
             await self._leave()
-            raise NoServer(f"there is no stream {stream.settings.stream}") from error
+            raise
         except _FAILURES as error:
             await self._leave()
             raise NoServer(f"{', '.join(stream.settings.servers)}: {words(error)}") from error
@@ -364,7 +383,10 @@ class Cursor:
             self._is_lost = True
 
 
-_DAY_SECONDS = 86400.0
+#: A question that has no answer for so long is asked again.
+_TRY_SECONDS = 3.0
+#: A cluster has no leader for so long, and then it never will.
+_LEADERLESS_SECONDS = 5.0
 #: The server's code for a message that is not there; the other one is for a stream.
 _NO_MESSAGE = 10037
 #: There are no messages now; the time is over.
@@ -373,4 +395,15 @@ _NOTHING = frozenset({"404", "408"})
 
 def words(error: BaseException) -> str:
     """Return what an error says."""
+    if isinstance(error, ServiceUnavailableError) and not error.description:
+        return "there is no JetStream, or it has no leader"
     return str(error) or type(error).__name__
+
+
+def _allowed(error: BaseException, seconds: float | None) -> float | None:
+    """Return for how long something is asked again after an error; None for ever."""
+    if isinstance(error, errors.TimeoutError | asyncio.TimeoutError | TimeoutError):
+        return seconds
+    if isinstance(error, ServiceUnavailableError | errors.NoRespondersError):
+        return _LEADERLESS_SECONDS if seconds is None else min(seconds, _LEADERLESS_SECONDS)
+    return 0.0
