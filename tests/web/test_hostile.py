@@ -40,7 +40,7 @@ HOSTILE: dict[str, bytes] = {
     "mouse": b"\x1b[?1000h\x1b[?1002h\x1b[?1003h\x1b[?1006h",
     "synchronised output": b"\x1b[?2026h",
     "reports": b"\x1b[c\x1b[>c\x1b[6n\x1b[5n\x1b[18t\x1bZ" * 1000,
-    "no line end": b"x" * (4 << 20),
+    "no line end": b"x" * (16 << 20),
     "carriage returns": b"\r" * 5_000_000,
     "zeros": b"\0" * 1_000_000,
     "random": random.Random(1).randbytes(1 << 20),

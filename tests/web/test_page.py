@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,3 +206,39 @@ def test_another_site_gets_nothing(browser: Browser, listening: Web, serve: Star
         )
     # (by this page's own policy, before anything is sent)
     assert asked == "refused"
+
+
+def test_what_was_skipped_is_said_and_loaded(
+    browser: Browser, daemon: Daemon, pipe: int, tmp_path: Path
+) -> None:
+    """Somebody comes back to a log of which much more has come than can be read."""
+    token = str(tmp_path / "token")
+    options = ("--daemon", daemon.socket, "--token-file", token, "--listen")
+    os.write(pipe, b"before\r\n")
+    with serving(*options, "127.0.0.1:0") as web, looking(browser, web) as look:
+        look.page.route(
+            re.compile("/api/follow"),
+            lambda route: route.continue_(url=re.sub(r"skip=\d+", "skip=65536", route.request.url)),
+        )
+        look.open(str(tmp_path / "a.log"))
+        look.wait_for_line("before")
+        web.process.kill()
+        web.process.wait()
+        for number in range(2400):
+            os.write(pipe, b"%098d\r\n" % number)
+        with serving(*options, web.where):
+            look.wait_for_line(f"{2399:098d}")
+            lines = [line for line in look.lines() if line]
+            place = next(i for i, line in enumerate(lines) if "were skipped here" in line)
+            whole = [
+                [int(line) for line in part if len(line) == 98]
+                for part in (lines[1:place], lines[place:])
+            ]
+            assert whole[1][0] > whole[0][-1] + 1
+            assert whole == [[*range(whole[0][-1] + 1)], [*range(whole[1][0], 2400)]]
+            look.page.keyboard.press("s")
+            # (what is before it may be cut within the next line, which is shown from its start on)
+            look.page.wait_for_function(
+                "(most) => Number(window.shown.lines()[0]) >= most", arg=whole[0][-1]
+            )
+            assert int(look.lines()[0]) <= whole[0][-1] + 1

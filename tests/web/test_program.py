@@ -153,6 +153,28 @@ def test_a_log_is_followed_and_goes_on_by_the_last_id(
     os.close(opened.write_end)
 
 
+def test_what_is_behind_is_skipped_if_asked_for(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "a")
+    data = b"".join(b"%098d\r\n" % number for number in range(2400))
+    write(client, path, data)
+    with web.stream("follow", path=path, skip=65536, **{"from": "0:0"}) as stream:
+        assert stream.next().kind == "begin"
+        before = b""
+        while (event := stream.next()).kind == "data":
+            before += base64.b64decode(str(event.value["data"]))
+        assert event.kind == "skipped"
+        assert event.number == event.value["end"]
+        skipped = int(str(event.value["bytes"]))
+        after = followed(stream, len(data) - len(before) - skipped)
+    assert data.startswith(before)
+    assert data.endswith(after)
+    # (from the start of a line on, and no more than half of what may be behind)
+    assert data[len(before) + skipped - 1 : len(before) + skipped] == b"\n"
+    assert len(after) <= 32768 + 100
+
+
 def test_a_stream_is_not_kept_back(web: Web, tmp_path: Path) -> None:
     with web.stream("follow", {"Accept-Encoding": "gzip"}, path=str(tmp_path / "a")) as stream:
         headers = stream.response.headers

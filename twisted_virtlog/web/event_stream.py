@@ -11,6 +11,7 @@ import pybase64
 
 from twisted_virtlog.client import FollowedChunk
 from twisted_virtlog.web.places import place_text
+from twisted_virtlog.web.skipping import Skipped
 
 MEDIA_TYPE = b"text/event-stream; charset=utf-8"
 
@@ -43,3 +44,10 @@ def chunk_event(chunk: FollowedChunk) -> bytes:
         value |= {"gap": True, "missed": chunk.missed}
     value["data"] = pybase64.b64encode(chunk.data).decode("ascii")
     return event("data", value, end)
+
+
+def skipped_event(skipped: Skipped) -> bytes:
+    """Return the event that says which bytes of a log do not come; its id is where it goes on."""
+    end = place_text(skipped.end)
+    value = {"start": place_text(skipped.start), "end": end, "bytes": skipped.bytes}
+    return event("skipped", value, end)

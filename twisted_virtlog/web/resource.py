@@ -12,12 +12,13 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from twisted_virtlog.client.deferred import Client
+from twisted_virtlog.client.streams import Following
 from twisted_virtlog.web.access import HEADERS, LOCAL_HOSTS, Asked, ChecksUsers, Refused, refusal
 from twisted_virtlog.web.answering import Answering, refuse, send, send_json
 from twisted_virtlog.web.assets import PAGE, AssetResource, assets
 from twisted_virtlog.web.daemon import Connect, Daemon
 from twisted_virtlog.web.downloading import download
-from twisted_virtlog.web.event_stream import chunk_event, event
+from twisted_virtlog.web.event_stream import chunk_event, event, skipped_event
 from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.listing import Listing
 from twisted_virtlog.web.places import place_of, place_text
@@ -25,11 +26,13 @@ from twisted_virtlog.web.queries import Query
 from twisted_virtlog.web.rows import ORDERS, Page, Wanted
 from twisted_virtlog.web.searching import ISearchReactor, Searching
 from twisted_virtlog.web.searching import Wanted as Sought
+from twisted_virtlog.web.skipping import Skipped, Skipping
 from twisted_virtlog.web.streaming import PATIENCE_SECONDS, EventStream
 from twisted_virtlog.web.timeline import MOST_COLUMNS, timeline
 from twisted_virtlog.web.windows import MOST_BYTES, Window, extent_of, window_before, window_from
 
 _MOST_ROWS = 500
+_MOST_BEHIND = 1 << 40
 _MOST_LOGS_OF_A_GUEST = 20
 
 
@@ -192,17 +195,23 @@ class _Api(Resource):
         last = request.getHeader("Last-Event-ID")
         position = place_of(last) if last else query.place("from")
         since = None if position is not None else query.time("since")
+        path, most = query.path(), query.whole("skip", 0, _MOST_BEHIND)
         client = await self._daemon.client()
-        following = client.follow(query.path(), position, since=since)
-        async with following:
+        skipping = Skipping(client, self._files, path, most)
+        following = client.follow(path, position, since=since)
+        try:
+            begin = place_text(await following.started())
             with self._stream(request) as stream:
                 if not stream.is_wanted:
                     return
-                begin = place_text(following.position)
                 await stream.send(event("begin", {"at": begin}, begin))
-                async for chunk in following:
-                    await stream.send(chunk_event(chunk))
+                while (skipped := await _send(stream, following, skipping)) is not None:
+                    await stream.send(skipped_event(skipped))
+                    await following.aclose()
+                    following = client.follow(path, skipped.end)
                 await stream.send(event("end", {"reason": following.ended}))
+        finally:
+            await following.aclose()
 
     async def _window(self, request: Request) -> None:
         query = Query(request.args)
@@ -289,6 +298,15 @@ class _Api(Resource):
 
     def _stream(self, request: Request) -> EventStream:
         return EventStream(request, self._reactor, self._patience)
+
+
+async def _send(stream: EventStream, following: Following, skipping: Skipping) -> Skipped | None:
+    """Send what comes, until it ends; return what is to be left out if it comes too fast."""
+    async for chunk in following:
+        await stream.send(chunk_event(chunk))
+        if (skipped := await skipping.after(chunk)) is not None:
+            return skipped
+    return None
 
 
 async def _events(client: Client, path: str, since: datetime | None) -> list[dict[str, Any]]:

@@ -88,6 +88,9 @@ function parse(text) {
 
 /** Returns the bytes that are written in base64. */
 export function bytesOf(text) {
+  if (Uint8Array.fromBase64 !== undefined) {
+    return Uint8Array.fromBase64(text);
+  }
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let index = 0; index < binary.length; index += 1) {

@@ -8,6 +8,8 @@ import { isFailure, picture } from "./timeline.js";
 
 const WINDOW = 1024 * 1024;
 const COLUMNS = 600;
+// More than this is not waited for: all but the last half of it is skipped.
+const MOST_BEHIND = 4 * 1024 * 1024;
 // Before the first byte of any log.
 const BEGINNING = "0:0";
 // A log that is there for some is not there for others, yet.
@@ -37,6 +39,8 @@ export class Log {
   #window = { start: null, end: null, before: 0 };
   #following = false;
   #opening = null;
+  // What was left out last, until another part is shown.
+  #skipped = null;
   #news = 0;
   #utc = false;
   #happened = [];
@@ -124,6 +128,12 @@ export class Log {
     }
   }
 
+  /** Loads what was left out last. */
+  loadSkipped() {
+    if (this.#skipped === null) this.#say("nothing was skipped");
+    else this.go(this.#skipped);
+  }
+
   toggleText() {
     this.#showAs(!this.#screen.isText);
   }
@@ -162,8 +172,8 @@ export class Log {
   }
 
   /** The lines that the terminal shows, for whoever tests this page. */
-  lines() {
-    return this.#screen.lines();
+  lines(count) {
+    return this.#screen.lines(count);
   }
 
   #showAs(text) {
@@ -176,6 +186,7 @@ export class Log {
     this.#stop.abort();
     this.#stop = new AbortController();
     this.#following = false;
+    this.#skipped = null;
     this.#came(0);
   }
 
@@ -255,12 +266,15 @@ export class Log {
           next = window.end ?? BEGINNING;
           this.#place();
         }
-        for await (const event of events("follow", { path: this.#path, from: next }, signal)) {
+        for await (const event of events("follow", { path: this.#path, from: next, skip: MOST_BEHIND }, signal)) {
           works();
           if (event.kind === "begin") {
             this.#say("");
           } else if (event.kind === "data") {
             await this.#take(event.value, next === BEGINNING, shown);
+            next = event.value.end;
+          } else if (event.kind === "skipped") {
+            await this.#skip(event.value, shown);
             next = event.value.end;
           }
         }
@@ -268,6 +282,15 @@ export class Log {
       (error) => this.#say(error.message),
       shown,
     );
+  }
+
+  /** Says what was left out, as more came than can be read, and loads it if wanted. */
+  async #skip(skipped, shown) {
+    const load = { label: "Load", act: () => this.go(skipped.start) };
+    await this.#screen.say(`${size(skipped.bytes)} were skipped here, as more came than can be read`, shown, load);
+    this.#window.end = skipped.end;
+    this.#window.size += skipped.bytes;
+    this.#skipped = skipped.start;
   }
 
   async #take(chunk, isFirst, shown) {
@@ -283,6 +306,7 @@ export class Log {
     shown.throwIfAborted();
     this.#window.end = chunk.end;
     this.#window.start ??= chunk.start;
+    this.#window.size += bytes.length;
     if (!seen) {
       this.#came(this.#news + countLines(bytes));
     } else if (this.#news > 0) {

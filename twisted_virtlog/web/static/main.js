@@ -38,6 +38,7 @@ const LOG_KEYS = {
   t: () => log.toggleText(),
   w: () => log.toggleWrap(),
   u: () => log.toggleUtc(),
+  s: () => log.loadSkipped(),
   e: () => log.next("failure"),
   b: () => log.next("boot"),
   PageUp: () => log.scrollPages(-1),

@@ -1,6 +1,7 @@
 // Shows bytes of a log: as a terminal draws them, and as plain text beside it.
 
 import { TerminalFilter, plainText } from "./filter.js";
+import { nextTask, note } from "./frames.js";
 import { Terminal } from "./vendor/xterm/xterm.mjs";
 
 // The terminal keeps so many lines; nothing that is shown at once has more.
@@ -8,12 +9,39 @@ export const LINES = 10000;
 const MOST_TEXT = 1024 * 1024;
 // The terminal takes a piece in one go, and what erases much takes long.
 const PIECE = 8192;
-const AT_ONCE = 32;
+const AT_ONCE = 8;
 
 const THEMES = {
   light: { background: "#ffffff", foreground: "#1b1f24", cursor: "#ffffff", selectionBackground: "#b6d6ff", white: "#57606a", brightWhite: "#1b1f24", yellow: "#7d4e00", brightYellow: "#633c01", green: "#116329", brightGreen: "#1a7f37", cyan: "#0b5f73", brightCyan: "#0a5362" },
   dark: { background: "#0d1117", foreground: "#e6edf3", cursor: "#0d1117", selectionBackground: "#264f78" },
 };
+
+/** What the page says between the bytes. */
+class Said {
+  length = 0;
+
+  constructor(text, button) {
+    this.text = text;
+    this.button = button;
+  }
+
+  note() {
+    const note = document.createElement("span");
+    note.className = "said";
+    note.append(`\n\u2500\u2500 ${this.text} `, ...(this.button === undefined ? [] : [this.made()]), "\u2500\u2500\n");
+    return note;
+  }
+
+  /** Returns the button. */
+  made() {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "said";
+    button.textContent = this.button.label;
+    button.addEventListener("click", this.button.act);
+    return button;
+  }
+}
 
 export class Screen {
   #terminal;
@@ -24,6 +52,9 @@ export class Screen {
   #plainDecoder = new TextDecoder();
   #plainRest = "";
   #textSize = 0;
+  // What the text has, as it is made only while it is shown: bytes, and what the page says.
+  #recent = [];
+  #recentSize = 0;
   #edge;
   #turn = Promise.resolve();
 
@@ -35,6 +66,8 @@ export class Screen {
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const theme = () => (dark.matches ? THEMES.dark : THEMES.light);
     this.#terminal = new Terminal({
+      // (for buttons in lines)
+      allowProposedApi: true,
       disableStdin: true,
       scrollOnEraseInDisplay: true,
       scrollback: LINES,
@@ -82,9 +115,9 @@ export class Screen {
     return this.#inTurn(signal, () => this.#write(bytes, signal));
   }
 
-  /** Says something of the page's own between the bytes. */
-  say(text, signal) {
-    return this.#inTurn(signal, () => this.#say(text));
+  /** Says something of the page's own between the bytes, with a button if there is something to do. */
+  say(text, signal, button) {
+    return this.#inTurn(signal, () => this.#say(new Said(text, button)));
   }
 
   /** Does one thing after the other: the terminal draws later than it is asked to. */
@@ -101,34 +134,61 @@ export class Screen {
     this.#terminal.reset();
     this.#filter.reset();
     this.#decoder = new TextDecoder();
+    this.#recent = [];
+    this.#recentSize = 0;
+    this.#clearText();
+  }
+
+  #clearText() {
     this.#plainDecoder = new TextDecoder();
     this.#plainRest = "";
     this.#text.replaceChildren();
     this.#textSize = 0;
   }
 
+  #keep(bytes) {
+    this.#recent.push(bytes);
+    this.#recentSize += bytes.length;
+    while (this.#recentSize - this.#recent[0].length >= MOST_TEXT) {
+      this.#recentSize -= this.#recent.shift().length;
+    }
+    if (this.isText) {
+      this.#append(bytes);
+    }
+  }
+
   async #write(bytes, signal) {
     const text = this.#filter.feed(this.#decoder.decode(bytes, { stream: true }));
-    this.#append(this.#plainDecoder.decode(bytes, { stream: true }));
+    note(bytes.length);
+    this.#keep(bytes);
     let written = Promise.resolve();
     for (let at = 0, count = 1; at < text.length; at += PIECE, count += 1) {
       const piece = text.slice(at, at + PIECE);
       written = new Promise((resolve) => this.#terminal.write(piece, resolve));
       if (count % AT_ONCE === 0) {
         await written;
+        await nextTask();
         signal.throwIfAborted();
       }
     }
     await written;
   }
 
-  async #say(text) {
+  async #say(said) {
     this.#filter.reset();
-    const note = document.createElement("span");
-    note.className = "said";
-    note.textContent = `\n\u2500\u2500 ${text} \u2500\u2500\n`;
-    this.#text.append(note);
-    await new Promise((resolve) => this.#terminal.write(`\x1b[0m\r\n\x1b[7m ${text} \x1b[0m\r\n`, resolve));
+    this.#keep(said);
+    const terminal = this.#terminal;
+    const write = (text) => new Promise((resolve) => terminal.write(text, resolve));
+    await write(`\x1b[0m\r\n\x1b[7m ${said.text} \x1b[0m`);
+    if (said.button !== undefined) {
+      const x = terminal.buffer.active.cursorX + 1;
+      const row = terminal.registerMarker(0);
+      const place = terminal.registerDecoration({ marker: row, x, width: said.button.label.length + 2, layer: "top" });
+      place?.onRender((element) => {
+        if (element.firstChild === null) element.append(said.made());
+      });
+    }
+    await write("\r\n");
   }
 
   /** Whether the end of what is shown is seen. */
@@ -163,7 +223,9 @@ export class Screen {
   set isText(wanted) {
     this.#text.hidden = !wanted;
     this.#element.hidden = wanted;
+    this.#clearText();
     if (wanted) {
+      this.#recent.forEach((one) => this.#append(one));
       this.#text.scrollTop = this.#text.scrollHeight;
       this.#text.focus();
     } else {
@@ -171,11 +233,11 @@ export class Screen {
     }
   }
 
-  /** Returns the lines of the terminal, as they are drawn. */
-  lines() {
+  /** Returns the last lines of the terminal, as they are drawn. */
+  lines(count = Infinity) {
     const buffer = this.#terminal.buffer.active;
     const lines = [];
-    for (let index = 0; index < buffer.length; index += 1) {
+    for (let index = Math.max(0, buffer.length - count); index < buffer.length; index += 1) {
       lines.push(buffer.getLine(index).translateToString(true));
     }
     return lines;
@@ -191,8 +253,13 @@ export class Screen {
     }
   }
 
-  #append(text) {
-    const all = this.#plainRest + text;
+  #append(bytes) {
+    if (bytes instanceof Said) {
+      this.#plainRest = "";
+      this.#text.append(bytes.note());
+      return;
+    }
+    const all = this.#plainRest + this.#plainDecoder.decode(bytes, { stream: true });
     // (a sequence may go on in what comes next)
     const cut = Math.max(all.lastIndexOf("\x1b"), all.lastIndexOf("\r"));
     const kept = cut >= 0 && all.length - cut < 70 ? cut : all.length;

@@ -1,0 +1,62 @@
+"""What is left out of a flood for one who reads slower than it comes, and is told so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted_virtlog.client import FollowedChunk, Position
+from twisted_virtlog.client.deferred import Client
+from twisted_virtlog.web.files import Files
+from twisted_virtlog.web.windows import extent_of, window_from
+
+#: What is behind is looked for after so many bytes were sent.
+_LOOK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A part of a log that was not sent.
+
+    :ivar start: where it begins, which is where what was sent ends.
+    :ivar end: where it ends, at the start of a line if one is near.
+    :ivar bytes: how many it has.
+    """
+
+    start: Position
+    end: Position
+    bytes: int
+
+
+class Skipping:
+    """Says what to leave out of a log that is followed.
+
+    :param most: this many bytes may be yet to be sent; 0 for any number. If there are more, all but
+        the last half of that is left out.
+    """
+
+    def __init__(self, client: Client, files: Files, path: str, most: int) -> None:
+        self._client = client
+        self._files = files
+        self._path = path
+        self._most = most
+        self._look_bytes = min(most, _LOOK_BYTES)
+        self._sent = 0
+
+    async def after(self, chunk: FollowedChunk) -> Skipped | None:
+        """Note that a chunk was sent; return what to leave out after it, if anything."""
+        self._sent += len(chunk.data)
+        if not self._most or self._sent < self._look_bytes:
+            return None
+        self._sent = 0
+        extent = await extent_of(self._client, self._files, self._path)
+        distance = extent.distance(chunk.end)
+        if distance is None or extent.size - distance <= self._most:
+            return None
+        wanted = extent.position(extent.size - self._most // 2)
+        line = await window_from(self._client, self._files, self._path, wanted, 1)
+        end = None if line.gap else line.start
+        reached = None if end is None else extent.distance(end)
+        # (a very long line may have begun before)
+        if end is None or reached is None or reached <= distance:
+            return None
+        return Skipped(chunk.end, end, reached - distance)
