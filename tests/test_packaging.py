@@ -89,6 +89,7 @@ def test_the_wheel_holds_man_pages_and_completion(wheel: Path) -> None:
     assert {name for name in data if name and not name.startswith("share/doc/")} == {
         "share/man/man1/virtlog-fleet.1",
         "share/man/man1/virtlog-ship.1",
+        "share/man/man1/virtlog-web.1",
         "share/man/man1/virtlogctl.1",
         "share/man/man8/twisted-virtlogd.8",
         "share/bash-completion/completions/virtlog-fleet",
@@ -120,6 +121,7 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     with pytest.raises(AssertionError, match="nats-py is not installed here"):
         run("virtlog-fleet", "ls")
     assert "grep" in run("virtlog-fleet", "--help")
+    assert "--trust-header" in run("virtlog-web", "--help")
     assert run("twisted-virtlogd", "--version").startswith("twisted-virtlogd (twisted-virtlog) ")
 
     run("python", "-m", "pip", "uninstall", "-q", "-y", "twisted-virtlog")
@@ -134,6 +136,7 @@ def test_installing_and_removing_leaves_twisted_whole(wheel: Path, tmp_path: Pat
     assert not (binaries / "twisted-virtlogd").exists()
     assert not (binaries / "virtlog-ship").exists()
     assert not (binaries / "virtlog-fleet").exists()
+    assert not (binaries / "virtlog-web").exists()
 
 
 def _shown(prompt: str) -> list[str]:

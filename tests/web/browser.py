@@ -25,7 +25,7 @@ new PerformanceObserver((list) => {
 #: (what is waited for must not be a promise, which is something at once)
 _KNOW = "async () => { window.shown = (await import('./main.js')).log; }"
 _LINES = "() => window.shown.lines()"
-_HAS = "(wanted) => window.shown.lines().some((line) => line.includes(wanted))"
+_HAS = "(wanted) => window.shown.lines(300).some((line) => line.includes(wanted))"
 _BEGINS = "(wanted) => window.shown.lines()[0] === wanted"
 #: (a crowded machine may take half a minute to start a browser)
 _WAIT_MILLISECONDS = 240_000

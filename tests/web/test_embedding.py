@@ -62,3 +62,18 @@ def test_the_example_shows_logs_to_who_has_logged_in(
     assert get(port, "/logs/vendor/xterm/xterm.css", **LOGIN)[0] == 200
     assert get(port, f"/logs/api/window?path={path}&before=", **LOGIN)[2] == b"hello\n"
     assert get(port, "/logs/", Host="evil.example", **LOGIN)[0] == 421
+
+
+@pytest.mark.systemd_analyze
+def test_the_unit_is_understood(tmp_path: Path) -> None:
+    unit = tmp_path / "virtlog-web.service"
+    text = (CHECKOUT / "doc/examples/virtlog-web.service").read_text()
+    unit.write_text(text.replace("/opt/twisted-virtlog/bin/virtlog-web", "/bin/true"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--recursive-errors=no", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert str(tmp_path) not in done.stderr, done.stderr

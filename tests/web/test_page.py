@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tests.web.conftest import StartWeb, Web, serving
 from twisted_virtlog.client import BlockingClient, Domain
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
     from harness.daemon import Daemon
 
@@ -242,3 +243,109 @@ def test_what_was_skipped_is_said_and_loaded(
                 "(most) => Number(window.shown.lines()[0]) >= most", arg=whole[0][-1]
             )
             assert int(look.lines()[0]) <= whole[0][-1] + 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(
+    scheme: str, browser: Browser, listening: Web, pipe: int, tmp_path: Path
+) -> None:
+    """As far as axe-core can tell: the list, a log in both views, and what opens over them."""
+    os.write(pipe, b"\x1b[31mred\x1b[32m green\x1b[33m yellow\x1b[0m plain\r\n")
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+    # (axe-core itself would be refused by the page's policy)
+    with looking(browser, listening, color_scheme=scheme, bypass_csp=True) as look:
+
+        def violations() -> list[str]:
+            look.page.evaluate(axe)
+            found = look.page.evaluate("async () => (await axe.run()).violations")
+            return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
+
+        look.open(find=str(tmp_path))
+        look.wait_for_text("#rows", "guest")
+        assert violations() == []
+        look.page.keyboard.press("?")
+        assert violations() == []
+        look.page.keyboard.press("Escape")
+        look.page.click("#rows a")
+        look.wait_for_line("plain")
+        assert violations() == []
+        look.page.keyboard.press("/")
+        look.page.fill("#pattern", "green")
+        look.page.keyboard.press("Enter")
+        look.wait_for_text("#search-status", "1 lines found")
+        assert violations() == []
+        look.page.keyboard.press("Escape")
+        look.page.keyboard.press("t")
+        assert violations() == []
+
+
+def test_a_proxy_may_answer_meanwhile(look: Look, pipe: int, tmp_path: Path) -> None:
+    """What is asked for is asked for again until the program answers, not the proxy before it."""
+    answers = iter([502, 504, 503])
+
+    def answer(route: Route) -> None:
+        status = next(answers, None)
+        if status is None:
+            route.continue_()
+        else:
+            route.fulfill(status=status, body="<h1>Bad Gateway</h1>")
+
+    os.write(pipe, b"first\r\n")
+    look.page.route(re.compile("/api/(window|follow)"), answer)
+    look.open(str(tmp_path / "a.log"))
+    look.wait_for_line("first")
+    os.write(pipe, b"second\r\n")
+    look.wait_for_line("second")
+    assert [line for line in look.lines() if line] == ["first", "second"]
+    answers = iter([502, 502])
+    with look.page.expect_response(lambda answer: "/window" in answer.url and answer.ok):
+        look.page.keyboard.press("b")
+    look.page.wait_for_function("() => document.getElementById('status').textContent === ''")
+    look.wait_for_line("second")
+
+
+_HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_of_many_tabs_the_one_that_is_seen_works(
+    look: Look, listening: Web, pipe: int, tmp_path: Path
+) -> None:
+    """A browser has six connections for all of them."""
+    context = look.page.context
+    tabs = [Look(context.new_page(), listening) for _ in range(20)]
+    os.write(pipe, b"before\r\n")
+    for tab in tabs:
+        tab.open(str(tmp_path / "a.log"))
+        tab.wait_for_line("before")
+        tab.page.evaluate(_HIDE, True)
+    os.write(pipe, b"meanwhile\r\n")
+    for tab in (tabs[0], tabs[-1]):
+        tab.page.evaluate(_HIDE, False)
+        tab.wait_for_line("meanwhile")
+        assert [line for line in tab.lines() if line] == ["before", "meanwhile"]
+        tab.page.evaluate(_HIDE, True)
+    assert not any("meanwhile" in line for line in tabs[10].lines())
+
+
+def test_a_phone_shows_text(browser: Browser, listening: Web, pipe: int, tmp_path: Path) -> None:
+    """It scrolls by touch, which the terminal does not; nothing is wider than the screen."""
+    for number in range(300):
+        os.write(pipe, b"[    0.%06d] a line that is longer than a phone is wide\r\n" % number)
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with looking(browser, listening, **phone) as look:
+        look.open(str(tmp_path / "a.log"))
+        look.wait_for_text("#text", "0.000299]")
+        assert not look.page.is_visible("#terminal")
+        assert look.page.evaluate("document.documentElement.scrollWidth") <= 390
+        size = look.page.evaluate("['scrollWidth', 'clientWidth'].map((name) => text[name])")
+        assert size[0] <= size[1]
+        look.page.click("#wrap")
+        size = look.page.evaluate("['scrollWidth', 'clientWidth'].map((name) => text[name])")
+        assert size[0] > size[1]
+        assert look.page.evaluate("text.clientHeight") > 300
+        # Also what no line end follows.
+        os.write(pipe, b"\r\n\x1b[1mand\x1b[0m more: ")
+        look.wait_for_text("#text", "and more: ")

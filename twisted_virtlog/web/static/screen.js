@@ -11,6 +11,8 @@ const MOST_TEXT = 1024 * 1024;
 const PIECE = 8192;
 const AT_ONCE = 8;
 
+const UNFINISHED = /(?:\x1b(?:\[[\x30-\x3f]{0,64}[\x20-\x2f]{0,4})?|\r+)$/;
+
 const THEMES = {
   light: { background: "#ffffff", foreground: "#1b1f24", cursor: "#ffffff", selectionBackground: "#b6d6ff", white: "#57606a", brightWhite: "#1b1f24", yellow: "#7d4e00", brightYellow: "#633c01", green: "#116329", brightGreen: "#1a7f37", cyan: "#0b5f73", brightCyan: "#0a5362" },
   dark: { background: "#0d1117", foreground: "#e6edf3", cursor: "#0d1117", selectionBackground: "#264f78" },
@@ -261,8 +263,7 @@ export class Screen {
     }
     const all = this.#plainRest + this.#plainDecoder.decode(bytes, { stream: true });
     // (a sequence may go on in what comes next)
-    const cut = Math.max(all.lastIndexOf("\x1b"), all.lastIndexOf("\r"));
-    const kept = cut >= 0 && all.length - cut < 70 ? cut : all.length;
+    const kept = all.length - (UNFINISHED.exec(all.slice(-70))?.[0].length ?? 0);
     this.#plainRest = all.slice(kept);
     const shown = plainText(all.slice(0, kept));
     if (shown === "") {
