@@ -138,6 +138,40 @@ def test_one_goes_back_to_all_that_is_kept(look: Look, pipe: int, tmp_path: Path
     look.wait_for_first_line("0")
 
 
+def test_a_time_is_gone_to_and_marked(
+    look: Look, client: BlockingClient, pipe: int, tmp_path: Path
+) -> None:
+    """In the picture of bytes over time, of this log or of all logs of the guest."""
+    os.write(pipe, b"a line\r\n")
+    other = client.open(str(tmp_path / "b.log"), "qemu", Domain(UUID, "<i>guest</i>"))
+    os.write(other.write_end, b"in another log\r\n")
+    os.close(other.write_end)
+    look.open(str(tmp_path / "a.log"))
+    look.wait_for_line("a line")
+    picture = look.page.locator("#timeline svg")
+    picture.wait_for()
+    box = picture.bounding_box()
+    assert box is not None
+    mouse, y = look.page.mouse, box["y"] + 10
+    mouse.click(box["x"] + 1, y)
+    look.page.wait_for_function("() => location.hash.includes('at=')")
+    look.wait_for_text("#place", "reading")
+    look.wait_for_line("a line")
+    assert not look.page.is_visible("#all-time")
+    # What is marked is shown alone, until all is wanted again.
+    with look.page.expect_request(re.compile("/api/timeline.*since=.*until=")):
+        mouse.move(box["x"] + 2, y)
+        mouse.down()
+        mouse.move(box["x"] + box["width"] / 2, y, steps=4)
+        assert look.page.locator("#timeline rect.brush").count() == 1
+        mouse.up()
+    look.page.locator("#all-time").wait_for()
+    look.page.keyboard.press("z")
+    look.page.locator("#all-time").wait_for(state="hidden")
+    look.page.keyboard.press("g")
+    look.page.locator("#timeline svg[aria-label*=' logs, from']").wait_for()
+
+
 def test_who_reads_is_not_thrown_to_the_end(look: Look, pipe: int, tmp_path: Path) -> None:
     for number in range(500):
         os.write(pipe, b"line %d\r\n" % number)

@@ -15,10 +15,12 @@ import pytest
 
 from harness.daemon import CHECKOUT, running
 from tests.web.conftest import StartWeb, Stream, Web, serving
-from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client import BlockingClient, Domain
 from twisted_virtlog.web.places import place_text
 
 pytestmark = pytest.mark.lengthy
+
+GUESTS = ("c7a5fdbd-edaf-9455-926a-d65c16db1809", "c7a5fdbd-edaf-9455-926a-d65c16db1810")
 
 
 def write(client: BlockingClient, path: str, data: bytes) -> None:
@@ -255,6 +257,22 @@ def test_boots_events_and_times_are_those_of_the_daemon(
     assert [event["path"] for event in timeline["events"]] == [path, path]
     (found,) = web.ask("locate", path=path).json
     assert found["start"] == boot["start"]
+
+
+def test_the_bytes_of_all_logs_of_a_guest_are_shown_together(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    paths = [str(tmp_path / name) for name in ("console", "channel", "of another guest")]
+    for number, path in enumerate(paths):
+        opened = client.open(path, "test", Domain(GUESTS[number // 2], f"guest{number // 2}"))
+        with open(opened.write_end, "wb") as pipe:
+            pipe.write(b"x" * 100 * (number + 1))
+        client.close_log(path)
+    for path, expected in ((paths[1], [paths[1], paths[0]]), (paths[2], [paths[2]])):
+        timeline = web.ask("timeline", path=path, columns=10, guest=1).json
+        assert timeline["paths"] == expected
+        assert {event["path"] for event in timeline["events"]} == set(expected)
+        assert sum(timeline["columns"]) == 300
 
 
 def test_lines_are_found(web: Web, client: BlockingClient, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
+from twisted_virtlog.client import RemoteError
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.client.streams import Following
 from twisted_virtlog.web.access import HEADERS, LOCAL_HOSTS, Asked, ChecksUsers, Refused, refusal
@@ -29,7 +30,14 @@ from twisted_virtlog.web.searching import Wanted as Sought
 from twisted_virtlog.web.skipping import Skipped, Skipping
 from twisted_virtlog.web.streaming import PATIENCE_SECONDS, EventStream
 from twisted_virtlog.web.timeline import MOST_COLUMNS, timeline
-from twisted_virtlog.web.windows import MOST_BYTES, Window, extent_of, window_before, window_from
+from twisted_virtlog.web.windows import (
+    MOST_BYTES,
+    NO_SUCH_LOG,
+    Window,
+    extent_of,
+    window_before,
+    window_from,
+)
 
 _MOST_ROWS = 500
 _MOST_BEHIND = 1 << 40
@@ -274,13 +282,23 @@ class _Api(Resource):
         paths = query.paths(_MOST_LOGS_OF_A_GUEST)
         columns = query.whole("columns", 600, MOST_COLUMNS)
         client = await self._daemon.client()
+        if query.flag("guest"):
+            paths = await _of_the_same_guest(client, paths[0])
         known = []
         happened = []
         for path in paths:
-            known.append((await extent_of(client, self._files, path), await client.times(path)))
-            happened += [{"path": path, **one} for one in await _events(client, path, None)]
+            try:
+                times = await client.times(path)
+                events = await _events(client, path, None)
+            except RemoteError as error:
+                # (another log of the guest may have been removed meanwhile)
+                if error.code != NO_SUCH_LOG or path == paths[0]:
+                    raise
+                continue
+            known.append((await extent_of(client, self._files, path), times))
+            happened += [{"path": path, **one} for one in events]
         made = timeline(known, columns, query.time("since"), query.time("until"))
-        answer: dict[str, Any] = {"columns": [], "events": happened}
+        answer: dict[str, Any] = {"paths": paths, "columns": [], "events": happened}
         if made is not None:
             answer |= {"since": made.since, "until": made.until, "columns": made.columns}
         send_json(request, answer)
@@ -307,6 +325,14 @@ async def _send(stream: EventStream, following: Following, skipping: Skipping) -
         if (skipped := await skipping.after(chunk)) is not None:
             return skipped
     return None
+
+
+async def _of_the_same_guest(client: Client, path: str) -> list[str]:
+    """Return the paths of all logs of the guest whose log is named; that one is the first."""
+    logs = await client.list(closed=True)
+    domain = next((log.domain for log in logs if log.path == path), None)
+    others = [] if domain is None else [log.path for log in logs if log.domain == domain]
+    return [path, *(other for other in others if other != path)][:_MOST_LOGS_OF_A_GUEST]
 
 
 async def _events(client: Client, path: str, since: datetime | None) -> list[dict[str, Any]]:

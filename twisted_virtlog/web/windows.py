@@ -16,7 +16,8 @@ MOST_BYTES = 2 * 1024 * 1024
 #: A line is looked for in so much.
 LONGEST_LINE_BYTES = 64 * 1024
 
-_NO_SUCH_LOG = 1002
+#: The code of an error: the daemon has nothing of the log.
+NO_SUCH_LOG = 1002
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ async def extent_of(client: Client, files: Files, path: str) -> Extent:
         try:
             found = await files.of(client, path, start)
         except RemoteError as error:
-            if error.code == _NO_SUCH_LOG:
+            if error.code == NO_SUCH_LOG:
                 return Extent(())
             raise
         for file in found.files:

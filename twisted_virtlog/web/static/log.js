@@ -44,6 +44,10 @@ export class Log {
   #news = 0;
   #utc = false;
   #happened = [];
+  // What of the time is shown; null for all of it.
+  #range = null;
+  #ofGuest = false;
+  #knowing = new AbortController();
 
   constructor(say, change) {
     this.#say = say;
@@ -58,6 +62,8 @@ export class Log {
     on("utc", () => this.toggleUtc());
     on("search-button", () => this.openSearch());
     on("search-close", () => byId("search").close());
+    on("guest", () => this.toggleGuest());
+    on("all-time", () => this.showAllTime());
     on("download", () => this.#download());
     byId("search-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -84,6 +90,7 @@ export class Log {
     document.title = visible(this.#path.split("/").pop());
     this.#screen.fit();
     this.#begin();
+    this.#range = null;
     this.#know();
     const at = address.get("at");
     if (at === null) {
@@ -95,6 +102,7 @@ export class Log {
 
   hide() {
     this.#stop.abort();
+    this.#knowing.abort();
     byId("log").hidden = true;
     if (byId("search").open) byId("search").close();
   }
@@ -148,6 +156,18 @@ export class Log {
     byId("utc").setAttribute("aria-pressed", String(this.#utc));
     byId("zone").textContent = zone(this.#utc);
     this.#drawPlaces();
+  }
+
+  /** Shows the bytes over time of this log, or of all logs of its guest. */
+  toggleGuest() {
+    this.#ofGuest = !this.#ofGuest;
+    byId("guest").setAttribute("aria-pressed", String(this.#ofGuest));
+    this.#know();
+  }
+
+  showAllTime() {
+    this.#range = null;
+    this.#know();
   }
 
   openSearch() {
@@ -339,16 +359,28 @@ export class Log {
   }
 
   async #know() {
-    const signal = this.#stop.signal;
-    this.#happened = [];
+    this.#knowing.abort();
+    this.#knowing = new AbortController();
+    const signal = this.#knowing.signal;
+    byId("all-time").hidden = this.#range === null;
     byId("timeline").replaceChildren();
+    this.#happened = [];
     this.#drawPlaces();
     try {
-      const answer = await askJson("timeline", { path: this.#path, columns: COLUMNS });
-      if (byId("log").hidden || answer.events.some((event) => event.path !== this.#path)) return;
-      this.#happened = answer.events;
-      const drawn = picture(answer, (date) => this.#goTo(date));
-      if (drawn !== null) byId("timeline").replaceChildren(drawn);
+      const range = this.#range === null ? {} : { since: this.#range[0].toISOString(), until: this.#range[1].toISOString() };
+      const answer = await askJson("timeline", { path: this.#path, columns: COLUMNS, guest: this.#ofGuest ? 1 : 0, ...range }, signal);
+      this.#happened = answer.events.filter((event) => event.path === this.#path);
+      const brush = (since, until) => {
+        this.#range = [since, until];
+        this.#know();
+        this.#goTo(since);
+      };
+      const drawn = picture(answer, (date) => this.#goTo(date), brush);
+      if (drawn !== null) {
+        const logs = answer.paths.length > 1 ? ` of ${answer.paths.length} logs` : "";
+        drawn.setAttribute("aria-label", `Bytes over time${logs}, from ${time(new Date(answer.since), this.#utc)} to ${time(new Date(answer.until), this.#utc)}`);
+        byId("timeline").replaceChildren(drawn);
+      }
       this.#drawPlaces();
     } catch (error) {
       // (a daemon may keep no times, and a log may not be there yet)
