@@ -93,7 +93,7 @@ ROOMS: dict[str, Room] = {
     "client": Room(
         "config values",
         "asyncio_client asyncio_feed blocking_following calls deferred deferred_streams feed"
-        " notifications usual_socket",
+        " notifications streams usual_socket",
     ),
     "web": Room("client values"),
     "ctl": Room(

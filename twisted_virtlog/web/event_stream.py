@@ -6,12 +6,13 @@ it, can end an event or begin another.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 import pybase64
 
-from twisted_virtlog.client import FollowedChunk
+from twisted_virtlog.client import FollowedChunk, Position
 from twisted_virtlog.web.places import place_text
-from twisted_virtlog.web.skipping import Skipped
 
 MEDIA_TYPE = b"text/event-stream; charset=utf-8"
 
@@ -20,6 +21,20 @@ HEARTBEAT = b":\n\n"
 
 #: How soon a browser's own EventSource is to come back, in milliseconds.
 RETRY = b"retry: 1000\n\n"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A part of a log that was not sent.
+
+    :ivar start: where it begins, which is where what was sent ends.
+    :ivar end: where it ends, at the start of a line if one is near.
+    :ivar bytes: how many it has.
+    """
+
+    start: Position
+    end: Position
+    bytes: int
 
 
 def event(kind: str, value: object, number: str | None = None) -> bytes:

@@ -19,7 +19,7 @@ from twisted_virtlog.web.answering import Answering, refuse, send, send_json
 from twisted_virtlog.web.assets import PAGE, AssetResource, assets
 from twisted_virtlog.web.daemon import Connect, Daemon
 from twisted_virtlog.web.downloading import download
-from twisted_virtlog.web.event_stream import chunk_event, event, skipped_event
+from twisted_virtlog.web.event_stream import Skipped, chunk_event, event, skipped_event
 from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.listing import Listing
 from twisted_virtlog.web.places import place_of, place_text
@@ -27,7 +27,7 @@ from twisted_virtlog.web.queries import Query
 from twisted_virtlog.web.rows import ORDERS, Page, Wanted
 from twisted_virtlog.web.searching import ISearchReactor, Searching
 from twisted_virtlog.web.searching import Wanted as Sought
-from twisted_virtlog.web.skipping import Skipped, Skipping
+from twisted_virtlog.web.skipping import Skipping
 from twisted_virtlog.web.streaming import PATIENCE_SECONDS, EventStream
 from twisted_virtlog.web.timeline import MOST_COLUMNS, timeline
 from twisted_virtlog.web.windows import (

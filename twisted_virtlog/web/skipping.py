@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from twisted_virtlog.client import FollowedChunk, Position
+from twisted_virtlog.client import FollowedChunk
 from twisted_virtlog.client.deferred import Client
+from twisted_virtlog.web.event_stream import Skipped
 from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.windows import extent_of, window_from
 
 #: What is behind is looked for after so many bytes were sent.
 _LOOK_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A part of a log that was not sent.
-
-    :ivar start: where it begins, which is where what was sent ends.
-    :ivar end: where it ends, at the start of a line if one is near.
-    :ivar bytes: how many it has.
-    """
-
-    start: Position
-    end: Position
-    bytes: int
 
 
 class Skipping:
