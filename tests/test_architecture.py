@@ -42,6 +42,7 @@ ROOMS: dict[str, Room] = {
     "syscalls": Room(),
     "errors": Room("values"),
     "interfaces": Room("values"),
+    "packed": Room("", "codec format messages making reading"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings globs logging paths settings"),
     "loop": Room(
@@ -55,7 +56,7 @@ ROOMS: dict[str, Room] = {
     "history": Room("loop syscalls values", "file_system index kept ranges records"),
     # Logs, clients, and the two doors between them.
     "logs": Room(
-        "errors escaping handover history interfaces loop syscalls values",
+        "errors escaping handover history interfaces loop packed syscalls values",
         "accounts.accounts accounts.drop_record accounts.memory all_logs bounds.survey"
         " consumers.acknowledging consumers.consumers files.cleaner files.cleaning"
         " files.roots files.rotation"
@@ -135,6 +136,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "loop.concern": (),
     "loop.durations": (),
     "loop.stalls": (),
+    "packed.format": (),
+    "packed.messages": (),
     "logs.files.names": (),
     "logs.files.rotation": (),
     "logs.files.cleaning": (),
