@@ -50,6 +50,8 @@ from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.history import History
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, Mount, Mounts
 from twisted_virtlog.logs.observing import LogObserver, LogThread, Observers
+from twisted_virtlog.logs.packing.packing import Packing
+from twisted_virtlog.logs.packing.process import PackingProcess
 from twisted_virtlog.logs.pipes.making import Pipes, kernel_limits, read_text
 from twisted_virtlog.logs.policy import HostBounds, Policies, Policy, PolicyOf, Words
 from twisted_virtlog.logs.rate import Rate
@@ -72,6 +74,7 @@ from twisted_virtlog.sockets.reception import Reception
 from twisted_virtlog.sockets.request_budget import RequestBudget
 from twisted_virtlog.sockets.server import Server
 from twisted_virtlog.values import (
+    Compress,
     DaemonStatus,
     Domain,
     MetricsLogs,
@@ -248,6 +251,7 @@ class VirtlogService(Service):
         self._cleaner.stop()
         self._survey.stop()
         self._acknowledging.stop()
+        self._packing.stop()
         answered = self._reception.finish()
         written = answered.addCallback(lambda _: self.handler.finish())
         noted = written.addCallback(lambda _: self._close_logs())
@@ -277,6 +281,7 @@ class VirtlogService(Service):
         """
         self._settings = settings
         self.handler.reload(_log_settings(settings), settings.pipe_size, _lane_settings(settings))
+        self._packing.set(settings.compress_delay, _packs(settings))
         self._cleaner.set(_rules(settings))
         self._survey.set(_surveyed(self.handler.settings))
         self._acknowledging.reload()
@@ -316,11 +321,13 @@ class VirtlogService(Service):
 
     def pause(self) -> Deferred[None]:
         """Have the threads of slow file systems close their files; fires when they have."""
+        self._packing.stop()
         return self._suspension.pause()
 
     def go_on(self) -> None:
         """Let them go on after :meth:`pause`, or instead."""
         self._suspension.go_on()
+        self._packing.set(self._settings.compress_delay, _packs(self._settings))
 
     def end_subscriptions(self) -> None:
         """End what clients follow, as the next image does not know of such."""
@@ -357,6 +364,9 @@ class VirtlogService(Service):
             bool(settings.time_index),
         )
         self.accounts = Accounts(process.memory, this_boot())
+        self._packing = Packing(clock, PackingProcess(reactor, clock), turns.shares.in_slices)
+        # (before any lane: what starts a process closes files in it, and may wait for theirs)
+        self._packing.set(settings.compress_delay, _packs(settings))
         self.handler = AllLogs(
             reactor,
             clock,
@@ -377,6 +387,7 @@ class VirtlogService(Service):
             self._consumers, self.handler, index, in_thread, clock, turns.shares.in_slices
         )
         self._following.begin(self.handler)
+        self._packing.begin(self.handler)
         self._stall_watch = StallWatch(reactor, _described_mount, self.handler.pipe_locked)
         self._cleaner = Cleaner(
             clock,
@@ -455,7 +466,13 @@ class VirtlogService(Service):
 
     def _observer_of(self, thread: LogThread) -> LogObserver:
         """Make what is told of the logs of a thread."""
-        return Observers([self._following.observer_of(thread), self._history.observer_of(thread)])
+        return Observers(
+            [
+                self._following.observer_of(thread),
+                self._history.observer_of(thread),
+                self._packing.observer_of(thread),
+            ]
+        )
 
     def _doors(self) -> list[Door]:
         """Join each protocol's server with what it serves, and with where its clients come in."""
@@ -599,6 +616,7 @@ class VirtlogService(Service):
         return self._history.close()
 
     def _close(self) -> None:
+        self._packing.stop()
         self._reception.close()
         self._shares.close()
         self._budget.close()
@@ -646,6 +664,13 @@ def _surveyed(settings: LogSettings) -> PolicyOf | None:
     return settings.policy_of if settings.bounds.counts else None
 
 
+def _packs(settings: Settings) -> bool:
+    """Return whether the backups of any log are to be packed."""
+    values = [settings.compress]
+    values += [str(dict(entry.words).get("compress")) for entry in policy_entries(settings)]
+    return Compress.ZSTD.value in values
+
+
 def _rules(settings: Settings) -> Rules:
     return Rules(settings.log_root, settings.max_age_days, settings.max_backups)
 
@@ -682,4 +707,5 @@ def _policy(settings: Settings, words: Words) -> Policy:
         settings.pipe_size if "pipe_size" in words else None,
         settings.quota,
         hold_of(settings.hold),
+        settings.compress_from if settings.compress == Compress.ZSTD.value else None,
     )

@@ -173,6 +173,7 @@ class KeptFile(msgspec.Struct, frozen=True, gc=False):
     :ivar modified_at: when it was written last, as the file system says; an aware time, UTC.
     :ivar file_system: tells its file system apart, also after a reboot; "" where nothing does.
     :ivar parted: bytes are, or may be, missing between the file before it and this one.
+    :ivar is_packed: it holds them compressed; all else is said of the file that it was.
     """
 
     inode: int
@@ -181,6 +182,7 @@ class KeptFile(msgspec.Struct, frozen=True, gc=False):
     modified_at: datetime
     file_system: str
     parted: bool = False
+    is_packed: bool = False
 
 
 class LeftDescriptor(int):
@@ -376,6 +378,13 @@ class OnRate(enum.Enum):
 
     DROP = "drop"
     BLOCK = "block"
+
+
+class Compress(enum.Enum):
+    """What backups are packed by; the values are those of the key."""
+
+    ZSTD = "zstd"
+    NOTHING = ""
 
 
 class DropReason(enum.Enum):

@@ -17,14 +17,17 @@ from tests.fakes.reactor import FakeReactor
 from tests.fakes.slices import Slices
 from twisted_virtlog.handover.state import OpenLogState
 from twisted_virtlog.logs.files import identity
-from twisted_virtlog.logs.files.names import oldest_first
+from twisted_virtlog.logs.files.log_directory import BY_PATH
+from twisted_virtlog.logs.files.names import oldest_first, packed_path
 from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.standing import standing_packed
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.loop.guest_pipes import PipeWatch
+from twisted_virtlog.packed.reading import read_packed
 from twisted_virtlog.values import Domain, Excerpt, LogStatus, OnWriteError, Opened, Position
 
 T = TypeVar("T")
@@ -123,13 +126,13 @@ def log_settings(
     drops: bool = True,
     max_open_logs: int = 0,
     rate: Rate | None = None,
+    pack_from: int | None = None,
 ) -> LogSettings:
     """Return settings by which all logs have the same policy."""
     on_write_error = OnWriteError.DROP if drops else OnWriteError.BLOCK
-    return LogSettings(
-        one_for_all(Policy(Limits(max_size, max_backups), on_write_error, rate=rate)),
-        max_open_logs,
-    )
+    limits = Limits(max_size, max_backups)
+    policy = Policy(limits, on_write_error, rate=rate, pack_from=pack_from)
+    return LogSettings(one_for_all(policy), max_open_logs)
 
 
 class World:
@@ -145,6 +148,7 @@ class World:
         drops: bool = True,
         max_open_logs: int = 0,
         rate: Rate | None = None,
+        pack_from: int | None = None,
     ) -> None:
         """:param drops: bytes, while a file cannot be written, and does not let its guest wait."""
         self.directory = directory
@@ -163,7 +167,12 @@ class World:
             self.watch,
             pipes,
             log_settings(
-                max_size, max_backups, drops=drops, max_open_logs=max_open_logs, rate=rate
+                max_size,
+                max_backups,
+                drops=drops,
+                max_open_logs=max_open_logs,
+                rate=rate,
+                pack_from=pack_from,
             ),
             in_slices=self.slices,
             source=StagedSource() if STAGED else None,
@@ -230,10 +239,13 @@ class World:
         return Path(self._named(path)).read_bytes()
 
     def files(self, path: str | None = None) -> dict[str, bytes]:
-        """Return a log's files that exist, oldest first, by what is added to the log's path."""
+        """Return what is in a log's files, packed or not, by what is added to the log's path.
+
+        Those that exist, oldest first.
+        """
         log = self._named(path)
-        names = [Path(name) for name in oldest_first(log, self.max_backups)]
-        return {str(name)[len(log) :]: name.read_bytes() for name in names if name.exists()}
+        found = {name: content_of(name) for name in oldest_first(log, self.max_backups)}
+        return {name[len(log) :]: data for name, data in found.items() if data is not None}
 
     def whole(self, path: str | None = None) -> bytes:
         """Put the files of a log together, oldest first."""
@@ -259,8 +271,28 @@ class World:
             guest.end()
 
 
+def content_of(name: str) -> bytes | None:
+    """Return what is in a file of a log, or in the packed one that stands for it."""
+    if os.path.exists(name):
+        return Path(name).read_bytes()
+    if not os.path.exists(packed_path(name)):
+        return None
+    file, data = os.open(packed_path(name), os.O_RDONLY), b""
+    try:
+        while more := read_packed(file, len(data), 1 << 20):
+            data += more
+    finally:
+        os.close(file)
+    return data
+
+
 def place(path: str, offset: int) -> Position:
     """Return the position at an offset of a file, as the daemon says it."""
+    if not os.path.exists(path):
+        found = standing_packed(BY_PATH, path)
+        assert found is not None
+        assert found.origin is not None
+        return Position(found.origin.inode, offset, found.origin.birth)
     file = os.open(path, os.O_RDONLY)
     try:
         return Position(os.fstat(file).st_ino, offset, identity.birth(file))

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 
 from tests.effort import examples
 from tests.logs.fakes import KIB, Guest, World, place
-from twisted_virtlog.logs.files.names import oldest_first
 from twisted_virtlog.values import Dropped, Intake, Ledger, Outside, Position, Written
 
 PIPE = 64 * KIB
@@ -77,8 +76,12 @@ class Logs(RuleBasedStateMachine):
         # With files of one byte each byte makes a new one.
         self.most = 60 if max_size == 1 else PIPE
         self.max_size = max_size
-        self.world = World(Path(self.directory.name), max_size, max_backups)
+        self.world = self.make_world(Path(self.directory.name), max_size, max_backups)
         self.logs = [Log(str(Path(self.directory.name) / f"{name}.log")) for name in "ab"]
+
+    def make_world(self, directory: Path, max_size: int, max_backups: int) -> World:
+        """Make the daemon."""
+        return World(directory, max_size, max_backups)
 
     def teardown(self) -> None:
         """Stop the daemon, and find all bytes in their files."""
@@ -230,12 +233,10 @@ class Logs(RuleBasedStateMachine):
     def _index(self, log: Log, position: Position) -> int | None:
         """Return where in all that was written a position is; None if its file is gone."""
         begin = len(log.written) - log.in_pipe - len(self.world.whole(log.path))
-        for name in oldest_first(log.path, self.world.max_backups):
-            if os.path.exists(name):
-                status = os.stat(name)
-                if place(name, position.offset) == position:
-                    return begin + position.offset if position.offset <= status.st_size else None
-                begin += status.st_size
+        for suffix, data in self.world.files(log.path).items():
+            if place(log.path + suffix, position.offset) == position:
+                return begin + position.offset if position.offset <= len(data) else None
+            begin += len(data)
         return None
 
 

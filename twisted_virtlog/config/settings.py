@@ -14,6 +14,7 @@ from twisted_virtlog.config.grammar import Integer, List, Statement, String, par
 from twisted_virtlog.config.logging import SpecError, parse_filters, parse_level, parse_outputs
 from twisted_virtlog.values import (
     MAX_BACKUPS,
+    Compress,
     FileThreads,
     MetricsLogs,
     OnRate,
@@ -325,6 +326,15 @@ class Settings:
         check=_check_choice(OnRate),
         in_policy=True,
     )
+    compress: str = _key(
+        "",
+        "what backups are compressed by",
+        check=_check_choice(Compress),
+        example="zstd",
+        in_policy=True,
+    )
+    compress_from: int = _key(1, "the first backup that is compressed", in_policy=True)
+    compress_delay: int = _key(60, "seconds from a roll-over until its backup is compressed")
     log_roots: tuple[str, ...] = _key(
         (),
         "directories outside of which no log is; none: logs may be anywhere",

@@ -35,7 +35,10 @@ class FileEntry(Struct, frozen=True, gc=False):
     size: Annotated[
         int, Meta(ge=0, description="bytes of the log in it; of the newest, when it was opened")
     ]
-    compressed: Annotated[bool, Meta(description="whether the file holds them compressed")]
+    compressed: Annotated[
+        bool,
+        Meta(description="whether the file holds them compressed, as the seekable format of zstd"),
+    ]
     gap: Annotated[
         bool,
         Meta(description="bytes are, or may be, missing between the file before it and this one"),
@@ -72,7 +75,7 @@ def _present(opened: values.OpenedFiles, _params: FilesParams) -> FilesResult:
 
 def _entry(file: values.KeptFile) -> FileEntry:
     inode = Position.of(values.Position(file.inode, 0)).inode
-    return FileEntry(inode, file.birth, file.size, compressed=False, gap=file.parted)
+    return FileEntry(inode, file.birth, file.size, compressed=file.is_packed, gap=file.parted)
 
 
 def _descriptors(opened: values.OpenedFiles) -> Sequence[int]:

@@ -68,6 +68,7 @@ from twisted_virtlog.logs.observing import (
     ObserverOf,
     nobody,
 )
+from twisted_virtlog.logs.packing.steps import FilesOfLog
 from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.making import Pipes
 from twisted_virtlog.logs.pipes.sources import PipeSource
@@ -724,6 +725,68 @@ class AllLogs:
         if not self._spread:
             return call(self._inline, path)
         return self._ask(path, call, partial(no_answer, action, path))
+
+    def with_files(
+        self,
+        path: str,
+        do: Callable[[FilesOfLog], T],
+        undo: Callable[[T], object] | None = None,
+    ) -> Answer[T]:
+        """Do something short with the files of a log in its thread, when nothing else is done.
+
+        :param path: without symbolic links.
+        :param undo: called with the result, in any thread, when nobody waits for it any more.
+        """
+        if not self._spread:
+            return self._inline.with_files(path, do)
+
+        def undo_it(_: LogHandler, result: T) -> None:
+            if undo is not None:
+                undo(result)
+
+        action = f"Unable to compress the backups of {path}"
+        return self._ask(
+            path,
+            lambda logs, path: logs.with_files(path, do),
+            partial(no_answer, action, path),
+            undo_it,
+        )
+
+    def is_slow(self, path: str) -> bool:
+        """Return whether the file system of a log does not answer now, or was slow lately.
+
+        :param path: without symbolic links.
+        """
+        mount = self._table.now().of(path)
+        if mount is None:
+            return True
+        lane = self._lanes.get((self._server_of(mount) or mount).device)
+        if lane is not None and (lane.lane.is_silent or lane.lane.busy_seconds() > SLOW_SECONDS):
+            return True
+        return self._choice.is_slow(mount, self.clock.seconds())
+
+    def close_files(self, path: str, close: Callable[[], None]) -> None:
+        """Close files of a log where nobody waits for that.
+
+        :param path: without symbolic links.
+        """
+        if self._stopping:
+            close()
+            return
+        mount = self._table.now().of(path)
+        server = None if mount is None else self._server_of(mount)
+        if server is None:
+            self._inline.end_with_files(close)
+        else:
+            self._own_lane_of(server).lane.tell(close)
+
+    def packs(self, path: str) -> bool:
+        """Return whether the backups of a log are to be packed.
+
+        :param path: without symbolic links.
+        """
+        policy = self.settings.policy_of(path, *self.known.opener(path))
+        return policy.pack_from is not None
 
     def remove_unused(
         self, path: str, may_go: Callable[[Sequence[Found]], bool]

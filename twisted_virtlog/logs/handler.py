@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
@@ -62,6 +62,7 @@ from twisted_virtlog.logs.observing import (
     LogThread,
 )
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
+from twisted_virtlog.logs.packing.steps import FilesOfLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
 from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
 from twisted_virtlog.logs.policy import (
@@ -696,6 +697,39 @@ class LogHandler:
             return (yield from self._remove_files(real_path)) or Removed()
 
         return self._in_turn(log, real_path, remove)
+
+    def with_files(self, path: str, do: Callable[[FilesOfLog], T]) -> Answer[T]:
+        """Do something short with the files of a log when nothing else is done with it.
+
+        :param path: without symbolic links; where there are some by now, nothing is found.
+        """
+        log = self._find(path)
+
+        def work() -> Slices[T]:
+            yield
+            return do(self._files_of_log(path, self._find(path, path)))
+
+        return self._in_turn(log, path if log is None else log.real_path, _whatever(work()))
+
+    def _files_of_log(self, path: str, log: OpenLog | None) -> FilesOfLog:
+        writer = None if log is None else log.writer
+        file = path if writer is None else writer.path
+        policy = self._policy_of_closed(path) if log is None else log.policy
+        if log is None and self.real_path_of(path) != path:
+            policy = replace(policy, pack_from=None)
+        return FilesOfLog(
+            file,
+            self.directory_of(file) if writer is None else writer.directory,
+            policy,
+            writer,
+            self._remove,
+            self._keep_attributes,
+            lambda: self._bounds.changed(path, writer),
+        )
+
+    def end_with_files(self, close: Callable[[], None]) -> None:
+        """Close files where nobody waits for that."""
+        self._in_thread(close)
 
     def remove_unused(
         self, path: str, may_go: Callable[[Sequence[Found]], bool]

@@ -26,6 +26,7 @@ class Policy:
     :ivar pipe_size: bytes that its pipe should hold; None: as many as those of all.
     :ivar quota: bytes on disk of all files of its guest's logs; 0 for no limit.
     :ivar hold: consumers for which it is held from its beginning on.
+    :ivar pack_from: the number of the first backup that is packed; None: none is.
     """
 
     limits: Limits
@@ -35,6 +36,7 @@ class Policy:
     pipe_size: int | None = None
     quota: int = 0
     hold: tuple[str, ...] = ()
+    pack_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

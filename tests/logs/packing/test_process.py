@@ -70,7 +70,7 @@ def files() -> Iterator[tuple[int, int]]:
 def test_it_packs_a_file_and_writes_it_to_the_disk(packer: Packer, files: tuple[int, int]) -> None:
     packer.until_ready()
     size = packer.result(packer.process.pack(*files, _ORIGIN))
-    source, target = files
+    _, target = files
     assert size == os.fstat(target).st_size < len(_TEXT) / 10
     assert origin_of(target) == _ORIGIN
     assert read_packed(target, 0, 100) == _TEXT[:100]

@@ -29,6 +29,7 @@ from twisted_virtlog.logs.files.held import UNIT_BYTES, HeldFile
 from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.names import backup_path
 from twisted_virtlog.logs.files.removal import Remover
+from twisted_virtlog.logs.files.standing import remove_packed
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.policy import HostBounds, Policy
 from twisted_virtlog.values import Domain, RemovalReason
@@ -302,6 +303,7 @@ class Bounds:
                     removed = self._drop_held(log.path)
                 elif files.backups:
                     backup = backup_path(log.path, files.backups[0].number)
+                    remove_packed(directory, backup)
                     self._remove(backup, directory)
                     removed = True
                     self._tell(backup, reason)
@@ -324,6 +326,26 @@ class Bounds:
 
     def _tell(self, path: str, reason: str) -> None:
         self._logger.info("removed {path}: {reason}", path=path, reason=reason)
+
+    def changed(self, path: str, writer: Writer | None) -> None:
+        """Take note that the files of a log take up less room than before.
+
+        :param path: of the log, without symbolic links.
+        :param writer: None if it is not open.
+        """
+        if writer is not None:
+            bound = writer.bound
+            if isinstance(bound, _LogBound):
+                # (they are looked at when it asks)
+                bound.uses = -1
+            return
+        usage = self._usage
+        with usage.lock:
+            log = usage.of(path)
+        if log is not None:
+            directory, most = self._directory_of(path), len(log.files.backups)
+            with directory:
+                self._note(log, files_on_disk(directory, path, most, self._is_log), removed=False)
 
     def forget(self, path: str) -> None:
         """Forget a log whose files were removed."""

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from twisted_virtlog.logs.bounds.usage import Backup, FilesOfLog
 from twisted_virtlog.logs.files.held import UNIT_BYTES, HeldFile
+from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.names import backup_path
-
-
-class Statuses(Protocol):
-    """Reaches the files of a log by their names."""
-
-    def lstat(self, path: str, /) -> os.stat_result:
-        """Return the status of what has a name, a link's own; may raise OSError."""
+from twisted_virtlog.logs.files.standing import standing_packed
 
 
 def files_on_disk(
-    directory: Statuses,
+    directory: LogDirectory,
     name: str,
     max_backups: int,
     is_other: Callable[[str], bool],
@@ -38,9 +33,10 @@ def files_on_disk(
     backups = []
     for number in itertools.count():
         backup = backup_path(name, number)
-        status = None if is_other(backup) else _status(directory, backup)
-        if status is not None:
-            backups.append(Backup(number, status.st_blocks * UNIT_BYTES, status.st_mtime_ns))
+        found = [] if is_other(backup) else _statuses(directory, backup)
+        if found:
+            size = sum(status.st_blocks for status in found) * UNIT_BYTES
+            backups.append(Backup(number, size, found[0].st_mtime_ns))
         elif number >= max_backups:
             # (those that were left have no holes)
             break
@@ -51,7 +47,18 @@ def files_on_disk(
     )
 
 
-def _status(directory: Statuses, name: str) -> os.stat_result | None:
+def _statuses(directory: LogDirectory, name: str) -> list[os.stat_result]:
+    """Return the status of a backup and of the packed one: both while it is being packed."""
+    status = _status(directory, name)
+    found = [] if status is None else [status]
+    with contextlib.suppress(OSError):
+        packed = standing_packed(directory, name)
+        if packed is not None:
+            found.append(packed.status)
+    return found
+
+
+def _status(directory: LogDirectory, name: str) -> os.stat_result | None:
     """Return the status of a regular file; None if there is none, or it cannot be asked."""
     try:
         status = directory.lstat(name)

@@ -27,9 +27,10 @@ from twisted_virtlog.logs.consumers.progress import (
 from twisted_virtlog.logs.files.held import HELD_FILES, HeldFile, Unread, look_at, look_at_held
 from twisted_virtlog.logs.files.lineage import Lineage
 from twisted_virtlog.logs.files.log_directory import LogDirectory
-from twisted_virtlog.logs.files.names import CURRENT, held_path, name_of, newest_first
+from twisted_virtlog.logs.files.names import CURRENT, held_path, name_of, newest_first, packed_path
 from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.standing import remove_packed, standing
 from twisted_virtlog.logs.files.writer import NOT_HOLDING, Holding, Writer
 from twisted_virtlog.values import MAX_BACKUPS, ConsumerStatus, Position, RemovalReason
 
@@ -237,9 +238,10 @@ class Holds:
             if not inodes or all(one is None or file.has(one) for one in left.values()):
                 break
             try:
-                if directory.lstat(name).st_ino not in inodes:
-                    continue
+                found = standing(directory, name)
             except OSError:
+                continue
+            if found is None or found.look.inode not in inodes:
                 continue
             look = look_at(directory, name, 0)
             if look is not None:
@@ -265,7 +267,12 @@ class Holds:
                 return self._not_held(writer, f"it takes up more than hold_max_log, {most} bytes")
             try:
                 number = _free_number(directory, writer.path, held[-1].number + 1 if held else 0)
-                directory.rename(path, held_path(writer.path, number))
+                found, target = standing(directory, path), held_path(writer.path, number)
+                if found is not None and found.origin is not None:
+                    path, target = found.path, packed_path(target)
+                else:
+                    remove_packed(directory, path)
+                directory.rename(path, target)
             except OSError as error:
                 return self._not_held(writer, str(error))
         log.writer = writer
@@ -374,7 +381,9 @@ class Holds:
             if writer is not None:
                 writer.remove_held(oldest.number, oldest.size, reason)
             else:
-                self._remove(held_path(log.path, oldest.number), self._directory_of(log.path))
+                name, directory = held_path(log.path, oldest.number), self._directory_of(log.path)
+                remove_packed(directory, name)
+                self._remove(name, directory)
         except (OSError, SystemFailure) as error:
             self._logger.error(
                 "{path}: a held file cannot be removed: {error}", path=log.path, error=error
@@ -505,12 +514,17 @@ def _log_file(file: HeldFile) -> LogFile:
     return LogFile(file.inode, file.birth, file.size)
 
 
+def _held_names(path: str, number: int) -> tuple[str, str]:
+    name = held_path(path, number)
+    return name, packed_path(name)
+
+
 def _free_number(directory: LogDirectory, path: str, number: int) -> int:
     """Return a number that no held file of a log has; the first that is free from one on.
 
     :raises OSError: nobody can tell.
     """
-    while directory.exists(held_path(path, number)):
+    while any(map(directory.exists, _held_names(path, number))):
         # (somebody else put it there)
         number += 1
     return number

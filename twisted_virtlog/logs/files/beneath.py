@@ -22,7 +22,13 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 
-from twisted_virtlog.logs.files.log_directory import FileSystem, LogDirectory, Refused
+from twisted_virtlog.logs.files.log_directory import (
+    UNNAMED_FLAGS,
+    FileSystem,
+    LogDirectory,
+    Refused,
+    link_unnamed,
+)
 from twisted_virtlog.syscalls import RESOLVE_NO_SYMLINKS, openat2, wait_for_directory
 
 _DIRECTORY_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -160,6 +166,16 @@ class Beneath(LogDirectory):
         """See LogDirectory."""
         with self:
             os.unlink(_name(path), dir_fd=self._reach())
+
+    def make_unnamed(self, path: str) -> int:
+        """See LogDirectory."""
+        with self:
+            return os.open(".", UNNAMED_FLAGS, 0o600, dir_fd=self._reach())
+
+    def link(self, file: int, path: str) -> None:
+        """See LogDirectory."""
+        with self:
+            link_unnamed(file, _name(path), self._reach())
 
     def mark(self, path: str, attribute: str) -> None:
         """See LogDirectory; a file that has another name gets none."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from twisted_virtlog.history.records import KnownLog
-from twisted_virtlog.logs.files.names import HELD, parse_name
+from twisted_virtlog.logs.files.names import HELD, is_packed, parse_name
 
 _DAY_NS = 24 * 60 * 60 * 10**9
 
@@ -153,7 +153,7 @@ def removals(
     if not rules.max_age_days:
         return []
     surplus: list[Removal] = []
-    chains: dict[str, dict[int, Found]] = {}
+    chains: dict[str, dict[tuple[int, bool], Found]] = {}
     for count, one in enumerate(directory, 1):
         if not count % _FILES_AT_ONCE:
             yield
@@ -168,7 +168,8 @@ def removals(
             reason = f"its number is greater than max_backups, {most}"
             surplus.append(Removal((one,), (one.name,), reason))
         else:
-            chains.setdefault(log, {})[number] = one
+            # (of a file and the packed one, the one that is not looked at goes first)
+            chains.setdefault(log, {})[number, is_packed(one.name)] = one
     expired = []
     for count, (log, numbered) in enumerate(chains.items(), 1):
         if not count % _FILES_AT_ONCE:

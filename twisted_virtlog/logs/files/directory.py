@@ -15,7 +15,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from twisted_virtlog.logs.files.cleaning import Found
-from twisted_virtlog.logs.files.names import CURRENT, backup_path, held_path, parse_name
+from twisted_virtlog.logs.files.names import (
+    CURRENT,
+    backup_path,
+    held_path,
+    packed_path,
+    parse_name,
+)
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
 from twisted_virtlog.values import MAX_BACKUPS
 
@@ -100,17 +106,24 @@ class Directory:
         :param held: the numbers of its held files, oldest first.
         :raises OSError: one cannot be looked at.
         """
-        found = []
+        found: list[Found] = []
         for number in itertools.count(CURRENT):
-            one = backup_path(name, number) if number != CURRENT else name
-            is_left = number != CURRENT and is_other(os.path.join(self.path, one))
-            file = None if is_left else self.find(one)
-            if file is not None:
-                found.append(file)
-            elif number > MAX_BACKUPS:
+            names = [name]
+            if number != CURRENT:
+                one = backup_path(name, number)
+                # (of both, the one that is not looked at goes first)
+                names = [one, packed_path(one)]
+            files = [
+                self.find(one)
+                for one in names
+                if number == CURRENT or not is_other(os.path.join(self.path, one))
+            ]
+            found += (file for file in files if file is not None)
+            if number > MAX_BACKUPS and not any(files):
                 # (virtlogd may have been told to keep more; they have no holes)
                 break
-        looks = (self.find(held_path(name, number)) for number in held)
+        paths = (held_path(name, number) for number in held)
+        looks = (self.find(one) for path in paths for one in (packed_path(path), path))
         return [*(look for look in looks if look is not None), *reversed(found)]
 
     def hold(self, files: Iterable[Found]) -> Sequence[int]:

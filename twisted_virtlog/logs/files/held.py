@@ -15,6 +15,7 @@ from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.log_directory import LogDirectory
 from twisted_virtlog.logs.files.names import held_path, parse_held
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
+from twisted_virtlog.logs.files.standing import standing
 
 _LISTING_SECONDS = 1.0
 
@@ -62,10 +63,19 @@ def look_at_held(directory: LogDirectory, path: str, number: int) -> HeldFile | 
 def look_at(directory: LogDirectory, name: str, number: int) -> HeldFile | None:
     """Look at a file that is to be held, or is; None if it is no regular file.
 
-    :param name: by which it is reached.
+    :param name: by which it is reached, or the packed file that stands for it.
     :param number: that it has, or gets.
     """
     with contextlib.suppress(OSError):
+        found = standing(directory, name)
+        if found is None:
+            return None
+        if found.origin is not None:
+            origin, status = found.origin, found.status
+            on_disk = status.st_blocks * UNIT_BYTES
+            return HeldFile(
+                number, origin.inode, origin.birth, origin.size, on_disk, status.st_mtime_ns
+            )
         file = directory.open(name, HOLD_FLAGS)
         try:
             status = os.fstat(file)
@@ -124,8 +134,7 @@ class HeldListing:
 def held_numbers(names: Iterable[str]) -> Mapping[str, Sequence[int]]:
     """Return the numbers of the held files among some names, by the names of their logs."""
     found: dict[str, list[int]] = {}
-    for name in names:
-        parsed = parse_held(name)
+    for parsed in {parse_held(name) for name in names}:
         if parsed is not None:
             found.setdefault(parsed[0], []).append(parsed[1])
     return found

@@ -86,7 +86,9 @@ def _open(
 def _kept(file: File) -> KeptFile:
     modified = datetime.fromtimestamp(file.modified_ns / 1e9, timezone.utc)
     file_system = file_system_id(file.descriptor)
-    return KeptFile(file.inode, file.birth, file.size, modified, file_system, file.parted)
+    return KeptFile(
+        file.inode, file.birth, file.size, modified, file_system, file.parted, file.is_packed
+    )
 
 
 def _is_regular(file: File) -> bool:

@@ -23,6 +23,7 @@ from twisted_virtlog.handover.state import EndedFile
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.removal import HOLD_FLAGS
+from twisted_virtlog.logs.files.standing import Standing, standing
 from twisted_virtlog.values import MAX_BACKUPS, Position, birth_with_cut, birth_without_cut
 
 #: The mark, whatever its value.
@@ -126,21 +127,22 @@ class Lineage:
         :returns: whether it could not be marked, and is remembered here from now on.
         """
         try:
-            if not stat.S_ISREG(directory.lstat(path).st_mode):
-                return False
+            found = standing(directory, path)
         except OSError:
+            return False
+        if found is None or not stat.S_ISREG(found.status.st_mode):
             return False
         try:
-            directory.mark(path, GAP_ATTRIBUTE)
+            directory.mark(found.path, GAP_ATTRIBUTE)
             return False
         except OSError:
-            return self._remember_gap(path, directory)
+            return self._remember_gap(found, directory)
 
-    def _remember_gap(self, path: str, directory: LogDirectory) -> bool:
+    def _remember_gap(self, found: Standing, directory: LogDirectory) -> bool:
         with contextlib.suppress(OSError):
-            file = directory.open(path, HOLD_FLAGS)
+            file = directory.open(found.path, HOLD_FLAGS)
             try:
-                birth = identity.birth(file)
+                birth = found.origin.birth if found.origin else identity.birth(file)
             finally:
                 os.close(file)
             if birth and birth not in self._gaps:

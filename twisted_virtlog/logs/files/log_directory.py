@@ -17,6 +17,9 @@ from twisted_virtlog.errors import LeadsOut, SystemFailure
 FileSystem: TypeAlias = "tuple[int, int]"
 
 
+UNNAMED_FLAGS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+
+
 class Refused(OSError):
     """What a name leads to is not to be touched, as log_roots says."""
 
@@ -37,6 +40,15 @@ def system_failure(action: str, error: OSError, path: str) -> SystemFailure:
     if isinstance(error, Refused):
         return LeadsOut(action, number, path, error.explanation, error.roots)
     return SystemFailure(action, number, path)
+
+
+def link_unnamed(file: int, name: str, directory: int) -> None:
+    """Give a file that was made without a name one.
+
+    :param directory: a descriptor of the directory in which it is.
+    :raises OSError: it cannot have it.
+    """
+    os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=directory, follow_symlinks=True)
 
 
 class LogDirectory:
@@ -113,6 +125,28 @@ class LogDirectory:
         :raises OSError: it cannot be removed.
         """
         os.unlink(path)
+
+    def make_unnamed(self, path: str) -> int:
+        """Make a file that has no name; return a descriptor to read and write it.
+
+        It is gone with its last descriptor, unless :meth:`link` names it.
+
+        :param path: of a file beside which it is to be.
+        :raises OSError: EOPNOTSUPP, the file system has no such files; and others.
+        """
+        return os.open(os.path.dirname(path) or ".", UNNAMED_FLAGS, 0o600)
+
+    def link(self, file: int, path: str) -> None:
+        """Give a file a name that nothing has yet.
+
+        :param file: its descriptor.
+        :raises OSError: it cannot have it.
+        """
+        directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_CLOEXEC)
+        try:
+            link_unnamed(file, os.path.basename(path), directory)
+        finally:
+            os.close(directory)
 
     def mark(self, path: str, attribute: str) -> None:
         """Give a file an extended attribute, unless it has it.

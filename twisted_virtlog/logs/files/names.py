@@ -5,6 +5,9 @@ read, rotate and remove files; nothing here touches one.
 
 A file that rotation would remove, and a consumer has yet to read, is *held*: it is beside the log,
 hidden, as ``.NAME.held.NUMBER``, and the newest one has the greatest number.
+
+A backup that was packed has ``.zst`` behind its name, also while it is held. Where both are there,
+the packed one is not looked at: it is not finished, or was left behind.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ CURRENT = -1
 HELD = 1 << 62
 
 # A number as rotation writes it. (a name may have a line end in it)
-_LOG = re.compile(r"(.+\.log)(?:\.(0|[1-9][0-9]*))?", re.DOTALL)
+_LOG = re.compile(r"(.+\.log)(?:\.(0|[1-9][0-9]*)(?:\.zst)?)?", re.DOTALL)
+
+_PACKED = ".zst"
 
 
 # (a name may have a line end in it)
-_HELD = re.compile(r"\.(.+)\.held\.(0|[1-9][0-9]*)", re.DOTALL)
+_HELD = re.compile(r"\.(.+)\.held\.(0|[1-9][0-9]*)(?:\.zst)?", re.DOTALL)
 
 
 def backup_path(path: str, number: int) -> str:
@@ -33,6 +38,19 @@ def backup_path(path: str, number: int) -> str:
 def name_of(path: str, number: int) -> str:
     """Return the path of a log's file, :data:`CURRENT` or a backup."""
     return path if number == CURRENT else backup_path(path, number)
+
+
+def packed_path(file: str) -> str:
+    """Return the path of a backup that was packed.
+
+    :param file: the path that it had before.
+    """
+    return file + _PACKED
+
+
+def is_packed(name: str) -> bool:
+    """Return whether a log's file is called as a packed one."""
+    return name.endswith(_PACKED)
 
 
 def newest_first(path: str, max_backups: int) -> list[str]:
@@ -57,13 +75,16 @@ def held_path(path: str, number: int) -> str:
 
 
 def parse_held(name: str) -> tuple[str, int] | None:
-    """Return the name of the log whose held file has a name, and its number; None for others."""
+    """Return the name of the log whose held file has a name, and its number; None for others.
+
+    That it is packed makes no difference.
+    """
     match = _HELD.fullmatch(name)
     return None if match is None else (match[1], int(match[2]))
 
 
 def parse_name(name: str) -> tuple[str, int] | None:
-    """Return the log's name and the file's number, :data:`CURRENT` or a backup's.
+    """Return the log's name and the file's number, :data:`CURRENT` or a backup's, packed or not.
 
     That of a held file is greater than :data:`HELD`, and the older one has the greater number, as
     with backups.

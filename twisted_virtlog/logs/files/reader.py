@@ -13,9 +13,12 @@ from twisted_virtlog.errors import NoSuchLog, SystemFailure
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.lineage import is_marked
 from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory, system_failure
-from twisted_virtlog.logs.files.names import newest_first
+from twisted_virtlog.logs.files.names import newest_first, packed_path
 from twisted_virtlog.logs.files.rotation import Limits, check_backups, is_full
+from twisted_virtlog.logs.files.standing import open_standing
 from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.packed.format import Origin
+from twisted_virtlog.packed.reading import read_packed
 from twisted_virtlog.syscalls import is_in_memory
 from twisted_virtlog.values import (
     Excerpt,
@@ -53,6 +56,7 @@ class File:
     :ivar size: its bytes when it was opened.
     :ivar modified_ns: when it was written last, in nanoseconds since 1970.
     :ivar parted: bytes are missing between the file before it and this one.
+    :ivar is_packed: it is read by :func:`read_packed_piece`; all else is said of what it was.
     """
 
     __slots__ = (
@@ -62,6 +66,7 @@ class File:
         "descriptor",
         "device",
         "inode",
+        "is_packed",
         "modified_ns",
         "parted",
         "path",
@@ -75,11 +80,13 @@ class File:
         status: os.stat_result,
         writer: Writer | None,
         current: bool,
+        origin: Origin | None = None,
     ) -> None:
         """Take over an open file.
 
         :param writer: of the log, if it is open.
         :param current: the file is the log's newest, and not a backup.
+        :param origin: what it says if it is packed.
         """
         self.path = path
         self.descriptor = descriptor
@@ -90,7 +97,11 @@ class File:
         self.current = current
         self._birth: str | None = None
         self._lineage = None if writer is None else writer.lineage
-        if not stat.S_ISREG(status.st_mode):
+        self.is_packed = origin is not None
+        if origin is not None:
+            self.inode, self.size = origin.inode, origin.size
+            self._birth = origin.birth if writer is None else writer.lineage.full(origin.birth)
+        elif not stat.S_ISREG(status.st_mode):
             self._birth = ""
         elif writer is not None and writer.writes(status):
             writer.see_size(status.st_size)
@@ -368,12 +379,17 @@ def _open_file(
     # In the middle of a rollover what is written may be a backup already.
     written = -1 if writer is None or writer.hole is not None else writer.file
     try:
-        descriptor = directory.open(path, OPEN_FLAGS)
+        if current:
+            descriptor, origin = directory.open(path, OPEN_FLAGS), None
+        else:
+            descriptor, origin = open_standing(directory, path, OPEN_FLAGS)
         status = _status(descriptor)
     except FileNotFoundError:
         if not current or written < 0:
             return None
     else:
+        if origin is not None:
+            return File(path, descriptor, status, writer, current, origin)
         if writer is None or written < 0 or writer.writes(status) == current:
             return File(path, descriptor, status, writer, current)
         os.close(descriptor)
@@ -424,6 +440,8 @@ def _read_at(file: File, offset: int, count: int, flags: int) -> bytes:
         room = size - offset
     if room <= 0:
         return b""
+    if file.is_packed:
+        return read_packed_piece(file.descriptor, offset, room, flags, file.path)
     return read_piece(file.descriptor, offset, room, flags, file.path)
 
 
@@ -454,3 +472,27 @@ def read_piece(file: int, offset: int, count: int, flags: int, path: str) -> byt
         action = f"Unable to read from file {path}"
         raise SystemFailure(action, error.errno or errno.EIO, path) from error
     return bytes(buffer[:got])
+
+
+def read_packed_piece(file: int, offset: int, count: int, flags: int, path: str) -> bytes:
+    """Read a piece of the file that a packed one was; the parameters are those of read_piece.
+
+    It ends where a frame ends. To unpack one takes a part of a share of time.
+
+    :raises WouldBlock: see :func:`read_piece`.
+    :raises SystemFailure: it cannot be read, or is broken.
+    """
+
+    def read(at: int, length: int) -> bytes:
+        parts = []
+        while length and (data := read_piece(file, at, min(length, PIECE_BYTES), flags, path)):
+            parts.append(data)
+            at += len(data)
+            length -= len(data)
+        return b"".join(parts)
+
+    try:
+        return read_packed(file, offset, count, read)
+    except OSError as error:
+        action = f"Unable to read from file {packed_path(path)}"
+        raise SystemFailure(action, error.errno or errno.EIO, path) from error

@@ -14,6 +14,10 @@ leaves of L (the log), 0, 1 and 2 (its backups):
     rename L to 0            _ 0 1 2
     make L                   L 0 1 2     (the new file is empty)
 
+A backup may be packed, and has ``.zst`` behind its name then (see standing.py); where the file by
+the name itself is there as well, the packed one is removed before that moves, so that it never
+comes to stand for another file.
+
 In between exactly one name is missing, and nothing is lost but the oldest backup. Whoever goes on
 finds the missing name (rotation.interrupted_steps; after a hand-over the document says how many
 steps are left) and carries out the steps below it. To begin with the first step again would move a
@@ -84,6 +88,7 @@ from twisted_virtlog.logs.files.names import (
     held_path,
     name_of,
     newest_first,
+    packed_path,
 )
 from twisted_virtlog.logs.files.opening import (
     ERRORS_OF_DESCRIPTOR,
@@ -111,6 +116,7 @@ from twisted_virtlog.logs.files.rotation import (
     roll_over_steps,
     unfinished_steps,
 )
+from twisted_virtlog.logs.files.standing import Standing, remove_packed, standing
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.strays import STRAYS
 from twisted_virtlog.logs.files.tail import Tail
@@ -1124,13 +1130,19 @@ class Writer:
 
         :param number: the backup's, or CURRENT.
         """
-        look = self._seen(source)
-        if look is not None:
+        found = standing(self.directory, source)
+        if found is not None:
+            look = found.look
+            if found.origin is not None:
+                target = packed_path(target)
+            elif number != CURRENT:
+                # (it is not finished, or was left behind; it never stands for another file)
+                remove_packed(self.directory, source)
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
             # not. If the target cannot be removed, the rename says why.
             with contextlib.suppress(OSError):
                 self._rotate_away(number + 1)
-            self.directory.rename(source, target)
+            self.directory.rename(found.path, target)
             self.account.renamed(number, number + 1, look)
         else:
             self.account.missing(number)
@@ -1145,9 +1157,10 @@ class Writer:
         if self._removed is None:
             self._removed = RemovedFiles()
         path = name_of(self.path, number)
-        account, look, holding = self.account, self._seen(path), self.holding
+        account, found, holding = self.account, standing(self.directory, path), self.holding
+        look = None if found is None else found.look
         unread: Unread | None = None
-        if look is None:
+        if found is None or look is None:
             account.missing(number)
         else:
             unread = holding.unread_of(self, number, look)
@@ -1156,11 +1169,17 @@ class Writer:
                 holding.kept()
                 return
             account.removing(look, reason)
+            if found.origin is not None:
+                path = found.path
+            elif number != CURRENT:
+                remove_packed(self.directory, path)
         try:
             self._removed.remove(path, self._remove, self.limits.max_size, self.directory)
         except BaseException:
             account.not_removed()
             raise
+        if found is not None and found.origin is not None:
+            self._removed.forget_packed(found.look.inode)
         if look is not None:
             account.removed(number, look, reason)
         if unread is not None:
@@ -1175,7 +1194,10 @@ class Writer:
         if self._removed is None:
             self._removed = RemovedFiles()
         path = held_path(self.path, number)
-        account, look = self.account, self._seen(path)
+        account, found = self.account, self._standing(path)
+        look = None if found is None else found.look
+        if found is not None:
+            path = found.path
         account.removing(look or SeenFile(0, size), reason)
         try:
             self._attempt(
@@ -1189,15 +1211,20 @@ class Writer:
         except BaseException:
             account.not_removed()
             raise
+        if found is not None and found.origin is not None:
+            self._removed.forget_packed(found.look.inode)
         account.held_went(size, look, reason)
 
     def _seen(self, path: str) -> SeenFile | None:
         """Look at a file; None if there is none."""
+        found = self._standing(path)
+        return None if found is None else found.look
+
+    def _standing(self, path: str) -> Standing | None:
         try:
-            status = self.directory.lstat(path)
+            return standing(self.directory, path)
         except OSError:
             return None
-        return SeenFile(status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0)
 
     def _looks(self) -> list[SeenFile | None]:
         """Look at all files of the log by their names, the newest first."""
@@ -1240,6 +1267,8 @@ class Writer:
         if self._file >= 0:
             self.owner.file_ends()
         former = self._attributes()
+        if not self.uses:
+            self._see_packed()
         if self._removed is None:
             file = self._open_sparing()
         else:
@@ -1273,7 +1302,8 @@ class Writer:
         # (a rollover that another process began)
         if not self._steps:
             return None
-        return held_by_path(backup_path(self.path, 0), self.directory)
+        found = self._standing(backup_path(self.path, 0))
+        return None if found is None else held_by_path(found.path, self.directory)
 
     def _keep(self, former: Held | None, file: int) -> None:
         """Set on a new file the attributes that the former one had."""
@@ -1307,7 +1337,29 @@ class Writer:
         """Look at the backups; None if there are none, or nobody may look at them."""
         if not self._rotates or self.owner.leads_away(self._file):
             return None
+        self._see_packed()
         return self._looks()[1:]
+
+    def _see_packed(self) -> None:
+        """Take note of the inode numbers that packed files had."""
+        names = newest_first(self.path, self.limits.max_backups)[1:]
+        with self.directory:
+            names += self.holding.names(self)
+            found = [self._standing(name) for name in names]
+        packed = {one.look.inode for one in found if one is not None and one.origin is not None}
+        if packed and self._removed is None:
+            self._removed = RemovedFiles()
+        if self._removed is not None:
+            self._removed.set_packed(packed)
+
+    def packed(self, inode: int) -> None:
+        """Take note that a backup was packed, and is removed.
+
+        :param inode: the number that it had.
+        """
+        if self._removed is None:
+            self._removed = RemovedFiles()
+        self._removed.add_packed(inode)
 
     def _open_sparing(self) -> int:
         """Open the file; where no descriptor is left, give up those that it takes the place of.
@@ -1375,6 +1427,7 @@ def interrupted_rollover(path: str, limits: Limits, directory: LogDirectory = BY
 def _size(path: str, directory: LogDirectory) -> int | None:
     """Return a file's size; None if there is no file."""
     try:
-        return directory.lstat(path).st_size
+        found = standing(directory, path)
     except OSError:
         return None
+    return None if found is None else found.look.size

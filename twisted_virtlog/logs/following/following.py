@@ -26,7 +26,7 @@ from twisted_virtlog.errors import (
     SystemFailure,
 )
 from twisted_virtlog.interfaces import Answer, IFollower, IFollowing
-from twisted_virtlog.logs.files.reader import read_piece
+from twisted_virtlog.logs.files.reader import read_packed_piece, read_piece
 from twisted_virtlog.logs.files.removal import close_quietly
 from twisted_virtlog.logs.following.announcing import Announcements, Work
 from twisted_virtlog.logs.following.follower import Follower
@@ -491,7 +491,8 @@ class Following:
 
         def read() -> bytes:
             try:
-                return read_piece(cold.file, cold.offset, cold.count, 0, trail.path)
+                read = read_packed_piece if cold.is_packed else read_piece
+                return read(cold.file, cold.offset, cold.count, 0, trail.path)
             finally:
                 close_quietly(cold.file)
 

@@ -63,9 +63,18 @@ class KeptFiles:
         """Return how many there are."""
         return len(self._kept)
 
-    def keep(self, segment: Segment, file: int, home: Home, *, closes_others: bool = True) -> None:
+    def keep(
+        self,
+        segment: Segment,
+        file: int,
+        home: Home,
+        *,
+        is_packed: bool = False,
+        closes_others: bool = True,
+    ) -> None:
         """Take over a descriptor of a segment's file.
 
+        :param is_packed: it is one of the packed file.
         :param closes_others: if there are too many, others give way.
         :raises OSError: EMFILE, as few descriptors are left; it is closed.
         """
@@ -76,6 +85,7 @@ class KeptFiles:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.release(segment)
         segment.file, segment.used_at = file, self._seconds()
+        segment.is_packed = is_packed
         self._kept[segment] = home
         if len(self._kept) == 1:
             home.in_reactor(self._first_kept)

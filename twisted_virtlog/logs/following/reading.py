@@ -68,14 +68,18 @@ class Cold(Exception):
     """What is to be read is not in memory.
 
     :ivar file: a descriptor of its file, which is the catcher's to close.
+    :ivar is_packed: it is one of the packed file.
     """
 
-    def __init__(self, segment: Segment, offset: int, count: int, file: int) -> None:
+    def __init__(
+        self, segment: Segment, offset: int, count: int, file: int, is_packed: bool
+    ) -> None:
         super().__init__("not in memory")
         self.segment = segment
         self.offset = offset
         self.count = count
         self.file = file
+        self.is_packed = is_packed
 
 
 #: There is nothing now.

@@ -28,6 +28,7 @@ class Segment:
     :ivar readers: how many read it, or one that leads to it from aside.
     :ivar flags: by which preadv(2) does not wait for a disk; -1 while that is not known.
     :ivar file: a descriptor of its own; -1 if it has none. See KeptFiles.
+    :ivar is_packed: that is one of the packed file.
     :ivar used_at: when that was read last.
     """
 
@@ -43,6 +44,7 @@ class Segment:
         "is_device",
         "is_gone",
         "is_live",
+        "is_packed",
         "lost",
         "next",
         "order",
@@ -58,6 +60,7 @@ class Segment:
         self.end = self.extent = end
         self.lost = 0
         self.is_live = self.parted = self.is_gone = self.is_device = self.is_aside = False
+        self.is_packed = False
         self.next: Segment | None = None
         self.order = order
         self.readers = 0

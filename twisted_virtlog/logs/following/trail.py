@@ -28,16 +28,20 @@ from twisted_virtlog.logs.files.reader import (
     WouldBlock,
     find_begin,
     open_files,
+    read_packed_piece,
     read_piece,
 )
 from twisted_virtlog.logs.files.removal import close_quietly
 from twisted_virtlog.logs.files.rotation import Limits
+from twisted_virtlog.logs.files.standing import open_standing, standing_packed
 from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.logs.following.kept_files import KeptFiles
 from twisted_virtlog.logs.following.reading import NOTHING, Cold, Found, Reader, Walk
 from twisted_virtlog.logs.following.segments import NO_INODE, Place, Segment, before_all
 from twisted_virtlog.logs.observing import LogThread
 from twisted_virtlog.logs.open_log import OpenLog
+from twisted_virtlog.packed.format import Origin
+from twisted_virtlog.packed.reading import origin_of
 from twisted_virtlog.syscalls import is_in_memory
 from twisted_virtlog.values import Followed, FollowerState, Position, TrailPart
 
@@ -379,6 +383,7 @@ class Trail:
         """Read some of the bytes of a segment; b"" if they are not there, and that is known now."""
         writer = self.writer
         is_current = segment is self._last and segment.is_live and writer is not None
+        is_packed = False
         if is_current and writer is not None and writer.is_readable:
             file = writer.file
         else:
@@ -387,6 +392,7 @@ class Trail:
                 segment.is_gone = True
                 return b""
             segment.used_at = self._seconds()
+            is_packed = segment.is_packed
         flags = 0
         if self.thread.is_reactor:
             flags = segment.flags
@@ -394,9 +400,10 @@ class Trail:
                 # (where the data is in memory alone, the flag is not known)
                 flags = segment.flags = 0 if is_in_memory(file) else os.RWF_NOWAIT
         try:
-            data = read_piece(file, offset, count, flags, self.path)
+            read = read_packed_piece if is_packed else read_piece
+            data = read(file, offset, count, flags, self.path)
         except WouldBlock:
-            raise Cold(segment, offset, count, os.dup(file)) from None
+            raise Cold(segment, offset, count, os.dup(file), is_packed) from None
         except SystemFailure as failure:
             if failure.errno != errno.ESTALE:
                 raise
@@ -408,7 +415,8 @@ class Trail:
 
     def _see_size(self, segment: Segment, file: int, writer: Writer | None, offset: int) -> None:
         try:
-            size = os.fstat(file).st_size
+            origin = origin_of(file) if segment.is_packed and segment.file == file else None
+            size = os.fstat(file).st_size if origin is None else origin.size
         except OSError:
             size = 0
         if writer is not None:
@@ -536,8 +544,21 @@ class Trail:
         found = set()
         for name in self._names()[:most]:
             with contextlib.suppress(OSError):
-                found.add(self._directory.stat(name).st_ino)
+                found.add(self._number(name))
         return found
+
+    def _number(self, name: str) -> int:
+        """Return the inode number of a file of the log, by its name.
+
+        :raises OSError: there is none.
+        """
+        try:
+            return self._directory.stat(name).st_ino
+        except FileNotFoundError:
+            found = standing_packed(self._directory, name)
+            if found is None:
+                raise
+            return found.look.inode
 
     def _cut(self, before: int, size: int, birth: str) -> None:
         """Take note that another program has cut the last segment's file.
@@ -591,9 +612,9 @@ class Trail:
                 self._kept.keep(segment, _opened_again(writer), self)
                 return segment.file
             for name in self._names():
-                file = _opened_if_there(name, self._directory)
-                if file >= 0 and _is_of(segment, file):
-                    self._kept.keep(segment, file, self)
+                file, origin = _opened_if_there(name, self._directory)
+                if file >= 0 and _is_of(segment, file, origin):
+                    self._kept.keep(segment, file, self, is_packed=origin is not None)
                     return file
                 close_quietly(file)
         except OSError as error:
@@ -610,17 +631,17 @@ class Trail:
         backups = 0 if is_known else self._limits.max_backups
         try:
             for name in newest_first(self.path, backups):
-                file = _opened_if_there(name, self._directory)
+                file, origin = _opened_if_there(name, self._directory)
                 if file >= 0:
                     try:
-                        self._see(file)
+                        self._see(file, origin)
                     finally:
                         os.close(file)
                     break
         except OSError as error:
             raise system_failure(f"Unable to open file: {self.path}", error, self.path) from error
 
-    def _see(self, file: int) -> None:
+    def _see(self, file: int, origin: Origin | None) -> None:
         status = os.fstat(file)
         last = self._last
         if not stat.S_ISREG(status.st_mode):
@@ -629,10 +650,12 @@ class Trail:
                 device.is_device = True
                 self._append(device)
             return
-        birth, size = identity.birth(file), status.st_size
-        if not last.is_of(status.st_ino, birth):
+        if origin is None:
+            origin = Origin(status.st_ino, identity.birth(file), status.st_size)
+        inode, birth, size = origin.inode, origin.birth, origin.size
+        if not last.is_of(inode, birth):
             last.parted |= last.is_live and last.inode != NO_INODE
-            self._append(Segment(status.st_ino, birth, 0, size))
+            self._append(Segment(inode, birth, 0, size))
         elif size < last.end:
             self._cut(last.end, size, last.birth)
         else:
@@ -715,8 +738,10 @@ class Trail:
                 place = segment, max(segment.begin, offset)
             if segment.file < 0 and not (segment is self._last and writer is not None):
                 # (so that it is not lost before it is read for the first time)
+                file = files[first]
                 with contextlib.suppress(OSError):
-                    self._kept.keep(segment, os.dup(files[first].descriptor), self)
+                    copy = os.dup(file.descriptor)
+                    self._kept.keep(segment, copy, self, is_packed=file.is_packed)
             return place
         except OSError as error:
             action = f"Unable to read from file {self.path}"
@@ -896,9 +921,14 @@ class Trail:
         if file < 0 or file in files:
             return
         files.add(file)
-        if segment.file < 0 and _is_of(segment, file):
+        is_packed = False
+        is_its = segment.file < 0 and _is_of(segment, file)
+        if segment.file < 0 and not is_its:
             with contextlib.suppress(OSError):
-                self._kept.keep(segment, file, self)
+                is_packed = is_its = _is_of(segment, file, origin_of(file))
+        if is_its:
+            with contextlib.suppress(OSError):
+                self._kept.keep(segment, file, self, is_packed=is_packed)
         else:
             close_quietly(file)
 
@@ -970,8 +1000,13 @@ def _opened_again(writer: Writer) -> int:
     return os.open(f"/proc/self/fd/{writer.file}", OPEN_FLAGS)
 
 
-def _is_of(segment: Segment, file: int) -> bool:
-    """Return whether a segment lies in an open file."""
+def _is_of(segment: Segment, file: int, origin: Origin | None = None) -> bool:
+    """Return whether a segment lies in an open file.
+
+    :param origin: what it says if it is packed.
+    """
+    if origin is not None:
+        return segment.is_of(origin.inode, origin.birth)
     try:
         status = os.fstat(file)
     except OSError:
@@ -983,12 +1018,13 @@ def _is_of(segment: Segment, file: int) -> bool:
     )
 
 
-def _opened_if_there(path: str, directory: LogDirectory) -> int:
-    """Open a file to read it; return -1 if there is none.
+def _opened_if_there(path: str, directory: LogDirectory) -> tuple[int, Origin | None]:
+    """Open a file to read it; return its descriptor, and what it says if it is packed.
 
+    :returns: -1 if there is none.
     :raises OSError: it cannot be opened.
     """
     try:
-        return directory.open(path, OPEN_FLAGS)
+        return open_standing(directory, path, OPEN_FLAGS)
     except (FileNotFoundError, NotADirectoryError):
-        return -1
+        return -1, None

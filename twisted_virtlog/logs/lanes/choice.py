@@ -56,8 +56,7 @@ class Choice:
             return True
         if self._points:
             return mount.point in self._points and mount is not UNKNOWN
-        slow_at = self._slow.get(mount.device)
-        return slow_at is not None and now - slow_at < REMEMBERED_SECONDS
+        return self.is_slow(mount, now)
 
     def may_wait(self, mount: Mount) -> bool:
         """Return whether a mount is of a type that waits for others, or one that was named."""
@@ -69,6 +68,11 @@ class Choice:
             or kind.partition(".")[0] in self._types
             or mount.point in self._points
         )
+
+    def is_slow(self, mount: Mount, now: float) -> bool:
+        """Return whether an operation on a mount took long lately; see :meth:`has_lane`."""
+        slow_at = self._slow.get(mount.device)
+        return slow_at is not None and now - slow_at < REMEMBERED_SECONDS
 
     def slow(self, mount: Mount, now: float) -> None:
         """Note that an operation on a mount took long, in its lane or not."""
