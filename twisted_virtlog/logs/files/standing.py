@@ -118,7 +118,12 @@ def open_packed(directory: LogDirectory, name: str) -> tuple[int, Origin]:
     :raises OSError: it cannot be opened.
     """
     path = packed_path(name)
-    file = directory.open(path, _PACKED_FLAGS)
+    try:
+        file = directory.open(path, _PACKED_FLAGS)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}:
+            raise FileNotFoundError(path) from error
+        raise
     try:
         origin = origin_of(file) if stat.S_ISREG(os.fstat(file).st_mode) else None
         if origin is None:
