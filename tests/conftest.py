@@ -29,6 +29,7 @@ _PROGRAMS = {
     "rsyslog": ("rsyslogd",),
     "openssl": ("openssl",),
     "curl": ("curl",),
+    "zstd": ("zstd", "zstdcat"),
     "jq": ("jq",),
     "systemd_analyze": ("systemd-analyze",),
     "tmux": ("tmux",),

@@ -42,7 +42,7 @@ ROOMS: dict[str, Room] = {
     "syscalls": Room(),
     "errors": Room("values"),
     "interfaces": Room("values"),
-    "packed": Room("", "codec format messages making reading"),
+    "packed": Room("", "codec format messages reading restoring"),
     # What knows neither logs nor clients.
     "config": Room("values", "endpoint_strings globs logging paths settings"),
     "loop": Room(
@@ -61,7 +61,7 @@ ROOMS: dict[str, Room] = {
         " consumers.acknowledging consumers.consumers files.cleaner files.cleaning"
         " files.roots files.rotation"
         " following.following handler history lanes.mounts observing"
-        " pipes.closing pipes.making policy rate read_only",
+        " packing.packing packing.process pipes.closing pipes.making policy rate read_only",
     ),
     "sockets": Room(
         "config errors handover interfaces loop syscalls values",
@@ -98,7 +98,7 @@ ROOMS: dict[str, Room] = {
     ),
     "web": Room("client values"),
     "ctl": Room(
-        "client config escaping values",
+        "client config escaping packed values",
         "excerpt grep.pattern grep.pieces grep.printing grep.run grep.search groups outcomes"
         " parameters progress ranges recording settings tables tail_output tailing time_options"
         " wait_command wait_output waiting",

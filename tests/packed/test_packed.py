@@ -73,6 +73,7 @@ def test_what_cannot_be_made_smaller_is_read_too() -> None:
     os.close(file)
 
 
+@pytest.mark.zstd
 @pytest.mark.parametrize("size", [0, 1, FRAME_BYTES, 3 * FRAME_BYTES + 100])
 def test_zstdcat_reads_it(tmp_path: Path, size: int) -> None:
     data = (_LINES * 2)[:size]

@@ -16,6 +16,7 @@ _COMMANDS = (
     ("clients", "List who is connected to the daemon.", "administration.clients"),
     ("close", "Close a log by force, whoever holds its pipe.", "log_commands.close"),
     ("consumers", "Show who has read what of logs.", "consumers_command.consumers"),
+    ("decompress", "Decompress the backups of logs.", "decompress_command.decompress"),
     ("disconnect", "Close a client's connection at once.", "administration.disconnect"),
     ("discover", "Print the OpenRPC document of the daemon's methods.", "daemon_commands.discover"),
     ("exec", "Run a command with its output in a log.", "exec_command.execute"),

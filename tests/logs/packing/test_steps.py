@@ -10,7 +10,6 @@ import pytest
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World, content_of, descriptors, place
-from tests.logs.following.conftest import make_room as make_room
 from tests.logs.packing import by_hand
 from twisted_virtlog.logs.files import reuse, standing
 from twisted_virtlog.logs.files.lineage import GAP_ATTRIBUTE
