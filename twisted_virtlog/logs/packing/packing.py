@@ -42,6 +42,9 @@ T = TypeVar("T")
 #: From one log to the next: those that wait are many where a daemon was started just now.
 _BETWEEN_SECONDS = 0.005
 
+#: When a log is tried again whose backup has got another name, or while there is no process.
+_SOON_SECONDS = 1.0
+
 #: When a log is tried again of which something could not be done.
 AGAIN_SECONDS = 60.0
 
@@ -219,7 +222,7 @@ class Packing:
     async def _pack(self, path: str) -> None:
         """Pack the next backup of a log, and note when to look at it again."""
         if not self._process.is_ready or self._logs.is_slow(path):
-            self._note(path, AGAIN_SECONDS)
+            self._note(path, AGAIN_SECONDS if self._process.is_ready else _SOON_SECONDS)
             return
         try:
             found = await self._begin(path)
@@ -235,14 +238,14 @@ class Packing:
             is_done = await self._pack_job(path, job)
         except PackerGone:
             # (it is not this file's fault, or may not be)
-            self._note(path, AGAIN_SECONDS)
+            self._note(path, _SOON_SECONDS)
         except (OSError, LogError) as error:
             self._leave(job)
             self._tell(path, error)
             self._note(path, AGAIN_SECONDS)
         else:
             # (there may be more of them, or this one has another name by now)
-            self._note(path, 0.0 if is_done else 1.0)
+            self._note(path, 0.0 if is_done else _SOON_SECONDS)
         finally:
             self._logs.close_files(path, job.close)
 
