@@ -66,6 +66,7 @@ def test_each_key_of_the_sample_can_be_changed_alone(key: str) -> None:
         "log_roots": ("/srv/logs", "/var/log/guests"),
         "consumers": ("nats:virtlog-ship", "loki:loki"),
         "hold": "nats",
+        "compress": "zstd",
     }
     value: Any = changes.get(key, 4 if key == "log_level" else 8192)
     written = f"#{key} = {_quoted(default)}\n"

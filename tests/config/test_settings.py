@@ -79,6 +79,9 @@ def test_an_empty_file_gives_the_defaults() -> None:
         "hold": "",
         "hold_max": 1073741824,
         "hold_max_log": 67108864,
+        "compress": "",
+        "compress_from": 1,
+        "compress_delay": 60,
     }
     assert warnings == []
 
@@ -103,6 +106,7 @@ def test_each_key_is_taken(key: str) -> None:
         "log_roots": ("/srv/logs", "/var/log/guests"),
         "consumers": ("nats:virtlog-ship", "loki:loki"),
         "hold": "nats,loki",
+        "compress": "zstd",
     }
     value = values.get(key, 8192)
     written = str(value)

@@ -326,15 +326,6 @@ class Settings:
         check=_check_choice(OnRate),
         in_policy=True,
     )
-    compress: str = _key(
-        "",
-        "what backups are compressed by",
-        check=_check_choice(Compress),
-        example="zstd",
-        in_policy=True,
-    )
-    compress_from: int = _key(1, "the first backup that is compressed", in_policy=True)
-    compress_delay: int = _key(60, "seconds from a roll-over until its backup is compressed")
     log_roots: tuple[str, ...] = _key(
         (),
         "directories outside of which no log is; none: logs may be anywhere",
@@ -361,6 +352,15 @@ class Settings:
     hold_max_log: int = _key(
         64 * 1024 * 1024, "bytes on disk of the held files of one log; 0: no limit", _UINT64
     )
+    compress: str = _key(
+        "",
+        "what backups are compressed by",
+        check=_check_choice(Compress),
+        example="zstd",
+        in_policy=True,
+    )
+    compress_from: int = _key(1, "the first backup that is compressed", in_policy=True)
+    compress_delay: int = _key(60, "seconds from a roll-over until its backup is compressed")
 
     named: frozenset[str] = field(default=frozenset(), compare=False)
 
