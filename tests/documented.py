@@ -99,6 +99,9 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         ".venv/bin/python -m pytest tests/stack": THE_TESTS,
         "make test-libvirt LIBVIRT_ROOT=/srv/sid": ANOTHER_SYSTEM,
     },
+    ("operations.md", "Compressed backups"): {
+        "virtlogctl decompress /var/log/libvirt/qemu": SYSTEMD,
+    },
     ("operations.md", "Mode, owner and labels"): {
         "chown root:adm /var/log/libvirt/qemu/web.log": SYSTEMD,
         "chmod 640 /var/log/libvirt/qemu/web.log": SYSTEMD,
