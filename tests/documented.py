@@ -14,6 +14,7 @@ BY_HAND = "by_hand() of tests/systemd/inside.py"
 SESSION = "tests/stack/session.py"
 VIRT_ADMIN = "tests/stack/test_virt_admin.py"
 PACKAGING = "tests/test_packaging.py"
+COMPRESSION = "tests/daemon/test_compression.py, in a directory of its own"
 FLEET = "tests/ship/test_document.py"
 
 #: Why they are not run.
@@ -100,7 +101,7 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "make test-libvirt LIBVIRT_ROOT=/srv/sid": ANOTHER_SYSTEM,
     },
     ("operations.md", "Compressed backups"): {
-        "virtlogctl decompress /var/log/libvirt/qemu": SYSTEMD,
+        "virtlogctl decompress /var/log/libvirt/qemu": COMPRESSION,
     },
     ("operations.md", "Mode, owner and labels"): {
         "chown root:adm /var/log/libvirt/qemu/web.log": SYSTEMD,
