@@ -53,6 +53,9 @@ def test_one_log_to_all_who_read(start_daemon: StartDaemon, tmp_path: Path) -> N
             os.close(file.descriptor)
         assert client.ledger(path).holds
         assert virtlogctl(daemon, "read", path) == TEXT
+        assert virtlogctl(daemon, "tail", "-n", "4000", path) == b"".join(
+            TEXT.splitlines(keepends=True)[-4000:]
+        )
         found = virtlogctl(daemon, "grep", r"^\[ +(7|4321)\]", path).splitlines()
         assert found == [TEXT.splitlines()[7], TEXT.splitlines()[4321]]
         client.reexec()

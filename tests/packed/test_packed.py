@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.packed.files import packed_file
 from twisted_virtlog.packed import codec
 from twisted_virtlog.packed.codec import Packer, unpack
 from twisted_virtlog.packed.format import FRAME_BYTES, Origin
-from twisted_virtlog.packed.making import pack, unpack_file
+from twisted_virtlog.packed.making import unpack_file
 from twisted_virtlog.packed.reading import origin_of, read_packed
 
 _LINES = b"".join(b"[%8d] a line of a guest, and what it says\n" % n for n in range(20000))
@@ -24,16 +25,6 @@ def _file(data: bytes = b"") -> int:
     file = os.memfd_create("packed")
     os.pwrite(file, data, 0)
     return file
-
-
-def _pack(data: bytes, origin: Origin | None = None) -> int:
-    source, target = _file(data), _file()
-    try:
-        for _ in pack(source, target, origin or Origin(5, "h1.x", len(data))):
-            pass
-    finally:
-        os.close(source)
-    return target
 
 
 def _read_all(file: int) -> bytes:
@@ -51,7 +42,7 @@ def _read_all(file: int) -> bytes:
 )
 def test_any_part_is_read(seed: bytes, size: int, parts: list[tuple[int, int]]) -> None:
     data = ((seed or b"\0") * (size // len(seed or b"\0") + 1))[:size]
-    file = _pack(data)
+    file = packed_file(data)
     try:
         assert origin_of(file) == Origin(5, "h1.x", size)
         assert _read_all(file) == data
@@ -68,7 +59,7 @@ def test_any_part_is_read(seed: bytes, size: int, parts: list[tuple[int, int]]) 
 
 def test_what_cannot_be_made_smaller_is_read_too() -> None:
     data = os.urandom(2 * FRAME_BYTES + 1)
-    file = _pack(data)
+    file = packed_file(data)
     assert _read_all(file) == data
     os.close(file)
 
@@ -78,7 +69,7 @@ def test_what_cannot_be_made_smaller_is_read_too() -> None:
 def test_zstdcat_reads_it(tmp_path: Path, size: int) -> None:
     data = (_LINES * 2)[:size]
     path = tmp_path / "x.zst"
-    file = _pack(data)
+    file = packed_file(data)
     path.write_bytes(os.pread(file, 1 << 30, 0))
     os.close(file)
     assert subprocess.run(["zstdcat", path], capture_output=True, check=True).stdout == data
@@ -86,7 +77,7 @@ def test_zstdcat_reads_it(tmp_path: Path, size: int) -> None:
 
 
 def test_a_file_is_unpacked_as_it_was() -> None:
-    file, target = _pack(_LINES), _file()
+    file, target = packed_file(_LINES), _file()
     origin = origin_of(file)
     assert origin is not None
     unpack_file(file, target, origin)
@@ -97,12 +88,12 @@ def test_a_file_is_unpacked_as_it_was() -> None:
 
 def test_a_file_that_was_cut_meanwhile_is_not_packed() -> None:
     with pytest.raises(OSError, match="shorter") as caught:
-        _pack(b"abc", Origin(5, "", 4))
+        packed_file(b"abc", Origin(5, "", 4))
     assert caught.value.errno == errno.ENODATA
 
 
 def test_text_becomes_much_smaller() -> None:
-    file = _pack(_LINES)
+    file = packed_file(_LINES)
     assert os.fstat(file).st_size * 5 < len(_LINES)
     os.close(file)
 
@@ -119,7 +110,7 @@ def test_other_files_are_no_packed_ones(data: bytes) -> None:
 
 @pytest.mark.parametrize("at", [0.3, 0.5, 0.999])
 def test_a_broken_file_fails_and_gives_nothing_else(at: float) -> None:
-    file = _pack(_LINES)
+    file = packed_file(_LINES)
     place = int(os.fstat(file).st_size * at)
     os.pwrite(file, bytes([os.pread(file, 1, place)[0] ^ 1]), place)
     with pytest.raises(OSError, match="packed file"):
@@ -128,7 +119,7 @@ def test_a_broken_file_fails_and_gives_nothing_else(at: float) -> None:
 
 
 def test_a_file_that_was_cut_fails() -> None:
-    file = _pack(_LINES)
+    file = packed_file(_LINES)
     os.ftruncate(file, os.fstat(file).st_size - 1)
     with pytest.raises(OSError, match="no seek table"):
         read_packed(file, 0, 1)
@@ -144,7 +135,7 @@ def test_no_more_is_unpacked_than_is_wanted() -> None:
 
 
 def test_without_zstd_an_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    file = _pack(_LINES)
+    file = packed_file(_LINES)
 
     def no_zstd() -> object:
         raise codec.NoZstd

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from twisted_virtlog.client import BlockingClient, Chunk, LogFile, Position, RemoteError
+from twisted_virtlog.ctl.log_files import are_readable, read_at
 from twisted_virtlog.ctl.ranges import Range
 from twisted_virtlog.ctl.reading import read_to_end
 from twisted_virtlog.ctl.recording import Recording
@@ -68,6 +69,8 @@ def last_lines(client: BlockingClient, path: str, count: int) -> Part:
             raise
         return _last_of_all(client, path, count)
     try:
+        if not are_readable(found.files):
+            return _last_of_all(client, path, count)
         return _last_of(found.files, count)
     finally:
         _close(found.files)
@@ -83,7 +86,7 @@ def _last_of(files: Sequence[LogFile], count: int) -> Part:
         offset = file.size
         while offset and count:
             length = min(_BLOCK_BYTES, offset)
-            block = os.pread(file.descriptor, length, offset - length)
+            block = read_at(file, offset - length, length)
             if not blocks and not block.endswith(b"\n"):
                 wanted -= 1
             newlines = block.count(b"\n")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from twisted_virtlog.client import LogFile, Position
-from twisted_virtlog.packed.reading import read_packed
+from twisted_virtlog.ctl.log_files import read_at
 from twisted_virtlog.values import is_in_other_file
 
 #: What is read at once: it stays in the processor's cache until it is searched.
@@ -48,7 +48,7 @@ def file_pieces(files: Sequence[LogFile], start: Position | None, parted: bool) 
             file = left[0]
             parted |= file.gap
             while count := min(PIECE_BYTES, file.size - offset):
-                data = _read(file, offset, count) if count > 0 else b""
+                data = read_at(file, offset, count) if count > 0 else b""
                 if not data:
                     # Another program has cut it.
                     break
@@ -102,18 +102,6 @@ def _bytes_before(end: Position, piece: Piece) -> int | None:
 def _line_start(file: LogFile, offset: int) -> int:
     """Return where the line begins that an offset is in."""
     begin = max(0, offset - LOOK_BACK_BYTES)
-    before = b""
-    while part := _read(file, begin + len(before), offset - begin - len(before)):
-        before += part
+    before = read_at(file, begin, offset - begin)
     newline = before.rfind(b"\n")
     return begin + newline + 1 if newline >= 0 else begin
-
-
-def _read(file: LogFile, offset: int, count: int) -> bytes:
-    """Read bytes of a file; of a compressed one no further than to the end of a frame."""
-    read = read_packed if file.compressed else _read_plain
-    return read(file.descriptor, offset, count)
-
-
-def _read_plain(file: int, offset: int, count: int) -> bytes:
-    return os.pread(file, count, offset)

@@ -15,9 +15,9 @@ from twisted_virtlog.ctl.grep.pieces import (
     is_in,
     until_line_end,
 )
+from twisted_virtlog.ctl.log_files import are_readable
 from twisted_virtlog.ctl.ranges import Range
 from twisted_virtlog.ctl.reading import read_to_end
-from twisted_virtlog.packed.codec import has_zstd
 
 #: What says that a daemon gives no files: it is older, it serves others only, or it does not now.
 _NO_FILES = frozenset({-32601, 1012, 1004})
@@ -60,7 +60,7 @@ class LogSource:
             if error.code in _NO_FILES:
                 return None
             raise
-        if any(file.compressed for file in files.files) and not has_zstd():
+        if not are_readable(files.files):
             for file in files.files:
                 os.close(file.descriptor)
             return None
