@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import DOMAIN, DRIVER, KIB, Guest, World, copied, of_the_direct_way
+from tests.logs.packing import by_hand
 from tests.logs.test_failing import files_end_at, pass_time
 from twisted_virtlog.config.settings import Settings
 from twisted_virtlog.errors import LimitReached, NotAllowed
@@ -259,6 +260,32 @@ def _hold(room: Room) -> None:
     assert list(world.directory.glob(".*.held.*")) == []
 
 
+def _compress(room: Room) -> None:
+    """Backups that are there, too; what is compressed stays so."""
+    world, large = room.world, {"max_size": 8 * KIB, "max_backups": 3}
+    room.configure(**large)
+    guest = world.open()
+    room.write(guest, LINE * 5000)
+    assert by_hand.pack_all(world) == 0
+    room.configure(**large, compress="zstd")
+    assert by_hand.pack_all(world) == 2
+    room.configure(**large)
+    assert by_hand.pack_all(world) == 0
+    assert len(list(world.directory.glob("*.zst"))) == 2
+    assert (LINE * 5000).endswith(world.read().data)
+
+
+def _compress_from(room: Room) -> None:
+    """The same."""
+    world, large = room.world, {"max_size": 8 * KIB, "max_backups": 3, "compress": "zstd"}
+    room.configure(**large, compress_from=2)
+    guest = world.open()
+    room.write(guest, LINE * 5000)
+    assert by_hand.pack_all(world) == 1
+    room.configure(**large, compress_from=0)
+    assert by_hand.pack_all(world) == 2
+
+
 def _consumers(room: Room) -> None:
     """The same, and who comes again goes on where it was."""
     world, names = room.world, ("nats:root",)
@@ -336,6 +363,8 @@ SCENARIOS: dict[str, Callable[[Room], None]] = {
     "boot_burst": _boot_burst,
     "on_rate": _on_rate,
     "hold": _hold,
+    "compress": _compress,
+    "compress_from": _compress_from,
 }
 
 

@@ -242,3 +242,11 @@ def test_one_under_way_is_given_up_at_the_end(room: Room) -> None:
     waiting.errback(PackerGone("it has ended"))
     assert room.packed == []
     assert room.clock.getDelayedCalls() == []
+
+
+def test_another_delay_holds_at_once(room: Room) -> None:
+    room.write(2)
+    room.wait(1)
+    room.packing.set(5, True)
+    room.wait(8)
+    assert room.packed == ["guest.log.0.zst"]
