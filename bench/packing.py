@@ -28,24 +28,24 @@ from twisted_virtlog.packed.reading import read_packed
 
 _FILE_BYTES = 2 * MIB
 _READ_BYTES = 64 * 1024
-_READS = 2000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mib", type=int, default=16, help="mebibytes of each kind of text")
+    parser.add_argument("--reads", type=int, default=2000, help="how often each is read")
     parser.add_argument("files", nargs="*", type=Path, help="texts to measure, too")
     options = parser.parse_args(arguments)
     texts: dict[str, bytes] = {name: make(options.mib * MIB) for name, make in _TEXTS.items()}
     texts.update((path.name, path.read_bytes()[: options.mib * MIB]) for path in options.files)
     print("text                 ratio  ms/MiB  64 KiB: median ms    p99 ms")
     for name, text in texts.items():
-        print(_measured(name, text))
+        print(_measured(name, text, options.reads))
     return 0
 
 
-def _measured(name: str, text: bytes) -> str:
+def _measured(name: str, text: bytes, most: int) -> str:
     packed, spent, reads = 0, 0.0, list[float]()
     files = [text[at : at + _FILE_BYTES] for at in range(0, len(text), _FILE_BYTES)]
     chance = random.Random(1)
@@ -58,7 +58,7 @@ def _measured(name: str, text: bytes) -> str:
                 pass
             spent += time.process_time() - begun
             packed += os.fstat(target).st_size
-            for _ in range(_READS // len(files)):
+            for _ in range(-(-most // len(files))):
                 reads.append(_read_time(target, chance.randrange(max(1, len(data) - _READ_BYTES))))
         finally:
             os.close(source)

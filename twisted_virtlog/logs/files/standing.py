@@ -38,16 +38,17 @@ class Standing:
     origin: Origin | None = None
 
 
-def standing(directory: LogDirectory, name: str) -> Standing | None:
+def standing(directory: LogDirectory, name: str, may_be_packed: bool = True) -> Standing | None:
     """Look what stands for a file of a log; None if nothing does, or it cannot be asked.
 
     :param name: the path that it has unless it is packed.
+    :param may_be_packed: False if it is known that it is not.
     :raises OSError: EMFILE or ENFILE, as a packed file has to be opened that was not seen before.
     """
     try:
         status = directory.lstat(name)
     except FileNotFoundError:
-        return standing_packed(directory, name)
+        return standing_packed(directory, name) if may_be_packed else None
     except OSError:
         return None
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0

@@ -116,7 +116,7 @@ from twisted_virtlog.logs.files.rotation import (
     roll_over_steps,
     unfinished_steps,
 )
-from twisted_virtlog.logs.files.standing import Standing, remove_packed, standing
+from twisted_virtlog.logs.files.standing import Standing, remove_packed, standing, standing_packed
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.strays import STRAYS
 from twisted_virtlog.logs.files.tail import Tail
@@ -307,6 +307,7 @@ class Writer:
     :ivar asleep: whether the owner is to be told of the next bytes that are written; that ends it.
     :ivar uses: how many times a file was opened: while this stays, it is the same file.
     :ivar account: is told what becomes of every byte.
+    :ivar may_be_packed: whether there may be packed files; set before one gets a name.
     :ivar holding: see Holding; by default, nothing is held.
     """
 
@@ -338,6 +339,7 @@ class Writer:
         "directory",
         "holding",
         "lineage",
+        "may_be_packed",
         "owner",
         "path",
         "rollovers",
@@ -398,6 +400,8 @@ class Writer:
         self.owner: WriterOwner = _NOBODY
         self.asleep = False
         self.uses = 0
+        # (until that is looked at)
+        self.may_be_packed = True
         # Bytes in the files beside the current one, when that was opened.
         self._older = 0
         # Where a message begins of which a part is written, and the number of roll-overs then.
@@ -524,6 +528,8 @@ class Writer:
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
+        # (there may be packed files that an earlier configuration left)
+        self.may_be_packed |= limits.max_backups > self._limits.max_backups
         self._limits = limits
         self._fit()
 
@@ -1130,12 +1136,12 @@ class Writer:
 
         :param number: the backup's, or CURRENT.
         """
-        found = standing(self.directory, source)
+        found = standing(self.directory, source, self.may_be_packed)
         if found is not None:
             look = found.look
             if found.origin is not None:
                 target = packed_path(target)
-            elif number != CURRENT:
+            elif number != CURRENT and self.may_be_packed:
                 # (it is not finished, or was left behind; it never stands for another file)
                 remove_packed(self.directory, source)
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
@@ -1157,7 +1163,8 @@ class Writer:
         if self._removed is None:
             self._removed = RemovedFiles()
         path = name_of(self.path, number)
-        account, found, holding = self.account, standing(self.directory, path), self.holding
+        account, holding = self.account, self.holding
+        found = standing(self.directory, path, self.may_be_packed)
         look = None if found is None else found.look
         unread: Unread | None = None
         if found is None or look is None:
@@ -1171,7 +1178,7 @@ class Writer:
             account.removing(look, reason)
             if found.origin is not None:
                 path = found.path
-            elif number != CURRENT:
+            elif number != CURRENT and self.may_be_packed:
                 remove_packed(self.directory, path)
         try:
             self._removed.remove(path, self._remove, self.limits.max_size, self.directory)
@@ -1222,7 +1229,7 @@ class Writer:
 
     def _standing(self, path: str) -> Standing | None:
         try:
-            return standing(self.directory, path)
+            return standing(self.directory, path, self.may_be_packed)
         except OSError:
             return None
 
@@ -1325,6 +1332,8 @@ class Writer:
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
         self._find_again()
+        if self.uses == 1:
+            self._see_packed()
         backups = self._backups()
         self._older = sum(look.size for look in backups or () if look is not None)
         held = partial(self.holding.held_bytes, self)
@@ -1337,20 +1346,29 @@ class Writer:
         """Look at the backups; None if there are none, or nobody may look at them."""
         if not self._rotates or self.owner.leads_away(self._file):
             return None
-        self._see_packed()
         return self._looks()[1:]
 
     def _see_packed(self) -> None:
         """Take note of the inode numbers that packed files had."""
         names = newest_first(self.path, self.limits.max_backups)[1:]
+        self.may_be_packed = False
         with self.directory:
             names += self.holding.names(self)
-            found = [self._standing(name) for name in names]
-        packed = {one.look.inode for one in found if one is not None and one.origin is not None}
+            found = [self._packed_at(name) for name in names]
+        # (also of one that does not count, as the file itself is there)
+        packed = {one.look.inode for one in found if one is not None}
+        self.may_be_packed |= bool(packed)
         if packed and self._removed is None:
             self._removed = RemovedFiles()
         if self._removed is not None:
             self._removed.set_packed(packed)
+
+    def _packed_at(self, name: str) -> Standing | None:
+        try:
+            return standing_packed(self.directory, name)
+        except OSError:
+            self.may_be_packed = True
+            return None
 
     def packed(self, inode: int) -> None:
         """Take note that a backup was packed, and is removed.

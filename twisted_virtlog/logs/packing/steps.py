@@ -186,6 +186,8 @@ def name_packed(files: FilesOfLog, job: Job) -> bool:
         _make_alike(files, job, packed_path(place))
         # (somebody who was killed may have left one)
         remove_packed(files.directory, place)
+        if files.writer is not None:
+            files.writer.may_be_packed = True
         files.directory.link(job.target, packed_path(place))
         # (so that it need not be opened when names move, as descriptors may be short then)
         standing_packed(files.directory, place)
