@@ -691,7 +691,9 @@ def _log_settings(settings: Settings) -> LogSettings:
 
     quotas = settings.quota > 0 or any(dict(entry.words).get("quota") for entry in entries)
     bounds = HostBounds(settings.host_keep_free, settings.host_max_use, quotas)
-    roots = Roots(settings.log_roots)
+    is_said = settings.compress or "compress" in settings.named
+    has_packed = is_said or any("compress" in dict(entry.words) for entry in entries)
+    roots = Roots(settings.log_roots, bool(has_packed))
     holds = HoldSettings(consumers_of(settings), settings.hold_max, settings.hold_max_log)
     return LogSettings(policies, settings.max_open_logs, bounds, roots, explain, holds)
 

@@ -1073,7 +1073,10 @@ class LogHandler:
         """Apply the settings of the moment to an open log."""
         settings, writer = self._settings, log.writer
         log.set_policy(settings.policy_of(log.real_path, log.driver, log.domain))
-        writer.directory = self._directory_of_open(writer.path, log.real_path, writer.directory)
+        former = writer.directory
+        writer.directory = self._directory_of_open(writer.path, log.real_path, former)
+        # (those that an earlier configuration left were not looked for)
+        writer.may_be_packed |= writer.directory.has_packed and not former.has_packed
         self._bind(log)
         self._settle_open(log)
 
@@ -1103,7 +1106,7 @@ class LogHandler:
         """
         roots = self._settings.roots
         if not roots:
-            return BY_PATH
+            return roots.directory_of(real_path)
         if roots.real_path(real_path) is None or not _is_same_name(file, real_path):
             return present
         return roots.directory_of(real_path)

@@ -41,15 +41,26 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 class Beneath(LogDirectory):
     """The directory of a log below ``log_roots``."""
 
-    __slots__ = ("_begun", "_directory", "_holders", "_is_safe", "_now", "_path", "_roots")
+    __slots__ = (
+        "_begun",
+        "_directory",
+        "_holders",
+        "_is_safe",
+        "_now",
+        "_path",
+        "_roots",
+        "has_packed",
+    )
 
-    def __init__(self, path: str | None, roots: Sequence[str]) -> None:
+    def __init__(self, path: str | None, roots: Sequence[str], has_packed: bool = True) -> None:
         """Open nothing yet.
 
         :param path: of the directory, without links; None for one that is not below a root, in
             which everything is refused.
         :param roots: as they are written, for messages.
+        :param has_packed: see LogDirectory.
         """
+        self.has_packed = has_packed
         self._path = path
         self._roots = roots
         self._holders = 0

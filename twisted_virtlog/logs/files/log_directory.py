@@ -52,9 +52,14 @@ def link_unnamed(file: int, name: str, directory: int) -> None:
 
 
 class LogDirectory:
-    """The directory of a log's files, each of which is named by its path."""
+    """The directory of a log's files, each of which is named by its path.
+
+    :ivar has_packed: whether a file may be packed, so that it is looked for by that name as well.
+    """
 
     __slots__ = ()
+
+    has_packed = True
 
     def __enter__(self) -> None:
         """Hold the directory for several operations."""
@@ -181,3 +186,15 @@ class LogDirectory:
 
 #: The one that reaches all files.
 BY_PATH = LogDirectory()
+
+
+class _NothingPacked(LogDirectory):
+    """The same, where nobody packs files."""
+
+    __slots__ = ()
+
+    has_packed = False
+
+
+#: To look for each file by two names costs as much as opening a log does.
+NOTHING_PACKED: LogDirectory = _NothingPacked()

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from twisted_virtlog.errors import NotAllowed
 from twisted_virtlog.logs.files.beneath import Beneath
-from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
+from twisted_virtlog.logs.files.log_directory import BY_PATH, NOTHING_PACKED, LogDirectory
 
 
 class Roots:
@@ -27,9 +27,13 @@ class Roots:
     :ivar names: as they are written; none: logs may be anywhere.
     """
 
-    def __init__(self, names: Sequence[str] = ()) -> None:
-        """Know no links yet; see :meth:`leads_to`."""
+    def __init__(self, names: Sequence[str] = (), has_packed: bool = True) -> None:
+        """Know no links yet; see :meth:`leads_to`.
+
+        :param has_packed: whether files of logs may be packed.
+        """
         self.names = tuple(names)
+        self._has_packed = has_packed
         self._real: dict[str, str] = {}
         # How a path begins, and how its real path does; the longest first.
         self._beginnings: Sequence[tuple[str, str]] = ()
@@ -93,11 +97,11 @@ class Roots:
         :param real_path: of the log; where it is not below a root, what is returned refuses all.
         """
         if not self.names:
-            return BY_PATH
+            return BY_PATH if self._has_packed else NOTHING_PACKED
         real = self.real_path(real_path)
         # (thousands of logs are in one directory)
         directory = None if real is None else sys.intern(os.path.dirname(real))
-        return Beneath(directory, self.names)
+        return Beneath(directory, self.names, self._has_packed)
 
     def check_links(self, path: str, status: os.stat_result) -> None:
         """Refuse a log whose file is a symbolic link, or has a hard one.

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from twisted_virtlog.logs.accounts.account import SeenFile
 from twisted_virtlog.logs.files.log_directory import LogDirectory
@@ -22,8 +22,7 @@ from twisted_virtlog.packed.reading import origin_of
 _PACKED_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A file of a log that is there.
 
     :ivar path: by which it is there: its name, or that of the packed file.
@@ -61,6 +60,8 @@ def standing_packed(directory: LogDirectory, name: str) -> Standing | None:
     :param name: see :func:`standing`.
     :raises OSError: see :func:`standing`.
     """
+    if not directory.has_packed:
+        return None
     path = packed_path(name)
     try:
         status = directory.lstat(path)
@@ -108,6 +109,8 @@ def open_standing(directory: LogDirectory, name: str, flags: int) -> tuple[int, 
     try:
         return directory.open(name, flags), None
     except FileNotFoundError:
+        if not directory.has_packed:
+            raise
         return open_packed(directory, name)
 
 

@@ -1224,8 +1224,12 @@ class Writer:
 
     def _seen(self, path: str) -> SeenFile | None:
         """Look at a file; None if there is none."""
-        found = self._standing(path)
-        return None if found is None else found.look
+        try:
+            status = self.directory.lstat(path)
+        except OSError:
+            found = self._standing(path) if self.directory.has_packed else None
+            return None if found is None else found.look
+        return SeenFile(status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0)
 
     def _standing(self, path: str) -> Standing | None:
         try:
@@ -1350,6 +1354,9 @@ class Writer:
 
     def _see_packed(self) -> None:
         """Take note of the inode numbers that packed files had."""
+        if not self.directory.has_packed:
+            self.may_be_packed = False
+            return
         names = newest_first(self.path, self.limits.max_backups)[1:]
         self.may_be_packed = False
         with self.directory:
