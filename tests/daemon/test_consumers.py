@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,20 @@ class Guest:
         os.close(self._pipe)
 
 
-@pytest.fixture
-def daemon(start_daemon: StartDaemon) -> Daemon:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Start a daemon with consumers, and small files."""
-    return start_daemon(*_SMALL)
+    with running(tmp_path_factory.mktemp("consumers"), _SMALL) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """Give that daemon, in which nobody has read anything, to one test after another."""
+    yield shared
+    with shared.client() as client:
+        for name in {one.consumer for one in client.consumers()}:
+            client.forget_consumer(name)
 
 
 def test_what_a_consumer_has_not_read_stays(daemon: Daemon, tmp_path: Path) -> None:
@@ -164,6 +175,7 @@ def test_a_policy_holds_from_the_beginning(start_daemon: StartDaemon, tmp_path: 
         other.close()
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("key", ["hold_max", "hold_max_log"])
 def test_what_goes_all_the_same_is_counted(
     start_daemon: StartDaemon, tmp_path: Path, key: str

@@ -70,5 +70,5 @@ class PackedLogs(Logs):
         by_hand.pack_all(self.world, self.logs[which].path)
 
 
-TestPackedLogs = PackedLogs.TestCase
+TestPackedLogs = pytest.mark.lengthy(PackedLogs.TestCase)
 TestPackedLogs.settings = settings(max_examples=examples(40), stateful_step_count=50)
