@@ -52,8 +52,9 @@ ANY = 0xFFFFFFFF
 #: Somebody who is in the group adm.
 AN_ORDINARY_USER = [one if one != "--clear-groups" else "--groups=4" for one in AS_NOBODY]
 
-#: The highest that systemd-analyze may say, times 10.
-MOST_EXPOSED = 17
+#: The highest that systemd-analyze may say, times 10. (Of @resources, the process that compresses
+#: needs two calls, for which all of them count.)
+MOST_EXPOSED = 18
 
 _SECONDS = 60.0
 _LOCK_SECONDS = 180
