@@ -233,7 +233,8 @@ class Rsyslog(_Served):
         output = self.directory / "output"
         found = output.read_bytes() if output.exists() else b""
         lines = []
-        for line in found.splitlines():
+        # (it may be in the middle of the last one)
+        for line in found[: found.rfind(b"\n") + 1].splitlines():
             host, program, said, text = line.split(b"|", 3)
             members = dict(re.findall(r' (\w+)="((?:[^"\\]|\\.)*)"', said.decode()))
             lines.append((host.decode(), program.decode(), members, text))
