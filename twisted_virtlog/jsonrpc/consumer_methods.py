@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from twisted_virtlog import values
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.long_result import SlicedResult
+from twisted_virtlog.jsonrpc.long_result import presented
 from twisted_virtlog.jsonrpc.method import Example, Method, Services, true
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import LogPath, NoParams, Position, check_path
 from twisted_virtlog.jsonrpc.text import printable
-
-#: So many entries are made at once.
-_ENTRIES_AT_ONCE = 64
 
 #: So many logs may be acknowledged at once.
 _MOST_ACKS = 65536
@@ -107,21 +103,8 @@ def _forget(services: Services, params: ForgetParams) -> Answer[None]:
     return found
 
 
-def _presented(
-    found: Sequence[values.ConsumerStatus], _params: NoParams
-) -> list[ConsumerEntry] | SlicedResult:
-    if len(found) <= _ENTRIES_AT_ONCE:
-        return [_entry(one) for one in found]
-    return SlicedResult(_in_slices(found))
-
-
-def _in_slices(found: Sequence[values.ConsumerStatus]) -> Iterator[bytes]:
-    separator = b"["
-    for start in range(0, len(found), _ENTRIES_AT_ONCE):
-        entries = [_entry(one) for one in found[start : start + _ENTRIES_AT_ONCE]]
-        yield separator + msgspec.json.encode(entries)[1:-1]
-        separator = b","
-    yield b"]"
+def _presented(found: Sequence[values.ConsumerStatus], _params: NoParams) -> object:
+    return presented(found, _entry)
 
 
 def _entry(one: values.ConsumerStatus) -> ConsumerEntry:

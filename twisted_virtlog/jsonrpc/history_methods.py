@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from twisted_virtlog import values
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.jsonrpc.codes import Code
-from twisted_virtlog.jsonrpc.long_result import SlicedResult
+from twisted_virtlog.jsonrpc.long_result import presented
 from twisted_virtlog.jsonrpc.method import Example, Method, Services
 from twisted_virtlog.jsonrpc.params import ParamsDecoder
 from twisted_virtlog.jsonrpc.schema import (
@@ -25,12 +24,6 @@ from twisted_virtlog.jsonrpc.schema import (
     time_value,
 )
 from twisted_virtlog.jsonrpc.text import printable
-
-T = TypeVar("T")
-R = TypeVar("R", bound=Struct)
-
-#: So many values are presented at once, or in one slice.
-_AT_ONCE = 64
 
 _Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339")]
 
@@ -143,7 +136,7 @@ def _time(time: datetime | float | None) -> datetime | None:
 
 
 def _located(ranges: Sequence[values.TimeRange], _params: LocateParams) -> Any:
-    return _presented(
+    return presented(
         ranges,
         lambda one: Range(
             Position.of(one.start), Position.of(one.end), one.since, one.until, one.exact_s
@@ -159,7 +152,7 @@ def _times(services: Services, params: TimesParams) -> Answer[Sequence[values.Ti
 
 
 def _timed(marks: Sequence[values.TimeMark], _params: TimesParams) -> Any:
-    return _presented(marks, lambda one: TimeEntry(Position.of(one.position), one.time))
+    return presented(marks, lambda one: TimeEntry(Position.of(one.position), one.time))
 
 
 def _boots(services: Services, params: BootsParams) -> Answer[Sequence[values.Boot]]:
@@ -172,7 +165,7 @@ def _booted(boots: Sequence[values.Boot], _params: BootsParams) -> Any:
         start = Position.of(one.start)
         return BootEntry(start, one.opened_at, one.closed_at, printable(one.driver), domain)
 
-    return _presented(boots, entry)
+    return presented(boots, entry)
 
 
 def _events(services: Services, params: EventsParams) -> Answer[Sequence[values.LogEvent]]:
@@ -180,39 +173,10 @@ def _events(services: Services, params: EventsParams) -> Answer[Sequence[values.
 
 
 def _happened(events: Sequence[values.LogEvent], _params: EventsParams) -> Any:
-    return _presented(
+    return presented(
         events,
         lambda one: EventEntry(Position.of(one.position), one.time, one.kind.value, one.bytes),
     )
-
-
-def _presented(
-    found: Sequence[T],
-    entry: Callable[[T], R],
-    result: Callable[[list[R]], object] | None = None,
-) -> object:
-    """Present values, many of them in slices.
-
-    :param result: makes the result of all; None if it is an array. It has one member.
-    """
-    if len(found) <= _AT_ONCE:
-        entries = [entry(one) for one in found]
-        return entries if result is None else result(entries)
-    before, after = b"", b""
-    if result is not None:
-        before, _, after = msgspec.json.encode(result([])).partition(b"[]")
-    return SlicedResult(_in_slices(found, entry, before, after))
-
-
-def _in_slices(
-    found: Sequence[T], entry: Callable[[T], R], before: bytes, after: bytes
-) -> Iterator[bytes]:
-    separator = before + b"["
-    for start in range(0, len(found), _AT_ONCE):
-        entries = [entry(one) for one in found[start : start + _AT_ONCE]]
-        yield separator + msgspec.json.encode(entries)[1:-1]
-        separator = b","
-    yield b"]" + after
 
 
 # Values for the examples.

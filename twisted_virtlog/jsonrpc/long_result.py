@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
 import pybase64
+
+T = TypeVar("T")
+R = TypeVar("R", bound=msgspec.Struct)
 
 #: The bytes of data in one piece: 128 KiB of base64. A multiple of three, so that pieces join.
 PIECE_BYTES = 96 * 1024
+
+#: So many values are presented at once, or in one slice.
+_AT_ONCE = 64
 
 #: About how many bytes of JSON are sent at once.
 SENT_BYTES = 64 * 1024
@@ -102,3 +109,32 @@ def gathered(
     parts.append(after)
     found.append(b"".join(parts))
     return found
+
+
+def presented(
+    found: Sequence[T],
+    entry: Callable[[T], R],
+    result: Callable[[list[R]], object] | None = None,
+) -> object:
+    """Present values, many of them in slices.
+
+    :param result: makes the result of all; None if it is an array. It has one member.
+    """
+    if len(found) <= _AT_ONCE:
+        entries = [entry(one) for one in found]
+        return entries if result is None else result(entries)
+    before, after = b"", b""
+    if result is not None:
+        before, _, after = msgspec.json.encode(result([])).partition(b"[]")
+    return SlicedResult(_in_slices(found, entry, before, after))
+
+
+def _in_slices(
+    found: Sequence[T], entry: Callable[[T], R], before: bytes, after: bytes
+) -> Iterator[bytes]:
+    separator = before + b"["
+    for start in range(0, len(found), _AT_ONCE):
+        entries = [entry(one) for one in found[start : start + _AT_ONCE]]
+        yield separator + msgspec.json.encode(entries)[1:-1]
+        separator = b","
+    yield b"]" + after
