@@ -119,18 +119,13 @@ class Holds:
         log = self._consumers.of(path)
         if log is not None:
             log.writer = writer
-            self._come_home(log)
+            log.home = self
 
     def detach(self, writer: Writer, path: str) -> None:
         """Take note that somebody does not write a log any more."""
         log = self._consumers.of(path)
         if log is not None and log.writer is writer:
             log.writer = None
-
-    def _come_home(self, log: ConsumedLog) -> None:
-        """Let this thread look after a log's held files, whoever did before."""
-        if log.home is not self:
-            log.home = self
 
     # Which files there are.
 
@@ -139,7 +134,7 @@ class Holds:
 
         :param file: the path of its current file.
         """
-        self._come_home(log)
+        log.home = self
         if log.held is None:
             try:
                 found = HELD_FILES.find(directory, file)
@@ -337,7 +332,7 @@ class Holds:
         log = self._consumers.of(path)
         if log is None:
             return False
-        self._come_home(log)
+        log.home = self
         return self._drop_oldest(log, bound, reason)
 
     def _drop_oldest(
