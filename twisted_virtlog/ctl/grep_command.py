@@ -9,6 +9,7 @@ import click
 
 from twisted_virtlog.client import RemoteError
 from twisted_virtlog.ctl.outcomes import report, warn
+from twisted_virtlog.ctl.parameters import match_options
 from twisted_virtlog.ctl.ranges import Limits, NoSuchBoot, range_options
 from twisted_virtlog.ctl.selecting import Selection, selection
 from twisted_virtlog.ctl.settings import (
@@ -41,17 +42,7 @@ _NO_SUCH_LOG = 1002
 @click.argument("expression", metavar="REGEX")
 @selection
 @range_options
-@click.option(
-    "-C",
-    "--context",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Show N lines before and after each line that matches, too.",
-)
-@click.option("-i", "--ignore-case", is_flag=True, help="Let case make no difference.")
-@click.option("-c", "--count", is_flag=True, help="Print how many lines match in each log.")
-@click.option("--raw", is_flag=True, help="Let the terminal obey what guests print.")
+@match_options
 @common_options
 @pass_settings
 @click.pass_context

@@ -137,3 +137,38 @@ def _parse_position(
     _ctx: click.Context, _param: click.Parameter, value: str | None
 ) -> Position | None:
     return None if value is None else parse_position(value)
+
+
+def match_options(function: F) -> F:
+    """Add the options that say how lines match, and how they are shown."""
+    for option in (
+        click.option("--raw", is_flag=True, help="Let the terminal obey what guests print."),
+        click.option("-c", "--count", is_flag=True, help="Print how many lines match in each log."),
+        click.option("-i", "--ignore-case", is_flag=True, help="Let case make no difference."),
+        click.option(
+            "-C",
+            "--context",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="Show N lines before and after each line that matches, too.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def wanted_options(function: F) -> F:
+    """Add the options ``--for`` and ``--not``; the function gets ``wanted`` and ``unwanted``."""
+    for option in (
+        click.option("--not", "unwanted", metavar="REGEX", help="Give up as soon as this comes."),
+        click.option(
+            "--for",
+            "wanted",
+            metavar="REGEX",
+            required=True,
+            help="What to wait for, a regular expression of Python's.",
+        ),
+    ):
+        function = option(function)
+    return function

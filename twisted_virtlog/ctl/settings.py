@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from twisted_virtlog.client import BlockingClient
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Takes note of what an option says, as a callback of click's.
+Store: TypeAlias = "Callable[[click.Context, click.Parameter, Any], None]"
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 SOCKET_VARIABLE = "VIRTLOGCTL_SOCKET"
@@ -65,27 +68,13 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 def common_options(function: F) -> F:
     """Add the options of :class:`Settings`."""
-    timeout = click.option(
-        "--timeout",
-        type=click.FloatRange(min=0),
-        metavar="SECONDS",
-        help=f"How long to wait for an answer; 0 for ever.  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
-        expose_value=False,
-        callback=_store,
-    )
-    return connection_options(timeout(function))
+    return connection_options(timeout_option(_store)(function))
 
 
 def connection_options(function: F) -> F:
     """Add the same options, but for the time-out of an answer."""
     for option in (
-        click.option(
-            "--json",
-            is_flag=True,
-            help="Print JSON for programs, also for errors on standard error.",
-            expose_value=False,
-            callback=_store,
-        ),
+        json_option(_store),
         click.option(
             "--socket",
             type=click.Path(),
@@ -100,7 +89,33 @@ def connection_options(function: F) -> F:
     return function
 
 
-def storing(kind: type) -> Callable[[click.Context, click.Parameter, Any], None]:
+def timeout_option(store: Store) -> Callable[[F], F]:
+    """Return the option that says how long to wait for an answer.
+
+    :param store: puts it into the program's settings; see :func:`storing`.
+    """
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help=f"How long to wait for an answer; 0 for ever.  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
+        expose_value=False,
+        callback=store,
+    )
+
+
+def json_option(store: Store) -> Callable[[F], F]:
+    """Return the option that says to print JSON; see :func:`timeout_option`."""
+    return click.option(
+        "--json",
+        is_flag=True,
+        help="Print JSON for programs, also for errors on standard error.",
+        expose_value=False,
+        callback=store,
+    )
+
+
+def storing(kind: type) -> Store:
     """Return a callback of click's that puts what an option says into the program's settings.
 
     :param kind: of the settings, which have a member of the option's name.

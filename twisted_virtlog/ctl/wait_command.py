@@ -11,7 +11,7 @@ import click
 
 from twisted_virtlog.client import BlockingClient, Position, RemoteError
 from twisted_virtlog.ctl.outcomes import warn
-from twisted_virtlog.ctl.parameters import log_path, parse_position
+from twisted_virtlog.ctl.parameters import log_path, parse_position, wanted_options
 from twisted_virtlog.ctl.settings import (
     OTHER_REFUSED_STATUS,
     Settings,
@@ -69,14 +69,7 @@ def followed(
     """,
 )
 @log_path
-@click.option(
-    "--for",
-    "wanted",
-    metavar="REGEX",
-    required=True,
-    help="What to wait for, a regular expression of Python's.",
-)
-@click.option("--not", "unwanted", metavar="REGEX", help="Give up as soon as this comes.")
+@wanted_options
 @click.option(
     "--from",
     "start",

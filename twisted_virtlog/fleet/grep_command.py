@@ -16,6 +16,7 @@ from twisted_virtlog.ctl.grep.printing import Printer, make_output
 from twisted_virtlog.ctl.grep.run import LogSearch
 from twisted_virtlog.ctl.grep.search import make_search
 from twisted_virtlog.ctl.outcomes import warn
+from twisted_virtlog.ctl.parameters import match_options
 from twisted_virtlog.ctl.progress import Progress
 from twisted_virtlog.ctl.ranges import Range
 from twisted_virtlog.ctl.settings import OTHER_REFUSED_STATUS
@@ -45,17 +46,7 @@ _ALL = (Range(),)
 @click.argument("expression", metavar="REGEX")
 @selection
 @time_options
-@click.option(
-    "-C",
-    "--context",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Show N lines before and after each line that matches, too.",
-)
-@click.option("-i", "--ignore-case", is_flag=True, help="Let case make no difference.")
-@click.option("-c", "--count", is_flag=True, help="Print how many lines match in each log.")
-@click.option("--raw", is_flag=True, help="Let the terminal obey what guests print.")
+@match_options
 @common_options
 @pass_settings
 @click.pass_context

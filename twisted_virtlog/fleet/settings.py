@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from twisted_virtlog.config.settings import ConfigError
-from twisted_virtlog.ctl.settings import DEFAULT_TIMEOUT_SECONDS, REFUSED_STATUS, storing
+from twisted_virtlog.ctl.settings import (
+    DEFAULT_TIMEOUT_SECONDS,
+    REFUSED_STATUS,
+    json_option,
+    storing,
+    timeout_option,
+)
 
 if TYPE_CHECKING:
     from twisted_virtlog.fleet.fleet import Fleet
@@ -95,27 +101,13 @@ _store = storing(FleetSettings)
 
 def common_options(function: F) -> F:
     """Add the options of :class:`FleetSettings`."""
-    timeout = click.option(
-        "--timeout",
-        type=click.FloatRange(min=0),
-        metavar="SECONDS",
-        help=f"How long to wait for an answer; 0 for ever.  [default: {DEFAULT_TIMEOUT_SECONDS:g}]",
-        expose_value=False,
-        callback=_store,
-    )
-    return connection_options(timeout(function))
+    return connection_options(timeout_option(_store)(function))
 
 
 def connection_options(function: F) -> F:
     """Add the same options, but for the time-out of an answer."""
     for option in (
-        click.option(
-            "--json",
-            is_flag=True,
-            help="Print JSON for programs, also for errors on standard error.",
-            expose_value=False,
-            callback=_store,
-        ),
+        json_option(_store),
         click.option(
             "--server",
             multiple=True,

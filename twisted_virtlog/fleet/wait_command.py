@@ -10,7 +10,7 @@ import click
 
 from twisted_virtlog.ctl.grep.pattern import BadPattern
 from twisted_virtlog.ctl.outcomes import warn
-from twisted_virtlog.ctl.parameters import parse_position
+from twisted_virtlog.ctl.parameters import parse_position, wanted_options
 from twisted_virtlog.ctl.settings import OTHER_REFUSED_STATUS
 from twisted_virtlog.ctl.time_options import since_option
 from twisted_virtlog.ctl.wait_command import TIMED_OUT_STATUS, UNWANTED_STATUS
@@ -42,14 +42,7 @@ _NOW = "now"
     """,
 )
 @selection
-@click.option(
-    "--for",
-    "wanted",
-    metavar="REGEX",
-    required=True,
-    help="What to wait for, a regular expression of Python's.",
-)
-@click.option("--not", "unwanted", metavar="REGEX", help="Give up as soon as this comes.")
+@wanted_options
 @click.option(
     "--from",
     "start",
