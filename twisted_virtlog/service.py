@@ -451,6 +451,8 @@ class VirtlogService(Service):
                 lambda: self._suspension.hand_overs,
                 lambda: self._cleaner.removed,
                 lambda: self._history.index_figures,
+                lambda: self._packing.figures,
+                self._acknowledging.lags,
             ),
             self._shares.in_slices,
             lambda: MetricsLogs(self._settings.metrics_logs),

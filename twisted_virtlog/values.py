@@ -773,6 +773,20 @@ class HeldUse(msgspec.Struct, frozen=True):
     consumers: Sequence[ConsumerSums] = ()
 
 
+class PackingFigures(msgspec.Struct, frozen=True):
+    """How compressing backups fares.
+
+    :ivar files: how many were compressed since the process began.
+    :ivar bytes: their sizes before that, and ``packed_bytes`` after it.
+    :ivar waiting: the logs that will be looked at for some.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    packed_bytes: int = 0
+    waiting: int = 0
+
+
 class IndexFigures(msgspec.Struct, frozen=True):
     """How the index beside the logs fares.
 

@@ -210,6 +210,10 @@ def test_the_rest_is_told_of() -> None:
     assert value(text, "virtlogd_index_notes_lost_total") == 6
     assert value(text, "virtlogd_index_notes_waiting") == 7
     assert value(text, "virtlogd_index_oldest_call_seconds") == 0.5
+    assert value(text, "virtlogd_compressed_files_total") == 8
+    assert value(text, "virtlogd_compressed_from_bytes_total") == 900
+    assert value(text, "virtlogd_compressed_to_bytes_total") == 90
+    assert value(text, "virtlogd_compress_waiting_logs") == 10
     assert "\nvirtlogd_disk_used_bytes" not in text
     world.storage.use = DiskUse(8, 9)
     text = world.text()
@@ -224,10 +228,13 @@ def test_consumers_are_told_of_where_there_are_any() -> None:
     assert "\nvirtlogd_held" not in text
     assert "\nvirtlogd_consumer" not in text
     world.storage.held = HeldUse(5, 6, [ConsumerSums("loki", 2, 0), ConsumerSums("nats", 3, 70)])
+    world.lags = {"nats": 4}
     text = world.text()
     assert value(text, "virtlogd_held_used_bytes") == 5
     assert value(text, "virtlogd_held_max_bytes") == 6
     assert value(text, "virtlogd_consumer_logs", consumer="loki") == 2
+    assert value(text, "virtlogd_consumer_lag_bytes", consumer="loki") == 0
+    assert value(text, "virtlogd_consumer_lag_bytes", consumer="nats") == 4
     assert value(text, "virtlogd_consumer_unread_bytes_total", consumer="loki") == 0
     assert value(text, "virtlogd_consumer_unread_bytes_total", consumer="nats") == 70
 

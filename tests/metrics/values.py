@@ -28,6 +28,7 @@ from twisted_virtlog.values import (
     MetricsLogs,
     MetricsText,
     MountThread,
+    PackingFigures,
     Position,
     Removed,
     Space,
@@ -106,6 +107,7 @@ class World:
         self.calls = {"jsonrpc": ByName(), "libvirt": ByName()}
         self.turns = Durations()
         self.stalls: dict[str, StallCounts] = {}
+        self.lags: dict[str, int] = {}
         self.metrics = Metrics(
             self.handler,
             self.storage,
@@ -117,6 +119,8 @@ class World:
                 lambda: 3,
                 lambda: Removed(4, 5),
                 lambda: IndexFigures(True, 6, 7, 0.5),
+                lambda: PackingFigures(8, 900, 90, 10),
+                lambda: self.lags,
             ),
             self.slices,
             lambda: self.shown,

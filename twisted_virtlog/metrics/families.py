@@ -23,6 +23,7 @@ from twisted_virtlog.values import (
     LogState,
     LogStatus,
     MountThread,
+    PackingFigures,
     ProcessFigures,
     Removed,
     Space,
@@ -66,7 +67,9 @@ class Facts:
     :ivar stalls: of the reactor, by cause.
     :ivar removed: of old logs.
     :ivar use: None where it is not counted.
+    :ivar packing: of backups.
     :ivar held: None where there are no consumers.
+    :ivar lags: how many bytes consumers have yet to read, by their names.
     """
 
     status: DaemonStatus
@@ -83,7 +86,9 @@ class Facts:
     removed: Removed
     index: IndexFigures
     use: DiskUse | None
+    packing: PackingFigures
     held: HeldUse | None
+    lags: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,12 +457,46 @@ ROWS: tuple[Row, ...] = (
         ("consumer",),
     ),
     _row(
+        _GAUGE,
+        "consumer_lag_bytes",
+        "Bytes of logs that a consumer has yet to read, of those that can be looked at.",
+        lambda facts: _of_consumers(facts, lambda one: facts.lags.get(one.consumer, 0)),
+        ("consumer",),
+        "bytes",
+    ),
+    _row(
         _COUNTER,
         "consumer_unread_bytes",
         "Bytes of logs that went before a consumer had read them.",
         lambda facts: _of_consumers(facts, lambda one: one.unread_bytes),
         ("consumer",),
         "bytes",
+    ),
+    _one(
+        _COUNTER,
+        "compressed_files",
+        "Backups that were compressed.",
+        lambda facts: facts.packing.files,
+    ),
+    _one(
+        _COUNTER,
+        "compressed_from_bytes",
+        "Bytes of backups that were compressed, before they were.",
+        lambda facts: facts.packing.bytes,
+        "bytes",
+    ),
+    _one(
+        _COUNTER,
+        "compressed_to_bytes",
+        "Bytes of backups that were compressed, as they are now.",
+        lambda facts: facts.packing.packed_bytes,
+        "bytes",
+    ),
+    _one(
+        _GAUGE,
+        "compress_waiting_logs",
+        "Logs that may have a backup to be compressed.",
+        lambda facts: facts.packing.waiting,
     ),
     _one(
         _COUNTER,

@@ -33,6 +33,7 @@ from twisted_virtlog.values import (
     MetricsLogs,
     MetricsText,
     MountThread,
+    PackingFigures,
     Removed,
     Space,
 )
@@ -73,6 +74,8 @@ class Parts:
     :ivar hand_overs: returns how often an image has handed over to the next one.
     :ivar removed: returns what was removed of old logs.
     :ivar index: returns how the index beside the logs fares.
+    :ivar packing: returns how compressing backups fares.
+    :ivar lags: returns how many bytes consumers have yet to read, by their names.
     """
 
     calls: Mapping[str, Mapping[str, Durations]]
@@ -81,6 +84,8 @@ class Parts:
     hand_overs: Callable[[], int]
     removed: Callable[[], Removed]
     index: Callable[[], IndexFigures]
+    packing: Callable[[], PackingFigures]
+    lags: Callable[[], Answer[Mapping[str, int]]]
 
 
 @implementer(IMetrics)
@@ -112,18 +117,34 @@ class Metrics:
         return self._with_spaces(spaces, written_as)
 
     def _with_spaces(self, spaces: Sequence[Space], written_as: Format) -> Answer[MetricsText]:
+        lags = {} if self._storage.held_use() is None else self._parts.lags()
+        if isinstance(lags, Deferred):
+            return lags.addCallback(self._with_lags, spaces, written_as)
+        return self._with_lags(lags, spaces, written_as)
+
+    def _with_lags(
+        self, lags: Mapping[str, int], spaces: Sequence[Space], written_as: Format
+    ) -> Answer[MetricsText]:
         logs = self._handler.logs()
         if isinstance(logs, Deferred):
-            return logs.addCallback(self._written, spaces, written_as)
-        return self._written(logs, spaces, written_as)
+            return logs.addCallback(self._written, lags, spaces, written_as)
+        return self._written(logs, lags, spaces, written_as)
 
     def _written(
-        self, logs: Sequence[LogStatus], spaces: Sequence[Space], written_as: Format
+        self,
+        logs: Sequence[LogStatus],
+        lags: Mapping[str, int],
+        spaces: Sequence[Space],
+        written_as: Format,
     ) -> Answer[MetricsText]:
-        return self._in_slices(self._write(deque(logs), spaces, written_as))
+        return self._in_slices(self._write(deque(logs), lags, spaces, written_as))
 
     def _write(
-        self, logs: deque[LogStatus], spaces: Sequence[Space], written_as: Format
+        self,
+        logs: deque[LogStatus],
+        lags: Mapping[str, int],
+        spaces: Sequence[Space],
+        written_as: Format,
     ) -> Generator[None, None, MetricsText]:
         """Write all families."""
         sums = LogSums()
@@ -146,7 +167,9 @@ class Metrics:
             removed=parts.removed(),
             index=parts.index(),
             use=self._storage.disk_use(),
+            packing=parts.packing(),
             held=self._storage.held_use(),
+            lags=lags,
         )
         yield
         text = _Text()

@@ -47,6 +47,7 @@ class FakeLogs:
         self.later: dict[str, Deferred[Any]] = {}
         self.settled: list[str] = []
         self.settled_all = 0
+        self.lag = 0
 
     def is_known(self, path: str) -> Answer[bool]:
         return path in self.known
@@ -67,7 +68,7 @@ class FakeLogs:
         if path in self.fails:
             return fail(self.fails[path])
         progress: Mapping[str, Progress] = self.consumers.made(path).progress
-        return [ConsumerStatus(one, path, AT, 0, 0, 0, 0) for one in progress]
+        return [ConsumerStatus(one, path, AT, self.lag, 0, 0, 0) for one in progress]
 
     def settle(self, path: str) -> Answer[None]:
         self.settled.append(path)
@@ -254,6 +255,20 @@ def test_what_cannot_be_looked_at_is_listed_by_what_is_known() -> None:
     world.acknowledging.consumers().addCallback(found.extend)
     assert [(one.path, one.lag_bytes) for one in found] == [(PATH, None), (OTHER, 0)]
     assert found[0].position == AT
+
+
+def test_what_is_yet_to_be_read_is_added_up() -> None:
+    """Of logs that can be looked at, by consumer."""
+    world = World(nats=OWN, loki=OWN).begin()
+    world.ack()
+    world.ack(path=OTHER)
+    world.ack("loki", path=OTHER)
+    world.logs.lag = 7
+    found: list[Mapping[str, int]] = []
+    world.acknowledging.lags().addCallback(found.append)
+    world.logs.fails[PATH] = LogError("it does not answer", PATH)
+    world.acknowledging.lags().addCallback(found.append)
+    assert found == [{"nats": 14, "loki": 7}, {"nats": 7, "loki": 7}]
 
 
 def test_one_is_forgotten_for_a_log_or_for_all() -> None:

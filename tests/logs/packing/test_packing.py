@@ -21,6 +21,7 @@ from twisted_virtlog.logs.packing.steps import FilesOfLog
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.packed.format import Origin
 from twisted_virtlog.packed.making import pack
+from twisted_virtlog.values import PackingFigures
 
 T = TypeVar("T")
 SIZE = 8 * 1024
@@ -38,6 +39,7 @@ class FakeProcess:
         self.begun = 0
         self.result: Callable[[], Deferred[int]] | None = None
         self.asked = 0
+        self.packed_bytes = 0
 
     def begin(self) -> None:
         self.begun += 1
@@ -52,7 +54,8 @@ class FakeProcess:
             return self.result()
         for _ in pack(source, target, origin):
             pass
-        return succeed(1)
+        self.packed_bytes += origin.size
+        return succeed(os.fstat(target).st_size)
 
     def sync(self, target: int) -> Deferred[int]:
         return succeed(1)
@@ -146,6 +149,8 @@ def test_a_backup_is_packed_a_minute_after_its_roll_over(room: Room) -> None:
     room.wait(2)
     assert room.packed == ["guest.log.0.zst"]
     assert room.process.begun == 1
+    size = os.path.getsize(os.path.join(room.directory, "guest.log.0.zst"))
+    assert room.packing.figures == PackingFigures(1, room.process.packed_bytes, size, 0)
 
 
 def test_the_next_one_a_minute_after_its_own(room: Room) -> None:

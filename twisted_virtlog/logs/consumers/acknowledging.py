@@ -242,28 +242,32 @@ class Acknowledging:
         return Deferred.fromCoroutine(self._list())
 
     async def _list(self) -> Sequence[ConsumerStatus]:
-        now = datetime.now(timezone.utc)
         found: list[ConsumerStatus] = []
+        await self._look_at_all(found.extend)
+        return sorted(found, key=lambda one: (one.consumer, one.path))
+
+    async def _look_at_all(self, take: Callable[[Iterable[ConsumerStatus]], None]) -> None:
+        """Have it taken what each consumer has of each log."""
+        now = datetime.now(timezone.utc)
 
         def look(path: str) -> Answer[None]:
             try:
                 answer = self._logs.consumed(path, now)
             except (LogError, OSError):
-                found.extend(self._known_of(path))
+                take(self._known_of(path))
                 return None
             if not isinstance(answer, Deferred):
-                found.extend(answer)
+                take(answer)
                 return None
 
             def failed(failure: Failure) -> None:
                 failure.trap(LogError, OSError)
-                found.extend(self._known_of(path))
+                take(self._known_of(path))
 
-            return answer.addCallbacks(found.extend, failed)
+            return answer.addCallbacks(take, failed)
 
         logs = self._consumers.logs()
         await self._each(partial(look, log.path) for log in logs)
-        return sorted(found, key=lambda one: (one.consumer, one.path))
 
     def _known_of(self, path: str) -> list[ConsumerStatus]:
         """Return what is known of a log whose files cannot be looked at."""
@@ -289,6 +293,22 @@ class Acknowledging:
             )
         paths = [log.path for log in logs] if path is None else [path]
         await self._each(partial(self._logs.forget_consumer, path, consumer) for path in paths)
+
+    # For those who watch over it.
+
+    def lags(self) -> Deferred[Mapping[str, int]]:
+        """Return how many bytes consumers have yet to read, of all logs that can be looked at."""
+        return Deferred.fromCoroutine(self._add_up())
+
+    async def _add_up(self) -> Mapping[str, int]:
+        sums: dict[str, int] = {}
+
+        def add(found: Iterable[ConsumerStatus]) -> None:
+            for one in found:
+                sums[one.consumer] = sums.get(one.consumer, 0) + (one.lag_bytes or 0)
+
+        await self._look_at_all(add)
+        return sums
 
     # What need not be held any more.
 

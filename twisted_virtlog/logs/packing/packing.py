@@ -35,7 +35,7 @@ from twisted_virtlog.logs.packing.steps import (
 )
 from twisted_virtlog.loop.clock import Clock
 from twisted_virtlog.packed.format import Origin
-from twisted_virtlog.values import Domain
+from twisted_virtlog.values import Domain, PackingFigures
 
 T = TypeVar("T")
 
@@ -130,6 +130,7 @@ class Packing:
         self._call: IDelayedCall | None = None
         self._sweep: IDelayedCall | None = None
         self._at_work = False
+        self._files = self._bytes = self._packed_bytes = 0
 
     def begin(self, logs: Logs) -> None:
         """Take note of all logs."""
@@ -156,6 +157,11 @@ class Packing:
                 call.cancel()
         self._call = self._sweep = None
         self._process.close()
+
+    @property
+    def figures(self) -> PackingFigures:
+        """What was done, and is to be done."""
+        return PackingFigures(self._files, self._bytes, self._packed_bytes, len(self._due))
 
     def note(self, path: str) -> None:
         """Have a log looked at when a file that ends now may be packed.
@@ -259,7 +265,7 @@ class Packing:
         return self._with_files(path, lambda files: begin(files, delay, now_ns, skip), undo=close)
 
     async def _pack_job(self, path: str, job: Job) -> bool:
-        await self._process.pack(job.source, job.target, job.origin)
+        size = await self._process.pack(job.source, job.target, job.origin)
         before = job.status.st_blocks
         if os.fstat(job.target).st_blocks >= before:
             self._leave(job)
@@ -269,7 +275,12 @@ class Packing:
         if not await self._with_files(path, partial(_named, job)):
             return False
         await self._process.sync(job.target)
-        return await self._with_files(path, partial(_finished, job))
+        is_done = await self._with_files(path, partial(_finished, job))
+        if is_done:
+            self._files += 1
+            self._bytes += job.status.st_size
+            self._packed_bytes += size
+        return is_done
 
     async def _with_files(
         self,
