@@ -595,7 +595,9 @@ class AllLogs:
         totals = sum((lane.totals() for lane in lanes.values()), Totals.of(counts))
         return msgspec.structs.replace(
             counts,
-            open_logs=counts.open_logs + sum(lane.count() for lane in lanes.values()),
+            open_logs=counts.open_logs
+            + sum(lane.count() for lane in lanes.values())
+            + self._count_between(),
             failing_logs=counts.failing_logs + sum(lane.failing() for lane in lanes.values()),
             opened_logs=totals.opened_logs,
             bytes_written=totals.bytes_written,
@@ -1257,7 +1259,14 @@ class AllLogs:
         :param lane: who asks; None for the reactor's.
         """
         count = sum(one.count() for one in list(self._lanes.values()) if one is not lane)
-        return count if lane is None else count + len(self._inline.open_logs())
+        if lane is not None:
+            count += len(self._inline.open_logs())
+        return count + self._count_between()
+
+    def _count_between(self) -> int:
+        """Return how many logs no thread has now, as they change sides; any thread may ask."""
+        moves = list(self._moving.values())
+        return sum(not self._is_open(path) for path in {move.path for move in moves})
 
     def _mounts_changed(self) -> None:
         self._see_mounts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -632,10 +633,12 @@ def test_who_asks_while_a_log_moves_gets_an_answer(tmp_path: Path) -> None:
     world.end()
 
 
-def test_a_log_whose_lane_falls_silent_while_it_leaves_arrives_late(tmp_path: Path) -> None:
-    """Until then it is neither here nor there, and nobody waits for it."""
-    world = World(tmp_path, "auto")
-    end = world.open()
+@contextlib.contextmanager
+def _between(world: World) -> Iterator[Gate]:
+    """Let the log have left its lane, and not arrived in the reactor's thread.
+
+    :returns: lets it arrive.
+    """
     world.logs.slow(world.path, world.path)
     world.tick(lambda: world.status().thread is not None)
     world.settle()
@@ -653,13 +656,35 @@ def test_a_log_whose_lane_falls_silent_while_it_leaves_arrives_late(tmp_path: Pa
     handler.leave = leave_late  # type: ignore[method-assign]
     world.clock.advance(700.0)
     gate.wait_until_entered()
-    waiting = world.logs.position(world.path)
-    world.fall_silent()
-    for asked in (waiting, world.logs.position(world.path)):
-        assert isinstance(world.error(asked), NotWritten)
+    yield gate
     handler.leave = leave  # type: ignore[method-assign]
-    gate.let_go()
-    world.turn_until(lambda: not world.logs._moving)
+
+
+def test_a_log_between_two_threads_counts_as_open(tmp_path: Path) -> None:
+    """Or there could be one more than there may be."""
+    world = World(tmp_path, "auto", max_open_logs=1)
+    world.open()
+    with _between(world) as gate:
+        assert world.logs.counts().open_logs == 1
+        with pytest.raises(LimitReached):
+            world.logs.open(world.path + "2", DRIVER, DOMAIN, False)
+        gate.let_go()
+        world.turn_until(lambda: not world.logs._moving)
+    assert world.logs.counts().open_logs == 1
+    world.end()
+
+
+def test_a_log_whose_lane_falls_silent_while_it_leaves_arrives_late(tmp_path: Path) -> None:
+    """Until then it is neither here nor there, and nobody waits for it."""
+    world = World(tmp_path, "auto")
+    end = world.open()
+    with _between(world) as gate:
+        waiting = world.logs.position(world.path)
+        world.fall_silent()
+        for asked in (waiting, world.logs.position(world.path)):
+            assert isinstance(world.error(asked), NotWritten)
+        gate.let_go()
+        world.turn_until(lambda: not world.logs._moving)
     os.write(end, b"line\n")
     assert world.position().offset == 5
     assert world.status().thread is None
