@@ -96,7 +96,7 @@ ROOMS: dict[str, Room] = {
         "asyncio_client asyncio_feed blocking_following calls deferred deferred_streams feed"
         " notifications streams usual_socket",
     ),
-    "web": Room("client values"),
+    "web": Room("client packed values"),
     "ctl": Room(
         "client config escaping packed values",
         "excerpt grep.pattern grep.pieces grep.printing grep.run grep.search groups outcomes"
@@ -258,7 +258,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "web.places": (),
     "web.queries": (),
     "web.rows": ("twisted_virtlog.client",),
-    "web.search_process": (),
+    "web.search_process": ("twisted_virtlog.packed.reading",),
     "web.timeline": ("twisted_virtlog.client",),
 }
 

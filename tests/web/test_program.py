@@ -291,6 +291,35 @@ def test_lines_are_found(web: Web, client: BlockingClient, tmp_path: Path) -> No
     assert "makes no sense" in str(wrong.json)
 
 
+def test_lines_are_found_in_compressed_files(tmp_path: Path) -> None:
+    settings = ["max_size = 65536", "max_backups = 3", 'compress = "zstd"']
+    path = str(tmp_path / "a.log")
+    lines = [b"[%8d] a line of a guest, and what it says\n" % number for number in range(4500)]
+    with (
+        running(
+            tmp_path / "daemon", [*settings, "compress_from = 0", "compress_delay = 0"]
+        ) as daemon,
+        daemon.client() as client,
+        serving("--daemon", daemon.socket, "--socket", str(tmp_path / "web.sock")) as web,
+    ):
+        write(client, path, b"".join(lines))
+        backups = [f"{path}.{number}" for number in range(3)]
+        while any(os.path.exists(name) or not os.path.exists(f"{name}.zst") for name in backups):
+            client.info()
+        answer = web.ask("search", path=path, find=r"^\[ +(7|4321)\]", regex=1).json
+        assert answer["ended_by"] is None
+        for number, line in zip((7, 4321), answer["lines"], strict=True):
+            assert line["text"] == lines[number].decode().rstrip()
+            window = web.ask("window", path=path, bytes=24, **{"from": line["at"]})
+            assert window.body.startswith(lines[number][:20])
+        with open(f"{path}.1.zst", "r+b") as packed:
+            packed.truncate(100)
+        answer = web.ask("search", path=path, find="a line of").json
+        assert answer["ended_by"] == "lines"
+        answer = web.ask("search", path=path, find="no such line").json
+        assert answer == {"lines": [], "ended_by": "compressed"}
+
+
 def test_the_list_is_told_as_it_changes(web: Web, client: BlockingClient, tmp_path: Path) -> None:
     with web.stream("list", find=str(tmp_path), order="state") as stream:
         assert stream.next().value["page"]["found"] == 0

@@ -31,6 +31,8 @@ LIMIT_SECONDS = 10.0
 _AT_ONCE = 2
 
 _PROGRAM = Path(__file__).with_name("search_process.py")
+#: Where the packages are, of which this is in one.
+_PACKAGES = str(Path(__file__).parents[2])
 #: The first descriptor after the standard ones.
 _FIRST_DESCRIPTOR = 3
 
@@ -65,8 +67,8 @@ class Line(msgspec.Struct, frozen=True):
 class Found:
     """What a search has found, the oldest first.
 
-    :ivar ended_by: why it is not all: ``lines``, ``time``, ``compressed`` (files that cannot be
-        searched); None if it is.
+    :ivar ended_by: why it is not all: ``lines``, ``time``, ``compressed`` (compressed files could
+        not be read: they are broken, or there is no zstd here); None if it is.
     """
 
     lines: Sequence[Line]
@@ -100,25 +102,25 @@ class Searching:
         lines: list[Line] = []
         start: Position | None = None
         deadline = self._reactor.seconds() + self._limit
-        skipped = False
+        is_whole = True
         while True:
             files = await self._files.of(client, path, start)
             try:
-                skipped |= any(file.compressed for file in files.files)
                 # (the last of those before comes again)
-                new = [one for one in files.files if not one.compressed and not _is_in(start, one)]
+                new = [one for one in files.files if not _is_in(start, one)]
                 left = deadline - self._reactor.seconds()
                 run = _Run(self._reactor, new, wanted, MOST_LINES - len(lines), left)
                 in_time = await run.ended
             finally:
                 _close(files)
             lines += run.lines
+            is_whole &= run.is_whole
             if not in_time:
                 return Found(lines, "time")
             if len(lines) >= MOST_LINES:
                 return Found(lines, "lines")
             if not files.more or not files.files:
-                return Found(lines, "compressed" if skipped else None)
+                return Found(lines, None if is_whole else "compressed")
             last = files.files[-1]
             start = Position(last.inode, last.size, last.birth)
 
@@ -138,6 +140,7 @@ class _Run(ProcessProtocol):
     :ivar ended: a Deferred that fires with whether it came to its end in time; it fails with
         ValueError if the expression makes no sense.
     :ivar lines: what was found.
+    :ivar is_whole: whether all files could be read.
     """
 
     #: An IProcessTransport, once the process has begun.
@@ -157,13 +160,18 @@ class _Run(ProcessProtocol):
         self._in_time = True
         self.ended: Deferred[bool] = Deferred(lambda _ended: self._kill())
         self.lines: list[Line] = []
+        self.is_whole = True
         numbers = range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + len(files))
         asked = {
             "pattern": wanted.pattern,
             "is_regex": wanted.is_regex,
             "ignore_case": wanted.ignore_case,
             "most": most,
-            "files": [(number, file.size) for number, file in zip(numbers, files, strict=True)],
+            "files": [
+                (number, file.size, file.compressed)
+                for number, file in zip(numbers, files, strict=True)
+            ],
+            "modules": [_PACKAGES, *filter(None, sys.path)],
         }
         self._input = json.dumps(asked).encode()
         reactor.spawnProcess(
@@ -208,8 +216,12 @@ class _Run(ProcessProtocol):
                 self.ended.errback(RuntimeError(f"the search failed: {text}"))
             return
         # (an unfinished line is left out)
-        for found in self._output.split(b"\n")[:-1]:
-            index, offset, line = json.loads(found)
+        for told in self._output.split(b"\n")[:-1]:
+            found = json.loads(told)
+            if found is None:
+                self.is_whole = False
+                continue
+            index, offset, line = found
             file = self._files[index]
             self.lines.append(Line(Position(file.inode, offset, file.birth), line))
         self.ended.callback(self._in_time)

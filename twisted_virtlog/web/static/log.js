@@ -428,7 +428,7 @@ export class Log {
         regex: byId("regex").checked ? 1 : 0,
         ignore_case: byId("ignore-case").checked ? 1 : 0,
       });
-      const why = { lines: ", and there are more", time: "; the search took too long and was ended", compressed: "; compressed files were left out" };
+      const why = { lines: ", and there are more", time: "; the search took too long and was ended", compressed: "; compressed files could not be read" };
       status.textContent = `${answer.lines.length} lines found${why[answer.ended_by] ?? ""}`;
       byId("found").replaceChildren(...answer.lines.map((line) => {
         const button = document.createElement("button");
