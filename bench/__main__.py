@@ -4,7 +4,8 @@
     python -m bench --loads abuse,lock     # what one client or guest can do to the others
     python -m bench --loads hung           # what a file system that does not answer does to them
     python -m bench --quick --loads a,b,e  # some loads, one short round
-    python -m bench --guard                # whether the ratios that matter have fallen by half
+    python -m bench --plot picture.svg     # throughput and latency over the number of logs
+    python -m bench --guard                # whether the ratios that matter have fallen
 
 Needs a C compiler, virtlogd, and two processors that have nothing else to do. As root virtlogd
 runs in a mount namespace of its own; as another user both run as session daemons.
@@ -23,8 +24,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import plot, report
 from bench.daemons import OURS, VIRTLOGD, Unavailable
+from bench.figures import Load
 from bench.guard import guard
 from bench.load import Load as Generator
 from bench.load import LoadFailed
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds = Rounds(plan, generator, Path(directory))
             if options.guard:
                 return guard(rounds)
-            outcomes = list(rounds.run(options.loads))
+            outcomes = list(rounds.run(options.loads or _usual(options)))
     except (Unavailable, LoadFailed) as error:
         sys.exit(f"bench: {error}")
     finally:
@@ -109,6 +111,13 @@ def _show(outcomes: Sequence[Outcome], options: argparse.Namespace, plan: Plan) 
     if options.json:
         text = json.dumps(report.as_json(lines, ordered, _circumstances(options, plan)), indent=1)
         options.json.write_text(text + "\n")
+    if options.plot:
+        options.plot.write_text(plot.svg(plot.panels(lines)))
+
+
+def _usual(options: argparse.Namespace) -> Sequence[Load]:
+    """Return the loads that are run if none are named."""
+    return chosen(",".join(plot.KEYS)) if options.plot else LOADS
 
 
 def _circumstances(options: argparse.Namespace, plan: Plan) -> dict[str, Any]:
@@ -133,7 +142,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--loads",
         type=_chosen,
-        default=LOADS,
         metavar="NAMES",
         help="letters or names of loads, separated by commas; --list shows them",
     )
@@ -155,6 +163,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--disk", type=Path, default=Path("/var/tmp"), metavar="DIR", help="the same for load m"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to a file")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw what was measured over the number of logs"
+    )
     parser.add_argument("--ours-only", action="store_true", help="do not run virtlogd")
     parser.add_argument(
         "--guard", action="store_true", help="fail if a ratio that matters has fallen by half"
