@@ -27,7 +27,7 @@ from typing import Any
 from bench import plot, report
 from bench.daemons import OURS, VIRTLOGD, Unavailable
 from bench.figures import Load
-from bench.guard import guard
+from bench.guard import FALL, guard
 from bench.load import Load as Generator
 from bench.load import LoadFailed
 from bench.loads import LOADS, chosen
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan = _plan(options, generator, Path(logs), Path(disk), everywhere[-1])
             rounds = Rounds(plan, generator, Path(directory))
             if options.guard:
-                return guard(rounds)
+                return guard(rounds, options.fall)
             outcomes = list(rounds.run(options.loads or _usual(options)))
     except (Unavailable, LoadFailed) as error:
         sys.exit(f"bench: {error}")
@@ -168,7 +168,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--ours-only", action="store_true", help="do not run virtlogd")
     parser.add_argument(
-        "--guard", action="store_true", help="fail if a ratio that matters has fallen by half"
+        "--guard", action="store_true", help="fail if a ratio that matters has fallen"
+    )
+    parser.add_argument(
+        "--fall",
+        type=float,
+        default=FALL,
+        metavar="SHARE",
+        help="by how much, for --guard (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     if options.list:

@@ -112,7 +112,7 @@ ELSEWHERE: dict[tuple[str, str], dict[str, str]] = {
         "make bench    # everything": TWO_PROCESSORS,
         ".venv/bin/python -m bench --quick --repeat 5 --loads a,b    "
         "# some loads, short samples": TWO_PROCESSORS,
-        "make guard    # whether a ratio has fallen by half; CI runs it": CI_GUARD,
+        "make guard    # whether a ratio has fallen by a quarter": CI_GUARD,
     },
     ("jsonrpc.md", "The read-only socket"): {
         "virtlogctl --socket /run/libvirt/virtlogd-jsonrpc-sock-ro "

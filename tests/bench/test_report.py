@@ -159,19 +159,27 @@ def test_numbers_are_short(value: float) -> None:
     assert value < 100 or "e" not in text
 
 
+@pytest.mark.parametrize("of_own", [False, True])
 @pytest.mark.parametrize(
-    ("better", "ratio", "falls"),
+    ("better", "ratio", "fall", "falls"),
     [
-        (Better.HIGHER, 4.1, False),
-        (Better.HIGHER, 4.0, True),
-        (Better.LOWER, 15.9, False),
-        (Better.LOWER, 16.0, True),
+        (Better.HIGHER, 6.1, 0.25, False),
+        (Better.HIGHER, 6.0, 0.25, True),
+        (Better.LOWER, 10.6, 0.25, False),
+        (Better.LOWER, 10.7, 0.25, True),
+        (Better.HIGHER, 4.1, 0.5, False),
+        (Better.HIGHER, 4.0, 0.5, True),
+        (Better.LOWER, 15.9, 0.5, False),
+        (Better.LOWER, 16.0, 0.5, True),
     ],
 )
-def test_the_guard_sees_a_ratio_fall_by_half(better: Better, ratio: float, falls: bool) -> None:
-    """Half as good as 8 is 4 where more is better, and 16 where less is."""
-    row = report.Row("a", "load a", Figure("x", better), 1.0, ratio, ratio)
-    assert fallen_loads([row], {"a": {"x": 8.0}}) == ({"a"} if falls else set())
+def test_the_guard_sees_a_ratio_fall(
+    better: Better, ratio: float, fall: float, falls: bool, of_own: bool
+) -> None:
+    """By a quarter 8 becomes 6 where more is better, and 10.7 where less is."""
+    figure = Figure("x", better, of_own=of_own)
+    row = report.Row("a", "load a", figure, 1.0, ratio, None if of_own else ratio)
+    assert fallen_loads([row], {"a": {"x": 8.0}}, fall) == ({"a"} if falls else set())
 
 
 def test_the_guard_misses_what_was_not_measured() -> None:
