@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
@@ -102,8 +103,7 @@ class IDaemonReactor(IReactorCore, IndexReactor):
     """What the daemon needs of a reactor; all of Twisted's on UNIX have it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True):
     """Where the daemon listens: server endpoint strings of UNIX sockets, or ``none``.
 
     :ivar jsonrpc: for JSON-RPC clients.
@@ -148,8 +148,7 @@ def _no_more(details: Details) -> Details:
     return details
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """What the process offers to the daemon in it; by default, that of another application.
 
     :ivar keeper: what lets logs outlive the process, if anything does.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 #: The longest name of a driver or a guest, in characters. It is kept for each open log, and is part
 #: of every list of them. libvirt's own names are far shorter, as they are parts of file names.
@@ -355,8 +355,7 @@ class OnWriteError(enum.Enum):
     BLOCK = "block"
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyWord:
+class PolicyWord(Struct, frozen=True):
     """What holds for a log.
 
     :ivar source: what says so: "policies[N]", counted from 0, the name of the key that the
@@ -881,8 +880,7 @@ class Priority(enum.IntEnum):
     ERROR = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """Lets messages of some parts of the daemon through to the outputs from another priority on.
 
     :ivar match: a shell pattern for the name of the part, as ``*logs*``.
@@ -904,8 +902,7 @@ class Destination(enum.Enum):
     JOURNALD = "journald"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """A place where messages go that were let through, from a priority on.
 
     :ivar argument: the absolute path of a file, the identifier of syslog, otherwise empty.
@@ -920,8 +917,7 @@ class Output:
         return ":".join([*parts, self.argument] if self.argument else parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Logging:
+class Logging(Struct, frozen=True):
     """What the daemon itself logs, and where.
 
     :ivar level: for messages that no filter matches.

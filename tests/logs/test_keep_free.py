@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, World, log_settings, of_the_direct_way

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: ``sun_path`` has 108 bytes, the last one for the NUL; see unix(7).
 MAX_PATH_BYTES = 107
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(Struct, frozen=True):
     """The default paths of one daemon.
 
     :ivar config: the configuration file.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from msgspec import Struct
 from twisted.logger import Logger
 
 from twisted_virtlog.config.logging import parse_filters, parse_level, parse_outputs
@@ -28,8 +29,7 @@ from twisted_virtlog.values import Destination, Filter, Logging, Output, Priorit
 _STDIN = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where the settings come from; what is lower here is stronger.
 
     :ivar file: the configuration file.
@@ -81,8 +81,7 @@ class Source:
         return settings
 
 
-@dataclass(frozen=True, slots=True)
-class LastGood:
+class LastGood(Struct, frozen=True):
     """What a daemon uses that must serve whatever its file says, because logs are open.
 
     :ivar text: of the last configuration that was in force; None if nobody knows it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket as socket_module
 from collections.abc import Container, Mapping
-from dataclasses import replace
 
+from msgspec.structs import replace
 from twisted.internet.endpoints import quoteStringArgument
 
 from twisted_virtlog.config.endpoint_strings import beside, socket_path

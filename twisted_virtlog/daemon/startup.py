@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from twisted_virtlog.config.paths import Paths, default_paths
 from twisted_virtlog.daemon.configuration import Configuration, LastGood, Source
@@ -26,8 +27,7 @@ from twisted_virtlog.systemd.inherited import last_configuration
 from twisted_virtlog.systemd.invocation import invocation
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What a command line asks for, whichever program it belongs to.
 
     :ivar config: the configuration file, which must exist; None for the default one.
@@ -121,8 +121,7 @@ class Startup:
         return Prepared(self.asked, self.paths, former, configuration)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A daemon whose configuration holds, and whose own log is open."""
 
     asked: Asked

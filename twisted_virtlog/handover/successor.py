@@ -6,7 +6,8 @@ import enum
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.errors import HandOverFailed
 from twisted_virtlog.handover import trial
@@ -35,8 +36,7 @@ class Kind(enum.Enum):
     EITHER = "either"
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """A program that can take over, and how it is started.
 
     :ivar program: the path of its executable.
@@ -55,8 +55,7 @@ class Image:
     kind: Kind = Kind.OURS
 
 
-@dataclass(frozen=True, slots=True)
-class Successor:
+class Successor(Struct, frozen=True):
     """What can take over from this process.
 
     :ivar image: returns what takes over unless another image is asked for, as it is now.
@@ -75,8 +74,7 @@ class Successor:
         return Image(path, (path, *self.virtlogd_options), (), self.directory, None, Kind.VIRTLOGD)
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(Struct, frozen=True):
     """What is known of an image that can take over.
 
     :ivar is_virtlogd: whether it is libvirt's, which cannot be tried, and gets the state in a file.

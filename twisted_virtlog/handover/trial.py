@@ -15,7 +15,8 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.loop.processes import wait_for_end
 
@@ -38,8 +39,7 @@ _END_SECONDS = 1.0
 _left: list[subprocess.Popen[bytes]] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a program came to.
 
     :ivar status: its exit status as :class:`subprocess.Popen` has it; 0 also if it has said that it

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from twisted_virtlog.history.marks import FileMarks
 from twisted_virtlog.history.moments import NO_BOOT, is_of_boot, moment, ms_of, wall_ms, wall_time
@@ -111,8 +110,7 @@ class _File:
         return first, found
 
 
-@dataclass(slots=True)
-class _Stretch:
+class _Stretch(Struct):
     """Bytes one after the other, and between which times they came.
 
     :ivar first: the number of the file in which they begin, and ``start`` where in it.

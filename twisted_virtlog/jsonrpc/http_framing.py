@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import NoReturn, TypeVar
+
+from msgspec.structs import replace
 
 from twisted_virtlog.jsonrpc.framing import (
     LOOKED_AT_BYTES,
@@ -146,7 +147,7 @@ class HTTPFraming(Framing[T]):
             return http.response(200, head, size=size + 1)
         self._chunked_answer = not head.is_1_0
         if head.is_1_0:
-            self._head = head = dataclasses.replace(head, keep_alive=False)
+            self._head = head = replace(head, keep_alive=False)
         return http.chunked_response(head)
 
     def part(self, data: bytes) -> bytes:
@@ -208,7 +209,7 @@ class HTTPFraming(Framing[T]):
             nothing after it can be understood.
         """
         if head.refusal is not None:
-            self._refuse(head.refusal, dataclasses.replace(head, keep_alive=False))
+            self._refuse(head.refusal, replace(head, keep_alive=False))
         if head.length is not None and head.length > self._max_text_bytes:
             self._give_up(head)
         raise Interjection(http.CONTINUE)
@@ -287,7 +288,7 @@ class HTTPFraming(Framing[T]):
 
     def _give_up(self, head: Head) -> NoReturn:
         """Refuse a request whose body is too long even to be dropped until its end."""
-        self._head = dataclasses.replace(head, keep_alive=False)
+        self._head = replace(head, keep_alive=False)
         self._part = _DONE
         self._body.clear()
         if head.refusal is not None:
@@ -311,7 +312,7 @@ class HTTPFraming(Framing[T]):
         :raises NotJSON: the input ended within a request.
         """
         if self._ended and (self._head is not None or self._buffer):
-            self._head = dataclasses.replace(self._head or Head(0), keep_alive=False)
+            self._head = replace(self._head or Head(0), keep_alive=False)
             self._part = _DONE
             self._body.clear()
             self._buffer.clear()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import msgspec
 import pybase64
+from msgspec import Struct
 
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
@@ -79,8 +79,7 @@ def _thirds(pieces: Iterable[bytes]) -> Iterator[memoryview | bytes]:
         yield rest
 
 
-@dataclass(frozen=True, slots=True)
-class SlicedResult:
+class SlicedResult(Struct, frozen=True):
     """The JSON of a result that is to be made in slices, and whose size is not known before.
 
     :ivar slices: yields it in pieces, each of which is made in a small part of a share of time.

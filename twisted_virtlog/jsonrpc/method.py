@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from twisted_virtlog.interfaces import (
     Answer,
@@ -27,8 +27,7 @@ P = TypeVar("P", bound=msgspec.Struct)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class ServingSocket:
+class ServingSocket(Struct, frozen=True):
     """A socket on which the methods are served.
 
     :ivar server: the name of the server, as in ``daemon.clients``.
@@ -56,8 +55,7 @@ class Subscribing(Protocol):
         """End a subscription, and tell so at once."""
 
 
-@dataclass(frozen=True)
-class Services:
+class Services(Struct, frozen=True):
     """What the methods need from the daemon.
 
     :ivar handler: the logs.
@@ -86,8 +84,7 @@ class Services:
     uid: int = -1
 
 
-@dataclass(frozen=True)
-class Example(Generic[P]):
+class Example(Struct, Generic[P], frozen=True):
     """A call of a method and a possible answer, for documentation.
 
     :ivar name: what it does, in a few words.
@@ -98,8 +95,7 @@ class Example(Generic[P]):
     result: object
 
 
-@dataclass(frozen=True)
-class Method(Generic[P, V]):
+class Method(Struct, Generic[P, V], frozen=True):
     """One method: its name, its types, and how it is carried out.
 
     :ivar params: decodes and checks its parameters.

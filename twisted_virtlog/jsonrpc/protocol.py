@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -159,17 +158,17 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self._check(self._batch.entries, Batch.check_rest)
         if self._undecided is not None:
             return Suspended(self._undecided, input_ended=self._input_ended, closed=self._closed)
-        state = msgspec.structs.replace(
+        state = replace(
             self._framing.suspended(),
             input_ended=self._input_ended,
             closed=self._closed,
             framing=self._framing_name,
         )
         if self._framing_name != TEXTS:
-            state = msgspec.structs.replace(state, lost=True, framing_lost=state.lost)
+            state = replace(state, lost=True, framing_lost=state.lost)
         subscriptions = self._subscriptions
         if subscriptions is not None:
-            state = msgspec.structs.replace(
+            state = replace(
                 state,
                 subscriptions=subscriptions.suspended(),
                 last_subscription=subscriptions.last,
@@ -183,7 +182,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             gathered = Queued(piece.text, tuple(map(int, piece.descriptors)))
         else:
             self._send_piece(batch)
-        return msgspec.structs.replace(
+        return replace(
             state, batch=batch.entries.rest(), batch_begun=batch.begun, gathered=gathered
         )
 
@@ -193,7 +192,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             self._undecided = None
             self._speak(state.framing)
             if state.framing != TEXTS:
-                state = msgspec.structs.replace(state, lost=state.framing_lost)
+                state = replace(state, lost=state.framing_lost)
             self._framing.resume(state)
         elif state.skipping is not None or state.lost or state.batch is not None:
             # From a daemon that knew only this framing.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import glob
 import os
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 #: The version whose texts are used if no libvirt is installed, or an older one: 9.0.0.
 OLDEST = 9_000_000
@@ -25,8 +26,7 @@ _LIBRARIES = (
 _VERSION = re.compile(r"libvirt\.so\.0\.(\d+)\.(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(Struct, frozen=True):
     """The texts of one version.
 
     :ivar detail: the placeholder in str1 for the text in str2.

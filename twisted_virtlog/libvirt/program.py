@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.interfaces import Answer
@@ -21,8 +22,7 @@ _CALLS = frozenset((MessageType.CALL, MessageType.CALL_WITH_FDS))
 _OK = Status.OK
 
 
-@dataclass(frozen=True, slots=True)
-class Procedure(Generic[S, A, V]):
+class Procedure(Struct, Generic[S, A, V], frozen=True):
     """One procedure: its number, its types, and how it is carried out.
 
     :ivar ask: asks the service; it, or its Deferred, may fail with Refused or a DaemonError.
@@ -61,8 +61,7 @@ class Program(Generic[S]):
         self.procedures = MappingProxyType({entry.number: entry for entry in procedures})
 
 
-@dataclass(frozen=True, slots=True)
-class Served(Generic[S]):
+class Served(Struct, Generic[S], frozen=True):
     """A program, and the service that its procedures ask."""
 
     program: Program[S]

@@ -17,12 +17,12 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet
 from twisted.logger import Logger
@@ -129,8 +129,7 @@ _GONE = "?"
 _ALONE = "pipe of "
 
 
-@dataclass(frozen=True, slots=True)
-class LaneSettings:
+class LaneSettings(Struct, frozen=True):
     """What the configuration says of lanes.
 
     :ivar threads: ``file_threads``, see Choice.
@@ -144,6 +143,10 @@ class LaneSettings:
     def timeout_seconds(self) -> float:
         """The time after which a file system is said not to answer; infinite for never."""
         return self.timeout or math.inf
+
+
+#: Of a configuration that says nothing of lanes.
+USUAL_LANES = LaneSettings()
 
 
 def _do_nothing() -> None:
@@ -176,7 +179,7 @@ class AllLogs:
         settings: LogSettings,
         keeper: Keeper = NO_KEEPER,
         in_slices: InSlices = at_once,
-        lane_settings: LaneSettings = LaneSettings(),
+        lane_settings: LaneSettings = USUAL_LANES,
         lane_directory: str | None = None,
         observer_of: ObserverOf = nobody,
         followed: Callable[[], tuple[int, int]] = lambda: (0, 0),

@@ -7,8 +7,9 @@ is written to its end, and what was begun when they are there again is dropped t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timezone
+
+from msgspec import Struct
 
 from twisted_virtlog.handover.state import RateState
 from twisted_virtlog.logs.outage import notice_of
@@ -23,8 +24,7 @@ LINE_SECONDS = 1.0
 _NOTE_SECONDS = 0.1
 
 
-@dataclass(slots=True)
-class Excess:
+class Excess(Struct):
     """What one log drops, until the log says so.
 
     :ivar rate: bytes a second that the log takes.

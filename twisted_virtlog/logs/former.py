@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from twisted_virtlog.handover.state import (
     NO_UUID,
@@ -16,8 +17,7 @@ from twisted_virtlog.syscalls import bytes_waiting, pipe_number
 from twisted_virtlog.values import Domain
 
 
-@dataclass(slots=True)
-class FormerPipe:
+class FormerPipe(Struct):
     """A read end, from which some bytes go into the log's file before those of later pipes.
 
     :ivar number: the pipe's inode number.

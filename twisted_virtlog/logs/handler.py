@@ -6,12 +6,12 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -121,8 +121,7 @@ def _all_go(files: Sequence[Found]) -> bool:
 HUNG_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LogSettings:
+class LogSettings(Struct, frozen=True):
     """What the configuration says of logs.
 
     :ivar policy_of: resolves the policy of each log.
@@ -716,7 +715,7 @@ class LogHandler:
         file = path if writer is None else writer.path
         policy = self._policy_of_closed(path) if log is None else log.policy
         if log is None and self.real_path_of(path) != path:
-            policy = replace(policy, pack_from=None)
+            policy = msgspec.structs.replace(policy, pack_from=None)
         return FilesOfLog(
             file,
             self.directory_of(file) if writer is None else writer.directory,

@@ -7,8 +7,9 @@ The pipe is the buffer. Only when it is full and the file still fails are bytes 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from twisted_virtlog.errors import BoundReached, SystemFailure
 from twisted_virtlog.handover.state import OutageState
@@ -24,8 +25,7 @@ CHECK_SECONDS = 0.05
 FULL_CHECK_SECONDS = 0.005
 
 
-@dataclass(slots=True)
-class Outage:
+class Outage(Struct):
     """The time during which one log's file fails.
 
     :ivar failure: the latest reason.

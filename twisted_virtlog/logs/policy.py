@@ -7,16 +7,16 @@ kind share one object, so that each of ten thousand pays for a pointer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.values import Domain, OnWriteError, PolicyWord
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What holds for a log.
 
     :ivar limits: of rotation.
@@ -39,8 +39,7 @@ class Policy:
     pack_from: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostBounds:
+class HostBounds(Struct, frozen=True):
     """What all logs together may take up.
 
     :ivar keep_free: bytes to be left free on each file system; 0 for none.

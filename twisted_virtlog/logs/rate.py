@@ -7,9 +7,9 @@ the bucket is overdrawn then, and what comes pays that back first.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from twisted_virtlog.values import OnRate
 
@@ -17,8 +17,7 @@ from twisted_virtlog.values import OnRate
 _PARTS_OF_SECOND = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """What a log takes; all logs of the same policy share one.
 
     :ivar rate: bytes a second.

@@ -7,12 +7,12 @@ know what the daemon is made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Client:
+
+class Client(Struct, frozen=True):
     """A client, by its process and its user.
 
     :ivar pid: of its process.
@@ -23,8 +23,7 @@ class Client:
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Concern:
+class Concern(Struct, frozen=True):
     """What a call concerns, as far as one of those in it knows.
 
     :ivar path: of the log.

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from types import CodeType, FrameType
+
+from msgspec import Struct
 
 from twisted_virtlog.loop.concern import Concern, Concerned
 
 _PACKAGE = __name__.partition(".")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """What a thread is in.
 
     :ivar function: the innermost function of Python, with its module and its line.

@@ -13,7 +13,7 @@ it was at work, and that counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from twisted_virtlog.loop.durations import Durations
 
@@ -24,8 +24,7 @@ LOOK_SECONDS = 0.1
 STALL_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What was found at a time; all times are in seconds.
 
     :ivar now: the time of a clock that never steps.
@@ -43,8 +42,7 @@ class Look:
     turned_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+class Stall(Struct, frozen=True):
     """A stall, as it began or as it ended.
 
     :ivar seconds: how long it has taken so far.
@@ -55,8 +53,7 @@ class Stall:
     is_over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StallCounts:
+class StallCounts(Struct, frozen=True):
     """What is counted of stalls.
 
     :ivar stalls: how many there were, the present one too.

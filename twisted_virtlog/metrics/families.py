@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno as errno_module
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from twisted_virtlog.loop.durations import BOUNDS, Durations
 from twisted_virtlog.loop.stalls import StallCounts
@@ -35,8 +36,7 @@ Sample = tuple[Sequence[str], float]
 _NO_LABELS: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class LogSums:
+class LogSums(Struct):
     """What the open logs come to together.
 
     :ivar failing: how many cannot be written now, by the name of the error.
@@ -56,8 +56,7 @@ class LogSums:
             self.pending += log.pending or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What was found of the daemon, but for its logs one by one.
 
     :ivar servers: how many clients each has, and may have.
@@ -91,8 +90,7 @@ class Facts:
     lags: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A family, and what it says.
 
     :ivar lines: yields the lines of its samples.
@@ -102,8 +100,7 @@ class Row:
     lines: Callable[[Facts], Iterator[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(Struct, frozen=True):
     """A family that has a sample for each log that is told by itself."""
 
     family: Family

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Kind(enum.Enum):
@@ -18,8 +19,7 @@ class Kind(enum.Enum):
     INFO = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """Metrics of one name.
 
     :ivar name: without what the type adds to it, as ``_total`` of a counter.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -64,8 +64,7 @@ class Storage(Protocol):
         """Return how much room there is on the file systems that answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What is measured of other parts of the daemon.
 
     :ivar calls: how long requests took, by protocol and method.

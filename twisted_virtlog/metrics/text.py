@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.metrics.family import Family, Kind
 
@@ -23,8 +24,7 @@ _EXACT = 10**15
 _END = "# EOF\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """One of the two formats.
 
     :ivar media_type: for HTTP's Content-Type.

@@ -15,8 +15,9 @@ from __future__ import annotations
 import resource
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from twisted_virtlog.errors import LimitReached
 from twisted_virtlog.syscalls import bytes_unread
@@ -38,8 +39,7 @@ class Holder(Protocol):
         """Whether the client has read all that was sent."""
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(Struct):
     """What one client has asked for.
 
     :ivar count: of descriptors; of those that there may be, while the daemon looks for them.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import grp
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import ListenError
@@ -24,8 +25,7 @@ class _Everybody:
 EVERYBODY = _Everybody()
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     """A server, and where its clients come in.
 
     :ivar endpoint: a server endpoint string; None to listen nowhere.

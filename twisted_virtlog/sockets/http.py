@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: The longest head of a request.
 MAX_HEAD_BYTES = 16384
@@ -29,8 +30,7 @@ _REASONS = {
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a request is not carried out.
 
     :ivar status: the status of the response.
@@ -54,8 +54,7 @@ class BadHead(ValueError):
         self.refusal = Refusal(status, reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request without its body.
 
     :ivar target: what is asked for, as the client wrote it.
@@ -78,8 +77,7 @@ class Request:
         return [] if self.is_1_0 else self.words("expect")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What the head of a request says.
 
     :ivar length: the bytes in its body; None for a body in chunks.

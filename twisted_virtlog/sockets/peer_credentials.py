@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _UCRED = struct.Struct("iII")
 
 
-@dataclass(frozen=True, slots=True)
-class PeerCredentials:
+class PeerCredentials(Struct, frozen=True):
     """The process that connected, as it was then (SO_PEERCRED of unix(7))."""
 
     pid: int

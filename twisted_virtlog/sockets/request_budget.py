@@ -12,9 +12,9 @@ for room, whoever sends nothing is disconnected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_virtlog.loop.clock import Clock
@@ -45,8 +45,7 @@ class Holder(Protocol):
         """Close; the client keeps room that others wait for."""
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(Struct):
     """What one client holds.
 
     :ivar moved: bytes by which it grew or shrank since the last look.

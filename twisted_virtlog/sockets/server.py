@@ -6,9 +6,9 @@ import socket
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -27,8 +27,7 @@ from twisted_virtlog.sockets.request_budget import RequestBudget
 _FINISH_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """A connected client.
 
     :ivar id: counts from 1 for each server and is never used again.

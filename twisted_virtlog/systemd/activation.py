@@ -8,7 +8,8 @@ its own; here the descriptors are taken in order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from twisted_virtlog.systemd.names import (
     CONFIGURATION,
@@ -36,8 +37,7 @@ SERVERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(Struct, frozen=True):
     """What was handed over, all of it this process's.
 
     :ivar sockets: by the name of the server that is to listen on them.

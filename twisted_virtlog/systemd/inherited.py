@@ -7,9 +7,9 @@ import select
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 from twisted.logger import Logger
 
 from twisted_virtlog.errors import ListenError
@@ -26,8 +26,7 @@ _PROCESS_ENVIRONMENT = "/proc/self/environ"
 _logger = Logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """What was in the store.
 
     :ivar logs: the logs to go on with, each with its pipe, and with that which has what is staged.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from twisted_virtlog.systemd.activation import NOTHING, Activation, read
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(Struct, frozen=True):
     """How the process was started; without a service manager both parts are empty.
 
     :ivar environment: as the process got it.

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from twisted_virtlog.handover.state import OpenLogState
 
@@ -36,8 +36,7 @@ _WITHOUT_LANES = 1
 _SMALL_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(Struct, frozen=True):
     """What a journal says.
 
     :ivar generation: the higher of two is the newer.
@@ -60,8 +59,7 @@ class Journal:
         return self.version <= VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """A journal of a newer release, which stays in the store with its pipes.
 
     :ivar name: in the store.
@@ -72,8 +70,7 @@ class Left:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which journal of a store counts.
 
     :ivar name: None if none does.

@@ -12,8 +12,8 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,8 +37,7 @@ class _Outcome(enum.Enum):
     REFUSED = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(Struct, frozen=True):
     """A datagram and the descriptor that goes with it."""
 
     text: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from twisted_virtlog.logs.lanes.choice import REMEMBERED_SECONDS, WAITING_TYPES, Choice
 from twisted_virtlog.logs.lanes.mounts import UNKNOWN, Mount

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from twisted_virtlog.logs.lanes import mounts as module
 from twisted_virtlog.logs.lanes.mounts import MOUNTINFO, UNKNOWN, Mount, Mounts

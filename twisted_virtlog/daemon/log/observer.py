@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TypeAlias
 
+from msgspec.structs import replace
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.logs.bounds.leases import is_scarce, lease
 
@@ -11,8 +12,7 @@ from twisted_virtlog.logs.bounds.leases import is_scarce, lease
 ASKED_SECONDS = 0.2
 
 
-@dataclass(slots=True)
-class _FileSystem:
+class _FileSystem(Struct):
     """What is known of one.
 
     :ivar asked_at: when it was asked.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from twisted_virtlog.handover.state import NO_UUID
 from twisted_virtlog.logs.bounds.leases import LEASE_BYTES, lease
@@ -25,8 +26,7 @@ TAKE_BACK_SECONDS = 1.0
 MOST_TAKEN_BACK = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Struct, frozen=True):
     """A backup of a log, or a held file.
 
     :ivar number: see names.
@@ -39,8 +39,7 @@ class Backup:
     modified_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class FilesOfLog:
+class FilesOfLog(Struct, frozen=True):
     """What a log's files take up.
 
     :ivar current: bytes on disk of the current file; 0 if there is none.
@@ -79,8 +78,7 @@ class Holder(Protocol):
         """
 
 
-@dataclass(slots=True, eq=False)
-class Guest:
+class Guest(Struct, eq=False):
     """What the logs of one guest take up together.
 
     :ivar quota: bytes that they may; 0 for no limit.
@@ -99,8 +97,7 @@ class Guest:
     taken_back_at: float = -math.inf
 
 
-@dataclass(slots=True, eq=False)
-class UsageOfLog:
+class UsageOfLog(Struct, eq=False):
     """What one log takes up.
 
     :ivar path: the log's, without symbolic links.
@@ -116,8 +113,7 @@ class UsageOfLog:
     holder: Holder | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """A bound that is reached.
 
     :ivar limit: in bytes.

@@ -13,11 +13,11 @@ import heapq
 import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
 
 from twisted_virtlog.history.records import Progress
 from twisted_virtlog.logs.files.held import HeldFile
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from twisted_virtlog.logs.files.writer import Writer
 
 
-@dataclass(frozen=True, slots=True)
-class HoldSettings:
+class HoldSettings(Struct, frozen=True):
     """What the configuration says of consumers.
 
     :ivar users: who may acknowledge for each consumer, besides root, by its name.

@@ -8,9 +8,9 @@ themselves, whatever they are called, it is known when they were used. Nothing h
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from twisted_virtlog.history.records import KnownLog
 from twisted_virtlog.logs.files.names import HELD, is_packed, parse_name
@@ -24,8 +24,7 @@ _FILES_AT_ONCE = 64
 AgeOf = Callable[[int], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What the configuration says of old logs.
 
     :ivar log_root: the directory whose files and whose direct subdirectories' files are looked at.
@@ -72,8 +71,7 @@ class Removal(msgspec.Struct, frozen=True, gc=False):
     log: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """The present, on two clocks; all in nanoseconds.
 
     :ivar now_ns: the wall clock, by which files have their times: since the epoch. It steps.

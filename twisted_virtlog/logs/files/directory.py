@@ -12,7 +12,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.logs.files.cleaning import Found
 from twisted_virtlog.logs.files.names import (
@@ -28,8 +29,7 @@ from twisted_virtlog.values import MAX_BACKUPS
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """What was in a directory.
 
     :ivar files: its regular files that are named as logs.

@@ -7,8 +7,9 @@ file: functions take sizes and names and return the next step, which writer.py c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from twisted_virtlog.errors import UnsupportedBackups
 from twisted_virtlog.logs.files.names import newest_first
@@ -22,8 +23,7 @@ LOOK_BACK_BYTES = 80
 PIPE_CHUNK_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How large files may grow and how many are kept.
 
     :ivar max_size: bytes of one file; 0 lets it grow without end.
@@ -34,22 +34,19 @@ class Limits:
     max_backups: int
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """Write the next ``count`` bytes into the current file."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Look at the next ``count`` bytes: they fill the file, and a newline may end it earlier."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class RollOver:
+class RollOver(Struct, frozen=True):
     """Begin a new file."""
 
 
@@ -92,23 +89,20 @@ def line_end(window: bytes) -> int:
     return window.rfind(b"\n") + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(Struct, frozen=True):
     """Rename ``source`` to ``target``, replacing what has that name; skip a missing source."""
 
     source: str
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(Struct, frozen=True):
     """Remove the current file, which need not exist."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     """Begin the new current file."""
 
     path: str

@@ -19,10 +19,10 @@ import errno
 import os
 from collections.abc import Callable, Container, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
@@ -74,8 +74,7 @@ class Logs(Protocol):
         """Remove all files of a log that nobody uses; None if it is open, or may not go."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """A directory that was read.
 
     :ivar shown: its path as people know it.

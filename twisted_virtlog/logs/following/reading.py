@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.logs.following.segments import Place, Segment, before_all
 from twisted_virtlog.values import EndReason, Followed, FollowEnd, Position
@@ -50,8 +51,7 @@ class Reader:
         self.has_left = False
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a reader has found.
 
     :ivar what: None if that is nothing now.

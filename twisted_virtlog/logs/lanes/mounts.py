@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: Where the kernel tells the mounts of this process.
 MOUNTINFO = "/proc/self/mountinfo"
@@ -28,8 +29,7 @@ _END_OF_OPTIONAL = "-"
 _FIRST_OPTIONAL = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A line of mountinfo; see proc_pid_mountinfo(5).
 
     :ivar number: of the mount.

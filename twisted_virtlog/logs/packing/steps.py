@@ -18,7 +18,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.logs.files import identity
 from twisted_virtlog.logs.files.attributes import Attributes, held_by
@@ -40,8 +41,7 @@ _UNIT_BYTES = 512
 _SECOND_NS = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class FilesOfLog:
+class FilesOfLog(Struct, frozen=True):
     """The files of a log, for who has its turn with them.
 
     :ivar path: of the current one.
@@ -76,8 +76,7 @@ class FilesOfLog:
 Mark = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A backup that is being packed.
 
     :ivar path: the name that it had when that began.
@@ -104,8 +103,7 @@ class Job:
         close_quietly(self.target)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What there is to do for a log.
 
     :ivar job: what is begun; None for nothing.

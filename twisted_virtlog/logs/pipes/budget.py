@@ -10,8 +10,9 @@ guests get large ones, and late ones do not starve.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 #: What the kernel gives a new pipe when the limit is reached; a share is never chosen smaller.
 SMALLEST_SHARE_BYTES = 8192
@@ -25,8 +26,7 @@ _PARTS = 8
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(slots=True)
-class PipeBudget(Generic[K]):
+class PipeBudget(Struct, Generic[K]):
     """Shares a total of bytes among pipes.
 
     :ivar pipe_size: the largest size that a pipe gets unless another is wished, a power of two.

@@ -6,8 +6,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from twisted_virtlog.logs.pipes.budget import USUAL_PIPE_BYTES, PipeBudget
 from twisted_virtlog.logs.pipes.closing import PipeCloser
@@ -20,8 +21,7 @@ _CAP_SYS_RESOURCE = 1 << 24
 _SHARE_OF_LIMIT = 0.75
 
 
-@dataclass(frozen=True, slots=True)
-class PipeLimits:
+class PipeLimits(Struct, frozen=True):
     """What the kernel allows this process.
 
     :ivar largest: bytes of one pipe.
