@@ -7,12 +7,12 @@ encoding; a blank is a space or a tab; LF and CR both end a line.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+
+class Integer(Struct, frozen=True):
     """A number, below 2**64.
 
     :ivar signed: a minus stood before it, which no key takes, not even before zero.
@@ -22,19 +22,24 @@ class Integer:
     signed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(Struct, frozen=True, eq=False):
     """The bytes between the quotes; there are no escapes.
 
     :ivar line: where it begins, from 1; strings are equal wherever they stand.
     """
 
     value: bytes
-    line: int = field(default=0, compare=False)
+    line: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the bytes."""
+        return self.value == other.value if isinstance(other, String) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class List:
+class List(Struct, frozen=True):
     """Values in brackets."""
 
     values: tuple[Value, ...]
@@ -43,8 +48,7 @@ class List:
 Value: TypeAlias = "Integer | String | List"
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """``name = value``.
 
     :ivar line: where the name stands, from 1.

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from twisted_virtlog.config.globs import name_pattern, path_pattern
 from twisted_virtlog.config.logging import SpecError
@@ -46,8 +48,7 @@ _MATCHERS_REMEDY = (
 _EXAMPLE = "write an entry as domain:ci-* max_size=1048576"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What holds for some logs.
 
     :ivar kind: see Kind.
@@ -58,10 +59,11 @@ class Entry:
     kind: Kind
     value: str
     words: tuple[tuple[str, Value], ...]
-    _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+    # (made of these two)
+    _pattern: re.Pattern[str] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_pattern", _pattern(self.kind, self.value))
+        force_setattr(self, "_pattern", _pattern(self.kind, self.value))
 
     def matches(self, path: str, driver: str | None, domain: Domain | None) -> bool:
         """Return whether it is for a log; where nobody knows what it looks at, it is not.

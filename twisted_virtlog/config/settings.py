@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
 from enum import Enum
+from functools import partial
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from twisted_virtlog.config import policies
 from twisted_virtlog.config.grammar import Integer, List, Statement, String, parse_all
@@ -62,6 +65,24 @@ class UnreadableConfig(ConfigError):
 Check = Callable[[Any], str]
 
 
+class Key(Struct, frozen=True, kw_only=True):
+    """A key: what may stand there, and what is said of it; see :func:`_key`."""
+
+    name: str
+    default: int | str | tuple[str, ...]
+    meaning: str
+    largest: int
+    check: Check | None
+    example: int | str | tuple[str, ...]
+    takes_list: bool
+    advise: Check | None
+    in_policy: bool
+
+
+#: The keys as they are defined, without their names.
+_defined: list[Callable[..., Key]] = []
+
+
 def _key(
     default: int | str | tuple[str, ...],
     meaning: str,
@@ -79,16 +100,19 @@ def _key(
     :param advise: gives what is to be said of a value that is allowed.
     :param in_policy: whether the key is a word of policies, too.
     """
-    metadata = {
-        "meaning": meaning,
-        "largest": largest,
-        "check": check,
-        "example": example or default,
-        "takes_list": isinstance(example, tuple),
-        "advise": advise,
-        "in_policy": in_policy,
-    }
-    return field(default=default, metadata=metadata)
+    made = partial(
+        Key,
+        default=default,
+        meaning=meaning,
+        largest=largest,
+        check=check,
+        example=example or default,
+        takes_list=isinstance(example, tuple),
+        advise=advise,
+        in_policy=in_policy,
+    )
+    _defined.append(made)
+    return field(default=default)
 
 
 def _check_level(value: int) -> str:
@@ -237,9 +261,10 @@ def _advise_max_backups(value: int) -> str:
     return f"{value} is more than {MAX_BACKUPS}; every open, read and append will be refused"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True, eq=False):
     """What the configuration says. The fields are the keys; those above the gap are libvirt's.
+
+    Settings are equal if all of these are, whether the file sets them or not.
 
     :ivar named: the keys that the file sets, be it to their defaults; no key itself.
     """
@@ -362,15 +387,24 @@ class Settings:
     compress_from: int = _key(1, "the first backup that is compressed", in_policy=True)
     compress_delay: int = _key(60, "seconds from a roll-over until its backup is compressed")
 
-    named: frozenset[str] = field(default=frozenset(), compare=False)
+    named: frozenset[str] = frozenset()
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the values of all keys."""
+        if not isinstance(other, Settings):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in KEYS)
+
+    __hash__ = None  # type: ignore[assignment]  # (nobody needs it)
 
 
 #: By name, in their order.
-KEYS = {one.name: one for one in fields(Settings) if one.metadata}
+KEYS = {
+    name: made(name=name) for name, made in zip(Settings.__struct_fields__, _defined, strict=False)
+}
 
 
-@dataclass(frozen=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """What a configuration file's text comes to.
 
     :ivar settings: those of the keys that are right; the others have their defaults.
@@ -432,7 +466,7 @@ def examine(file: str, text: bytes) -> Examined:
 
 def _advice(name: str, value: Any) -> str:
     """Return what is to be said of a value that is allowed; "" for nothing."""
-    advise = KEYS[name].metadata["advise"]
+    advise = KEYS[name].advise
     return "" if advise is None else str(advise(value))
 
 
@@ -569,13 +603,13 @@ def _word_parser(name: str) -> policies.ParseValue:
             example = f"write {name}={key.default}"
             if not re.fullmatch("[0-9]+", text):
                 raise SpecError("expected an unsigned integer", example)
-            largest = key.metadata["largest"]
+            largest = key.largest
             # (Python refuses to read numbers of thousands of digits)
             digits = text.lstrip("0") or "0"
             if len(digits) > len(str(largest)) or int(digits) > largest:
                 raise SpecError(f"the value must be in range 0:{largest}", example)
             value = int(digits)
-        check = key.metadata["check"]
+        check = key.check
         remedy = "" if check is None else check(value)
         if remedy:
             raise SpecError(f"{value!r} is not possible", remedy.replace('"', ""))
@@ -586,7 +620,7 @@ def _word_parser(name: str) -> policies.ParseValue:
 
 #: The words of policies, with what parses their values: the keys that may stand there.
 POLICY_WORDS: Mapping[str, policies.ParseValue] = {
-    name: _word_parser(name) for name, key in KEYS.items() if key.metadata["in_policy"]
+    name: _word_parser(name) for name, key in KEYS.items() if key.in_policy
 }
 
 
@@ -670,7 +704,7 @@ _LEVEL_NAMES = {
 def _checked(file: str, statement: Statement) -> Any:
     key = KEYS[statement.name]
     value = statement.value
-    example = _written(key.name, key.metadata["example"])
+    example = _written(key.name, key.example)
     if isinstance(key.default, tuple):
         strings = _strings(file, statement, example)
         if key.name == "policies":
@@ -678,7 +712,7 @@ def _checked(file: str, statement: Statement) -> Any:
             return strings
         words = tuple(os.fsdecode(one.value) for one in strings)
         return _accepted(file, key.name, words, statement.line)
-    if key.metadata["takes_list"]:
+    if key.takes_list:
         return _accepted(file, key.name, _string_or_list(file, statement, example), statement.line)
     if isinstance(key.default, str):
         if not isinstance(value, String):
@@ -688,7 +722,7 @@ def _checked(file: str, statement: Statement) -> Any:
     if not isinstance(value, Integer) or value.signed:
         problem = f"expected an unsigned integer for '{key.name}' parameter"
         raise ConfigError(file, problem, f"write {example}", statement.line, key.name)
-    largest = key.metadata["largest"]
+    largest = key.largest
     if value.value > largest:
         problem = f"value for '{key.name}' parameter must be in range 0:{largest}"
         raise ConfigError(file, problem, f"write {example}", statement.line, key.name)
@@ -725,7 +759,7 @@ def _string_or_list(file: str, statement: Statement, example: str) -> str | tupl
 
 def _accepted(file: str, name: str, value: Any, line: int | None) -> Any:
     """Apply a key's own check."""
-    check = KEYS[name].metadata["check"]
+    check = KEYS[name].check
     if check is not None:
         try:
             remedy = check(value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from twisted_virtlog.config.logging import parse_filters, parse_level, parse_outputs

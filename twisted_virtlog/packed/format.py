@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+
+from msgspec import Struct
 
 #: Bytes of the log in each frame but the last one.
 FRAME_BYTES = 256 * 1024
@@ -48,8 +49,7 @@ class NotPacked(ValueError):
     """A file is not what is described here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Which file of a log was packed.
 
     :ivar inode: its number.
@@ -94,8 +94,7 @@ def parse_origin(begin: bytes) -> tuple[Origin, int]:
     return Origin(inode, birth.decode(), size), start + birth_length
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """A frame that holds bytes of the log.
 
     :ivar start: the offset in the log's file of its first byte.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.packed.format import ORIGIN_BYTES, Origin, origin_frame, parse_origin
 
@@ -20,8 +21,7 @@ SYNC = b"sync"
 _answer = struct.Struct("<IIQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """How a request went.
 
     :ivar error: 0, or an errno.

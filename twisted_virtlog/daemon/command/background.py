@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.daemon.command.outcome import STDERR
 
@@ -15,8 +16,7 @@ _READY = b"\0"
 _LONGEST_REASON = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Starter:
+class Starter(Struct, frozen=True):
     """The process that was started and waits, as seen from the daemon in the background.
 
     :ivar descriptor: of a pipe to it.
@@ -39,8 +39,7 @@ class Starter:
         os.close(self.descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of the daemon, in the process that was started.
 
     :ivar reason: why it does not run; empty if it runs.

@@ -7,15 +7,15 @@ before the first option takes effect.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class UsageError(Exception):
     """The command line cannot be read; the message is getopt_long's, without the program's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """An option in its two forms.
 
     :ivar long: without the two dashes.

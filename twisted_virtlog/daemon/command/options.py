@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from twisted_virtlog.daemon.command.getopt_long import Option, options_in
 
@@ -41,8 +42,7 @@ _LONGEST_TIMEOUT = (2**31 - 1) // 1000
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*(\d+)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(Struct, frozen=True):
     """What the command line asks for.
 
     :ivar timeout: seconds without clients and open logs after which the daemon ends; 0 for never.
@@ -63,13 +63,11 @@ class Arguments:
     check: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ShowHelp:
+class ShowHelp(Struct, frozen=True):
     """The command line asks for the help."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShowVersion:
+class ShowVersion(Struct, frozen=True):
     """The command line asks for the version."""
 
 

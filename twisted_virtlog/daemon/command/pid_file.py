@@ -10,7 +10,8 @@ import fcntl
 import os
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from twisted_virtlog.loop.processes import is_dying
 
@@ -24,8 +25,7 @@ class PidFileError(Exception):
     """The pid file cannot be locked or written; the message is libvirt's."""
 
 
-@dataclass(frozen=True, slots=True)
-class PidFile:
+class PidFile(Struct, frozen=True):
     """A pid file that this process holds.
 
     Its lock is one of fcntl(2), which belongs to the process: it outlasts an exec if its descriptor
