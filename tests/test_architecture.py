@@ -260,6 +260,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "web.rows": ("twisted_virtlog.client",),
     "web.search_process": ("twisted_virtlog.packed.reading",),
     "web.timeline": ("twisted_virtlog.client",),
+    "web.times": ("twisted_virtlog.client",),
 }
 
 #: Nothing in these is pure.

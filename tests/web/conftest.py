@@ -13,12 +13,21 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
 
 from harness.daemon import CHECKOUT, Daemon, running
-from twisted_virtlog.client import BlockingClient
+from twisted_virtlog.client import BlockingClient, Domain
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.web.browser import Look
+
+UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 
 _PROGRAM = ("-m", "twisted_virtlog.web")
 
@@ -176,3 +185,43 @@ def web(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[We
     path = tmp_path_factory.mktemp("web") / "sock"
     with serving("--daemon", daemon.socket, "--socket", str(path)) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def listening(daemon: Daemon) -> Iterator[Web]:
+    """The program, at a port."""
+    with serving("--daemon", daemon.socket, "--listen", "127.0.0.1:0") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests of a module, which have sessions of their own."""
+    from tests.web.browser import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def look(browser: Browser, listening: Web) -> Iterator[Look]:
+    """A page, which goes wrong in no test, and asks nobody else for anything."""
+    from tests.web.browser import looking
+
+    with looking(browser, listening) as made:
+        yield made
+        assert made.wrong == []
+        assert {address.partition("/api")[0].rpartition("/")[0] for address in made.asked} <= {
+            f"http://{listening.where}",
+            f"http://{listening.where}/vendor/xterm",
+            "http:/",
+            "blob:http:/",
+        }
+
+
+@pytest.fixture
+def pipe(client: BlockingClient, tmp_path: Path) -> Iterator[int]:
+    """A guest's console, whose log is ``a.log``."""
+    opened = client.open(str(tmp_path / "a.log"), "qemu", Domain(UUID, "<i>guest</i>"))
+    yield opened.write_end
+    os.close(opened.write_end)

@@ -45,13 +45,14 @@ def test_every_byte_of_a_log_arrives(data: bytes, offset: int, gap: bool) -> Non
     start = Position(7, offset, "h1.ab")
     end = Position(7, offset + len(data), "h1.ab")
     missed = 5 if gap else None
-    (one,) = parsed(chunk_event(FollowedChunk(data, start, end, gap, missed)))
+    (one,) = parsed(chunk_event(FollowedChunk(data, start, end, gap, missed), 1.5))
     told = json.loads(one["data"])
     assert base64.b64decode(told["data"]) == data
     assert place_of(told["start"]) == start
     assert place_of(one["id"]) == place_of(told["end"]) == end
     assert told.get("gap", False) == gap
     assert told.get("missed") == missed
+    assert told["time"] == 1.5
 
 
 @given(

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.web.browser import chromium, looking
-from tests.web.conftest import Web, serving
+from tests.web.conftest import Web
 from twisted_virtlog.client import BlockingClient
-
-if TYPE_CHECKING:
-    from harness.daemon import Daemon
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,13 +47,6 @@ HOSTILE: dict[str, bytes] = {
     "c1": "\x9b2147483647b\x9d0;x\x90q\x85\x84".encode() * 1000,
     "below": b"\x1b[9999B\x1b[9999C\x1b[9999@\x1bD" * 10_000,
 }
-
-
-@pytest.fixture(scope="module")
-def listening(daemon: Daemon) -> Iterator[Web]:
-    """The program, at a port."""
-    with serving("--daemon", daemon.socket, "--listen", "127.0.0.1:0") as web:
-        yield web
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser import Look, chromium, looking
-from tests.web.conftest import StartWeb, Web, serving
+from tests.web.browser import Look, looking
+from tests.web.conftest import UUID, StartWeb, Web, serving
 from twisted_virtlog.client import BlockingClient, Domain
 
 if TYPE_CHECKING:
@@ -24,44 +23,6 @@ pytestmark = [
     pytest.mark.lengthy,
     pytest.mark.chromium,
 ]
-
-UUID = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for all tests, which have sessions of their own."""
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def listening(daemon: Daemon) -> Iterator[Web]:
-    """The program, at a port."""
-    with serving("--daemon", daemon.socket, "--listen", "127.0.0.1:0") as web:
-        yield web
-
-
-@pytest.fixture
-def look(browser: Browser, listening: Web) -> Iterator[Look]:
-    """A page, which goes wrong in no test."""
-    with looking(browser, listening) as made:
-        yield made
-        assert made.wrong == []
-        assert {address.partition("/api")[0].rpartition("/")[0] for address in made.asked} <= {
-            f"http://{listening.where}",
-            f"http://{listening.where}/vendor/xterm",
-            "http:/",
-            "blob:http:/",
-        }
-
-
-@pytest.fixture
-def pipe(client: BlockingClient, tmp_path: Path) -> Iterator[int]:
-    """A guest's console, whose log is ``a.log``."""
-    opened = client.open(str(tmp_path / "a.log"), "qemu", Domain(UUID, "<i>guest</i>"))
-    yield opened.write_end
-    os.close(opened.write_end)
 
 
 def test_the_list_shows_guests_as_text(look: Look, pipe: int, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,20 @@ def test_boots_events_and_times_are_those_of_the_daemon(
     assert [event["path"] for event in timeline["events"]] == [path, path]
     (found,) = web.ask("locate", path=path).json
     assert found["start"] == boot["start"]
+
+
+def test_times_of_a_part_are_known(web: Web, client: BlockingClient, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.log")
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+    write(client, path, b"first\nsecond\n")
+    window = web.ask("window", path=path).headers
+    part = {"from": window["Virtlog-Start"], "to": window["Virtlog-End"]}
+    times = web.ask("times", path=path, **part).json
+    left, time = times[-1]
+    assert left == 0
+    after = datetime.now(timezone.utc) + timedelta(seconds=1)
+    assert before <= datetime.fromisoformat(time.replace("Z", "+00:00")) <= after
+    assert web.ask("times", path=path).status == 400
 
 
 def test_the_bytes_of_all_logs_of_a_guest_are_shown_together(

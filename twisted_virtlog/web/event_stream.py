@@ -48,13 +48,16 @@ def event(kind: str, value: object, number: str | None = None) -> bytes:
     return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), msgspec.json.encode(value))
 
 
-def chunk_event(chunk: FollowedChunk) -> bytes:
+def chunk_event(chunk: FollowedChunk, time: float) -> bytes:
     """Return the event that brings bytes of a log; its id is where to go on after them.
 
     The bytes are in base64, so that each of them arrives as it was written.
+
+    :param time: by when they had come, in seconds since 1970.
     """
     end = place_text(chunk.end)
     value: dict[str, object] = {"start": place_text(chunk.start), "end": end}
+    value["time"] = round(time, 3)
     if chunk.gap:
         value |= {"gap": True, "missed": chunk.missed}
     value["data"] = pybase64.b64encode(chunk.data).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,7 @@ from twisted_virtlog.web.searching import Wanted as Sought
 from twisted_virtlog.web.skipping import Skipping
 from twisted_virtlog.web.streaming import PATIENCE_SECONDS, EventStream
 from twisted_virtlog.web.timeline import MOST_COLUMNS, timeline
+from twisted_virtlog.web.times import around, times_before
 from twisted_virtlog.web.windows import (
     MOST_BYTES,
     NO_SUCH_LOG,
@@ -148,6 +150,7 @@ class _Api(Resource):
             ("events", self._events),
             ("locate", self._locate),
             ("timeline", self._timeline),
+            ("times", self._times),
             ("search", self._search),
         ):
             self.putChild(name.encode(), Answering(answer))
@@ -303,6 +306,16 @@ class _Api(Resource):
             answer |= {"since": made.since, "until": made.until, "columns": made.columns}
         send_json(request, answer)
 
+    async def _times(self, request: Request) -> None:
+        query = Query(request.args)
+        path, start, end = query.path(), query.place("from"), query.place("to")
+        if start is None or end is None:
+            raise ValueError("from, to: a part of the log is needed")
+        client = await self._daemon.client()
+        extent = await extent_of(client, self._files, path)
+        marks = await client.times(path, *around(extent, start, end))
+        send_json(request, list(times_before(extent, end, marks)))
+
     async def _search(self, request: Request) -> None:
         query = Query(request.args)
         pattern = query.text("find")
@@ -321,7 +334,7 @@ class _Api(Resource):
 async def _send(stream: EventStream, following: Following, skipping: Skipping) -> Skipped | None:
     """Send what comes, until it ends; return what is to be left out if it comes too fast."""
     async for chunk in following:
-        await stream.send(chunk_event(chunk))
+        await stream.send(chunk_event(chunk, time.time()))
         if (skipped := await skipping.after(chunk)) is not None:
             return skipped
     return None

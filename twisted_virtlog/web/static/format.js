@@ -22,6 +22,11 @@ export function time(date, utc) {
   return shifted.toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** Returns what stands beside a line: when it came, or by when if it may have been before. */
+export function stamp(mark, utc) {
+  return `${mark.exact ? " " : "\u2264"}${time(new Date(mark.time), utc)}`;
+}
+
 /** Returns the name of the browser's zone. */
 export function zone(utc) {
   return utc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;

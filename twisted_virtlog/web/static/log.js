@@ -14,6 +14,10 @@ const MOST_BEHIND = 4 * 1024 * 1024;
 const BEGINNING = "0:0";
 // A log that is there for some is not there for others, yet.
 const NOT_KNOWN = [403, 404];
+// What comes so soon after a stream has gone on may have waited.
+const BACKLOG_MS = 2000;
+// The terminal does not scroll by touch.
+const TEXT_FIRST = matchMedia("(pointer: coarse)").matches;
 
 const byId = (id) => document.getElementById(id);
 
@@ -33,10 +37,12 @@ function countLines(bytes) {
 export class Log {
   #stop = new AbortController();
   #path = "";
+  // Where what is shown begins; null for the newest.
+  #at = null;
   #say;
   #change;
   #screen;
-  #window = { start: null, end: null, before: 0 };
+  #window = { start: null, end: null, loaded: null, length: 0, before: 0 };
   #following = false;
   #opening = null;
   // What was left out last, until another part is shown.
@@ -48,17 +54,20 @@ export class Log {
   #range = null;
   #ofGuest = false;
   #knowing = new AbortController();
+  // What keys mean in the timeline.
+  #press = () => false;
 
   constructor(say, change) {
     this.#say = say;
     this.#change = change;
-    this.#screen = new Screen(byId("terminal"), byId("text"), (direction) => this.#edge(direction));
+    this.#screen = new Screen(byId("terminal"), byId("gutter"), byId("text"), (direction) => this.#edge(direction));
     const on = (id, act) => byId(id).addEventListener("click", act);
     on("follow", () => this.follow());
     on("older", () => this.older());
     on("newer", () => this.newer());
     on("as-text", () => this.toggleText());
     on("wrap", () => this.toggleWrap());
+    on("times", () => this.toggleTimes());
     on("utc", () => this.toggleUtc());
     on("search-button", () => this.openSearch());
     on("search-close", () => byId("search").close());
@@ -73,30 +82,28 @@ export class Log {
       if (event.target.value) this.go(event.target.value);
     });
     byId("time").addEventListener("change", (event) => this.#goToTime(event.target.value));
-    byId("text").classList.add("wrapped");
-    // The terminal does not scroll by touch.
-    if (matchMedia("(pointer: coarse)").matches) {
-      this.#showAs(true);
-    } else {
-      this.#showAs(false);
-    }
   }
 
   show(address) {
     this.#path = address.get("log");
     byId("log").hidden = false;
     byId("path").textContent = visible(this.#path);
-    byId("zone").textContent = zone(this.#utc);
     document.title = visible(this.#path.split("/").pop());
-    this.#screen.fit();
+    this.#at = address.get("at");
+    this.#utc = address.get("utc") === "1";
+    this.#screen.isWrapped = address.get("wrap") !== "0";
+    const view = address.get("view") ?? (TEXT_FIRST ? "text" : "terminal");
+    if (this.#screen.isText !== (view === "text")) this.#screen.isText = view === "text";
     this.#begin();
+    this.#screen.hasTimes = address.get("times") === "1";
+    this.#drawView();
+    this.#screen.fit();
     this.#range = null;
     this.#know();
-    const at = address.get("at");
-    if (at === null) {
+    if (this.#at === null) {
       this.#follow();
     } else {
-      this.#open({ from: at }, "start");
+      this.#open({ from: this.#at }, "start");
     }
   }
 
@@ -114,13 +121,15 @@ export class Log {
       this.#came(0);
       return;
     }
-    this.#change(new URLSearchParams({ log: this.#path }));
+    this.#at = null;
+    this.#change(this.#address());
     this.#follow();
   }
 
   /** Shows the part of the log from a position on. */
   go(at) {
-    this.#change(new URLSearchParams({ log: this.#path, at }));
+    this.#at = at;
+    this.#change(this.#address());
     this.#open({ from: at }, "start");
   }
 
@@ -143,19 +152,36 @@ export class Log {
   }
 
   toggleText() {
-    this.#showAs(!this.#screen.isText);
+    this.#screen.isText = !this.#screen.isText;
+    this.#drawView();
+    this.#change(this.#address(), true);
   }
 
   toggleWrap() {
-    const wrapped = byId("text").classList.toggle("wrapped");
-    byId("wrap").setAttribute("aria-pressed", String(wrapped));
+    this.#screen.isWrapped = !this.#screen.isWrapped;
+    this.#drawView();
+    this.#change(this.#address(), true);
   }
 
   toggleUtc() {
     this.#utc = !this.#utc;
-    byId("utc").setAttribute("aria-pressed", String(this.#utc));
-    byId("zone").textContent = zone(this.#utc);
-    this.#drawPlaces();
+    this.#drawView();
+    this.#know();
+    this.#change(this.#address(), true);
+  }
+
+  /** Shows when each line came, or not. */
+  async toggleTimes() {
+    const signal = this.#stop.signal;
+    const wanted = !this.#screen.hasTimes;
+    try {
+      if (wanted) await this.#screen.knowTimes(await this.#timesOf(this.#window, signal), this.#window.length, signal);
+      await this.#screen.showTimes(wanted, signal);
+      this.#drawView();
+      this.#change(this.#address(), true);
+    } catch (error) {
+      if (!signal.aborted) this.#say(error.message);
+    }
   }
 
   /** Shows the bytes over time of this log, or of all logs of its guest. */
@@ -168,6 +194,15 @@ export class Log {
   showAllTime() {
     this.#range = null;
     this.#know();
+  }
+
+  /** Returns whether a key was one of the timeline's, in which one is. */
+  takesKey(event) {
+    if (!byId("timeline").contains(event.target)) return false;
+    if (this.#press(event)) return true;
+    if (event.key !== "Escape" || this.#range === null) return false;
+    this.showAllTime();
+    return true;
   }
 
   openSearch() {
@@ -196,10 +231,26 @@ export class Log {
     return this.#screen.lines(count);
   }
 
-  #showAs(text) {
-    this.#screen.isText = text;
-    byId("as-text").setAttribute("aria-pressed", String(text));
-    byId("wrap").hidden = !text;
+  /** Returns what stands in the address: what is shown, and how. */
+  #address() {
+    const address = new URLSearchParams({ log: this.#path });
+    const screen = this.#screen;
+    if (this.#at !== null) address.set("at", this.#at);
+    if (screen.isText !== TEXT_FIRST) address.set("view", screen.isText ? "text" : "terminal");
+    if (!screen.isWrapped) address.set("wrap", "0");
+    if (screen.hasTimes) address.set("times", "1");
+    if (this.#utc) address.set("utc", "1");
+    return address;
+  }
+
+  #drawView() {
+    const screen = this.#screen;
+    screen.utc = this.#utc;
+    byId("zone").textContent = zone(this.#utc);
+    for (const [id, isOn] of [["as-text", screen.isText], ["wrap", screen.isWrapped], ["times", screen.hasTimes], ["utc", this.#utc]]) {
+      byId(id).setAttribute("aria-pressed", String(isOn));
+    }
+    this.#place();
   }
 
   #begin() {
@@ -250,20 +301,34 @@ export class Log {
       const lines = countLines(data);
       if (lines < LINES || bytes < 4096) {
         const header = (name) => answer.headers.get(`Virtlog-${name}`);
-        return { data, start: header("Start"), end: header("End"), gap: header("Gap") === "1", before: Number(header("Before")), size: Number(header("Size")) };
+        return { data, length: data.length, loaded: header("End"), start: header("Start"), end: header("End"), gap: header("Gap") === "1", before: Number(header("Before")), size: Number(header("Size")) };
       }
       bytes = Math.floor((bytes * LINES * 0.9) / lines);
     }
   }
 
   async #draw(window, signal) {
+    const known = this.#screen.hasTimes ? await this.#timesOf(window, signal) : [];
     await this.#screen.clear(signal);
     this.#window = window;
+    await this.#screen.knowTimes(known, window.length, signal);
     if (window.gap) {
       await this.#screen.say("what was here before is not kept any more", signal);
     }
     await this.#screen.write(window.data, signal);
     signal.throwIfAborted();
+  }
+
+  /** Asks when the bytes of a part came; nothing is known where there is none. */
+  async #timesOf({ start, loaded, length }, signal) {
+    if (!length || loaded === null) return [];
+    try {
+      const known = await askJson("times", { path: this.#path, from: start, to: loaded }, signal);
+      return known.map(([left, time]) => [length - left, Date.parse(time)]);
+    } catch (error) {
+      if (signal.aborted || !NOT_KNOWN.includes(error.status)) throw error;
+      return [];
+    }
   }
 
   #follow() {
@@ -274,8 +339,9 @@ export class Log {
     let next = null;
     whileVisible(
       async (signal, works) => {
+        const resumed = next === null ? -Infinity : performance.now();
         if (next === null) {
-          let window = { data: new Uint8Array(), start: null, end: null, gap: false, before: 0, size: 0 };
+          let window = { data: new Uint8Array(), length: 0, loaded: null, start: null, end: null, gap: false, before: 0, size: 0 };
           try {
             window = await this.#load({ before: "" }, signal);
           } catch (error) {
@@ -291,7 +357,8 @@ export class Log {
           if (event.kind === "begin") {
             this.#say("");
           } else if (event.kind === "data") {
-            await this.#take(event.value, next === BEGINNING, shown);
+            const came = { time: event.value.time * 1000, exact: performance.now() - resumed > BACKLOG_MS };
+            await this.#take(event.value, came, next === BEGINNING, shown);
             next = event.value.end;
           } else if (event.kind === "skipped") {
             await this.#skip(event.value, shown);
@@ -313,7 +380,7 @@ export class Log {
     this.#skipped = skipped.start;
   }
 
-  async #take(chunk, isFirst, shown) {
+  async #take(chunk, came, isFirst, shown) {
     if (chunk.gap && !isFirst) {
       await this.#screen.say(
         chunk.missed ? `${size(chunk.missed)} are missing here: they were rotated away` : "bytes may be missing here",
@@ -322,7 +389,7 @@ export class Log {
     }
     const bytes = bytesOf(chunk.data);
     const seen = this.#screen.isAtEnd;
-    await this.#screen.write(bytes, shown);
+    await this.#screen.write(bytes, shown, came);
     shown.throwIfAborted();
     this.#window.end = chunk.end;
     this.#window.start ??= chunk.start;
@@ -347,7 +414,8 @@ export class Log {
     const part = this.#window.size > 0 ? `from byte ${this.#window.before} of ${this.#window.size} that are kept` : "nothing is kept yet";
     const news = this.#news > 0 ? `, ${this.#news} new lines below: f follows again` : "";
     const state = following ? (this.#window.end === null ? "waiting for the log" : "following") : "reading";
-    const text = `${state}, ${part}${news}`;
+    const times = this.#screen.hasTimes ? `, times in ${zone(this.#utc)}` : "";
+    const text = `${state}, ${part}${times}${news}`;
     // (what does not change is not said again)
     if (byId("place").textContent !== text) byId("place").textContent = text;
   }
@@ -362,8 +430,10 @@ export class Log {
     this.#knowing.abort();
     this.#knowing = new AbortController();
     const signal = this.#knowing.signal;
+    const timeline = byId("timeline");
+    const isFocused = timeline.contains(document.activeElement);
     byId("all-time").hidden = this.#range === null;
-    byId("timeline").replaceChildren();
+    timeline.replaceChildren();
     this.#happened = [];
     this.#drawPlaces();
     try {
@@ -375,11 +445,13 @@ export class Log {
         this.#know();
         this.#goTo(since);
       };
-      const drawn = picture(answer, (date) => this.#goTo(date), brush);
+      const drawn = picture(answer, (date) => this.#goTo(date), brush, (date) => time(date, this.#utc));
       if (drawn !== null) {
         const logs = answer.paths.length > 1 ? ` of ${answer.paths.length} logs` : "";
-        drawn.setAttribute("aria-label", `Bytes over time${logs}, from ${time(new Date(answer.since), this.#utc)} to ${time(new Date(answer.until), this.#utc)}`);
-        byId("timeline").replaceChildren(drawn);
+        drawn.svg.setAttribute("aria-label", `Bytes over time${logs}, from ${time(new Date(answer.since), this.#utc)} to ${time(new Date(answer.until), this.#utc)}`);
+        timeline.replaceChildren(drawn.element);
+        this.#press = drawn.press;
+        if (isFocused) drawn.svg.focus();
       }
       this.#drawPlaces();
     } catch (error) {

@@ -12,8 +12,9 @@ function say(text) {
 }
 
 /** Puts into the address what is shown, so that it can be passed on. */
-function change(address) {
-  history.pushState(null, "", `#${address}`);
+function change(address, isOtherView = false) {
+  if (isOtherView) history.replaceState(null, "", `#${address}`);
+  else history.pushState(null, "", `#${address}`);
 }
 
 const list = new List(say, change);
@@ -37,6 +38,7 @@ const LOG_KEYS = {
   n: () => log.newer(),
   t: () => log.toggleText(),
   w: () => log.toggleWrap(),
+  c: () => log.toggleTimes(),
   g: () => log.toggleGuest(),
   z: () => log.showAllTime(),
   u: () => log.toggleUtc(),
@@ -59,6 +61,11 @@ const LIST_KEYS = {
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, select, textarea:not(.xterm-helper-textarea)");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) {
+    return;
+  }
+  // (in the timeline some keys mean something else)
+  if (shown === log && log.takesKey(event)) {
+    event.preventDefault();
     return;
   }
   const act = event.key === "?" ? () => byId("help").showModal() : (shown === log ? LOG_KEYS : LIST_KEYS)[event.key];

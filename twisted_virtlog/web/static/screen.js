@@ -1,7 +1,10 @@
 // Shows bytes of a log: as a terminal draws them, and as plain text beside it.
 
 import { TerminalFilter, plainText } from "./filter.js";
+import { stamp } from "./format.js";
 import { nextTask, note } from "./frames.js";
+import { Gutter, sequence } from "./gutter.js";
+import { Times } from "./times.js";
 import { Terminal } from "./vendor/xterm/xterm.mjs";
 
 // The terminal keeps so many lines; nothing that is shown at once has more.
@@ -10,6 +13,8 @@ const MOST_TEXT = 1024 * 1024;
 // The terminal takes a piece in one go, and what erases much takes long.
 const PIECE = 8192;
 const AT_ONCE = 8;
+// So many columns there are where lines are not wrapped.
+const WIDE = 500;
 
 const UNFINISHED = /(?:\x1b(?:\[[\x30-\x3f]{0,64}[\x20-\x2f]{0,4})?|\r+)$/;
 
@@ -59,9 +64,17 @@ export class Screen {
   #recentSize = 0;
   #edge;
   #turn = Promise.resolve();
+  // How many bytes have been shown since nothing was, and when they came.
+  #shown = 0;
+  #times = new Times();
+  #gutter;
+  #isWrapped = true;
+  #utc = false;
+  // Whether the text ends within a line.
+  #isInLine = false;
 
   /** `edge` is called with -1 or 1 when somebody scrolls beyond what is shown. */
-  constructor(element, text, edge) {
+  constructor(element, gutter, text, edge) {
     this.#element = element;
     this.#text = text;
     this.#edge = edge;
@@ -82,6 +95,7 @@ export class Screen {
       theme: theme(),
     });
     this.#terminal.open(element);
+    this.#gutter = new Gutter(this.#terminal, gutter);
     this.#terminal.attachCustomKeyEventHandler(() => false);
     this.#terminal.textarea?.setAttribute("tabindex", "-1");
     this.#terminal.textarea?.setAttribute("readonly", "");
@@ -100,10 +114,11 @@ export class Screen {
       return;
     }
     const terminal = this.#terminal;
-    const columns = Math.floor((this.#element.clientWidth - 16) / (screen.clientWidth / terminal.cols));
+    const room = Math.floor((this.#element.clientWidth - 16) / (screen.clientWidth / terminal.cols));
+    const columns = this.#isWrapped ? room : Math.max(room, WIDE);
     const rows = Math.floor(this.#element.clientHeight / (screen.clientHeight / terminal.rows));
     if (columns > 1 && rows > 0 && (columns !== terminal.cols || rows !== terminal.rows)) {
-      terminal.resize(Math.min(columns, 500), Math.min(rows, 200));
+      terminal.resize(Math.min(columns, WIDE), Math.min(rows, 200));
     }
   }
 
@@ -112,9 +127,57 @@ export class Screen {
     return this.#inTurn(signal, () => this.#clear());
   }
 
-  /** Shows bytes, and waits until they are drawn. */
-  write(bytes, signal) {
-    return this.#inTurn(signal, () => this.#write(bytes, signal));
+  /** Shows bytes, and waits until they are drawn; `came` says when they came, if that is known. */
+  write(bytes, signal, came = null) {
+    return this.#inTurn(signal, () => {
+      const shown = this.#shown;
+      if (came !== null) this.#times.came(shown + bytes.length, came);
+      this.#shown += bytes.length;
+      this.#keep(bytes);
+      return this.#write(bytes, shown, signal);
+    });
+  }
+
+  /** Takes what the daemon knows of when the first bytes came: see Times. */
+  knowTimes(known, size, signal) {
+    return this.#inTurn(signal, () => this.#times.know(known, size));
+  }
+
+  /** Shows anew what is shown, with or without times. */
+  showTimes(wanted, signal) {
+    return this.#inTurn(signal, () => {
+      this.hasTimes = wanted;
+      return wanted ? this.#drawAgain(signal) : undefined;
+    });
+  }
+
+  get hasTimes() {
+    return this.#gutter.isShown;
+  }
+
+  /** (what the terminal shows already gets none by this) */
+  set hasTimes(wanted) {
+    this.#gutter.isShown = wanted;
+    this.fit();
+    this.#drawText();
+  }
+
+  set utc(wanted) {
+    this.#utc = wanted;
+    this.#gutter.utc = wanted;
+    if (this.hasTimes) this.#drawText();
+  }
+
+  get isWrapped() {
+    return this.#isWrapped;
+  }
+
+  set isWrapped(wanted) {
+    this.#isWrapped = wanted;
+    this.#text.classList.toggle("wrapped", wanted);
+    this.#element.classList.toggle("wide", !wanted);
+    this.#element.scrollLeft = 0;
+    this.fit();
   }
 
   /** Says something of the page's own between the bytes, with a button if there is something to do. */
@@ -133,19 +196,57 @@ export class Screen {
   }
 
   #clear() {
+    this.#clearTerminal();
+    this.#recent = [];
+    this.#recentSize = 0;
+    this.#shown = 0;
+    this.#times.clear();
+    this.#clearText();
+  }
+
+  #clearTerminal() {
+    this.#gutter.clear();
     this.#terminal.reset();
     this.#filter.reset();
     this.#decoder = new TextDecoder();
-    this.#recent = [];
-    this.#recentSize = 0;
-    this.#clearText();
+  }
+
+  async #drawAgain(signal) {
+    const buffer = this.#terminal.buffer.active;
+    const below = buffer.baseY - buffer.viewportY;
+    this.#clearTerminal();
+    for (const [one, shown] of this.#kept()) {
+      if (one instanceof Said) await this.#draw(one);
+      else await this.#write(one, shown, signal);
+    }
+    this.#terminal.scrollLines(-below);
+  }
+
+  /** Yields what is kept, and how many bytes were shown before each. */
+  *#kept() {
+    let shown = this.#shown - this.#recentSize;
+    for (const one of [...this.#recent]) {
+      yield [one, shown];
+      shown += one.length;
+    }
   }
 
   #clearText() {
     this.#plainDecoder = new TextDecoder();
     this.#plainRest = "";
     this.#text.replaceChildren();
+    this.#text.classList.toggle("timed", this.hasTimes);
     this.#textSize = 0;
+    this.#isInLine = false;
+  }
+
+  #drawText() {
+    const atEnd = this.isAtEnd;
+    const top = this.#text.scrollTop;
+    this.#clearText();
+    if (!this.isText) return;
+    for (const [one, shown] of this.#kept()) this.#append(one, shown);
+    this.#text.scrollTop = atEnd ? this.#text.scrollHeight : top;
   }
 
   #keep(bytes) {
@@ -155,14 +256,13 @@ export class Screen {
       this.#recentSize -= this.#recent.shift().length;
     }
     if (this.isText) {
-      this.#append(bytes);
+      this.#append(bytes, this.#shown - bytes.length);
     }
   }
 
-  async #write(bytes, signal) {
-    const text = this.#filter.feed(this.#decoder.decode(bytes, { stream: true }));
+  async #write(bytes, shown, signal) {
+    const text = this.hasTimes ? this.#filteredWithTimes(bytes, shown) : this.#filtered(bytes);
     note(bytes.length);
-    this.#keep(bytes);
     let written = Promise.resolve();
     for (let at = 0, count = 1; at < text.length; at += PIECE, count += 1) {
       const piece = text.slice(at, at + PIECE);
@@ -176,9 +276,25 @@ export class Screen {
     await written;
   }
 
-  async #say(said) {
+  #filtered(bytes) {
+    return this.#filter.feed(this.#decoder.decode(bytes, { stream: true }));
+  }
+
+  #filteredWithTimes(bytes, shown) {
+    let text = "";
+    for (const [begin, end, mark] of this.#times.parts(shown, bytes.length)) {
+      text += sequence(mark) + this.#filtered(bytes.subarray(begin, end));
+    }
+    return text;
+  }
+
+  #say(said) {
     this.#filter.reset();
     this.#keep(said);
+    return this.#draw(said);
+  }
+
+  async #draw(said) {
     const terminal = this.#terminal;
     const write = (text) => new Promise((resolve) => terminal.write(text, resolve));
     await write(`\x1b[0m\r\n\x1b[7m ${said.text} \x1b[0m`);
@@ -224,10 +340,9 @@ export class Screen {
 
   set isText(wanted) {
     this.#text.hidden = !wanted;
-    this.#element.hidden = wanted;
-    this.#clearText();
+    this.#element.parentElement.hidden = wanted;
+    this.#drawText();
     if (wanted) {
-      this.#recent.forEach((one) => this.#append(one));
       this.#text.scrollTop = this.#text.scrollHeight;
       this.#text.focus();
     } else {
@@ -255,32 +370,57 @@ export class Screen {
     }
   }
 
-  #append(bytes) {
-    if (bytes instanceof Said) {
+  #append(one, shown) {
+    if (one instanceof Said) {
       this.#plainRest = "";
-      this.#text.append(bytes.note());
+      this.#isInLine = false;
+      this.#text.append(one.note());
       return;
     }
+    const wasAtEnd = this.isAtEnd;
+    if (this.hasTimes) {
+      for (const [begin, end, mark] of this.#times.parts(shown, one.length)) {
+        this.#appendLines(this.#plain(one.subarray(begin, end)), mark === null ? "" : stamp(mark, this.#utc));
+      }
+    } else {
+      const text = this.#plain(one);
+      for (let at = 0; at < text.length; at += 65536) {
+        this.#text.append(document.createTextNode(text.slice(at, at + 65536)));
+      }
+      this.#textSize += text.length;
+    }
+    while (this.#textSize > MOST_TEXT && this.#text.firstChild !== null) {
+      const first = this.#text.firstChild;
+      this.#textSize -= first.className === "said" ? 0 : first.textContent.length;
+      first.remove();
+    }
+    if (wasAtEnd) {
+      this.#text.scrollTop = this.#text.scrollHeight;
+    }
+  }
+
+  #plain(bytes) {
     const all = this.#plainRest + this.#plainDecoder.decode(bytes, { stream: true });
     // (a sequence may go on in what comes next)
     const kept = all.length - (UNFINISHED.exec(all.slice(-70))?.[0].length ?? 0);
     this.#plainRest = all.slice(kept);
-    const shown = plainText(all.slice(0, kept));
-    if (shown === "") {
-      return;
-    }
-    const wasAtEnd = this.isText && this.isAtEnd;
-    for (let at = 0; at < shown.length; at += 65536) {
-      const part = shown.slice(at, at + 65536);
-      this.#text.append(document.createTextNode(part));
-      this.#textSize += part.length;
-    }
-    while (this.#textSize > MOST_TEXT && this.#text.firstChild !== null) {
-      this.#textSize -= this.#text.firstChild.nodeType === Node.TEXT_NODE ? this.#text.firstChild.length : 0;
-      this.#text.firstChild.remove();
-    }
-    if (wasAtEnd) {
-      this.#text.scrollTop = this.#text.scrollHeight;
+    return plainText(all.slice(0, kept));
+  }
+
+  /** Appends lines with a time beside each, which is no part of the text that one selects. */
+  #appendLines(text, label) {
+    for (const line of text.match(/[^\n]*\n|[^\n]+/g) ?? []) {
+      if (this.#isInLine && this.#text.lastChild !== null) {
+        this.#text.lastChild.append(line);
+      } else {
+        const made = document.createElement("span");
+        made.className = "line";
+        made.dataset.time = label;
+        made.append(line);
+        this.#text.append(made);
+      }
+      this.#isInLine = !line.endsWith("\n");
+      this.#textSize += line.length;
     }
   }
 }
