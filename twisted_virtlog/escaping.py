@@ -59,12 +59,13 @@ def as_file_name(name: bytes) -> str:
 
     :returns: at most 200 characters, among them no ``/`` and no ``@``.
     """
-    # (a command that only shows text does not wait for OpenSSL)
-    import hashlib  # noqa: PLC0415
+    # (a command that only shows text does not wait for these, and hardly anybody for OpenSSL)
     from urllib.parse import quote  # noqa: PLC0415
 
     text = quote(name, safe="")
     if len(text) <= _LONGEST_NAME:
         return text
+    import hashlib  # noqa: PLC0415
+
     digest = hashlib.sha256(name).hexdigest()
     return text[: _LONGEST_NAME - len(digest)] + digest

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
+import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from mmap import mmap
@@ -570,7 +570,7 @@ def encoded(state: DaemonState, version: int | None = None) -> Iterator[bytes]:
         details = msgspec.structs.replace(details, servers=ours, version=version)
     document = _Document(str(state.pid), _Daemon(theirs), _Handler(state.logs), details)
     # It stands where long bytes are to be.
-    mark = secrets.token_hex(16)
+    mark = os.urandom(16).hex()
     long: list[bytes] = []
 
     def text_of(data: bytes) -> str:

@@ -13,6 +13,7 @@ from twisted_virtlog.daemon.command.background import open_standard_streams
 from twisted_virtlog.daemon.command.getopt_long import UsageError
 from twisted_virtlog.daemon.command.options import BadTimeout, ShowHelp, ShowVersion, parse, usage
 from twisted_virtlog.daemon.command.outcome import STDOUT, Status, say
+from twisted_virtlog.daemon.command.unneeded import load_later, without_tls
 
 
 def main() -> NoReturn:
@@ -45,6 +46,8 @@ def run(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> 
         say(f"{name} (twisted-virtlog) {__version__}\n", STDOUT)
         return Status.DONE
     # This imports all of Twisted, which is slow, and not needed before.
-    from twisted_virtlog.daemon.command.start import start  # noqa: PLC0415
+    load_later()
+    with without_tls():
+        from twisted_virtlog.daemon.command.start import start  # noqa: PLC0415
 
     return start(name, asked, environment)

@@ -23,6 +23,7 @@ from twisted_virtlog.daemon.command.options import Arguments
 from twisted_virtlog.daemon.command.outcome import UNIT_VARIABLE, Status, say
 from twisted_virtlog.daemon.command.pid_file import PidFile, PidFileError, acquire
 from twisted_virtlog.daemon.command.process_name import name_process
+from twisted_virtlog.daemon.command.unneeded import without_tls
 from twisted_virtlog.daemon.process import DaemonService
 from twisted_virtlog.daemon.startup import Asked, Former, Prepared, Startup
 from twisted_virtlog.errors import ListenError, OutputError
@@ -163,7 +164,8 @@ class _Start:
             pid_file.release()
 
     def _serve(self, pid_file: PidFile) -> Status:
-        from twisted.internet import reactor  # noqa: PLC0415 (see the module)
+        with without_tls():
+            from twisted.internet import reactor  # noqa: PLC0415 (see the module)
 
         if self._has_unit:
             name_process(_NAME, sys.argv[1:])

@@ -14,7 +14,6 @@ What the text means is in values.py.
 from __future__ import annotations
 
 import binascii
-import hashlib
 
 from twisted_virtlog.syscalls import birth_time_ns, file_handle, file_system_type
 
@@ -51,6 +50,9 @@ def _handle(file: int) -> str:
     if file_system_type(file) in _VOLATILE:
         return ""
     if len(data) > _LONG_BYTES:
+        # Hardly any file system has such, and OpenSSL, which this loads, takes 4 MiB.
+        import hashlib  # noqa: PLC0415
+
         data = hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
     text = binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode()
     return f"h{kind:x}.{text}"

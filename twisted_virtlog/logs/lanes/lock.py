@@ -15,7 +15,6 @@ have either in common with it.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 from contextlib import suppress
@@ -55,7 +54,9 @@ def lock_path(directory: str, mount: Mount) -> str:
     point = as_file_name(os.fsencode(mount.point))
     device = mount.device
     if not _NUMBERS.fullmatch(device):
-        # It stands for one that is not known.
+        # It stands for one that is not known. (OpenSSL, which this loads, takes 4 MiB.)
+        import hashlib  # noqa: PLC0415
+
         device = hashlib.sha256(device.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return os.path.join(directory, f"{point}{_BETWEEN}{device}{_SUFFIX}")
 
