@@ -10,8 +10,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from types import TracebackType
 from typing import NamedTuple, final
+
+from twisted_virtlog.client.closing import Closing
 
 _PROGRAM = 0x87539319
 _VERSION = 1
@@ -65,7 +66,7 @@ def ping() -> bytes:
 
 
 @final
-class Client:
+class Client(Closing):
     """A connection that waits for each answer."""
 
     def __init__(self, path: str, seconds: float = _SECONDS) -> None:
@@ -122,17 +123,6 @@ class Client:
     def close(self) -> None:
         """Close the connection; logs stay open."""
         self._socket.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _reply(self) -> bytes:
         header = self._receive(_HEADER.size)

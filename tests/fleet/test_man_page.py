@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import re
-
-import click
 import pytest
 
 from harness.daemon import CHECKOUT
+from tests.man_pages import explained_commands, explained_options, options_of
 from twisted_virtlog.ctl.groups import Unloaded
 from twisted_virtlog.fleet.program import main
 
 PAGE = (CHECKOUT / "doc" / "virtlog-fleet.1").read_text().replace("\\-", "-")
 
 
-def taken() -> set[str]:
-    """Return all options of the program and its commands."""
-    unloaded = [command for command in main.commands.values() if isinstance(command, Unloaded)]
-    commands = [main, *(command.load() for command in unloaded)]
-    return {
-        option
-        for command in commands
-        for parameter in command.get_params(click.Context(command, **main.context_settings))
-        if isinstance(parameter, click.Option)
-        for option in parameter.opts
-    }
-
-
 def test_all_commands_are_explained() -> None:
     """Each command has an entry."""
-    explained = set(re.findall(r"^\.TP\n\.BI? ([a-z]+)\b", PAGE, re.MULTILINE))
-    assert explained == set(main.commands)
+    assert explained_commands(PAGE) == set(main.commands)
 
 
 def test_all_options_are_explained() -> None:
     """The page has each option, and no other."""
-    text = re.sub(r"\\f[A-Z]", "", PAGE)
-    assert set(re.findall(r"(?<![\w-])(--?[a-zA-Z][a-z-]*)", text)) == taken()
+    assert explained_options(PAGE) == options_of(main)
 
 
 @pytest.mark.parametrize("name", main.commands)

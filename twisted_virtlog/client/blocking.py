@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
 from twisted_virtlog.client.blocking_connection import BlockingConnection
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Calls
+from twisted_virtlog.client.closing import Closing
 from twisted_virtlog.values import Position
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 @final
-class BlockingClient(Calls[None]):
+class BlockingClient(Calls[None], Closing):
     """A connection to the daemon; each call waits for its answer.
 
     Every call may raise :class:`RemoteError` if the daemon answers with an error,
@@ -73,19 +73,6 @@ class BlockingClient(Calls[None]):
     def close(self) -> None:
         """Close the connection; opened logs stay open."""
         self._connection.close()
-
-    def __enter__(self) -> BlockingClient:
-        """Return the client itself; the connection is closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def _perform(self, call: Call[R]) -> R:
         return self._connection.ask(call)

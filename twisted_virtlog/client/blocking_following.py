@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from types import TracebackType
 from typing import final
 
+from twisted_virtlog.client.closing import Closing
 from twisted_virtlog.client.connecting import attempt, pauses, pauses_for_ever, receive
 from twisted_virtlog.client.errors import Disconnected, TimedOut, Unreachable
 from twisted_virtlog.client.follow_session import FollowSession
@@ -15,7 +15,7 @@ from twisted_virtlog.values import Position
 
 
 @final
-class BlockingFollowing:
+class BlockingFollowing(Closing):
     """A log that is followed, over a connection of its own: an iterator of its chunks.
 
     When it has been made, all that is written from then on will come. Nothing is read before it is
@@ -99,19 +99,6 @@ class BlockingFollowing:
             if self._ended is not None:
                 raise StopIteration
         return chunk
-
-    def __enter__(self) -> BlockingFollowing:
-        """Return the iterator itself; it ends with the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it."""
-        self.close()
 
     def __del__(self) -> None:
         # (a loop that was left, over an iterator that has no name)

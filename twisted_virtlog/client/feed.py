@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from types import TracebackType
 from typing import TypeVar, final
 
 from twisted_virtlog.client.blocking_connection import BlockingConnection
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Calls
+from twisted_virtlog.client.closing import Closing
 from twisted_virtlog.client.notifications import FeedData, FeedEnd, FeedLog, Notification
 from twisted_virtlog.client.subscriptions import follow_log, unfollow, watch_logs
 from twisted_virtlog.values import Position
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 @final
-class Feed(Calls[None]):
+class Feed(Calls[None], Closing):
     """A connection to the daemon on which logs are followed and watched.
 
     What comes is taken one by one with :meth:`next`. Nothing is read from the socket before it is
@@ -106,19 +106,6 @@ class Feed(Calls[None]):
     def close(self) -> None:
         """Close the connection; opened logs stay open."""
         self._connection.close()
-
-    def __enter__(self) -> Feed:
-        """Return the feed itself; the connection is closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        self.close()
 
     def _perform(self, call: Call[R]) -> R:
         return self._connection.ask(call)

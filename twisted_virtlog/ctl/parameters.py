@@ -6,7 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import click
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Returns what a word may go on with after the tab key, as click asks for it.
+Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 
 #: Completion, after the tab key, waits no longer than this for the daemon.
 COMPLETION_TIMEOUT_SECONDS = 1.0
@@ -60,6 +63,37 @@ def optional_log_path(function: F) -> F:
     return click.argument("path", required=False, callback=normal, shell_complete=complete_path)(
         function
     )
+
+
+def logs_parameters(complete: Complete) -> Callable[[F], F]:
+    """Add the arguments PATH... and the option ``--domain``, of which only one may be given.
+
+    :param complete: completes a path.
+    :returns: a decorator; the function gets ``paths`` and ``domain``.
+    """
+
+    def add(function: F) -> F:
+        @click.argument(
+            "paths",
+            metavar="[PATH]...",
+            nargs=-1,
+            callback=normal_paths,
+            shell_complete=complete,
+        )
+        @click.option(
+            "--domain",
+            metavar="GLOB",
+            help="The logs of guests whose names match, such as 'web*', or of one by its UUID.",
+        )
+        @functools.wraps(function)
+        def checked(*args: Any, paths: tuple[str, ...], domain: str | None, **kwargs: Any) -> Any:
+            if paths and domain is not None:
+                raise click.UsageError("PATH and --domain cannot be used together.")
+            return function(*args, paths=paths, domain=domain, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return add
 
 
 def start_position(function: F) -> F:
@@ -156,6 +190,39 @@ def match_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def tail_options(lines: int) -> Callable[[F], F]:
+    """Add the options that say which lines are shown, and whether more that come.
+
+    :param lines: so many, unless it is said where to begin.
+    """
+
+    def add(function: F) -> F:
+        for option in (
+            click.option("--timestamps", is_flag=True, help="Print before each line when it came."),
+            click.option(
+                "-n",
+                "--lines",
+                type=click.IntRange(min=0),
+                metavar="N",
+                help=f"The last N lines.  [default: {lines}; all if a beginning is given]",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
+
+
+def wait_timeout(function: F) -> F:
+    """Add the option ``--timeout`` of those who wait for something to come."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long to wait in all.  [default: for ever]",
+    )(function)
 
 
 def wanted_options(function: F) -> F:

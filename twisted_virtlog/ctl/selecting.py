@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-import click
-
 from twisted_virtlog.client import BlockingClient, LogInfo, RemoteError
-from twisted_virtlog.ctl.parameters import complete_path, normal_paths
+from twisted_virtlog.ctl.parameters import complete_path, logs_parameters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,24 +64,11 @@ class Selection:
 def selection(function: F) -> F:
     """Add the arguments PATH... and the option ``--domain``; the function gets ``selected``."""
 
-    @click.argument(
-        "paths",
-        metavar="[PATH]...",
-        nargs=-1,
-        callback=normal_paths,
-        shell_complete=complete_path,
-    )
-    @click.option(
-        "--domain",
-        metavar="GLOB",
-        help="The logs of guests whose names match, such as 'web*', or of one by its UUID.",
-    )
+    @logs_parameters(complete_path)
     @functools.wraps(function)
     def with_selection(
         *args: Any, paths: tuple[str, ...], domain: str | None, **kwargs: Any
     ) -> Any:
-        if paths and domain is not None:
-            raise click.UsageError("PATH and --domain cannot be used together.")
         return function(*args, selected=Selection(paths, domain), **kwargs)
 
     return with_selection  # type: ignore[return-value]

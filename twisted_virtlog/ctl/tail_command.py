@@ -10,7 +10,7 @@ import click
 
 from twisted_virtlog.client import BlockingClient, Position, RemoteError, TimeMark
 from twisted_virtlog.ctl.outcomes import report, warn
-from twisted_virtlog.ctl.parameters import start_position
+from twisted_virtlog.ctl.parameters import start_position, tail_options
 from twisted_virtlog.ctl.parts import Part, last_lines, read_range
 from twisted_virtlog.ctl.ranges import Limits, NoSuchBoot, Range, range_options
 from twisted_virtlog.ctl.recording import Recording
@@ -33,14 +33,7 @@ _NO_SUCH_LOG = 1002
 @range_options
 @start_position
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, for ever.")
-@click.option(
-    "-n",
-    "--lines",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help=f"The last N lines.  [default: {DEFAULT_LINES}; all if a beginning is given]",
-)
-@click.option("--timestamps", is_flag=True, help="Print before each line when it came.")
+@tail_options(DEFAULT_LINES)
 @click.option(
     "--until-closed",
     is_flag=True,

@@ -11,7 +11,7 @@ import click
 
 from twisted_virtlog.client import BlockingClient, Position, RemoteError
 from twisted_virtlog.ctl.outcomes import warn
-from twisted_virtlog.ctl.parameters import log_path, parse_position, wanted_options
+from twisted_virtlog.ctl.parameters import log_path, parse_position, wait_timeout, wanted_options
 from twisted_virtlog.ctl.settings import (
     OTHER_REFUSED_STATUS,
     Settings,
@@ -79,12 +79,7 @@ def followed(
     help="Where to begin to look: now, INODE:OFFSET[:BIRTH], or boot, which is where the log was"
     " opened last.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long to wait in all.  [default: for ever]",
-)
+@wait_timeout
 @connection_options
 @pass_settings
 @click.pass_context

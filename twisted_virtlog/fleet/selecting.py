@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from twisted_virtlog.config.settings import ConfigError
-from twisted_virtlog.ctl.parameters import COMPLETION_TIMEOUT_SECONDS, normal_paths
+from twisted_virtlog.ctl.parameters import COMPLETION_TIMEOUT_SECONDS, logs_parameters
 from twisted_virtlog.fleet.errors import NoServer, NotThere
 from twisted_virtlog.fleet.settings import FleetSettings, NoExtra
 from twisted_virtlog.fleet.stored import Log
@@ -142,25 +142,12 @@ class Selection:
 def selection(function: F) -> F:
     """Add the arguments PATH... and ``--domain``, ``--host``; the function gets ``selected``."""
 
-    @click.argument(
-        "paths",
-        metavar="[PATH]...",
-        nargs=-1,
-        callback=normal_paths,
-        shell_complete=complete_path,
-    )
-    @click.option(
-        "--domain",
-        metavar="GLOB",
-        help="The logs of guests whose names match, such as 'web*', or of one by its UUID.",
-    )
+    @logs_parameters(complete_path)
     @host_option
     @functools.wraps(function)
     def with_selection(
         *args: Any, paths: tuple[str, ...], domain: str | None, host: str | None, **kwargs: Any
     ) -> Any:
-        if paths and domain is not None:
-            raise click.UsageError("PATH and --domain cannot be used together.")
         return function(*args, selected=Selection(paths, domain, host), **kwargs)
 
     return with_selection  # type: ignore[return-value]

@@ -9,7 +9,7 @@ from datetime import datetime
 import click
 
 from twisted_virtlog.ctl.outcomes import warn
-from twisted_virtlog.ctl.parameters import start_position
+from twisted_virtlog.ctl.parameters import start_position, tail_options
 from twisted_virtlog.ctl.tail_output import Output, Piece, Source, standard_output
 from twisted_virtlog.ctl.time_options import time_options
 from twisted_virtlog.fleet.errors import NotThere
@@ -32,14 +32,7 @@ _QUIET_SECONDS = 0.3
 @time_options
 @start_position
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is stored, for ever.")
-@click.option(
-    "-n",
-    "--lines",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help=f"The last N lines.  [default: {DEFAULT_LINES}; all if a beginning is given]",
-)
-@click.option("--timestamps", is_flag=True, help="Print before each line when it came.")
+@tail_options(DEFAULT_LINES)
 @click.option("--raw", is_flag=True, help="Let the terminal obey what guests print.")
 @common_options
 @pass_settings

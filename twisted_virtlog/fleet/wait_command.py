@@ -10,7 +10,7 @@ import click
 
 from twisted_virtlog.ctl.grep.pattern import BadPattern
 from twisted_virtlog.ctl.outcomes import warn
-from twisted_virtlog.ctl.parameters import parse_position, wanted_options
+from twisted_virtlog.ctl.parameters import parse_position, wait_timeout, wanted_options
 from twisted_virtlog.ctl.settings import OTHER_REFUSED_STATUS
 from twisted_virtlog.ctl.time_options import since_option
 from twisted_virtlog.ctl.wait_command import TIMED_OUT_STATUS, UNWANTED_STATUS
@@ -52,12 +52,7 @@ _NOW = "now"
     help="Where to begin to look: now, or INODE:OFFSET[:BIRTH].",
 )
 @since_option
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long to wait in all.  [default: for ever]",
-)
+@wait_timeout
 @connection_options
 @pass_settings
 @click.pass_context
