@@ -54,6 +54,7 @@ def fed(look: Look, *cases: list[str]) -> list[str]:
 
 
 KEPT = [
+    "red \x1b[31mgreen\x1b[0;38:5:9mand blue\x1b[m\n" * 2000,
     *("text", "caf\xe9 \u4e16\u754c \U0001f600", "a\r\nb\n", "a\bb", "a\tb"),
     *("\x1b[m", "\x1b[0m", "\x1b[1;31m", "\x1b[38;5;9m", "\x1b[38;2;1;2;3m", "\x1b[4:3m"),
     *("\x1b[A", "\x1b[9999B", "\x1b[2;3H", "\x1b[2J", "\x1b[K", "\x1b[1X", "\x1b[3P", "\x1b[4@"),
@@ -85,6 +86,9 @@ CHANGED = {
     "\x1b^x\x1b[31ma": "\x1b[31ma",
     "\x9b31m\x9d0;t\x9c\x85a": "31m0;ta",
     "a" + "\u0301" * 1000: "a" + "\u0301" * 8,
+    "a" + "\u0301" * 8 + "\x1b[31m\u0301": "a" + "\u0301" * 8 + "\x1b[31m",
+    "a\x1b[31m" + "\u0301" * 9: "a\x1b[31m" + "\u0301" * 8,
+    "a\x1b[?1mb\x1b[31111mc\x1b[>4;2md": "abcd",
     "a\u202eb\u2066c": "a\u27e8U+202E\u27e9b\u27e8U+2066\u27e9c",
     "\x1b[12\nline": "12\nline",
     "\x1b\x1b[31ma": "\x1b[31ma",
@@ -120,6 +124,7 @@ def test_however_it_is_cut_the_same_comes_out(look: Look) -> None:
     source = random.Random(7)
     alphabet = [
         *("\x1b", "[", "]", "P", "\\", "\x07", "\x9c", ";", "1", "9999", "m", "H", "J", "b", "?"),
+        "\x1b[31m",
         *("\n", "\r", "a", "\u0301", "\u202e", "\U0001f600", " ", "(", "\0", "x" * 5000),
     ]
     texts = ["".join(source.choices(alphabet, k=source.randint(1, 30))) for _ in range(300)]

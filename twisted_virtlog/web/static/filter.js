@@ -14,9 +14,13 @@ const LONGEST_STRING = 4096;
 // More marks than this on one character are none that a language has.
 const MOST_MARKS = 8;
 
-// What passes as it is, most of every log.
+// What passes as it is, most of every log: text, and the colours in it. (It begins with text, after
+// which no marks are counted.)
 const PLAIN =
-  /[\t\n\r\x08\x20-\x7e\u00a1-\u02ff\u0370-\u0482\u048a-\u052f\u2500-\u259f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]+/y;
+  /[\t\n\r\x08\x20-\x7e\u00a1-\u02ff\u0370-\u0482\u048a-\u052f\u2500-\u259f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]+/
+    .source;
+const COLOUR = /\x1b\[(?=[\d;:]{0,56}m)\d{0,4}(?:[;:]\d{0,4})*m/.source;
+const HARMLESS = new RegExp(`${PLAIN}(?:${COLOUR}(?:${PLAIN})?){0,1000}`, "y");
 // What is longer is no sequence, but text.
 const SEQUENCE = /\x1b\[([\x30-\x3f]{0,56})([\x20-\x2f]{0,4})([\x40-\x7e])/y;
 // (such as the choice of a character set)
@@ -50,12 +54,11 @@ export class TerminalFilter {
         at = this.#skipString(all, at, parts);
         continue;
       }
-      PLAIN.lastIndex = at;
-      const plain = PLAIN.exec(all);
-      if (plain !== null) {
-        parts.push(plain[0]);
+      HARMLESS.lastIndex = at;
+      if (HARMLESS.test(all)) {
+        parts.push(all.slice(at, HARMLESS.lastIndex));
         this.#marks = 0;
-        at += plain[0].length;
+        at = HARMLESS.lastIndex;
         continue;
       }
       if (all[at] === ESC) {
