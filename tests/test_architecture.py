@@ -87,9 +87,9 @@ ROOMS: dict[str, Room] = {
     ),
     "daemon": Room(
         "config errors escaping handover interfaces logs loop service systemd values",
-        "check process startup twistd",
+        "plugin process twistd",
     ),
-    "tap": Room("config daemon errors handover service systemd"),
+    "tap": Room("daemon service"),
     # Other programs, which know the daemon by its socket.
     "client": Room(
         "config values",

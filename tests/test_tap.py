@@ -20,11 +20,12 @@ from twisted.scripts._twistd_unix import ServerOptions
 from harness.daemon import CHECKOUT, state_dir, wait_until_it_answers
 from twisted_virtlog.client import BlockingClient
 from twisted_virtlog.daemon.configuration import Configuration, Source
+from twisted_virtlog.daemon.plugin import asked, leaves_terminal
 from twisted_virtlog.daemon.process import DaemonService
 from twisted_virtlog.daemon.startup import Asked
 from twisted_virtlog.handover.successor import Successor
 from twisted_virtlog.service import Endpoints, IDaemonReactor
-from twisted_virtlog.tap import Options, _leaves_terminal, asked, makeService
+from twisted_virtlog.tap import Options, makeService
 
 PATIENCE = 60.0
 
@@ -330,7 +331,7 @@ def test_only_twistd_goes_to_the_background(
     """Unless it is told not to; twist never does."""
     options = runner()
     options.parseOptions(arguments)
-    assert _leaves_terminal(options.subOptions) is leaves
+    assert leaves_terminal(options.subOptions) is leaves
 
 
 def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

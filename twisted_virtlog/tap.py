@@ -6,36 +6,18 @@ application that embeds the daemon uses :mod:`twisted_virtlog.service` instead.
 
 from __future__ import annotations
 
-import getopt
-import itertools
-import os
-import sys
-from collections.abc import Mapping
-from typing import ClassVar, cast
+import contextlib
+import gc
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from twisted.logger import LogLevel
 from twisted.python import usage
 
-from twisted_virtlog.config.paths import Paths
-from twisted_virtlog.config.settings import ConfigError
-from twisted_virtlog.daemon.check import check
-from twisted_virtlog.daemon.process import DaemonService
-from twisted_virtlog.daemon.startup import Asked, Former, Startup
-from twisted_virtlog.daemon.twistd import Twistd, forget_dying
-from twisted_virtlog.errors import OutputError
-from twisted_virtlog.handover.state import StateError
-from twisted_virtlog.handover.successor import Image, Successor
-from twisted_virtlog.service import IDaemonReactor
-from twisted_virtlog.systemd.inherited import started_environment
+from twisted_virtlog.daemon.twistd import forget_dying
 
-#: The options that name the servers' endpoints.
-_ENDPOINTS = {
-    "virtlogd": "libvirt",
-    "admin": "admin",
-    "jsonrpc": "jsonrpc",
-    "jsonrpc-ro": "jsonrpc-ro",
-    "metrics": "metrics",
-}
+if TYPE_CHECKING:
+    from twisted_virtlog.daemon.process import DaemonService
+    from twisted_virtlog.service import IDaemonReactor
 
 
 class Options(usage.Options):
@@ -76,79 +58,25 @@ def makeService(options: Options) -> DaemonService:
 
     A mistake in the configuration ends the process with status 1 and one line that says it.
     """
-    # Importing the reactor installs it, which only a process of our own may do.
-    from twisted.internet import reactor  # noqa: PLC0415
+    # (what is imported here is most of the daemon)
+    with _no_search_for_garbage():
+        # Importing the reactor installs it, which only a process of our own may do.
+        from twisted.internet import reactor  # noqa: PLC0415
 
-    # Twisted has removed from the present environment what the service manager said.
-    environment = {**started_environment(), **os.environ}
+        from twisted_virtlog.daemon.plugin import service_of  # noqa: PLC0415
+
+        return service_of(options, cast("IDaemonReactor", reactor))
+
+
+@contextlib.contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """Keep Python from looking for garbage in what is imported meanwhile: there is none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        startup = Startup(asked(options), environment, os.geteuid())
-        if options["check"]:
-            raise SystemExit(check("virtlogd", startup.source))
-        former = Former(environment, os.environ, state_file=None)
-        if former.error is not None:
-            raise former.error
-        prepared = startup.prepare(former)
-        prepared.make_run_directory()
-    # Without a home directory there is a RuntimeError.
-    except (ConfigError, OutputError, StateError, OSError, RuntimeError) as error:
-        raise SystemExit(f"virtlogd: {error}") from error
-    if former.is_tried:
-        former.accept()
-        raise SystemExit(0)
-    prepared.own_descriptors()
-    _quiet_twist(options)
-    return prepared.service(
-        cast(IDaemonReactor, reactor),
-        _successor(options, startup.paths),
-        Twistd(options.parent or {}),
-    )
-
-
-def asked(options: Options) -> Asked:
-    """Return what the options ask for."""
-    named = {server: options[option] for server, option in _ENDPOINTS.items() if options[option]}
-    return Asked(options["config"] or None, named, background=_leaves_terminal(options))
-
-
-def _successor(options: Options, paths: Paths) -> Successor:
-    """Return how to start this process again, as twistd or twist."""
-    directory = os.getcwd()
-    command, arguments = list(sys.orig_argv), sys.argv[1:]
-    trial = [*command]
-    pid_file = None
-    parent = options.parent
-    if isinstance(parent, usage.Options) and "nodaemon" in parent:
-        # twistd would fork, and its own pid file would be in its way.
-        rest = getopt.getopt(arguments, parent.shortOpt, parent.longOpt)[1]
-        at = len(command) - len(rest)
-        # (given to a former image already, they would make the command longer each time)
-        stay = ["--nodaemon"] if _leaves_terminal(options) else []
-        trial[at:at] = [*stay, "--pidfile="]
-        command[at:at] = stay
-        pid_file = os.path.abspath(parent["pidfile"]) if parent["pidfile"] else None
-    image = Image(sys.executable, tuple(command), tuple(trial), directory, pid_file)
-    return Successor(
-        image=lambda: image,
-        virtlogd_options=("-f", options["config"]) if options["config"] else (),
-        directory=directory,
-        state_file=paths.restart_state,
-    )
-
-
-def _quiet_twist(options: Options) -> None:
-    """Keep all but warnings out of twist's log, standard output, unless its options ask for more.
-
-    The daemon has a log of its own, which twist's would repeat. twist reads its level later.
-    """
-    parent = options.parent
-    arguments = itertools.takewhile(lambda one: one != "virtlogd", sys.argv[1:])
-    named = any(one.startswith(("--log-level", "--log-file")) for one in arguments)
-    if isinstance(parent, usage.Options) and "logLevel" in parent and not named:
-        parent["logLevel"] = LogLevel.warn
-
-
-def _leaves_terminal(options: Options) -> bool:
-    """Return whether twistd goes to the background; twist never does."""
-    parent: Mapping[str, object] = options.parent or {}
-    return not parent.get("nodaemon", True)
+        yield
+    finally:
+        # (else it would look at all of it at once now; the service does the same when it starts)
+        gc.freeze()
+        if was_enabled:
+            gc.enable()

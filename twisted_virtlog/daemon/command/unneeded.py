@@ -22,8 +22,10 @@ _TLS = ("ssl", "OpenSSL")
 
 def load_later() -> None:
     """Let the module that Twisted offers be loaded when it is used, before Twisted is imported."""
+    if _OFFERED in sys.modules:
+        return
     spec = find_spec(_OFFERED)
-    if spec is None or spec.loader is None or _OFFERED in sys.modules:
+    if spec is None or spec.loader is None:
         return
     spec.loader = LazyLoader(spec.loader)
     module = module_from_spec(spec)
