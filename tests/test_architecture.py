@@ -453,6 +453,17 @@ def test_the_command_line_is_read_without_twisted() -> None:
         assert [one for one in _imports(path) if _lies_in(one, ["twisted", "zope"])] == [], path
 
 
+#: The rooms of other programs.
+_NOT_THE_DAEMON = ("client", "ctl", "fleet", "ship", "web")
+
+
+def test_the_daemon_has_no_dataclasses() -> None:
+    """Each compiles half a dozen methods at every start; a Struct of msgspec is there at once."""
+    users = [path for path in MODULES if "dataclasses" in _imports(path)]
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in users}
+    assert rooms <= set(_NOT_THE_DAEMON)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_says_its_purpose_in_one_line(path: Path) -> None:
     """Its docstring begins with a sentence."""

@@ -344,3 +344,32 @@ def test_a_user_without_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit) as caught:
         makeService(_options())
     assert caught.value.code == "virtlogd: Could not determine home directory."
+
+
+def test_the_options_do_not_wait_for_the_daemon() -> None:
+    """It is imported with the service, without a search for garbage; later there is one as ever."""
+    program = (
+        "import gc, sys\n"
+        "from twisted_virtlog.tap import Options, makeService\n"
+        "print('twisted_virtlog.service' in sys.modules)\n"
+        "options = Options()\n"
+        "options.parseOptions(['--check', '--config', '/dev/null'])\n"
+        "searches = []\n"
+        "gc.callbacks.append(lambda phase, info: searches.append(phase))\n"
+        "try:\n"
+        "    makeService(options)\n"
+        "except SystemExit as ended:\n"
+        "    print(ended, searches)\n"
+        "print('twisted_virtlog.service' in sys.modules, gc.isenabled())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment,
+    )
+    first, *_, ended, last = said.stdout.splitlines()
+    assert (first, ended, last) == ("False", "0 []", "True True")
