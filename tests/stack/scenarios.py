@@ -115,6 +115,36 @@ def awaited(machine: Machine, name: str, times: int) -> list[dict[str, Any]]:
     return results
 
 
+def printing(machine: Machine, name: str, lines: int) -> str:
+    """Start a guest whose firmware prints, and then the guest; return the path of its log."""
+    console = Path(LOGS, f"{name}-serial0.log")
+    disk = _disk(name, lines, End.HALT)
+    xml = guest.domain(name, disk=disk, console=console, firmware=True)
+    machine.must("create", _file(f"{name}.xml", xml))
+    return str(console)
+
+
+def reset(machine: Machine, name: str) -> None:
+    """Reset a guest."""
+    machine.must("reset", name)
+
+
+def reset_and_handed_over(machine: Machine, name: str) -> None:
+    """Reset a guest, and let the log daemon hand over to its next image while the guest prints."""
+    # (where the kernel put the program, which is random)
+    image = Path(f"/proc/{machine.log_daemon.pid}/auxv")
+    before = image.read_bytes()
+    machine.must("reset", name)
+    machine.log_daemon.send_signal(signal.SIGUSR1)
+    machine.until(lambda: image.read_bytes() != before)
+
+
+def destroyed(machine: Machine, name: str) -> str:
+    """Destroy a guest; return all that is kept of its console, a character for each byte."""
+    machine.must("destroy", name)
+    return b"".join(_kept(Path(LOGS, f"{name}-serial0.log"))).decode("latin-1")
+
+
 def libvirtd_restarted(machine: Machine) -> dict[str, Any]:
     """Restart libvirtd while two guests print; they print until a key is pressed."""
     names = ["carol", "dave"]
