@@ -13,10 +13,11 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
@@ -432,7 +433,7 @@ class Epoch:
         return True
 
     def _bound(self, quota: int, bounds: HostBounds) -> None:
-        self._policy = replace(self._policy, quota=quota)
+        self._policy = msgspec.structs.replace(self._policy, quota=quota)
         self._used = self._least = self._on_disk()
         self._bounds = bounds
         settings = LogSettings(self._policy_of, bounds=bounds)
