@@ -95,6 +95,9 @@ _METRICS = "metrics"
 # The protocols, as metrics name them.
 _IN_JSONRPC, _IN_LIBVIRT = "jsonrpc", "libvirt"
 
+#: So long, those who wait for the start or the end of a hand-over have the daemon for themselves.
+_INDEX_REST_SECONDS = 0.05
+
 #: Stands for no endpoint: nobody is served.
 NO_ENDPOINT = "none"
 
@@ -354,7 +357,8 @@ class VirtlogService(Service):
         self._calls = {protocol: ByName() for protocol in (_IN_JSONRPC, _IN_LIBVIRT)}
         self._reception = Reception(turns.clients, clock)
         self._following = Following(clock, turns.shares.later, turns.shares.rest)
-        index = Index(reactor, clock, settings.state_dir or process.state_directory, _mount_point)
+        directory = settings.state_dir or process.state_directory
+        index = Index(reactor, clock, directory, _mount_point, _INDEX_REST_SECONDS)
         self._consumers = Consumers(index)
         self._history = History(
             index,

@@ -340,6 +340,19 @@ assert "sqlite3" not in sys.modules
     assert not state.exists()
 
 
+def test_its_thread_lets_others_be_served_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests for as long as it is told before it begins, and who asks meanwhile waits."""
+    rested: list[float] = []
+    monkeypatch.setattr("twisted_virtlog.history.index.time.sleep", rested.append)
+    index = Index(world.reactor, world.clock, None, rest_seconds=2.5)
+    index.start()
+    known = world.wait_for(index.logs())
+    world.wait_for(index.close())
+    assert (known, rested) == ([], [2.5])
+
+
 # On a file system that does not answer.
 
 

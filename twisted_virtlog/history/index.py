@@ -101,6 +101,7 @@ class Index:
         clock: Clock,
         directory: str | None,
         mount_of: Callable[[str], str | None] = lambda path: None,
+        rest_seconds: float = 0.0,
     ) -> None:
         """Do nothing yet but take notes.
 
@@ -108,12 +109,15 @@ class Index:
             all is to stay in memory.
         :param mount_of: returns where the file system is mounted that a path is on, without
             touching the path; None if that is not known. Any thread calls it.
+        :param rest_seconds: how long the thread rests before it begins, so that those are served
+            first who wait for the start: until it has the file open, it needs the interpreter.
         """
         self._reactor = reactor
         self._clock = clock
         self._file = None if directory is None else os.path.join(directory, FILE_NAME)
         self._directory = directory or ""
         self._mount_of = mount_of
+        self._rest_seconds = rest_seconds
         self._loop: ThreadLoop | None = None
         self._steps: StepReader | None = None
         self._notes = Notes(self._wake)
@@ -130,7 +134,12 @@ class Index:
         self._steps = StepReader(self._reactor, self._boot_clock)
         loop.call(keeping.begin)
         loop.call(partial(keeping.wake, True))
-        DeafThread(target=loop.run, name=THREAD_NAME, daemon=True).start()
+
+        def run() -> None:
+            time.sleep(self._rest_seconds)
+            loop.run()
+
+        DeafThread(target=run, name=THREAD_NAME, daemon=True).start()
 
     def close(self) -> Deferred[None]:
         """Write what was noted, close the file, and end the thread; ask and note nothing more.
