@@ -137,6 +137,8 @@ def test_however_it_is_cut_the_same_comes_out(look: Look) -> None:
 
 def test_a_plain_text_shows_what_is_not_seen(look: Look) -> None:
     texts = ["\x1b[31mred\x1b[0m\r\n", "a\rb", "a\x1b]0;t\x07", "\u202ea", "tab\there"]
+    texts += ["a" + "\u0301" * 8, "a" + "\u0301" * 1008]
     assert look.page.evaluate(_PLAIN, texts) == [
         *("red\n", "a\u240db", "a\u241b]0;t\u2407", "\u27e8U+202E\u27e9a", "tab\there"),
+        *("a" + "\u0301" * 8, "a" + "\u0301" * 8 + "\u27e81000 more marks\u27e9"),
     ]

@@ -204,8 +204,12 @@ def test_another_site_gets_nothing(browser: Browser, listening: Web, serve: Star
     assert asked == "refused"
 
 
+_DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+
+
+@pytest.mark.parametrize("way", ["a key", "the row", "the text"])
 def test_what_was_skipped_is_said_and_loaded(
-    browser: Browser, daemon: Daemon, pipe: int, tmp_path: Path
+    way: str, browser: Browser, daemon: Daemon, pipe: int, tmp_path: Path
 ) -> None:
     """Somebody comes back to a log of which much more has come than can be read."""
     token = str(tmp_path / "token")
@@ -232,12 +236,23 @@ def test_what_was_skipped_is_said_and_loaded(
             ]
             assert whole[1][0] > whole[0][-1] + 1
             assert whole == [[*range(whole[0][-1] + 1)], [*range(whole[1][0], 2400)]]
-            look.page.keyboard.press("s")
+            if way == "a key":
+                look.page.keyboard.press("s")
+            else:
+                if way == "the text":
+                    look.page.keyboard.press("t")
+                button = look.page.locator(f"#{'text' if way == 'the text' else 'terminal'} button")
+                while not button.is_visible():
+                    look.page.keyboard.press("PageUp")
+                    look.page.evaluate(_DRAWN)
+                assert button.inner_text() == "Load"
+                button.click()
             # (what is before it may be cut within the next line, which is shown from its start on)
             look.page.wait_for_function(
                 "(most) => Number(window.shown.lines()[0]) >= most", arg=whole[0][-1]
             )
             assert int(look.lines()[0]) <= whole[0][-1] + 1
+            assert "at=" in look.page.url
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -270,7 +285,14 @@ def test_it_is_accessible(
         look.wait_for_text("#search-status", "1 lines found")
         assert violations() == []
         look.page.keyboard.press("Escape")
+        assert look.page.is_hidden("#search")
+        look.page.keyboard.press("c")
+        look.wait_for_text("#gutter", ":")
+        look.page.focus("#timeline svg")
+        look.page.keyboard.press("Shift+PageUp")
+        assert violations() == []
         look.page.keyboard.press("t")
+        look.page.locator("#text .line").first.wait_for()
         assert violations() == []
 
 

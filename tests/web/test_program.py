@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -333,6 +334,21 @@ def test_lines_are_found_in_compressed_files(tmp_path: Path) -> None:
         assert answer["ended_by"] == "lines"
         answer = web.ask("search", path=path, find="no such line").json
         assert answer == {"lines": [], "ended_by": "compressed"}
+
+
+@pytest.mark.slow
+def test_an_expression_that_takes_for_ever_is_given_up(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    """And holds nobody back meanwhile."""
+    path = str(tmp_path / "a.log")
+    write(client, path, b"first\n" + b"a" * 60 + b"b\n")
+    with ThreadPoolExecutor(1) as pool:
+        searched = pool.submit(web.ask, "search", path=path, find="first|(a+)+$", regex=1)
+        assert web.ask("search", path=path, find="b").json["ended_by"] is None
+        assert not searched.done()
+        answer = searched.result().json
+    assert answer["ended_by"] == "time"
 
 
 def test_the_list_is_told_as_it_changes(web: Web, client: BlockingClient, tmp_path: Path) -> None:

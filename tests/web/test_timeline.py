@@ -33,6 +33,19 @@ def test_bytes_are_where_they_came() -> None:
     assert made.columns == [30, 20]
 
 
+def test_what_happened_just_before_or_after_is_in_it() -> None:
+    """A boot is known more exactly than when its first byte came."""
+    seconds = (-100, -0.5, 10.5, 100)
+    happened = [T + timedelta(seconds=second) for second in seconds]
+    made = timeline([(one(50), marks((10, 0), (50, 10)))], 11, None, None, happened)
+    assert made is not None
+    assert (made.since, made.until) == (happened[1], happened[2])
+    assert sum(made.columns) == 50
+    made = timeline([(one(50), marks((10, 0), (50, 10)))], 11, T, T + timedelta(10), happened)
+    assert made is not None
+    assert (made.since, made.until) == (T, T + timedelta(10))
+
+
 def test_logs_of_a_guest_are_added() -> None:
     logs = [(one(10), marks((0, 0), (10, 10)))] * 2
     made = timeline(logs, 1, None, None)

@@ -300,7 +300,8 @@ class _Api(Resource):
                 continue
             known.append((await extent_of(client, self._files, path), times))
             happened += [{"path": path, **one} for one in events]
-        made = timeline(known, columns, query.time("since"), query.time("until"))
+        when = [one["time"] for one in happened]
+        made = timeline(known, columns, query.time("since"), query.time("until"), when)
         answer: dict[str, Any] = {"paths": paths, "columns": [], "events": happened}
         if made is not None:
             answer |= {"since": made.since, "until": made.until, "columns": made.columns}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,8 @@ MOST_COLUMNS = 1200
 
 #: Something that came at one instant is shown over so much.
 _SHORTEST = timedelta(seconds=1)
+#: Times of bytes are known as exactly as that, those of what happened more exactly.
+_NEAR = timedelta(seconds=1)
 #: A part of a column that is none, but comes of counting with fractions.
 _SAME = 1e-6
 
@@ -45,6 +47,7 @@ def timeline(
     columns: int,
     since: datetime | None,
     until: datetime | None,
+    happened: Collection[datetime] = (),
 ) -> Timeline | None:
     """Return when the bytes of logs came, all of them together.
 
@@ -52,14 +55,21 @@ def timeline(
     :param columns: how many are wanted, at most :data:`MOST_COLUMNS`.
     :param since: an aware time; None for that of the oldest byte.
     :param until: likewise; None for that of the newest.
+    :param happened: when something happened. What did so just before the oldest byte came, or
+        after the newest, is in the timeline, too.
     :returns: None if nothing is known of that time.
     """
     columns = max(1, min(columns, MOST_COLUMNS))
     stretches = [one for extent, marks in extents for one in _stretches(extent, marks)]
     if not stretches:
         return None
-    since = since or min(one.since for one in stretches)
-    until = max(until or max(one.until for one in stretches), since + _SHORTEST)
+    if since is None:
+        since = min(one.since for one in stretches)
+        since = min([since, *(one for one in happened if one >= since - _NEAR)])
+    if until is None:
+        until = max(one.until for one in stretches)
+        until = max([until, *(one for one in happened if one <= until + _NEAR)])
+    until = max(until, since + _SHORTEST)
     width = (until - since).total_seconds() / columns
     counts = [0.0] * columns
     for one in stretches:

@@ -201,11 +201,15 @@ function isHarmless(parameters, intermediates, final) {
 const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const DRAWING = /\x1b(?:\[[\x30-\x3f]{0,64}[\x20-\x2f]{0,4}[\x40-\x7e]|[\x30-\x4f\x51-\x57\x59\x5a\x5c\x60-\x7e])/g;
 
+// (a browser takes minutes to draw very many marks on one character)
+const MARKS = /([\p{M}\p{Cf}\u1160-\u11ff]{8})([\p{M}\p{Cf}\u1160-\u11ff]+)/gu;
+
 /** Returns a part of a log as plain text: without what draws, and with what else is not printable shown. */
 export function plainText(text) {
   return text
     .replace(DRAWING, "")
     .replace(/\r+\n/g, "\n")
+    .replace(MARKS, (_, first, more) => `${first}\u27e8${[...more].length} more marks\u27e9`)
     .replace(UNSEEN, (one) => {
       const code = one.codePointAt(0);
       return code < 0x20 ? String.fromCharCode(0x2400 + code) : `\u27e8U+${code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;

@@ -74,6 +74,12 @@ export class Log {
     on("guest", () => this.toggleGuest());
     on("all-time", () => this.showAllTime());
     on("download", () => this.#download());
+    // (in a field that has something in it the key would only clear that)
+    byId("search").addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      byId("search").close();
+    });
     byId("search-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#search();
@@ -217,9 +223,12 @@ export class Log {
       this.#say(wanted === "boot" ? "no boot is known" : "nothing has failed");
       return;
     }
-    const now = this.#window.start;
-    const index = choices.findIndex((event) => event.at === now);
+    const index = choices.findIndex((event) => event.at === this.#at);
     this.go(choices[(index + 1) % choices.length].at);
+  }
+
+  scrollToStart() {
+    this.#screen.scrollToStart();
   }
 
   scrollPages(pages) {
@@ -266,8 +275,12 @@ export class Log {
     const signal = this.#stop.signal;
     this.#opening = signal;
     try {
-      await this.#draw(await this.#loadPatiently(query, signal), signal);
-      if (end === "start") this.#screen.scrollToStart();
+      let window = await this.#loadPatiently(query, signal);
+      // (at the very end there is only what is before it)
+      const isEnd = query.from !== undefined && window.length === 0 && window.before > 0;
+      if (isEnd) window = await this.#loadPatiently({ before: query.from }, signal);
+      await this.#draw(window, signal);
+      if (end === "start" && !isEnd) this.#screen.scrollToStart();
       else this.#screen.scrollToEnd();
       this.#place();
     } catch (error) {

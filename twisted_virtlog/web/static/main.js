@@ -45,6 +45,7 @@ const LOG_KEYS = {
   s: () => log.loadSkipped(),
   e: () => log.next("failure"),
   b: () => log.next("boot"),
+  Home: () => log.scrollToStart(),
   PageUp: () => log.scrollPages(-1),
   PageDown: () => log.scrollPages(1),
   Escape: () => {
@@ -59,7 +60,7 @@ const LIST_KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input, select, textarea:not(.xterm-helper-textarea)");
+  const typing = event.target.matches("input:not([type=checkbox]), select, textarea:not(.xterm-helper-textarea)");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) {
     return;
   }
