@@ -10,6 +10,7 @@ const MUCH = 512 * 1024;
 const draw = window.requestAnimationFrame.bind(window);
 const channel = new MessageChannel();
 const waiting = [];
+const held = new Map();
 let drawn = 0;
 let came = 0;
 let since = 0;
@@ -22,8 +23,26 @@ window.requestAnimationFrame = (callback) => {
     drawn = performance.now();
     callback(time);
   };
-  return pause <= 0 ? draw(begin) : setTimeout(() => draw(begin), pause);
+  if (pause <= 0) {
+    return draw(begin);
+  }
+  const timer = setTimeout(() => {
+    held.delete(timer);
+    draw(begin);
+  }, pause);
+  held.set(timer, begin);
+  return timer;
 };
+
+/** Draws what waits: somebody has asked for it. */
+export function hurry() {
+  came = 0;
+  for (const [timer, begin] of held) {
+    clearTimeout(timer);
+    draw(begin);
+  }
+  held.clear();
+}
 
 /** Notes that so many bytes have come. */
 export function note(bytes) {

@@ -2,7 +2,7 @@
 
 import { TerminalFilter, plainText } from "./filter.js";
 import { stamp } from "./format.js";
-import { nextTask, note } from "./frames.js";
+import { hurry, nextTask, note } from "./frames.js";
 import { Gutter, sequence } from "./gutter.js";
 import { Times } from "./times.js";
 import { Terminal } from "./vendor/xterm/xterm.mjs";
@@ -319,11 +319,13 @@ export class Screen {
   }
 
   scrollToEnd() {
+    hurry();
     this.#terminal.scrollToBottom();
     this.#text.scrollTop = this.#text.scrollHeight;
   }
 
   scrollToStart() {
+    hurry();
     this.#terminal.scrollToTop();
     this.#text.scrollTop = 0;
   }
