@@ -62,6 +62,11 @@ def test_a_log_that_is_not_there_yet_is_waited_for(
     os.write(opened.write_end, b"the very first line\r\n")
     look.wait_for_line("the very first line")
     assert not any("missing" in line for line in look.lines())
+    # What happened since is known, too.
+    look.page.locator("#timeline rect.boot").wait_for(state="attached")
+    look.page.keyboard.press("b")
+    look.wait_for_text("#place", "reading")
+    look.wait_for_line("the very first line")
     os.close(opened.write_end)
 
 

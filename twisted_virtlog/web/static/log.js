@@ -16,6 +16,9 @@ const BEGINNING = "0:0";
 const NOT_KNOWN = [403, 404];
 // What comes so soon after a stream has gone on may have waited.
 const BACKLOG_MS = 2000;
+// How long after something has come the timeline is drawn anew; and if there was none yet.
+const RENEWAL_MS = 30000;
+const FIRST_RENEWAL_MS = 1000;
 // The terminal does not scroll by touch.
 const TEXT_FIRST = matchMedia("(pointer: coarse)").matches;
 
@@ -54,6 +57,7 @@ export class Log {
   #range = null;
   #ofGuest = false;
   #knowing = new AbortController();
+  #renewal = null;
   // What keys mean in the timeline.
   #press = () => false;
 
@@ -116,6 +120,7 @@ export class Log {
   hide() {
     this.#stop.abort();
     this.#knowing.abort();
+    clearTimeout(this.#renewal);
     byId("log").hidden = true;
     if (byId("search").open) byId("search").close();
   }
@@ -400,6 +405,7 @@ export class Log {
         shown,
       );
     }
+    this.#renew();
     const bytes = bytesOf(chunk.data);
     const seen = this.#screen.isAtEnd;
     await this.#screen.write(bytes, shown, came);
@@ -439,16 +445,34 @@ export class Log {
     else this.newer();
   }
 
-  async #know() {
+  /** Asks some time after something has come when that was, and what has happened. */
+  #renew() {
+    if (this.#renewal !== null) return;
+    const wait = byId("timeline").hasChildNodes() ? RENEWAL_MS : FIRST_RENEWAL_MS;
+    this.#renewal = setTimeout(() => {
+      this.#renewal = null;
+      // (who is marking something is not disturbed)
+      const isUsed = byId("timeline").contains(document.activeElement) || document.querySelector("#timeline .brush") !== null;
+      if (this.#range === null && !isUsed && !document.hidden) this.#askWhen();
+    }, wait);
+  }
+
+  #know() {
+    byId("all-time").hidden = this.#range === null;
+    clearTimeout(this.#renewal);
+    this.#renewal = null;
+    const isFocused = byId("timeline").contains(document.activeElement);
+    byId("timeline").replaceChildren();
+    this.#happened = [];
+    this.#drawPlaces();
+    return this.#askWhen(isFocused);
+  }
+
+  async #askWhen(isFocused = false) {
     this.#knowing.abort();
     this.#knowing = new AbortController();
     const signal = this.#knowing.signal;
     const timeline = byId("timeline");
-    const isFocused = timeline.contains(document.activeElement);
-    byId("all-time").hidden = this.#range === null;
-    timeline.replaceChildren();
-    this.#happened = [];
-    this.#drawPlaces();
     try {
       const range = this.#range === null ? {} : { since: this.#range[0].toISOString(), until: this.#range[1].toISOString() };
       const answer = await askJson("timeline", { path: this.#path, columns: COLUMNS, guest: this.#ofGuest ? 1 : 0, ...range }, signal);
