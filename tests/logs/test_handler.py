@@ -23,6 +23,7 @@ from twisted_virtlog.errors import (
     UnsupportedBackups,
 )
 from twisted_virtlog.interfaces import ILogHandler
+from twisted_virtlog.logs import handler
 from twisted_virtlog.values import Counts, LogState
 
 
@@ -377,3 +378,36 @@ def test_a_path_of_some_megabytes_is_no_log(world: World) -> None:
     world.open()
     with pytest.raises(NoSuchLog):
         world.handler.position("/a" * 2_000_000)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "file",
+        "missing",
+        "directory/missing/below",
+        "file/below",
+        "directory/file",
+        "link",
+        "link/file",
+        "link/missing",
+        "directory/dangling",
+        "directory/../file",
+        "directory/./file",
+        "directory//file",
+        "directory/.hidden",
+        "directory/",
+        "loop/file",
+    ],
+)
+def test_a_path_is_resolved_as_by_realpath(tmp_path: Path, path: str) -> None:
+    """Of one without links, without asking twice."""
+    root = os.path.realpath(tmp_path)
+    os.mkdir(f"{root}/directory")
+    for name in ("file", "directory/file", "directory/.hidden"):
+        Path(root, name).touch()
+    os.symlink("directory", f"{root}/link")
+    os.symlink("nowhere", f"{root}/directory/dangling")
+    os.symlink("loop", f"{root}/loop")
+    whole = f"{root}/{path}"
+    assert handler._real_path(whole) == os.path.realpath(whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -422,7 +423,9 @@ class LogHandler:
             # (the write end is closed first, and then the other end is closed at once)
             undo.callback(self.pipes.close, read_end)
             undo.callback(os.close, write_end)
-            file = path if truncate and not self._settings.roots else self.file_of(path)
+            # (a path without links is that of its file)
+            is_file = real_path is path or (truncate and not self._settings.roots)
+            file = path if is_file else self.file_of(path)
             # (a link is removed: what it leads to is another log's)
             keeps = truncate and policy.keep_on_truncate
             if keeps and not self._settings.roots:
@@ -449,7 +452,8 @@ class LogHandler:
         self._remember(log)
         self.observer.opened(log, truncate and not keeps)
         self._opened += 1
-        self.keeper.opened(log.suspended())
+        if self.keeper is not NO_KEEPER:
+            self.keeper.opened(log.suspended())
         return opened
 
     def _follow(
@@ -1515,8 +1519,29 @@ def _if_open(work: Slices[None]) -> Slices[None]:
 def _real_path(path: str) -> str:
     """Resolve all symbolic links; return the same object if there are none."""
     # No file has a longer path, and the time to resolve one grows with the square of its length.
-    resolved = os.path.realpath(path) if len(path) < _PATH_MAX else path
+    if len(path) >= _PATH_MAX or _is_real(path):
+        return path
+    resolved = os.path.realpath(path)
     return path if resolved == path else resolved
+
+
+def _is_real(path: str) -> bool:
+    """Return whether a path is seen at once to be its own real path, as nearly all are.
+
+    Resolving it costs twice as much.
+    """
+    if path[:1] != "/" or path[-1] == "/" or "//" in path or "/." in path:
+        return False
+    end = path.find("/", 1)
+    try:
+        while end > 0:
+            if stat.S_ISLNK(os.lstat(path[:end]).st_mode):
+                return False
+            end = path.find("/", end + 1)
+        return not stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        # (what is not there, or cannot be looked at, is as it is written)
+        return True
 
 
 def _is_same_name(file: str, real_path: str) -> bool:

@@ -1273,5 +1273,20 @@ class OpenLog:
         return bool(events & select.POLLHUP) and (waiting or not events & select.POLLIN)
 
     def _end(self) -> None:
-        self._flush()
+        """End, as the guest is gone."""
+        if not self._is_written:
+            self._flush()
         self._let_all_go()
+
+    @property
+    def _is_written(self) -> bool:
+        """Whether nothing but what is in the pipe may be left, which is empty by now."""
+        writer = self.writer
+        return (
+            self.outage is None
+            and self.excess is None
+            and not self._former
+            and writer.stranded is None
+            and not writer.unfinished
+            and self._owner.lane is None
+        )

@@ -87,8 +87,9 @@ def close_quietly(file: int) -> None:
 
     Linux closes it even when it reports an error of a write that was put off (NFS).
     """
-    with contextlib.suppress(OSError):
-        os.close(file)
+    if file >= 0:
+        with contextlib.suppress(OSError):
+            os.close(file)
 
 
 def has_ample_room(file: int) -> bool:

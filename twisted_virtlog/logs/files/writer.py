@@ -1239,9 +1239,13 @@ class Writer:
 
     def _looks(self) -> list[SeenFile | None]:
         """Look at all files of the log by their names, the newest first."""
-        most = max(self.limits.max_backups, self.account.backups)
         with self.directory:
-            return [self._seen(name) for name in newest_first(self.path, most)]
+            return [self._seen(name) for name in newest_first(self.path, self._most_backups)]
+
+    @property
+    def _most_backups(self) -> int:
+        """How many backups there may be: an earlier configuration may have kept more."""
+        return max(self.limits.max_backups, self.account.backups)
 
     def _find_again(self) -> None:
         """Count what happened to the files of a log that was taken over."""
@@ -1350,7 +1354,9 @@ class Writer:
         """Look at the backups; None if there are none, or nobody may look at them."""
         if not self._rotates or self.owner.leads_away(self._file):
             return None
-        return self._looks()[1:]
+        names = newest_first(self.path, self._most_backups)[1:]
+        with self.directory:
+            return [self._seen(name) for name in names]
 
     def _see_packed(self) -> None:
         """Take note of the inode numbers that packed files had."""
@@ -1406,8 +1412,10 @@ class Writer:
         action = f"Unable to open file: {self.path}"
         file, self._made = self._attempt(action, open_file, self.path, self.directory)
         try:
-            os.lseek(file, 0, os.SEEK_END)
             self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
+            if not self._rotates:
+                # (what has no offset is refused)
+                os.lseek(file, 0, os.SEEK_END)
         except OSError as error:
             os.close(file)
             action = f"Unable to determine current file offset: {self.path}"
