@@ -3,6 +3,7 @@
 import { ask, askJson, bytesOf, events, pause, whileVisible } from "./api.js";
 import { plainText } from "./filter.js";
 import { size, time, visible, zone } from "./format.js";
+import { newest } from "./newest.js";
 import { LINES, Screen } from "./screen.js";
 import { isFailure, picture } from "./timeline.js";
 
@@ -370,7 +371,8 @@ export class Log {
           next = window.end ?? BEGINNING;
           this.#place();
         }
-        for await (const event of events("follow", { path: this.#path, from: next, skip: MOST_BEHIND }, signal)) {
+        const stream = events("follow", { path: this.#path, from: next, skip: MOST_BEHIND }, signal);
+        for await (const event of newest(stream, MOST_BEHIND)) {
           works();
           if (event.kind === "begin") {
             this.#say("");
@@ -406,7 +408,7 @@ export class Log {
       );
     }
     this.#renew();
-    const bytes = bytesOf(chunk.data);
+    const bytes = chunk.bytes ?? bytesOf(chunk.data);
     const seen = this.#screen.isAtEnd;
     await this.#screen.write(bytes, shown, came);
     shown.throwIfAborted();

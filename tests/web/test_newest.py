@@ -1,0 +1,114 @@
+"""What the page leaves out of a flood, by the browser's own engine."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.web.browser import Look, chromium, looking
+from twisted_virtlog.web.assets import STATIC
+
+pytestmark = [
+    pytest.mark.lengthy,
+    pytest.mark.chromium,
+]
+
+_TAKEN = """
+async ([events, most]) => {
+  const { newest } = await import("./newest.js");
+  const { bytesOf } = await import("./api.js");
+  let read;
+  const all = new Promise((resolve) => { read = resolve; });
+  const stream = async function* () {
+    yield { kind: "begin", value: {} };
+    yield* events;
+    read();
+    throw new Error("gone");
+  };
+  const taken = [];
+  try {
+    for await (const { kind, value } of newest(stream(), most)) {
+      const bytes = value.bytes ?? (kind === "data" ? bytesOf(value.data) : null);
+      const text = kind === "data" ? new TextDecoder().decode(bytes) : bytes;
+      taken.push([kind, value.start, value.end, text]);
+      await all;
+    }
+  } catch (error) {
+    taken.push([error.message]);
+  }
+  return taken;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def look() -> Iterator[Look]:
+    """A page with the module alone, which needs no program."""
+    with chromium() as browser, looking(browser, None) as made:  # type: ignore[arg-type]
+        made.page.route(
+            "http://newest.test/**",
+            lambda route: (
+                route.fulfill(
+                    path=STATIC / route.request.url.rpartition("/")[2],
+                    content_type="text/javascript",
+                )
+                if route.request.url.endswith(".js")
+                else route.fulfill(body="<!doctype html>", content_type="text/html")
+            ),
+        )
+        made.page.goto("http://newest.test/")
+        yield made
+
+
+def data(at: int, text: bytes, **more: object) -> dict[str, Any]:
+    """Return the event that brings some bytes of a file."""
+    places = {"start": f"7:{at}:b", "end": f"7:{at + len(text)}:b"}
+    value = {**places, "data": base64.b64encode(text).decode(), **more}
+    return {"kind": "data", "value": value}
+
+
+def taken(look: Look, most: int, *events: dict[str, Any]) -> list[list[object]]:
+    """Return what somebody gets who begins when all has come, after the first event."""
+    first, *found, last = look.page.evaluate(_TAKEN, [list(events), most])
+    # (also of a stream that breaks all is taken that came)
+    assert (first[0], last) == ("begin", ["gone"])
+    return found
+
+
+def test_what_is_not_too_much_is_taken_as_it_came(look: Look) -> None:
+    found = taken(look, 8, data(0, b"abcd"), data(4, b"ef\ng"))
+    assert found == [["data", "7:0:b", "7:4:b", "abcd"], ["data", "7:4:b", "7:8:b", "ef\ng"]]
+
+
+def test_the_oldest_is_left_out_to_the_start_of_a_line(look: Look) -> None:
+    events = [data(at, b"012345678\n0123456") for at in range(0, 170, 17)]
+    skipped, *rest = taken(look, 100, *events)
+    assert skipped[0] == "skipped"
+    end = rest[0][1]
+    assert skipped[1:] == ["7:0:b", end, int(str(end).split(":")[1])]
+    whole = "".join("012345678\n0123456" for _ in range(10))
+    assert "".join(str(one[3]) for one in rest) == whole[int(str(skipped[3])) :]
+    assert whole[int(str(skipped[3])) - 1] == "\n"
+    assert len(rest) < 7
+
+
+def test_where_bytes_are_missing_is_always_said(look: Look) -> None:
+    before = {"start": "7:0:b", "end": "7:90:b", "bytes": 90}
+    found = taken(
+        look,
+        8,
+        {"kind": "skipped", "value": before},
+        data(90, b"abcdef"),
+        data(200, b"ghijkl", gap=True, missed=104),
+        data(206, b"mn\nopq"),
+        data(212, b"rs"),
+    )
+    assert found == [
+        ["skipped", "7:0:b", "7:96:b", 96],
+        ["data", "7:200:b", "7:206:b", "ghijkl"],
+        ["skipped", "7:206:b", "7:212:b", 6],
+        ["data", "7:212:b", "7:214:b", "rs"],
+    ]
