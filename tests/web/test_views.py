@@ -120,7 +120,11 @@ def test_the_timeline_is_used_by_keys(look: Look, pipe: int, tmp_path: Path) -> 
     look.open(str(tmp_path / "a.log"))
     look.wait_for_line("a line")
     timeline = look.page.locator("#timeline svg")
+    cursor = look.page.locator("#timeline rect.cursor")
+    assert cursor.evaluate("(cursor) => getComputedStyle(cursor).display") == "none"
+    look.page.keyboard.press("Shift+Tab")
     timeline.focus()
+    assert cursor.evaluate("(cursor) => getComputedStyle(cursor).display") != "none"
 
     def said() -> str:
         return timeline.get_attribute("aria-valuetext") or ""
