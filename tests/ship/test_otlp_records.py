@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime, timezone
 
 import pytest
 
@@ -45,6 +46,13 @@ def test_each_line_is_a_record() -> None:
         "virtlog.driver": "QEMU",
     }
     assert {one.observed for one in found} == {_NOW}
+
+
+def test_what_came_before_has_that_time() -> None:
+    """To the microsecond; a shipper that is behind sends it long after."""
+    came = datetime(2026, 11, 28, 7, 0, 0, 123_457, tzinfo=timezone.utc)
+    (one,) = records(resource_logs(_GUEST, message(b"late\n", time=came), _NOW))
+    assert one.observed == 1_795_849_200_123_457_000
 
 
 def test_what_is_no_text_is_bytes() -> None:

@@ -39,6 +39,11 @@ class Arrivals:
         self._is_in_marked = False
         self._time: datetime | None = None
 
+    @property
+    def are_past(self) -> bool:
+        """Whether all that comes from now on comes now."""
+        return not self._marks
+
     def date(self, message: Message) -> Message:
         """Return the next message, with when it had come as far as that is known."""
         if not self._marks:

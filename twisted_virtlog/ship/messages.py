@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -99,7 +98,8 @@ class Cutter:
 
     def __init__(self) -> None:
         """Begin with nothing, at the beginning of a line."""
-        self._pieces: deque[Piece] = deque()
+        # (an empty deque takes ten times the memory, for each of many quiet logs)
+        self._pieces: list[Piece] = []
         self._at_line = True
         # Of an empty piece: how many bytes are missing before the next one.
         self._gap: tuple[int | None] | None = None
@@ -159,13 +159,17 @@ class Cutter:
         """Forget the first bytes; return the position after them."""
         self.size -= count
         pieces = self._pieces
-        while True:
-            piece = pieces.popleft()
-            length = len(piece.data)
-            if count < length:
-                end = piece.position(count)
-                pieces.appendleft(Piece(piece.data[count:], end, piece.end))
-                return end
-            count -= length
-            if not count:
-                return piece.end
+        done = 0
+        while count > len(pieces[done].data):
+            count -= len(pieces[done].data)
+            done += 1
+        piece = pieces[done]
+        if count == len(piece.data):
+            end = piece.end
+            done += 1
+        else:
+            end = piece.position(count)
+            pieces[done] = Piece(piece.data[count:], end, piece.end)
+        # (all at once: what is left of a list moves)
+        del pieces[:done]
+        return end

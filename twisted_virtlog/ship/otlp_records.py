@@ -7,6 +7,7 @@ common/v1), which never change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from twisted_virtlog import __version__
@@ -32,6 +33,8 @@ _PARTIAL_SUCCESS, _REJECTED, _WHY = 1, 1, 2
 _SCOPE_SAID = data(_SCOPE, data(_NAME, b"virtlog-ship") + data(_VERSION, __version__.encode()))
 
 _OFFSET = data(_KEY, b"log.offset")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Partial(NamedTuple):
@@ -70,6 +73,10 @@ def _body(line: bytes) -> bytes:
     return data(_BODY, data(_STRING, line))
 
 
+def _nanoseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
 def _attribute(said: bytes) -> bytes:
     return data(_RECORD_ATTRIBUTES, said)
 
@@ -88,9 +95,10 @@ def _of_line(line: Line) -> bytes:
 def resource_logs(source: Source, message: Message, now: int) -> bytes:
     """Return a request with the lines of one message; such requests one after another are one.
 
-    :param now: nanoseconds since 1970.
+    :param now: nanoseconds since 1970: when it came, unless it says so itself.
     """
-    of_all = fixed64(_OBSERVED_TIME, now) + b"".join(
+    came = now if message.time is None else _nanoseconds(message.time)
+    of_all = fixed64(_OBSERVED_TIME, came) + b"".join(
         _attribute(_text(name, value))
         for name, value in (
             ("log.file.path", source.path),

@@ -49,6 +49,10 @@ _MOST_REFUSALS = 3
 _NO_SUCH_LOG = 1002
 
 
+#: Of the many logs of which nothing is behind the present.
+_PRESENT = Arrivals()
+
+
 class _Log:
     """One log, as far as it is shipped.
 
@@ -69,7 +73,7 @@ class _Log:
         self.info = info
         self.source = source
         self.cutter = Cutter()
-        self.arrivals = Arrivals()
+        self.arrivals = _PRESENT
         self.sequence = 0
         self.position: Position | None = None
         self.subscription: int | None = None
@@ -336,7 +340,7 @@ class Shipper:
             self._note(log, position)
             if not log.is_open and await _is_shipped(feed, path, position):
                 return
-            log.arrivals = Arrivals()
+            log.arrivals = _PRESENT
             if position is not None and position != log.info.position:
                 # (asked before anything comes, behind which no answer would)
                 log.arrivals = Arrivals(await _marks(feed, path, position))
@@ -356,7 +360,10 @@ class Shipper:
         """Store what has come, message by message."""
         while (message := log.cutter.take(rest)) is not None:
             try:
-                await self._store(log, log.arrivals.date(message))
+                dated = log.arrivals.date(message)
+                if log.arrivals.are_past:
+                    log.arrivals = _PRESENT
+                await self._store(log, dated)
             finally:
                 self._wait_for(-len(message.data))
             # (what came meanwhile may go on with its line)
