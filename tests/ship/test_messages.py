@@ -11,12 +11,14 @@ from twisted_virtlog.ship.messages import Cutter, Message, Piece
 from twisted_virtlog.values import Position
 
 MOST = 16
+FEW = 4
 
 
 @pytest.fixture(autouse=True)
 def short_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let few bytes be many."""
     monkeypatch.setattr(messages, "MOST_BYTES", MOST)
+    monkeypatch.setattr(messages, "_FEW_BYTES", FEW)
 
 
 def piece(data: bytes, offset: int = 0, inode: int = 1, gap: bool = False) -> Piece:
@@ -60,6 +62,22 @@ def test_a_line_that_is_too_long_comes_in_parts() -> None:
         (16, False, False),
         (9, False, True),
     ]
+
+
+def test_few_bytes_behind_a_full_message_wait_for_more() -> None:
+    """As a flood is told in pieces as long as a message, they would be a message each time."""
+    cutter = Cutter()
+    cutter.feed(piece(b"a" * 14 + b"\nb\n"))
+    assert [one.data for one in taken(cutter)] == [b"a" * 14 + b"\n"]
+    cutter.feed(piece(b"c" * 12 + b"\nd\n", 17))
+    assert [one.data for one in taken(cutter)] == [b"b\n" + b"c" * 12 + b"\n"]
+    assert [one.data for one in taken(cutter, rest=True)] == [b"d\n"]
+    cutter.feed(piece(b"e" * 14 + b"\nf\n", 32))
+    assert [one.data for one in taken(cutter)] == [b"e" * 14 + b"\n"]
+    # (a line that comes alone says that it is over)
+    cutter.feed(piece(b"g\n", 49))
+    assert [one.data for one in taken(cutter)] == [b"f\ng\n"]
+    assert cutter.size == 0
 
 
 def test_no_message_goes_over_a_gap() -> None:

@@ -12,6 +12,10 @@ from twisted_virtlog.values import Position
 #: The most bytes of a log in one message.
 MOST_BYTES = 64 * 1024
 
+#: Fewer than these wait behind a full message for what comes next: the daemon tells a flood in
+#: pieces as long as a message, and a few lines of each would be a message of their own.
+_FEW_BYTES = 16 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -94,13 +98,15 @@ class Cutter:
     :ivar size: how many bytes that are.
     """
 
-    __slots__ = ("_at_line", "_gap", "_pieces", "size")
+    __slots__ = ("_at_line", "_gap", "_goes_on", "_pieces", "size")
 
     def __init__(self) -> None:
         """Begin with nothing, at the beginning of a line."""
         # (an empty deque takes ten times the memory, for each of many quiet logs)
         self._pieces: list[Piece] = []
         self._at_line = True
+        # Whether this is a flood.
+        self._goes_on = False
         # Of an empty piece: how many bytes are missing before the next one.
         self._gap: tuple[int | None] | None = None
         self.size = 0
@@ -113,6 +119,7 @@ class Cutter:
             self._gap = None
         if piece.data:
             self._pieces.append(piece)
+            self._goes_on = self._goes_on and len(piece.data) >= _FEW_BYTES
             self.size += len(piece.data)
         elif piece.gap:
             self._gap = (piece.missed,)
@@ -121,13 +128,16 @@ class Cutter:
         """Return what is to be shipped next, and forget it.
 
         :param rest: also a line that has not ended yet, which otherwise waits for its end unless it
-            fills a message.
+            fills a message; and the few bytes behind a flood.
         :returns: None if nothing is.
         """
         if not self._pieces:
             return None
         first = self._pieces[0]
         data, is_all = self._together()
+        if is_all and self._goes_on and not rest and len(data) < _FEW_BYTES:
+            return None
+        self._goes_on = len(data) == MOST_BYTES and not is_all
         count = data.rfind(b"\n") + 1
         if not count:
             # (what comes next does not go on with it, or it does not fit)
