@@ -1412,10 +1412,9 @@ class Writer:
         action = f"Unable to open file: {self.path}"
         file, self._made = self._attempt(action, open_file, self.path, self.directory)
         try:
+            # (what has no offset is refused, also where it says that it is a regular file)
+            os.lseek(file, 0, os.SEEK_END)
             self._rotates = stat.S_ISREG(os.fstat(file).st_mode)
-            if not self._rotates:
-                # (what has no offset is refused)
-                os.lseek(file, 0, os.SEEK_END)
         except OSError as error:
             os.close(file)
             action = f"Unable to determine current file offset: {self.path}"
