@@ -30,6 +30,8 @@ MISSED = "Virtlog-Missed"
 
 #: The server's: the same message is stored once, within its window.
 MESSAGE_ID = "Nats-Msg-Id"
+#: The server's: nothing is stored in another stream.
+EXPECTED_STREAM = "Nats-Expected-Stream"
 #: The server's: nothing is stored if somebody else has stored something meanwhile.
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 

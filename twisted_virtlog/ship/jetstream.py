@@ -20,23 +20,15 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
-from twisted_virtlog.ship.headers import EXPECTED_LAST, end_of, headers_of
+from twisted_virtlog.ship.headers import EXPECTED_LAST, EXPECTED_STREAM, end_of, headers_of
 from twisted_virtlog.ship.messages import Message
-from twisted_virtlog.ship.sink import Checkpoint, Overtaken, Refused, Source, Unavailable
+from twisted_virtlog.ship.sink import Checkpoint, Refused, Source, Unavailable
 from twisted_virtlog.ship.sink_settings import NatsSink
+from twisted_virtlog.ship.stores import ANSWER_SECONDS, Stores
 from twisted_virtlog.ship.subjects import subject
 from twisted_virtlog.ship.tls import tls_context
 
 _logger = logging.getLogger(__name__)
-
-#: What stood last on the subject is not what was expected.
-_WRONG_LAST = 10071
-#: What is wrong with the message itself, whatever the time: it is too long.
-_REFUSALS = frozenset({10054, 10063})
-
-#: A message is answered within this time, or nobody knows what became of it.
-_ANSWER_SECONDS = 10.0
-
 
 _FAILURES = (Refused, errors.Error, OSError, asyncio.TimeoutError, TimeoutError)
 
@@ -56,7 +48,8 @@ class JetStream:
         # (one that was closed connects no more)
         self._is_closed = False
         self._client = Client()
-        self._stream: JetStreamContext = self._client.jetstream(timeout=_ANSWER_SECONDS)
+        self._stream: JetStreamContext = self._client.jetstream(timeout=ANSWER_SECONDS)
+        self._stores = Stores(self._client)
 
     async def connect(self) -> None:
         """See Sink; the stream is found, or made."""
@@ -64,6 +57,7 @@ class JetStream:
         try:
             if not await self._find():
                 await self._make()
+            await self._stores.begin()
         except _FAILURES as error:
             await self._give_up(error)
 
@@ -127,22 +121,14 @@ class JetStream:
         """See Sink."""
         self._check()
         headers = headers_of(message, source, datetime.now(timezone.utc))
+        headers[EXPECTED_STREAM] = self.settings.stream
         headers[EXPECTED_LAST] = str(expected)
         try:
-            stored = await self._stream.publish(
-                self._subject(source), message.data, stream=self.settings.stream, headers=headers
-            )
-        except APIError as error:
-            if error.err_code == _WRONG_LAST:
-                raise Overtaken(_words(error)) from error
-            if error.err_code in _REFUSALS:
-                raise Refused(_words(error)) from error
-            raise Unavailable(_words(error)) from error
+            return await self._stores.store(self._subject(source), message.data, headers)
         except errors.MaxPayloadError as error:
             raise Refused(_words(error)) from error
-        except (errors.Error, OSError, asyncio.TimeoutError, TimeoutError) as error:
+        except (errors.Error, OSError) as error:
             raise Unavailable(_words(error)) from error
-        return stored.seq
 
     def _check(self) -> None:
         # (what is sent now would wait for a connection, and nobody would know for how long)
@@ -212,6 +198,7 @@ class JetStream:
         _logger.warning("%s: %s", self.settings.name, _words(error))
 
     async def _lost(self) -> None:
+        self._stores.lost()
         if self._is_closed:
             return
         _logger.warning("%s: the connection to the server is lost", self.settings.name)
