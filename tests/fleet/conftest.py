@@ -70,6 +70,16 @@ class Shelf:
 
         self.server.run(store)
 
+    def readers(self) -> int:
+        """Return how many read the stream now."""
+
+        async def count(client: nats.NATS) -> int:
+            return (await client.jetstream().stream_info("virtlog")).state.consumer_count
+
+        found = self.server.run(count)
+        assert isinstance(found, int)
+        return found
+
     def end(self, line: Line) -> Position:
         """Return where a message will end."""
         where = subject("virtlog", line.host, line.uuid, line.path)

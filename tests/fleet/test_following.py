@@ -109,6 +109,10 @@ def test_a_line_is_waited_for(shelf: Shelf) -> None:
         running(shelf, "wait", "--for", "login: $", "--domain", "web") as process,
         running(shelf, "wait", _LOG, "--for", "x", "--not", "web 1[0-9]") as other,
     ):
+        # (who has not begun when the server is killed learns that there is none)
+        while shelf.readers() < 2:
+            assert process.poll() is None
+            assert other.poll() is None
         for number in range(200):
             shelf.put([web(number), Line("n17", _LOG, b"login: ", WEB, "web", number)])
             if number == 5:
