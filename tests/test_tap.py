@@ -364,7 +364,8 @@ def test_the_options_do_not_wait_for_the_daemon() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     said = subprocess.run(
-        [sys.executable, "-c", program],
+        # (what the daemon says does not go through Python's buffer)
+        [sys.executable, "-u", "-c", program],
         check=True,
         capture_output=True,
         text=True,
