@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +86,10 @@ class Threads:
         self.waiting.clear()
 
 
+#: For what comes soon, or never.
+_PATIENCE_SECONDS = 60.0
+
+
 class Guest:
     """Has the write end of a log's pipe.
 
@@ -95,9 +101,19 @@ class Guest:
         self.write_end = opened.write_end
 
     def write(self, data: bytes) -> None:
-        """Write all; blocks when the pipe is full."""
+        """Write all; blocks when the pipe is full, but not for ever where it is too small for it.
+
+        (The system gives small ones to a user who has many.)
+
+        :raises TimeoutError: nobody empties the pipe.
+        """
+        capacity = fcntl.fcntl(self.write_end, fcntl.F_GETPIPE_SZ)
+        is_short = len(data) > capacity
+        most = select.PIPE_BUF if is_short else len(data)
         while data:
-            data = data[os.write(self.write_end, data) :]
+            if is_short and not select.select([], [self.write_end], [], _PATIENCE_SECONDS)[1]:
+                raise TimeoutError(f"nobody empties a pipe of {capacity} bytes")
+            data = data[os.write(self.write_end, data[:most]) :]
 
     def write_without_blocking(self, data: bytes) -> int:
         """Write what fits into the pipe; tell how much."""
