@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.daemons import processor_seconds
 from bench.figures import MIB
 from harness.daemon import running
 from twisted_virtlog.client import BlockingClient
@@ -30,13 +31,11 @@ class Found:
     :ivar client: of the daemon, which runs still.
     :ivar taken: how long answers took, in seconds, the shortest first.
     :ivar used: seconds of the processor that the daemon took.
-    :ivar paths: of its logs.
     """
 
     client: BlockingClient
     taken: Sequence[float]
     used: float
-    paths: Sequence[str]
 
     def taken_by(self, share: float) -> float:
         """Return within how many milliseconds a share of all answers came."""
@@ -67,7 +66,7 @@ def compared(
             for end in ends:
                 stack.callback(os.close, end)
             writers.append(threading.Thread(target=_write, args=(ends, rate, seconds)))
-        before = {name: _used(pid) for name, pid in pids.items()}
+        before = {name: processor_seconds(pid) for name, pid in pids.items()}
         for writer in writers:
             writer.start()
         asked = {name: of[0] for name, of in paths.items()}
@@ -78,14 +77,9 @@ def compared(
             for path in paths[name]:
                 client.position(path)
         yield {
-            name: Found(client, sorted(taken[name]), _used(pids[name]) - before[name], paths[name])
+            name: Found(client, sorted(taken[name]), processor_seconds(pids[name]) - before[name])
             for name, client in clients.items()
         }
-
-
-def _used(pid: int) -> float:
-    """Return the processor seconds of a process, as clock_getcpuclockid(3) numbers its clock."""
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _texts() -> Sequence[bytes]:

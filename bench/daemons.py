@@ -30,6 +30,12 @@ class Unavailable(Exception):
     """The machine cannot run that daemon."""
 
 
+def processor_seconds(pid: int) -> float:
+    """Return the processor seconds, user and system, of all threads that a process ever had."""
+    # (the clock of a process, as clock_getcpuclockid(3) numbers it)
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 @dataclass(frozen=True)
 class Target:
     """A daemon that answers.
@@ -48,8 +54,7 @@ class Target:
 
     def cpu(self) -> float:
         """Return the processor seconds, user and system, of all threads that it ever had."""
-        # (the clock of a process, as clock_getcpuclockid(3) numbers it)
-        return time.clock_gettime((~self.pid << 3) | 2)
+        return processor_seconds(self.pid)
 
     def rss(self) -> int:
         """Return how many bytes of memory are resident."""

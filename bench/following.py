@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from statistics import quantiles
@@ -24,7 +22,7 @@ from bench.figures import (
     Stand,
 )
 from bench.others import DAEMON_BUSY
-from bench.printing import DIGITS, LINE_BYTES
+from bench.printing import DIGITS, LINE_BYTES, printing
 from bench.writing import Wrong, check, opened, throughput
 
 #: From a write until the client has it.
@@ -130,7 +128,7 @@ def fleet(stand: Stand, logs: int, lines: int, connections: int) -> Figures:
         with _following(stand, paths, connections) as followers:
             used = stand.target.cpu()
             begun = time.monotonic()
-            with _printing(pipes, lines, seconds):
+            with printing(pipes, lines, seconds):
                 late = _latencies(followers, expected)
             used = stand.target.cpu() - used
             taken = time.monotonic() - begun
@@ -216,17 +214,6 @@ def _following(stand: Stand, paths: Sequence[str], connections: int) -> Iterator
         yield followers
     finally:
         followers.close()
-
-
-@contextlib.contextmanager
-def _printing(pipes: Sequence[int], lines: int, seconds: float) -> Iterator[None]:
-    descriptors = ",".join(map(str, pipes))
-    command = [sys.executable, "-m", "bench.printing", str(lines), str(seconds), descriptors]
-    with subprocess.Popen(command, pass_fds=pipes) as process:
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def _connected(address: str) -> socket.socket:

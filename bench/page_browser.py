@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bench.page_program import Program, private_mib
+from harness.page_scripts import KNOW, WATCH
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _WAIT_MILLISECONDS = 60_000
-
-#: Remembers what kept the page from answering for long.
-_WATCH = """
-window.longest = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
-}).observe({ type: "longtask", buffered: true });
-"""
-_KNOW = "async () => { window.shown = (await import('./main.js')).log; }"
 
 
 class Look:
@@ -38,7 +30,7 @@ class Look:
         named = {"token": program.token} | ({} if path is None else {"log": path})
         fragment = "&".join(f"{name}={quote(value, safe='')}" for name, value in named.items())
         self.page.goto(f"http://{program.address}/#{fragment}")
-        self.page.evaluate(_KNOW)
+        self.page.evaluate(KNOW)
 
     def ask(self, script: str, argument: object = None) -> Any:
         """Return what a function of the page returns, which may be a promise."""
@@ -83,7 +75,7 @@ def looking() -> Iterator[Look]:
         try:
             context = browser.new_context()
             context.set_default_timeout(_WAIT_MILLISECONDS)
-            context.add_init_script(_WATCH)
+            context.add_init_script(WATCH)
             yield Look(browser, context.new_page())
         finally:
             browser.close()

@@ -13,9 +13,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.daemons import processor_seconds
 from bench.figures import MIB, Figure, lower, shown
-from bench.page_program import Stand, opened, printing, processor_seconds, resident_mib
+from bench.page_program import Stand, opened, resident_mib
 from bench.page_readers import reading, request
+from bench.printing import printing
 
 #: A figure of a measurement, and what was found.
 Found = tuple[Figure, float]

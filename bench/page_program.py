@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -107,24 +107,6 @@ def opened(stand: Stand, count: int) -> Iterator[tuple[list[str], list[int]]]:
         finally:
             for pipe in pipes:
                 os.close(pipe)
-
-
-@contextlib.contextmanager
-def printing(pipes: Sequence[int], lines: float, seconds: float) -> Iterator[None]:
-    """Print to the logs meanwhile, so many lines a second in all."""
-    descriptors = ",".join(map(str, pipes))
-    command = [sys.executable, "-m", "bench.printing", str(lines), str(seconds), descriptors]
-    with subprocess.Popen(command, pass_fds=pipes) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-def processor_seconds(pid: int) -> float:
-    """Return the processor seconds that a process ever had."""
-    # (the clock of a process, as clock_getcpuclockid(3) numbers it)
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 def resident_mib(pid: int) -> float:

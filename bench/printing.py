@@ -1,13 +1,16 @@
-"""Prints lines to pipes, each with the time at which it was written; run as a program of its own.
+"""Prints lines to pipes, each with the time at which it was written: a program of its own.
 
 python -m bench.printing LINES_A_SECOND SECONDS DESCRIPTOR,...
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 #: A line: the time in nanoseconds of the monotonic clock, filled up.
 LINE_BYTES = 100
@@ -17,6 +20,21 @@ DIGITS = 20
 def line(now: int) -> bytes:
     """Give a line that was written at a time."""
     return b"%0*d" % (DIGITS, now) + b"." * (LINE_BYTES - DIGITS - 1) + b"\n"
+
+
+@contextlib.contextmanager
+def printing(pipes: Sequence[int], lines: float, seconds: float) -> Iterator[None]:
+    """Run the program meanwhile.
+
+    :param lines: how many it prints in a second, to all pipes together.
+    """
+    descriptors = ",".join(map(str, pipes))
+    command = [sys.executable, "-m", "bench.printing", str(lines), str(seconds), descriptors]
+    with subprocess.Popen(command, pass_fds=pipes) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def main(arguments: list[str]) -> None:

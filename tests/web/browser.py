@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.page_scripts import KNOW, WATCH
 from tests.web.conftest import Web
 
 if TYPE_CHECKING:
@@ -15,15 +16,6 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium")
 
-#: Remembers what kept the page from answering for long.
-_WATCH = """
-window.longest = 0;
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
-}).observe({ type: "longtask", buffered: true });
-"""
-#: (what is waited for must not be a promise, which is something at once)
-_KNOW = "async () => { window.shown = (await import('./main.js')).log; }"
 _LINES = "() => window.shown.lines()"
 _HAS = "(wanted) => window.shown.lines(300).some((line) => line.includes(wanted))"
 _BEGINS = "(wanted) => window.shown.lines()[0] === wanted"
@@ -54,17 +46,17 @@ class Look:
 
     def lines(self) -> list[str]:
         """Return what the terminal shows."""
-        self.page.evaluate(_KNOW)
+        self.page.evaluate(KNOW)
         return list(self.page.evaluate(_LINES))
 
     def wait_for_line(self, wanted: str) -> None:
         """Wait until a line of the terminal has a text."""
-        self.page.evaluate(_KNOW)
+        self.page.evaluate(KNOW)
         self.page.wait_for_function(_HAS, arg=wanted)
 
     def wait_for_first_line(self, wanted: str) -> None:
         """Wait until what is shown begins with a line."""
-        self.page.evaluate(_KNOW)
+        self.page.evaluate(KNOW)
         self.page.wait_for_function(_BEGINS, arg=wanted)
 
     def wait_for_text(self, selector: str, wanted: str) -> None:
@@ -99,7 +91,7 @@ def looking(browser: Browser, web: Web, **options: object) -> Iterator[Look]:
     """
     context = browser.new_context(**options)  # type: ignore[arg-type]
     context.set_default_timeout(_WAIT_MILLISECONDS)
-    context.add_init_script(_WATCH)
+    context.add_init_script(WATCH)
     page = context.new_page()
     look = Look(page, web)
     page.on("request", lambda request: look.asked.append(request.url))

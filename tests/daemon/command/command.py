@@ -161,3 +161,17 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def until_answers(user: User, process: subprocess.Popen[str]) -> None:
+    """Wait until a daemon answers."""
+
+    def answered() -> bool:
+        assert process.poll() is None, process.communicate()
+        # (it is there a moment before the daemon listens on it)
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(user.run_directory / "virtlogd-jsonrpc-sock")) == 0
+
+    until(answered)
+    with user.client() as client:
+        assert client.info().pid == process.pid

@@ -7,33 +7,18 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.daemon.command.command import User, install, until
+from tests.daemon.command.command import User, install, until, until_answers
 from tests.daemon.test_ending import listens
 from tests.hanging import fifo, hanging_in
 from tests.locked_pipe import wait_for_end
 from twisted_virtlog import __version__
 from twisted_virtlog.client import BlockingClient, RemoteError
 from twisted_virtlog.daemon.command.outcome import UNIT_VARIABLE, Status
-
-
-def _answers(user: User, process: subprocess.Popen[str]) -> None:
-    """Wait until a daemon answers."""
-
-    def answered() -> bool:
-        assert process.poll() is None, process.communicate()
-        # (it is there a moment before the daemon listens on it)
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(user.run_directory / "virtlogd-jsonrpc-sock")) == 0
-
-    until(answered)
-    with user.client() as client:
-        assert client.info().pid == process.pid
 
 
 def test_the_version_is_answered(user: User) -> None:
@@ -48,7 +33,7 @@ def test_the_version_is_answered(user: User) -> None:
 def test_it_serves_until_a_signal_ends_it(user: User, number: int) -> None:
     """Without options; it leaves neither sockets nor its pid file."""
     process = user.start()
-    _answers(user, process)
+    until_answers(user, process)
     assert user.pid_file.read_text() == str(process.pid)
     process.send_signal(number)
     assert process.communicate(timeout=60) == ("", "")
@@ -72,7 +57,7 @@ def test_an_administrator_s_shutdown_is_answered_and_ends_the_daemon(
     """With virtlogd's status, or under the daemon's own unit with one that it does not restart."""
     user.environment = environment
     process = user.start()
-    _answers(user, process)
+    until_answers(user, process)
     with user.client() as client:
         write_end = client.open(str(user.directory / "guest.log")).write_end
     os.write(write_end, b"the last words\n")
@@ -173,7 +158,7 @@ def test_closed_standard_streams_are_no_guest_s(user: User) -> None:
     script.chmod(0o755)
     user.program = str(script)
     process = user.start()
-    _answers(user, process)
+    until_answers(user, process)
     streams = {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)}
     assert streams == {"/dev/null"}
 
@@ -182,7 +167,7 @@ def test_closed_standard_streams_are_no_guest_s(user: User) -> None:
 def test_it_stays_while_a_log_is_open_or_a_client_is_connected(user: User) -> None:
     """The timeout counts from when the last of them is gone."""
     process = user.start("--timeout", "1")
-    _answers(user, process)
+    until_answers(user, process)
     with user.client() as client:
         write_end = client.open(str(user.directory / "guest.log")).write_end
     ended = os.pidfd_open(process.pid)
@@ -223,7 +208,7 @@ def test_without_descriptors_all_but_opening_goes_on(user: User) -> None:
     _under_a_limit(user, "-n 60")
     user.config.write_text("max_size = 1000")
     process = user.start("-f", str(user.config))
-    _answers(user, process)
+    until_answers(user, process)
     logs: list[tuple[str, int]] = []
     with user.client() as client:
         with pytest.raises(RemoteError, match="Too many open files") as refused:
@@ -253,7 +238,7 @@ def test_the_soft_limit_on_descriptors_is_raised(user: User, tmp_path: Path) -> 
     """To the hard one."""
     _under_a_limit(user, "-Sn 100")
     process = user.start()
-    _answers(user, process)
+    until_answers(user, process)
     limits = Path(f"/proc/{process.pid}/limits").read_text().splitlines()
     soft, hard = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
     assert soft == hard != "100"
@@ -285,7 +270,7 @@ threading.Thread(target=hang, name="lane /mnt/a", daemon=True).start()
         hanging = install(directory / "hanging", hanging_in(directory / "fifo", lane))
         user = new_user(str(hanging))
         first = user.start()
-        _answers(user, first)
+        until_answers(user, first)
         user.program = str(install(directory / "twisted-virtlogd"))
         first.send_signal(number)
         wait_for_end(guest, first.pid)
@@ -293,7 +278,7 @@ threading.Thread(target=hang, name="lane /mnt/a", daemon=True).start()
         second = user.start()
         until(lambda: user.has_pid_of(second))
         until(lambda: listens(f"{user.socket.parent}/virtlogd-jsonrpc-sock") == second.pid)
-        _answers(user, second)
+        until_answers(user, second)
         second.terminate()
         assert second.wait(60) == 0
         guest.kill()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.daemon.command.command import PATIENCE, User, install, until
+from tests.daemon.command.command import PATIENCE, User, install, until_answers
 
 #: Runs before the program, and tells at its end what was loaded.
 _LISTING = "import atexit; atexit.register(lambda: print(*sys.modules))"
@@ -20,15 +19,7 @@ _FOREIGN = {"OpenSSL", "_hashlib", "click", "email", "hashlib", "ssl", "unittest
 def _loaded(user: User) -> set[str]:
     """Start the daemon, ask it one thing and end it; return what it has loaded meanwhile."""
     process = user.start()
-
-    def listens() -> bool:
-        assert process.poll() is None, process.communicate()
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(user.run_directory / "virtlogd-jsonrpc-sock")) == 0
-
-    until(listens)
-    with user.client() as client:
-        assert client.info().pid == process.pid
+    until_answers(user, process)
     process.send_signal(signal.SIGTERM)
     output, error = process.communicate(timeout=PATIENCE)
     assert (process.returncode, error) == (0, "")
