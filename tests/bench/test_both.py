@@ -132,7 +132,7 @@ def test_each_flood_is_measured(
 def test_loads_run_against_both_daemons(generator: Generator, tmp_path: Path) -> None:
     """Writing, calling over both protocols and opening, with other logs open."""
     outcomes = _run(generator, tmp_path, [VIRTLOGD, OURS], LOADS)
-    assert [outcome.load for outcome in outcomes] == list(LOADS)
+    assert [outcome.load.key for outcome in outcomes] == [load.key for load in LOADS]
     for outcome in outcomes:
         assert outcome.failure is None
         assert list(outcome.samples) == [VIRTLOGD.name, OURS.name]

@@ -82,6 +82,8 @@ def test_clients_are_answered_between_two_guests_who_print_much(stack: ExitStack
     turns = Turns(FakeReactor())
     stack.callback(turns.clients.close)
     stack.callback(turns.guests.close)
+    # (no turn is over)
+    turns.guests._usual._seconds = lambda: 0.0
     guests = [Guest(order), Guest(order)]
     for guest in guests:
         stack.callback(guest.close)
