@@ -111,6 +111,8 @@ def _show(outcomes: Sequence[Outcome], options: argparse.Namespace, plan: Plan) 
     if options.json:
         text = json.dumps(report.as_json(lines, ordered, _circumstances(options, plan)), indent=1)
         options.json.write_text(text + "\n")
+    if options.markdown:
+        options.markdown.write_text(report.markdown(lines) + "\n")
     if options.plot:
         options.plot.write_text(plot.svg(plot.panels(lines)))
 
@@ -163,6 +165,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--disk", type=Path, default=Path("/var/tmp"), metavar="DIR", help="the same for load m"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to a file")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write what has a goal as a document's table"
+    )
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw what was measured over the number of logs"
     )

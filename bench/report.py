@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from bench.figures import CPU_PER_GIB, THROUGHPUT, WRITER_BUSY, Better, Figure
-from bench.loads import FLAT
+from bench.loads import FLAT, FLOOR
 from bench.rounds import Outcome
 
 
@@ -18,8 +18,8 @@ class Row:
 
     :ivar load: key and title of the load.
     :ivar figure: with the goal that holds where it depends on another figure.
-    :ivar theirs: of virtlogd, the median of its samples, or the worst; None where it did not run.
-        Likewise ``ours``.
+    :ivar theirs: of virtlogd, or of what the load's title names, the median of its samples, or the
+        worst; None where it did not run. Likewise ``ours``.
     :ivar ratio: ours to theirs: the median of the rounds' ratios, since within a round both had
         the same circumstances.
     """
@@ -44,9 +44,10 @@ def rows(outcomes: Iterable[Outcome], theirs: str, ours: str) -> list[Row]:
     :param theirs: the name of the side that is compared with, and ``ours`` that of the other.
     """
     found = list(outcomes)
-    made = [
-        _row(outcome, figure, theirs, ours) for outcome in found for figure in outcome.load.figures
-    ]
+    made = []
+    for outcome in found:
+        made += [_row(outcome, figure, theirs, ours) for figure in outcome.load.figures]
+        made += _floor(outcome, ours)
     return made + _flat(found, theirs, ours)
 
 
@@ -64,6 +65,15 @@ def _row(outcome: Outcome, figure: Figure, theirs: str, ours: str) -> Row:
         figure.summed_up(after),
         ratio(before, after) if figure.better is not Better.NEITHER else None,
     )
+
+
+def _floor(outcome: Outcome, ours: str) -> list[Row]:
+    """Compare with the least that any program can do."""
+    if FLOOR.program not in outcome.samples:
+        return []
+    figures = FLOOR.figures.get(outcome.load.key, ())
+    made = [_row(outcome, figure, FLOOR.program, ours) for figure in figures]
+    return [replace(row, key=f"{row.key}-floor", load=FLOOR.title) for row in made]
 
 
 def _flat(outcomes: Sequence[Outcome], theirs: str, ours: str) -> list[Row]:
@@ -105,10 +115,34 @@ def table(lines: Sequence[Row]) -> str:
                 number(row.ours),
                 number(row.ratio),
                 _goal(row.figure),
-                {True: "yes", False: "no", None: ""}[row.met],
+                _met(row),
             ]
         )
     return _columns(cells, left=3)
+
+
+def markdown(lines: Sequence[Row]) -> str:
+    """Lay the rows that have a goal out as a document's table."""
+    text = [
+        "| load | figure | virtlogd | here | ratio | goal | met |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    before = ""
+    for row in lines:
+        if row.figure.goal is None:
+            continue
+        cells = [
+            "" if row.key == before else f"{row.key}: {row.load}",
+            row.figure.name,
+            number(row.theirs),
+            number(row.ours),
+            number(row.ratio),
+            _goal(row.figure),
+            _met(row),
+        ]
+        before = row.key
+        text.append(f"| {' | '.join(cells)} |")
+    return "\n".join(text)
 
 
 def peer_table(outcomes: Iterable[Outcome], ours: str) -> str:
@@ -139,6 +173,10 @@ def number(value: float | None) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def _met(row: Row) -> str:
+    return {True: "yes", False: "no", None: ""}[row.met]
 
 
 def _goal(figure: Figure) -> str:

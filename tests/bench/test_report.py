@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from bench import report
 from bench.figures import Better, Figure, Figures, Load, Stand, higher, lower, shown
 from bench.guard import RATIOS, fallen_loads
-from bench.loads import FLAT, LOADS
+from bench.loads import FLAT, FLOOR, LOADS
+from bench.peers import peers
 from bench.rounds import Outcome, Sample
 
 
@@ -114,6 +116,35 @@ def test_each_side_is_compared_with_itself_for_flatness() -> None:
     assert row.ours == pytest.approx(1.1)
     assert row.met is True
     assert _rows(few) == []
+
+
+def test_the_least_that_a_program_can_do_is_compared_with() -> None:
+    """Where it ran, in rows of their own after the load's."""
+    assert FLOOR.program in [peer.name for peer in peers(Path())]
+    rounds = [{"MiB/s": 100.0, "CPU s/GiB": 4.0}]
+    least = [{"MiB/s": 200.0, "CPU s/GiB": 2.0}]
+    load = _load("a", higher("MiB/s"))
+    rows = _rows(_outcome(load, theirs=rounds, ours=rounds, **{FLOOR.program: least}))
+    assert [(row.key, row.ratio, row.met) for row in rows] == [
+        ("a", 1.0, None),
+        ("a-floor", 0.5, False),
+        ("a-floor", 2.0, False),
+    ]
+    assert len(_rows(_outcome(load, theirs=rounds, ours=rounds))) == 1
+
+
+def test_a_document_s_table_has_what_has_a_goal() -> None:
+    """A load is named once."""
+    load = _load("a", higher("MiB/s", 8.0), shown("busy"), lower("CPU s/GiB", 0.1))
+    rounds = [{"MiB/s": 278.0, "busy": 1.0, "CPU s/GiB": 3.66}]
+    better = [{"MiB/s": 2233.0, "busy": 1.0, "CPU s/GiB": 0.44}]
+    rows = _rows(_outcome(load, theirs=rounds, ours=better))
+    assert report.markdown(rows).splitlines() == [
+        "| load | figure | virtlogd | here | ratio | goal | met |",
+        "|---|---|---|---|---|---|---|",
+        "| a: load a | MiB/s | 278 | 2,233 | 8.03 | >= 8x | yes |",
+        "|  | CPU s/GiB | 3.66 | 0.44 | 0.12 | <= 0.1x | no |",
+    ]
 
 
 def test_columns_are_aligned() -> None:
