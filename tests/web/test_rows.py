@@ -97,3 +97,14 @@ def test_what_is_told_is_shown_before_the_next_list(rows: Rows) -> None:
     # The next rate is from list to list.
     rows.listed([log("/a", "Zoe", 1200)], 14.0)
     assert rows.page(Wanted()).rows[0].rate == 500
+
+
+def test_a_list_of_open_logs_leaves_closed_ones_as_they_are(rows: Rows) -> None:
+    """And says if one is missing that was open: nobody has told that it was closed."""
+    assert rows.listed([log("/a", count=400), log("/b", count=60)], 14.0, is_whole=False)
+    shown = {row.path: (row.state, row.rate) for row in rows.page(Wanted()).rows}
+    assert shown == {"/a": ("open", 100), "/b": ("open", 5), "/c": ("closed", None)}
+    assert not rows.listed([log("/a", count=400)], 16.0, is_whole=False)
+    assert paths(rows) == ["/a", "/b", "/c"]
+    assert rows.listed([log("/a", count=400)], 18.0)
+    assert paths(rows) == ["/a"]

@@ -22,6 +22,8 @@ _FIRST_INTERVAL_SECONDS = 0.5
 #: So many times as long as a list took is nothing asked then.
 _LIST_SHARE = 10
 _AGAIN_SECONDS = 1.0
+#: So often those that are closed are asked for, too: of removed ones nobody tells.
+_CLOSED_SECONDS = 60.0
 
 _log = Logger()
 
@@ -40,6 +42,8 @@ class Listing:
         self._lookers = 0
         self._work: list[Deferred[None]] = []
         self._waiting: list[Deferred[None]] = []
+        # From when on closed logs are asked for again.
+        self._closed_at = 0.0
         self.rows = Rows()
         self.lost: str | None = None
         self.is_known = False
@@ -49,6 +53,7 @@ class Listing:
         """Keep what is known up to date, as long as the context lasts."""
         self._lookers += 1
         if self._lookers == 1:
+            self._closed_at = 0.0
             self._work = [self._begin(self._list), self._begin(self._watch)]
         try:
             yield
@@ -76,14 +81,19 @@ class Listing:
         pause = _FIRST_INTERVAL_SECONDS
         while True:
             asked = self._clock.seconds()
+            closed = asked >= self._closed_at
+            if closed:
+                self._closed_at = asked + _CLOSED_SECONDS
             try:
-                logs = await (await self._daemon.client()).list(closed=True)
+                logs = await (await self._daemon.client()).list(closed=closed)
             except ClientError as error:
                 self.lost = str(error)
+                self._closed_at = 0.0
                 wait, pause = _AGAIN_SECONDS, _FIRST_INTERVAL_SECONDS
             else:
                 now = self._clock.seconds()
-                self.rows.listed(logs, now)
+                if not self.rows.listed(logs, now, closed):
+                    self._closed_at = 0.0
                 self.lost, self.is_known = None, True
                 wait, pause = max(pause, _LIST_SHARE * (now - asked)), INTERVAL_SECONDS
             self._tell()
@@ -93,7 +103,10 @@ class Listing:
         while True:
             try:
                 async for told in (await self._daemon.client()).watch():
-                    if isinstance(told, FeedLog) and self.is_known:
+                    if not isinstance(told, FeedLog):
+                        # (what was closed before is not told)
+                        self._closed_at = 0.0
+                    elif self.is_known:
                         self.rows.told(told.log)
                         self._tell()
             except ClientError:

@@ -76,6 +76,8 @@ class _Known:
     log: LogInfo
     rate: float | None = None
     rates: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT_RATES))
+    # The number of the last list that had it.
+    listed: int = 0
 
 
 class Rows:
@@ -86,10 +88,15 @@ class Rows:
         self._listed_at: float | None = None
         self._ticks = 0
 
-    def listed(self, logs: Iterable[LogInfo], time: float) -> None:
-        """Take a list of all logs, open or not, as they were at a time."""
+    def listed(self, logs: Iterable[LogInfo], time: float, is_whole: bool = True) -> bool:
+        """Take a list of logs as they were at a time.
+
+        :param is_whole: closed ones are in it. Otherwise those that are not in it stay as they are.
+        :returns: whether it has all that were not known to be closed.
+        """
         passed = None if self._listed_at is None else time - self._listed_at
-        former, self._known, self._listed_at = self._known, {}, time
+        former, self._listed_at = self._known, time
+        self._known = {} if is_whole else former
         self._ticks += 1
         for log in logs:
             known = former.get(log.path) or _Known(log)
@@ -97,7 +104,12 @@ class Rows:
             if known.rate is not None:
                 known.rates.append(round(known.rate))
             known.log = log
+            known.listed = self._ticks
             self._known[log.path] = known
+        return is_whole or all(
+            known.listed == self._ticks or known.log.state == _CLOSED
+            for known in self._known.values()
+        )
 
     def told(self, log: LogInfo) -> None:
         """Take what became of a log since the list."""
