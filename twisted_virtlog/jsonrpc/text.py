@@ -77,4 +77,5 @@ def _escaped(text: str) -> bytes:
 
 def printable(text: str) -> str:
     """Replace surrogates, which stand for bytes that are not UTF-8, as JSON cannot have them."""
-    return _SURROGATE.sub("\ufffd", text)
+    # (as nearly every path is, and a list has thousands)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
