@@ -93,8 +93,8 @@ ROOMS: dict[str, Room] = {
     # Other programs, which know the daemon by its socket.
     "client": Room(
         "config values",
-        "asyncio_client asyncio_feed blocking_following calls deferred deferred_streams feed"
-        " notifications streams usual_socket",
+        "asyncio_client asyncio_feed blocking_following calls deferred deferred_feed"
+        " deferred_streams feed notifications streams usual_socket",
     ),
     "web": Room("client packed values"),
     "ctl": Room(

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from twisted_virtlog.client.call import Call
 from twisted_virtlog.client.calls import Calls
 from twisted_virtlog.client.connecting import attempt, pauses
+from twisted_virtlog.client.deferred_feed import DeferredFeed, open_feed
 from twisted_virtlog.client.deferred_streams import (
     EndpointWay,
     PathWay,
@@ -82,6 +83,16 @@ class Client(Calls[Deferred[Any]], Streaming):
 
     def _perform(self, call: Call[R]) -> Deferred[R]:
         return self._wire.perform(call)
+
+    def feed(self, rest_seconds: float = 0.0) -> Deferred[DeferredFeed]:
+        """Connect once more, to follow many logs over one connection.
+
+        :param rest_seconds: after it has read a little, the feed reads nothing for so long: what
+            comes of many logs then comes together, which costs much less.
+        :returns: a Deferred of the feed, which does not end with this client; it fails with
+            :class:`.Unreachable`.
+        """
+        return Deferred.fromCoroutine(open_feed(self._way, rest_seconds))
 
     def close(self) -> Deferred[None]:
         """Close the connection; opened logs stay open.

@@ -113,6 +113,15 @@ class FollowSession(Session[FollowedChunk]):
         #: The close that came while nobody was connected; the bytes before it are read.
         self._closing: Closing | None = None
 
+    @property
+    def next_position(self) -> Position | None:
+        """Where it goes on; None as long as nobody knows."""
+        return self._next
+
+    def move(self, position: Position) -> None:
+        """Go on from another position, on the next connection."""
+        self._next = position
+
     def _begin(self) -> None:
         if self._closing is not None:
             self._read_on(self._closing)

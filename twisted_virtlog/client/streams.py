@@ -247,6 +247,27 @@ class Following(Stream[FollowedChunk]):
             raise RuntimeError("it has not started")
         return self._followed.position
 
+    def pause(self) -> Position:
+        """Close its connection; it connects again when it is awaited the next time.
+
+        It must have started, not be awaited now, and not be for the time until the log is closed.
+
+        :returns: from where on it will go on: the end of the last chunk.
+        """
+        session = self._followed
+        if self._ahead is not None:
+            # (nobody has had it)
+            session.move(self.position)
+            self._ahead = None
+        self._disconnect()
+        if session.next_position is None:
+            raise RuntimeError("it has not started")
+        return session.next_position
+
+    def move(self, position: Position) -> None:
+        """Go on from another position after :meth:`pause`."""
+        self._followed.move(position)
+
 
 @final
 class Watching(Stream[Snapshot | FeedLog]):

@@ -121,42 +121,54 @@ class Drain:
     """Waits while a request's client does not take what was sent; an IPushProducer.
 
     :param patience: seconds after which one that takes nothing is given up.
+    :ivar is_paused: whether the client has yet to take what was sent.
     """
 
     def __init__(self, request: Request, clock: IReactorTime, patience: float) -> None:
         self._request = request
         self._clock = clock
         self._patience = patience
-        self._paused: Deferred[None] | None = None
+        self._waiting: Deferred[bool] | None = None
         self._giving_up: IDelayedCall | None = None
+        self.is_paused = False
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether the client has yet to take what was sent."""
-        return self._paused is not None
+    async def ready(self, seconds: float | None = None) -> bool:
+        """Wait until more may be sent; one at a time.
 
-    async def ready(self) -> None:
-        """Wait until more may be sent."""
-        if self._paused is not None:
-            await self._paused
+        :param seconds: for no longer than this; None for as long as it takes.
+        :returns: whether more may be sent.
+        """
+        if not self.is_paused:
+            return True
+        waiting = self._waiting = Deferred()
+        late = None if seconds is None else self._clock.callLater(seconds, self._wake, False)
+        try:
+            return await waiting
+        finally:
+            if late is not None and late.active():
+                late.cancel()
 
     def pauseProducing(self) -> None:
         """Let the one who sends wait."""
-        if self._paused is None:
-            self._paused = Deferred()
+        if not self.is_paused:
+            self.is_paused = True
             self._giving_up = self._clock.callLater(self._patience, self._give_up)
 
     def resumeProducing(self) -> None:
         """Let the one who waits go on."""
         self._forget_time()
-        paused, self._paused = self._paused, None
-        # (it has been called if it was cancelled)
-        if paused is not None and not paused.called:
-            paused.callback(None)
+        self.is_paused = False
+        self._wake(True)
 
     def stopProducing(self) -> None:
         """Know that the client has gone, which cancels the answer."""
         self._forget_time()
+
+    def _wake(self, is_ready: bool) -> None:
+        waiting, self._waiting = self._waiting, None
+        # (it has been called if it was cancelled)
+        if waiting is not None and not waiting.called:
+            waiting.callback(is_ready)
 
     def _give_up(self) -> None:
         self._giving_up = None

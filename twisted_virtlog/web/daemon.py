@@ -1,34 +1,45 @@
-"""The daemon, over its restarts: a client that is connected anew when its connection has ended."""
+"""The daemon, over its restarts: a connection is made anew when the last one has ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from twisted_virtlog.client.deferred import Client
 
-T = TypeVar("T")
+
+class Connected(Protocol):
+    """A connection to the daemon."""
+
+    def close(self) -> Deferred[None]:
+        """Close it; the Deferred fires when it is closed."""
+
+    def when_gone(self) -> Deferred[None]:
+        """Return a Deferred that fires when it has ended."""
+
+
+C = TypeVar("C", bound=Connected)
 
 Connect = Callable[[], "Deferred[Client]"]
 
 
-class Daemon:
-    """Has a client when somebody needs one.
+class Daemon(Generic[C]):
+    """Has a connection when somebody needs one: a client, or a feed.
 
     :param connect: connects to the daemon, as ``partial(connect, reactor, path)`` of
         :mod:`twisted_virtlog.client.deferred` does.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Callable[[], Deferred[C]]) -> None:
         self._connect = connect
-        self._client: Client | None = None
-        self._connecting: list[Deferred[Client]] | None = None
+        self._client: C | None = None
+        self._connecting: list[Deferred[C]] | None = None
         self._closed = False
 
-    async def client(self) -> Client:
-        """Return a client that was connected when it was last heard of.
+    async def client(self) -> C:
+        """Return one that was connected when it was last heard of.
 
         :raises Unreachable: there is no daemon.
         """
@@ -36,13 +47,13 @@ class Daemon:
             return self._client
         if self._connecting is not None:
             # (one connection for all who ask at once)
-            waiting: Deferred[Client] = Deferred()
+            waiting: Deferred[C] = Deferred()
             self._connecting.append(waiting)
             return await waiting
         self._connecting = []
         connected = Deferred.fromCoroutine(self._connected())
         # (whoever does not wait any longer does not take it from the others)
-        asked: Deferred[Client] = Deferred()
+        asked: Deferred[C] = Deferred()
         self._connecting.append(asked)
         connected.addBoth(self._tell)
         return await asked
@@ -54,7 +65,7 @@ class Daemon:
         if client is not None:
             await client.close()
 
-    async def _connected(self) -> Client:
+    async def _connected(self) -> C:
         client = await self._connect()
         if self._closed:
             client.close()
@@ -63,7 +74,7 @@ class Daemon:
             client.when_gone().addCallback(lambda _: self._forget(client))
         return client
 
-    def _forget(self, client: Client) -> None:
+    def _forget(self, client: C) -> None:
         if self._client is client:
             self._client = None
 

@@ -12,6 +12,7 @@ import msgspec
 import pybase64
 
 from twisted_virtlog.client import FollowedChunk, Position
+from twisted_virtlog.client.notifications import FeedData
 from twisted_virtlog.web.places import place_text
 
 MEDIA_TYPE = b"text/event-stream; charset=utf-8"
@@ -48,7 +49,7 @@ def event(kind: str, value: object, number: str | None = None) -> bytes:
     return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), msgspec.json.encode(value))
 
 
-def chunk_event(chunk: FollowedChunk, time: float) -> bytes:
+def chunk_event(chunk: FollowedChunk | FeedData, time: float) -> bytes:
     """Return the event that brings bytes of a log; its id is where to go on after them.
 
     The bytes are in base64, so that each of them arrives as it was written.

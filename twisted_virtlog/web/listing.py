@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_virtlog.client import ClientError, FeedLog
+from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.daemon import Daemon
 from twisted_virtlog.web.rows import Rows
 
@@ -36,7 +37,7 @@ class Listing:
     :ivar is_known: whether it was asked since somebody looks.
     """
 
-    def __init__(self, daemon: Daemon, clock: IReactorTime) -> None:
+    def __init__(self, daemon: Daemon[Client], clock: IReactorTime) -> None:
         self._daemon = daemon
         self._clock = clock
         self._lookers = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,20 +13,21 @@ from twisted.web.server import Request
 
 from twisted_virtlog.client import RemoteError
 from twisted_virtlog.client.deferred import Client
-from twisted_virtlog.client.streams import Following
 from twisted_virtlog.web.access import HEADERS, LOCAL_HOSTS, Asked, ChecksUsers, Refused, refusal
 from twisted_virtlog.web.answering import Answering, refuse, send, send_json
 from twisted_virtlog.web.assets import PAGE, AssetResource, assets
 from twisted_virtlog.web.daemon import Connect, Daemon
 from twisted_virtlog.web.downloading import download
-from twisted_virtlog.web.event_stream import Skipped, chunk_event, event, skipped_event
+from twisted_virtlog.web.event_stream import event
 from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.listing import Listing
+from twisted_virtlog.web.live import Live
 from twisted_virtlog.web.places import place_of, place_text
 from twisted_virtlog.web.queries import Query
 from twisted_virtlog.web.rows import ORDERS, Page, Wanted
 from twisted_virtlog.web.searching import ISearchReactor, Searching
 from twisted_virtlog.web.searching import Wanted as Sought
+from twisted_virtlog.web.sharing import Sharing
 from twisted_virtlog.web.skipping import Skipping
 from twisted_virtlog.web.streaming import PATIENCE_SECONDS, EventStream
 from twisted_virtlog.web.timeline import MOST_COLUMNS, timeline
@@ -70,9 +70,10 @@ class LogsResource(Resource):
         Resource.__init__(self)
         self._hosts = frozenset(hosts)
         self._daemon = Daemon(connect)
+        self._sharing = Sharing(self._daemon)
         _mount(self, [(name, AssetResource(asset)) for name, asset in assets()])
         self.putChild(b"", self.children[PAGE.encode()])
-        self.putChild(b"api", _Api(reactor, self._daemon, checks_users, patience))
+        self.putChild(b"api", _Api(reactor, self._daemon, self._sharing, checks_users, patience))
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """Find a child, after a look at who asks."""
@@ -95,8 +96,12 @@ class LogsResource(Resource):
         return b""
 
     def close(self) -> Deferred[None]:
-        """Close the connection to the daemon; nothing is shown any more."""
-        return Deferred.fromCoroutine(self._daemon.close())
+        """Close the connections to the daemon; nothing is shown any more."""
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self._sharing.close()
+        await self._daemon.close()
 
     def _prepare(self, request: Request, is_page: bool) -> Refused | None:
         for name, value in HEADERS.items():
@@ -129,13 +134,15 @@ class _Api(Resource):
     def __init__(
         self,
         reactor: ISearchReactor,
-        daemon: Daemon,
+        daemon: Daemon[Client],
+        sharing: Sharing,
         checks_users: ChecksUsers,
         patience: float,
     ) -> None:
         Resource.__init__(self)
         self._reactor = reactor
         self._daemon = daemon
+        self._sharing = sharing
         self._checks_users = checks_users
         self._patience = patience
         self._listing = Listing(daemon, reactor)
@@ -216,10 +223,8 @@ class _Api(Resource):
                 if not stream.is_wanted:
                     return
                 await stream.send(event("begin", {"at": begin}, begin))
-                while (skipped := await _send(stream, following, skipping)) is not None:
-                    await stream.send(skipped_event(skipped))
-                    await following.aclose()
-                    following = client.follow(path, skipped.end)
+                live = Live(stream, following, self._sharing, skipping, self._reactor, path)
+                await live.send_all()
                 await stream.send(event("end", {"reason": following.ended}))
         finally:
             await following.aclose()
@@ -330,15 +335,6 @@ class _Api(Resource):
 
     def _stream(self, request: Request) -> EventStream:
         return EventStream(request, self._reactor, self._patience)
-
-
-async def _send(stream: EventStream, following: Following, skipping: Skipping) -> Skipped | None:
-    """Send what comes, until it ends; return what is to be left out if it comes too fast."""
-    async for chunk in following:
-        await stream.send(chunk_event(chunk, time.time()))
-        if (skipped := await skipping.after(chunk)) is not None:
-            return skipped
-    return None
 
 
 async def _of_the_same_guest(client: Client, path: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_virtlog.client import FollowedChunk
+from twisted_virtlog.client import Position
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.event_stream import Skipped
 from twisted_virtlog.web.files import Files
@@ -27,14 +27,17 @@ class Skipping:
         self._look_bytes = min(most, _LOOK_BYTES)
         self._sent = 0
 
-    async def after(self, chunk: FollowedChunk) -> Skipped | None:
-        """Note that a chunk was sent; return what to leave out after it, if anything."""
-        self._sent += len(chunk.data)
+    async def after(self, sent: Position, count: int) -> Skipped | None:
+        """Note that some bytes were sent; return what to leave out after them, if anything.
+
+        :param sent: their end.
+        """
+        self._sent += count
         if not self._most or self._sent < self._look_bytes:
             return None
         self._sent = 0
         extent = await extent_of(self._client, self._files, self._path)
-        distance = extent.distance(chunk.end)
+        distance = extent.distance(sent)
         if distance is None or extent.size - distance <= self._most:
             return None
         wanted = extent.position(extent.size - self._most // 2)
@@ -44,4 +47,4 @@ class Skipping:
         # (a very long line may have begun before)
         if end is None or reached is None or reached <= distance:
             return None
-        return Skipped(chunk.end, end, reached - distance)
+        return Skipped(sent, end, reached - distance)

@@ -63,6 +63,15 @@ class EventStream:
         self._request.write(event)
         await self._drain.ready()
 
+    def write(self, event: bytes) -> bool:
+        """Send an event now; return whether another one may be sent now, too."""
+        self._request.write(event)
+        return not self._drain.is_paused
+
+    async def ready(self, seconds: float | None = None) -> bool:
+        """Wait until an event may be sent; see :meth:`.Drain.ready`."""
+        return await self._drain.ready(seconds)
+
     def _schedule_heartbeat(self) -> None:
         self._beat = self._clock.callLater(_HEARTBEAT_SECONDS, self._send_heartbeat)
 
