@@ -12,7 +12,7 @@ from twisted_virtlog.history import notes as module
 from twisted_virtlog.history import waiting as waiting_module
 from twisted_virtlog.history.deeds import CUT, Closed, FileBegun, FileEnded, FilesGone
 from twisted_virtlog.history.moments import NO_BOOT, THIS_BOOT, boot_of, moment, ms_of
-from twisted_virtlog.history.notes import Notes
+from twisted_virtlog.history.notes import Haste, Notes
 from twisted_virtlog.history.waiting import Waiting
 from twisted_virtlog.history.wall_times import watch
 
@@ -21,7 +21,7 @@ class Woken:
     """Notes, and how they called."""
 
     def __init__(self) -> None:
-        self.calls: list[bool] = []
+        self.calls: list[Haste] = []
         self.notes = Notes(self.calls.append)
         self.waiting = Waiting()
 
@@ -32,7 +32,7 @@ class Woken:
 
     def begin(self, inode: int) -> int:
         number = self.notes.number()
-        self.notes.add(FileBegun(number, key(inode), PATH), soon=False)
+        self.notes.add(FileBegun(number, key(inode), PATH), Haste.NONE)
         return number
 
     def marks(self, file: int) -> list[tuple[int, int, int]]:
@@ -53,18 +53,18 @@ def test_many_notes_call_once(woken: Woken) -> None:
     file = woken.begin(1)
     woken.notes.mark(file, 0, 1, 1)
     woken.notes.mark(file, 5, 2, 2)
-    assert woken.calls == [False]
+    assert woken.calls == [Haste.NONE]
     # Something is not to wait, and comes after all the same.
     closed = Closed(PATH, at(1, 5), FILE_SYSTEM, later(0))
-    woken.notes.add(closed, soon=True)
-    woken.notes.add(closed, soon=True)
+    woken.notes.add(closed, Haste.SOON)
+    woken.notes.add(closed, Haste.SOON)
     woken.notes.mark(file, 7, 3, 3)
-    assert woken.calls == [False, True]
+    assert woken.calls == [Haste.NONE, Haste.SOON]
     waiting = woken.take()
     assert waiting.deeds == [closed, closed]
     assert woken.marks(file) == [(0, 1, 1), (5, 2, 2), (7, 3, 3)]
     woken.notes.mark(file, 9, 4, 4)
-    assert woken.calls == [False, True, False]
+    assert woken.calls == [Haste.NONE, Haste.SOON, Haste.NONE]
 
 
 def test_the_file_system_s_time_is_of_no_boot(woken: Woken) -> None:
@@ -99,7 +99,7 @@ def test_a_smaller_file_was_cut_though_nobody_saw_it(woken: Woken) -> None:
 def test_the_last_marks_of_a_file_that_has_ended_are_taken(woken: Woken) -> None:
     file = woken.begin(1)
     woken.notes.mark(file, 5, 2, 2)
-    woken.notes.add(FileEnded(file), soon=False)
+    woken.notes.add(FileEnded(file), Haste.NONE)
     woken.take()
     assert woken.marks(file) == [(5, 2, 2)]
     assert woken.waiting.files[file].is_ended
@@ -107,7 +107,7 @@ def test_the_last_marks_of_a_file_that_has_ended_are_taken(woken: Woken) -> None
     assert not woken.waiting
     # Nothing is known by this number any more.
     woken.notes.mark(file, 9, 9, 9)
-    woken.notes.add(FileEnded(file), soon=False)
+    woken.notes.add(FileEnded(file), Haste.NONE)
     assert not woken.take().files
 
 
@@ -147,7 +147,7 @@ def test_too_many_deeds_are_forgotten_but_not_which_file_was_cut(
     woken.notes.cut(other)
     closed = [Closed(PATH, at(1, number), FILE_SYSTEM, later(0)) for number in range(9)]
     for one in closed:
-        woken.notes.add(one, soon=True)
+        woken.notes.add(one, Haste.SOON)
     taken = woken.notes.take()
     assert taken.lost_deeds == 4
     woken.waiting.take(taken)
@@ -167,7 +167,7 @@ def test_what_cannot_be_written_is_bounded(woken: Woken, monkeypatch: pytest.Mon
             woken.notes.mark(file, number, number, number)
     woken.notes.cut(files[0])
     for number in range(7):
-        woken.notes.add(FilesGone((key(number),)), soon=False)
+        woken.notes.add(FilesGone((key(number),)), Haste.NONE)
     woken.take()
     woken.waiting.watches = [watch(number, number, 0) for number in range(7)]
     lost = woken.waiting.bound()

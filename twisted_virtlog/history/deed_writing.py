@@ -26,6 +26,9 @@ from twisted_virtlog.values import EventKind, Position
 _MOST_OF_LOG = 4096
 _LOOK_EVERY = 64
 
+#: The columns of a log that say where it ends, as of place_of.
+_ENDS_AT = "inode = ?, end = ?, birth = ?"
+
 
 class DeedWriter:
     """Writes deeds one after the other.
@@ -45,8 +48,8 @@ class DeedWriter:
             self._closed(deed)
         elif isinstance(deed, Happened):
             event, log = deed.event, self._tables.known_log(deed.path)
-            at = wall_ms(event.time)
-            self._event(log, event.kind, event.position, deed.file_system, at, event.bytes)
+            file = self._tables.file_at(event.position, deed.file_system, log)
+            self._event(log, event.kind, event.position, file, wall_ms(event.time), event.bytes)
         elif isinstance(deed, FilesGone):
             self._forget_files(deed.keys)
             return deed.keys
@@ -84,33 +87,38 @@ class DeedWriter:
 
     def _opened(self, deed: Opened) -> None:
         tables, position, at = self._tables, deed.position, wall_ms(deed.at)
-        log = tables.known_log(deed.path)
-        driver, names = text_of(deed.driver), names_of(deed.domain)
+        who, place = (text_of(deed.driver), *names_of(deed.domain)), place_of(position)
+        log = tables.log(deed.path)
         if deed.how is How.APPENDED:
+            log = tables.known_log(deed.path) if log is None else log
             tables.do(
                 "UPDATE logs SET driver = ?, uuid = ?, name = ?, first_at = ? WHERE id = ?"
                 " AND first_at = 0",
-                (driver, *names, at, log),
+                (*who, at, log),
             )
-            self._ends_at(log, position)
+            tables.do(f"UPDATE logs SET {_ENDS_AT} WHERE id = ?", (*place, log))
             return
-        if deed.how is How.ADOPTED and self._is_open_since(log, at):
+        if log is None:
+            # (at once, as those are many that are opened for the first time)
+            log = tables.new_log(deed.path, who, at, place)
+        elif deed.how is How.ADOPTED and self._is_open_since(log, at):
             tables.do("UPDATE logs SET closed_at = NULL WHERE id = ?", (log,))
             return
-        tables.do(
-            "UPDATE logs SET driver = ?, uuid = ?, name = ?, opened_at = ?, closed_at = NULL,"
-            " first_at = CASE first_at WHEN 0 THEN ? ELSE first_at END WHERE id = ?",
-            (driver, *names, at, at, log),
-        )
-        self._ends_at(log, position)
+        else:
+            tables.do(
+                "UPDATE logs SET driver = ?, uuid = ?, name = ?, opened_at = ?, closed_at = NULL,"
+                f" first_at = CASE first_at WHEN 0 THEN ? ELSE first_at END, {_ENDS_AT}"
+                " WHERE id = ?",
+                (*who, at, at, *place, log),
+            )
         file = tables.file_at(position, deed.file_system, log)
         opening = tables.do(
             "INSERT INTO openings (log, file, inode, start, birth, file_system, opened_at, driver,"
             " uuid, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (log, file, *place_of(position), deed.file_system, at, driver, *names),
+            (log, file, *place, deed.file_system, at, *who),
         ).lastrowid
         self._leave_newest("openings", log, opening)
-        self._event(log, EventKind.OPENED, position, deed.file_system, at)
+        self._event(log, EventKind.OPENED, position, file, at)
 
     def _is_open_since(self, log: int, at: int) -> bool:
         """Return whether the last opening of a log was at that time."""
@@ -123,31 +131,32 @@ class DeedWriter:
     def _closed(self, deed: Closed) -> None:
         tables, position, at = self._tables, deed.position, wall_ms(deed.at)
         log = tables.known_log(deed.path)
-        tables.do("UPDATE logs SET closed_at = ? WHERE id = ?", (at, log))
+        place = (None, None, None) if position is None else place_of(position)
         tables.do(
             "UPDATE openings SET closed_at = ?, end_inode = ?, end = ?, end_birth = ?"
             " WHERE id = (SELECT max(id) FROM openings WHERE log = ?) AND closed_at IS NULL",
-            (at, *((None, None, None) if position is None else place_of(position)), log),
+            (at, *place, log),
         )
-        if position is not None:
-            self._ends_at(log, position)
-            self._event(log, EventKind.CLOSED, position, deed.file_system, at)
-
-    def _ends_at(self, log: int, position: Position) -> None:
-        self._tables.do(
-            "UPDATE logs SET inode = ?, end = ?, birth = ? WHERE id = ?", (*place_of(position), log)
-        )
+        if position is None:
+            tables.do("UPDATE logs SET closed_at = ? WHERE id = ?", (at, log))
+            return
+        tables.do(f"UPDATE logs SET closed_at = ?, {_ENDS_AT} WHERE id = ?", (at, *place, log))
+        file = tables.file_at(position, deed.file_system, log)
+        self._event(log, EventKind.CLOSED, position, file, at)
 
     def _event(
         self,
         log: int,
         kind: EventKind,
         position: Position,
-        file_system: str,
+        file: int | None,
         at: int,
         count: int | None = None,
     ) -> None:
-        file = self._tables.file_at(position, file_system, log)
+        """Note what happened to a log.
+
+        :param file: the number of the file that the position lies in; None if it has none.
+        """
         event = self._tables.do(
             "INSERT INTO events (log, file, inode, place, birth, at, kind, bytes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

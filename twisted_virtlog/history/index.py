@@ -34,7 +34,7 @@ from twisted_virtlog.history.deeds import (
 from twisted_virtlog.history.keeping import Keeping
 from twisted_virtlog.history.marks import FileMarks
 from twisted_virtlog.history.moments import moment, wall_ms
-from twisted_virtlog.history.notes import Notes
+from twisted_virtlog.history.notes import Haste, Notes
 from twisted_virtlog.history.records import (
     FileKey,
     FileTimes,
@@ -121,7 +121,7 @@ class Index:
         self._loop: ThreadLoop | None = None
         self._steps: StepReader | None = None
         self._notes = Notes(self._wake)
-        self._boot_clock = BootClock(lambda: self._wake(True))
+        self._boot_clock = BootClock(lambda: self._wake(Haste.SOON))
         self._keeping: Keeping | None = None
 
     # Its life.
@@ -133,7 +133,7 @@ class Index:
         self._keeping = keeping
         self._steps = StepReader(self._reactor, self._boot_clock)
         loop.call(keeping.begin)
-        loop.call(partial(keeping.wake, True))
+        loop.call(partial(keeping.wake, Haste.SOON))
 
         def run() -> None:
             time.sleep(self._rest_seconds)
@@ -213,10 +213,10 @@ class Index:
         loop.call(run)
         return done
 
-    def _wake(self, soon: bool) -> None:
+    def _wake(self, haste: Haste) -> None:
         keeping, loop = self._keeping, self._loop
         if keeping is not None and loop is not None:
-            loop.call(partial(keeping.wake, soon))
+            loop.call(partial(keeping.wake, haste))
 
     # What is noted; in any thread.
 
@@ -233,7 +233,7 @@ class Index:
         :param path: of the log, without symbolic links.
         """
         number = self._notes.number()
-        self._notes.add(FileBegun(number, key, path), soon=False)
+        self._notes.add(FileBegun(number, key, path), Haste.NONE)
         return number
 
     def mark(self, file: int, offset: int, since_ms: int, until_ms: int) -> None:
@@ -261,7 +261,7 @@ class Index:
 
     def end_file(self, file: int) -> None:
         """Take note that nothing more is noted of a file by its number."""
-        self._notes.add(FileEnded(file), soon=False)
+        self._notes.add(FileEnded(file), Haste.NONE)
 
     def opened(
         self,
@@ -280,7 +280,7 @@ class Index:
         :param at: an aware time.
         """
         deed = Opened(path, driver, domain, position, file_system, at)
-        self._notes.add(deed, soon=True)
+        self._notes.add(deed, Haste.AFTER_ROW)
 
     def adopted(
         self,
@@ -296,7 +296,7 @@ class Index:
         :param opened_at: when it was opened; if its last opening was then, that goes on.
         """
         deed = Opened(path, driver, domain, position, file_system, opened_at, How.ADOPTED)
-        self._notes.add(deed, soon=True)
+        self._notes.add(deed, Haste.AFTER_ROW)
 
     def appended(
         self,
@@ -309,37 +309,37 @@ class Index:
     ) -> None:
         """Note that a message was appended to a log that is not open; as for :meth:`opened`."""
         deed = Opened(path, driver, domain, position, file_system, at, How.APPENDED)
-        self._notes.add(deed, soon=True)
+        self._notes.add(deed, Haste.AFTER_ROW)
 
     def closed(self, path: str, position: Position | None, file_system: str, at: datetime) -> None:
         """Note that a log was closed.
 
         :param position: the end of its file; None if that is not known.
         """
-        self._notes.add(Closed(path, position, file_system, at), soon=True)
+        self._notes.add(Closed(path, position, file_system, at), Haste.AFTER_ROW)
 
     def happened(self, path: str, event: LogEvent, file_system: str) -> None:
         """Note that something else happened to a log.
 
         :param file_system: of the file in which the event's position lies.
         """
-        self._notes.add(Happened(path, event, file_system), soon=True)
+        self._notes.add(Happened(path, event, file_system), Haste.SOON)
 
     def forget_files(self, keys: Iterable[FileKey]) -> None:
         """Take note that files were removed."""
-        self._notes.add(FilesGone(tuple(keys)), soon=False)
+        self._notes.add(FilesGone(tuple(keys)), Haste.NONE)
 
     def forget_log(self, path: str) -> None:
         """Take note that nothing of a log is there any more."""
-        self._notes.add(LogGone(path), soon=False)
+        self._notes.add(LogGone(path), Haste.NONE)
 
     def acknowledged(self, path: str, consumer: str, progress: Progress) -> None:
         """Note how far a consumer has come in a log; see :meth:`consumers`."""
-        self._notes.add(Acknowledged(path, consumer, progress), soon=True)
+        self._notes.add(Acknowledged(path, consumer, progress), Haste.SOON)
 
     def forget_consumer(self, consumer: str | None, path: str | None) -> None:
         """Take note that nothing that a consumer had of a log counts; None for all of them."""
-        self._notes.add(ConsumerGone(consumer, path), soon=True)
+        self._notes.add(ConsumerGone(consumer, path), Haste.SOON)
 
     # What is asked for. If the thread does not answer in time, it is what is known without it.
 
@@ -401,7 +401,7 @@ class Index:
                 continue
             if not kept:
                 # (were it opened since, it would have a file that is not known)
-                self._notes.add(LogGone(path, frozenset(known)), soon=False)
+                self._notes.add(LogGone(path, frozenset(known)), Haste.NONE)
                 continue
             gone = known.difference(key_of_kept(file) for file in kept)
             if gone:

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from twisted_virtlog.history.boot_clock import BootClock
 from twisted_virtlog.history.failures import CannotKeep
-from twisted_virtlog.history.notes import Notes
+from twisted_virtlog.history.notes import Haste, Notes
 from twisted_virtlog.history.records import FileKey
 from twisted_virtlog.history.waiting import Waiting
 from twisted_virtlog.loop.clock import MonotonicClock
@@ -35,9 +35,15 @@ _logger = Logger()
 #: What need not be written at once is written after so long; what could not be is tried again.
 WRITE_SECONDS = 10.0
 
-#: From one write to the next, where many logs are opened or closed in a row: each write takes the
-#: processor from those who open them.
+#: From one write to the next, if there is something that is not to wait.
 REST_SECONDS = 0.05
+
+#: Where many logs are opened or closed in a row, the rest lasts until there were fewer than so many
+#: between two looks: each write takes the processor from those who open them. It lasts no longer
+#: than this, nor until more wait.
+_ROW = 16
+ROW_SECONDS = 1.0
+_MOST_OF_ROW = 8192
 
 #: Marks are written to their files after so long.
 WHOLE_SECONDS = 60.0
@@ -75,6 +81,9 @@ class Keeping:
         self._is_paused = False
         # When something may be written again, on the clock of the timer.
         self._rested_at = -math.inf
+        # When a row is over in any case, and how many notes there were at the last look.
+        self._row_ends = -math.inf
+        self._seen = 0
         self._process = uuid.uuid4().hex
         self._due: IDelayedCall | None = None
         self._whole: IDelayedCall | None = None
@@ -103,14 +112,27 @@ class Keeping:
         self._timer.close()
         self._loop.end()
 
-    def wake(self, soon: bool) -> None:
+    def wake(self, haste: Haste) -> None:
         """Write what was noted, now or in a while."""
-        left = self._rested_at - self._timer.seconds() if soon else WRITE_SECONDS
+        now = self._timer.seconds()
+        left = self._rested_at - now if haste else WRITE_SECONDS
         if left <= 0:
             self.write()
-        elif soon or self._due is None:
+        elif haste or self._due is None:
             _cancel(self._due)
-            self._due = self._timer.callLater(left, self.write)
+            self._row_ends = now + ROW_SECONDS if haste is Haste.AFTER_ROW else now
+            self._seen = self._notes.waiting
+            self._due = self._timer.callLater(left, self._write_after_row)
+
+    def _write_after_row(self) -> None:
+        """Write what was noted, unless logs are opened or closed in a row."""
+        waiting = self._notes.waiting
+        is_row = waiting - self._seen >= _ROW and waiting < _MOST_OF_ROW
+        if is_row and self._timer.seconds() < self._row_ends:
+            self._seen = waiting
+            self._due = self._timer.callLater(REST_SECONDS, self._write_after_row)
+        else:
+            self.write()
 
     def pause(self) -> None:
         """Write what waits, and close the file until :meth:`go_on`."""

@@ -6,6 +6,7 @@ a file that grows is noted often, so those notes are numbers in a row.
 
 from __future__ import annotations
 
+import enum
 import itertools
 import threading
 from collections.abc import Callable
@@ -16,16 +17,28 @@ from twisted_virtlog.history.deeds import CUT, MARK, MOST_DEEDS, Deed, FileBegun
 _MOST_BYTES = 2 << 20
 
 
+class Haste(enum.IntEnum):
+    """How soon what is noted is to be taken."""
+
+    #: Within seconds.
+    NONE = 0
+    #: At once, or after a row of others: logs are opened and closed by thousands, and whoever does
+    #: so is not to share the processor with the thread that writes them down.
+    AFTER_ROW = 1
+    #: At once, or after a short rest.
+    SOON = 2
+
+
 class Notes:
     """What is noted; any thread may do so, and one takes it."""
 
-    def __init__(self, wake: Callable[[bool], object]) -> None:
-        """:param wake: has what is noted taken: soon, if the argument says so, or within seconds.
+    def __init__(self, wake: Callable[[Haste], object]) -> None:
+        """:param wake: has what is noted taken, as soon as the argument says.
 
         It is called once until it is taken, and once more if that is to be sooner.
         """
         self._wake = wake
-        self._woken: bool | None = None
+        self._woken: Haste | None = None
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._marks = bytearray()
@@ -52,23 +65,20 @@ class Notes:
             if len(self._marks) > _MOST_BYTES:
                 self._lose_marks()
         if self._woken is None:
-            self._call(False)
+            self._call(Haste.NONE)
 
     def cut(self, file: int) -> None:
         """Note that a file was cut."""
         self.mark(file, CUT, 0, 0)
-        self._call(True)
+        self._call(Haste.SOON)
 
-    def add(self, deed: Deed, soon: bool) -> None:
-        """Note something else.
-
-        :param soon: it is not to wait.
-        """
+    def add(self, deed: Deed, haste: Haste) -> None:
+        """Note something else."""
         with self._lock:
             self._deeds.append(deed)
             if len(self._deeds) > MOST_DEEDS:
                 self._lose_deeds()
-        self._call(soon)
+        self._call(haste)
 
     def take(self) -> Taken:
         """Take what was noted until now."""
@@ -80,10 +90,10 @@ class Notes:
             self._lost_marks = self._lost_deeds = 0
         return taken
 
-    def _call(self, soon: bool) -> None:
-        if self._woken is None or soon > self._woken:
-            self._woken = soon
-            self._wake(soon)
+    def _call(self, haste: Haste) -> None:
+        if self._woken is None or haste > self._woken:
+            self._woken = haste
+            self._wake(haste)
 
     def _lose_marks(self) -> None:
         """Forget the older half of the marks; a file that was cut must not keep former ones."""

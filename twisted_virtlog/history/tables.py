@@ -84,6 +84,27 @@ class Tables:
             assert number is not None
         return number
 
+    def new_log(
+        self,
+        path: str,
+        who: tuple[bytes, bytes | None, bytes | None],
+        opened_at: int,
+        place: tuple[int, int, str],
+    ) -> int:
+        """Begin a log that is opened for the first time; return its number.
+
+        :param who: has opened it: the driver, and the guest as of names_of.
+        :param opened_at: milliseconds of the wall clock.
+        :param place: where it ends, as of place_of.
+        """
+        number = self.do(
+            "INSERT INTO logs (path, driver, uuid, name, first_at, opened_at, inode, end, birth)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (os.fsencode(path), *who, opened_at, opened_at, *place),
+        ).lastrowid
+        assert number is not None
+        return number
+
     def files_of(self, log: int) -> set[FileKey]:
         """Return the files of a log of which anything is kept."""
         return {
