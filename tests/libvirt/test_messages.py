@@ -64,7 +64,7 @@ def test_wrong_descriptor_counts_are_named() -> None:
 
 def test_a_reply_repeats_what_the_call_said() -> None:
     """Its client finds the call by these."""
-    call = Header(1, 2, -3, MessageType.CALL_WITH_FDS, 0xFFFFFFFF, Status.OK)
+    call = encode_frame(Header(1, 2, -3, MessageType.CALL_WITH_FDS, 0xFFFFFFFF, Status.OK), [])
     reply = encode_reply(call, MessageType.REPLY, Status.ERROR, [b"pay", b"load"])
     header = Header(1, 2, -3, MessageType.REPLY, 0xFFFFFFFF, Status.ERROR)
     assert reply == [encode_frame(header, [b"payload"])]

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tests.libvirt.fakes import frame
 from twisted_virtlog.libvirt.errors import Refused, log_failure
 from twisted_virtlog.libvirt.messages import Header, MessageType, Status
-from twisted_virtlog.libvirt.program import Procedure, Program, Served, dispatch, serving
+from twisted_virtlog.libvirt.program import (
+    Call,
+    Procedure,
+    Program,
+    RecentCalls,
+    Served,
+    dispatch,
+    serving,
+)
 from twisted_virtlog.libvirt.xdr import INT, NOTHING
 
 COUNT: Procedure[list[int], None, int] = Procedure(
@@ -74,3 +83,36 @@ def test_what_is_no_call_is_ignored(kind: int) -> None:
     """Whatever else is wrong with it."""
     assert dispatch(PROGRAMS, header(kind=kind)) is None
     assert dispatch(PROGRAMS, header(kind=kind, program=5, status=1)) is None
+
+
+CALL = Call(COUNT, SERVICE, None)
+SHORT, OTHER = frame(2, b"arguments"), frame(2, b"argumentt")
+
+
+def test_what_a_frame_asks_for_is_known_whatever_its_serial() -> None:
+    """Nothing else may differ."""
+    recent = RecentCalls()
+    assert recent.find(SHORT) is None
+    recent.add(memoryview(SHORT), CALL)
+    assert recent.find(frame(2, b"arguments", serial=4711)) is CALL
+    others = [frame(2, b"arguments", **{word: 2}) for word in ("program", "version", "kind")]
+    for unknown in (OTHER, *others, frame(3, b"arguments"), frame(2, b"arguments", status=1)):
+        assert recent.find(unknown) is None
+
+
+def test_only_short_frames_are_remembered() -> None:
+    """What clients may have remembered is little."""
+    recent = RecentCalls()
+    long = frame(2, bytes(1000))
+    recent.add(long, CALL)
+    assert recent.find(long) is recent.find(memoryview(long)) is None
+
+
+def test_few_frames_are_remembered() -> None:
+    """Whoever sends others each time takes no more memory."""
+    recent = RecentCalls()
+    frames = [frame(2, b"%d" % number) for number in range(5000)]
+    for one in frames:
+        recent.add(one, CALL)
+    assert 0 < sum(recent.find(one) is not None for one in frames) <= 1024
+    assert recent.find(frames[-1]) is CALL

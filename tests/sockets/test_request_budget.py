@@ -19,6 +19,7 @@ from twisted.logger import capturedLogs
 from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.interfaces import IConversation
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
+from twisted_virtlog.libvirt.program import serving
 from twisted_virtlog.libvirt.protocol import LibvirtConversation
 from twisted_virtlog.loop.slices import at_once
 from twisted_virtlog.sockets.conversation import Conversation
@@ -237,7 +238,7 @@ def http_request(size: int) -> bytes:
 KINDS = pytest.mark.parametrize(
     ("converse", "request_of"),
     [
-        (lambda: LibvirtConversation({}, at_once), libvirt_request),
+        (lambda: LibvirtConversation(serving(), at_once), libvirt_request),
         *(
             (lambda: JSONRPCConversation(cast(Any, None)), request_of)
             for request_of in (jsonrpc_request, headers_request, http_request)
@@ -376,7 +377,7 @@ def test_memory_of_a_request_that_was_carried_out_is_given_back(
 def test_a_client_that_stops_is_disconnected_for_another() -> None:
     """The own log says who, and the other is served."""
     request = libvirt_request(3 * MIB)
-    with host_of(lambda: LibvirtConversation({}, at_once)) as host:
+    with host_of(lambda: LibvirtConversation(serving(), at_once)) as host:
         stopped, other = host.connect(), host.connect()
         host.send((stopped, memoryview(request)[:-1]))
         (left,) = host.send((other, memoryview(request)))

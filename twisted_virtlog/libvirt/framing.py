@@ -15,7 +15,7 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024 + LENGTH_BYTES
 #: From this size on, a frame is not copied.
 _LONG_BYTES = 256 * 1024
 
-_LENGTH = struct.Struct(">I")
+_unpack_length = struct.Struct(">I").unpack_from
 
 
 class FrameTooShort(XDRError):
@@ -70,7 +70,15 @@ class FrameStream:
         if left < LENGTH_BYTES:
             self._forget_former(data)
             return None
-        (length,) = _LENGTH.unpack_from(data, at)
+        (length,) = _unpack_length(data, at)
+        if HEADER_BYTES <= length <= left <= MAX_FRAME_BYTES and type(data) is bytes:
+            # The usual way; of exactly one frame that was received this makes no copy.
+            end = at + length
+            if length == left:
+                self._data, self._at = b"", 0
+            else:
+                self._at = end
+            return data[at:end]
         if length > MAX_FRAME_BYTES:
             raise FrameTooLong(f"a frame of {length} bytes; at most {MAX_FRAME_BYTES} are allowed")
         if left < length:
@@ -79,15 +87,13 @@ class FrameStream:
         if length < HEADER_BYTES:
             raise FrameTooShort(f"a frame of {length} bytes; the shortest has {HEADER_BYTES}")
         end = at + length
-        if length >= _LONG_BYTES and isinstance(data, bytearray):
+        frame = memoryview(data)
+        if length >= _LONG_BYTES:
             # The frame keeps the buffer; what follows it is copied, one chunk at most.
-            frame = memoryview(data)
             self._data, self._at = bytes(frame[end:]), 0
             return frame[at:end]
-        # If exactly one frame was received, this does not copy it.
-        frame_bytes = data[at:end] if isinstance(data, bytes) else bytes(memoryview(data)[at:end])
         self._drop(end)
-        return frame_bytes
+        return bytes(frame[at:end])
 
     def take(self, count: int) -> bool:
         """Drop bytes that follow the last frame and belong to no frame.

@@ -8,7 +8,7 @@ import struct
 import msgspec
 
 from twisted_virtlog.libvirt.compound import Optional, Record
-from twisted_virtlog.libvirt.framing import HEADER_BYTES
+from twisted_virtlog.libvirt.framing import HEADER_BYTES, LENGTH_BYTES
 from twisted_virtlog.libvirt.xdr import INT, FixedOpaque, Reader, ShortPayload, String, XDRError
 
 #: The longest string in any program of libvirt 9.0.0.
@@ -18,10 +18,15 @@ MAX_DESCRIPTORS = 32
 STRING = String(MAX_STRING_BYTES)
 UUID = FixedOpaque(16)
 
+#: Where in a frame the message's type is, up to the serial, and that.
+TYPE_AT, SERIAL_AT, SERIAL_END = 16, 20, 24
+
 #: From this size on, it is cheaper to send a frame in pieces than to join them.
 _LARGE_BYTES = 256 * 1024
 
 _HEADER = struct.Struct(">IIIiIII")
+# That of a reply: what names the procedure, and the serial, are copied from the call's.
+_REPLY_HEADER = struct.Struct(">I12sI4sI")
 _COUNT = struct.Struct(">I")
 
 
@@ -97,21 +102,31 @@ def encode_descriptor_count(count: int) -> bytes:
 
 def encode_frame(header: Header, payload: list[bytes]) -> bytes:
     """Return a frame with a header and a payload in parts."""
-    return b"".join(encode_reply(header, header.type, header.status, payload))
+    size = HEADER_BYTES + sum(map(len, payload))
+    return b"".join([_HEADER.pack(size, *msgspec.structs.astuple(header)), *payload])
 
 
-def encode_reply(call: Header, kind: int, status: int, payload: list[bytes]) -> list[bytes]:
+def encode_reply(call: bytes, kind: int, status: int, payload: list[bytes]) -> list[bytes]:
     """Return the frame of a reply to a call.
 
+    :param call: the header of the call's frame, as it came.
     :param kind: a MessageType.
     :param status: a Status.
     :param payload: the payload, in parts.
     :returns: the frame in one piece or, to avoid copying megabytes, in several.
     """
-    size = HEADER_BYTES + sum(map(len, payload))
-    head = _HEADER.pack(size, call.program, call.version, call.procedure, kind, call.serial, status)
-    parts = [head, *payload]
+    if len(payload) == 1 and len(payload[0]) < _LARGE_BYTES:
+        # (as that of nearly all answers)
+        return [_reply_header(call, kind, status, len(payload[0])) + payload[0]]
+    size = sum(map(len, payload))
+    parts = [_reply_header(call, kind, status, size), *payload]
     return [b"".join(parts)] if size < _LARGE_BYTES else [part for part in parts if part]
+
+
+def _reply_header(call: bytes, kind: int, status: int, size: int) -> bytes:
+    """Return the header of a reply, with a payload of ``size`` bytes."""
+    procedure, serial = call[LENGTH_BYTES:TYPE_AT], call[SERIAL_AT:SERIAL_END]
+    return _REPLY_HEADER.pack(HEADER_BYTES + size, procedure, kind, serial, status)
 
 
 class ErrorGuest(msgspec.Struct, frozen=True):

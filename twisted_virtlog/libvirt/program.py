@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from twisted_virtlog.errors import DaemonError
 from twisted_virtlog.interfaces import Answer
 from twisted_virtlog.libvirt.errors import Refused, rpc_failure
-from twisted_virtlog.libvirt.messages import ErrorBody, Header, MessageType, Status
+from twisted_virtlog.libvirt.messages import (
+    SERIAL_AT,
+    SERIAL_END,
+    ErrorBody,
+    Header,
+    MessageType,
+    Status,
+)
 from twisted_virtlog.libvirt.xdr import XDRType
 
 S = TypeVar("S")
@@ -20,6 +27,10 @@ V = TypeVar("V")
 
 _CALLS = frozenset((MessageType.CALL, MessageType.CALL_WITH_FDS))
 _OK = Status.OK
+
+#: Of how many frames, and how long ones, it is remembered what they ask for.
+_MOST_CALLS = 1024
+_SHORT_BYTES = 512
 
 
 class Procedure(Struct, Generic[S, A, V], frozen=True):
@@ -68,13 +79,58 @@ class Served(Struct, Generic[S], frozen=True):
     service: S
 
 
-#: What one socket serves, by program and version.
-ServedPrograms: TypeAlias = Mapping[tuple[int, int], Served[Any]]
+class Call(Struct, frozen=True):
+    """What a client asks for.
+
+    :ivar procedure: of what is asked.
+    :ivar service: that is asked.
+    :ivar arguments: of the procedure.
+    """
+
+    procedure: Procedure[Any, Any, Any]
+    service: Any
+    arguments: Any
+
+
+class RecentCalls:
+    """What frames say that came lately, from any client of a socket.
+
+    Clients ask the same over and over, and all that such a frame adds is its serial.
+    """
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._calls: dict[bytes, Call] = {}
+
+    def find(self, frame: bytes | memoryview) -> Call | None:
+        """Return what a frame asks for, if one that said the same came lately."""
+        if len(frame) > _SHORT_BYTES or not isinstance(frame, bytes):
+            return None
+        return self._calls.get(frame[:SERIAL_AT] + frame[SERIAL_END:])
+
+    def add(self, frame: bytes | memoryview, call: Call) -> None:
+        """Take note of what a frame asks for, if it is short."""
+        if len(frame) <= _SHORT_BYTES:
+            if len(self._calls) >= _MOST_CALLS:
+                self._calls.clear()
+            self._calls[bytes(frame[:SERIAL_AT]) + frame[SERIAL_END:]] = call
+
+
+class ServedPrograms(dict[tuple[int, int], Served[Any]]):
+    """What one socket serves, by program and version.
+
+    :ivar recent: what clients asked it lately.
+    """
+
+    def __init__(self, served: Iterable[Served[Any]]) -> None:
+        """Serve some programs."""
+        super().__init__(((each.program.number, each.program.version), each) for each in served)
+        self.recent = RecentCalls()
 
 
 def serving(*served: Served[Any]) -> ServedPrograms:
     """Return what a socket serves, given its programs."""
-    return {(each.program.number, each.program.version): each for each in served}
+    return ServedPrograms(served)
 
 
 def dispatch(

@@ -16,6 +16,8 @@ from twisted_virtlog.libvirt.errors import Refused, rpc_failure, unforeseen
 from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.messages import (
     ERROR_BODY,
+    SERIAL_AT,
+    TYPE_AT,
     ErrorBody,
     Header,
     MessageType,
@@ -26,7 +28,7 @@ from twisted_virtlog.libvirt.messages import (
     encode_frame,
     encode_reply,
 )
-from twisted_virtlog.libvirt.program import Procedure, ServedPrograms, dispatch
+from twisted_virtlog.libvirt.program import Call, Procedure, ServedPrograms, dispatch
 from twisted_virtlog.libvirt.xdr import Reader, XDRError
 from twisted_virtlog.loop.durations import ByName
 from twisted_virtlog.sockets.asking import AskingConversation
@@ -44,24 +46,14 @@ _PONG_FRAME = encode_frame(
 
 _COUNT_BYTES = 4
 
+#: The type of a frame that descriptors follow, as it is written there.
+_WITH_FDS = MessageType.CALL_WITH_FDS.to_bytes(4, "big")
+
 # (so that members of an enum need not be looked up for each call)
 _CALL_WITH_FDS, _REPLY, _OK = MessageType.CALL_WITH_FDS, MessageType.REPLY, Status.OK
 
 
-class _Message(msgspec.Struct, frozen=True, gc=False):
-    """A frame, and what follows it.
-
-    :ivar payload_at: where the arguments begin in the frame.
-    :ivar descriptors: how many bytes follow the frame, each of which carries a descriptor.
-    """
-
-    header: Header
-    frame: bytes | memoryview
-    payload_at: int = HEADER_BYTES
-    descriptors: int = 0
-
-
-class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], None]):
+class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], None]):
     """Answers one client's calls, and reads bytes as leniently as virtlogd (libvirt 9.0.0) does.
 
     If a client sends descriptors, only the bytes that carry them arrive here: the connection does
@@ -81,12 +73,12 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         self._programs = programs
         self._in_slices = in_slices
         self._frames = FrameStream()
-        # A message whose bytes for descriptors have not all arrived.
-        self._incomplete: _Message | None = None
+        # A frame whose bytes for descriptors have not all arrived.
+        self._incomplete: bytes | memoryview | None = None
 
     @property
     def held_bytes(self) -> int:
-        begun = 0 if self._incomplete is None else len(self._incomplete.frame)
+        begun = 0 if self._incomplete is None else len(self._incomplete)
         return begun + self._frames.held_bytes
 
     def discard(self) -> None:
@@ -97,7 +89,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         self._frames.feed(data)
 
     def suspended(self) -> Suspended:
-        begun = b"" if self._incomplete is None else bytes(self._incomplete.frame)
+        begun = b"" if self._incomplete is None else bytes(self._incomplete)
         return msgspec.structs.replace(super().suspended(), received=begun + self._frames.rest())
 
     def resume(self, state: Suspended) -> None:
@@ -106,49 +98,58 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
 
     def handle_next(self) -> bool | Deferred[None]:
         try:
-            message = self._next_message()
+            frame = self._next_frame()
         except XDRError as error:
             self._log.warn("closing a client's connection: {error}", error=error)
             self.close()
             return True
-        if message is None:
+        if frame is None:
             return False
-        header = message.header
-        try:
-            target = dispatch(self._programs, header)
-        except Refused as refused:
-            self._send_error(header, refused.body)
+        call = self._programs.recent.find(frame) or self._decoded(frame)
+        if call is None:
             return True
-        if target is None:
-            self._handle_other(header)
-            return True
-        procedure, service = target
-        try:
-            arguments = procedure.arguments.read(Reader(message.frame, message.payload_at))
-        except XDRError as error:
-            self._log.debug("{name}: {error}", name=procedure.name, error=error)
-            self._send_error(header, rpc_failure("Unable to decode message payload"))
-            return True
-        return self.carry_out(header, procedure, service, arguments) or True
+        # (a copy, as a frame may be long, and its answer come late)
+        header = bytes(frame[:HEADER_BYTES])
+        return self.carry_out(header, call.procedure, call.service, call.arguments) or True
 
-    def _next_message(self) -> _Message | None:
-        """Take out the next message with what follows its frame.
+    def _next_frame(self) -> bytes | memoryview | None:
+        """Take out the next frame, if what follows it has arrived, too.
 
         :raises XDRError: the connection cannot continue.
         """
-        message = self._incomplete
-        if message is None:
+        frame = self._incomplete
+        if frame is None:
             frame = self._frames.next_frame()
-            if frame is None:
-                return None
-            header = decode_header(frame)
-            if header.type != _CALL_WITH_FDS:
-                return _Message(header, frame)
-            count = decode_descriptor_count(frame)
-            message = _Message(header, frame, HEADER_BYTES + _COUNT_BYTES, count)
-        taken = self._frames.take(message.descriptors)
-        self._incomplete = None if taken else message
-        return message if taken else None
+            if frame is None or frame[TYPE_AT:SERIAL_AT] != _WITH_FDS:
+                return frame
+        # (so many bytes follow the frame, each of which carries a descriptor)
+        taken = self._frames.take(decode_descriptor_count(frame))
+        self._incomplete = None if taken else frame
+        return frame if taken else None
+
+    def _decoded(self, frame: bytes | memoryview) -> Call | None:
+        """Return what a frame asks for; None if that is answered already, or needs no answer."""
+        header = decode_header(frame)
+        try:
+            target = dispatch(self._programs, header)
+        except Refused as refused:
+            self._send_error(bytes(frame[:HEADER_BYTES]), refused.body)
+            return None
+        if target is None:
+            self._handle_other(header)
+            return None
+        procedure, service = target
+        payload_at = HEADER_BYTES + (_COUNT_BYTES if header.type == _CALL_WITH_FDS else 0)
+        try:
+            arguments = procedure.arguments.read(Reader(frame, payload_at))
+        except XDRError as error:
+            self._log.debug("{name}: {error}", name=procedure.name, error=error)
+            failure = rpc_failure("Unable to decode message payload")
+            self._send_error(bytes(frame[:HEADER_BYTES]), failure)
+            return None
+        call = Call(procedure, service, arguments)
+        self._programs.recent.add(frame, call)
+        return call
 
     def _handle_other(self, header: Header) -> None:
         keepalive = (KEEPALIVE_PROGRAM, KEEPALIVE_VERSION, MessageType.MESSAGE)
@@ -158,7 +159,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
             self.connection.send(_PONG_FRAME)
 
     def present(
-        self, answer: Any, request: Header, entry: Procedure[Any, Any, Any], arguments: Any
+        self, answer: Any, request: bytes, entry: Procedure[Any, Any, Any], arguments: Any
     ) -> Deferred[None] | None:
         """Send the results; later, if they are long."""
         if entry.slices is not None:
@@ -188,7 +189,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
     def _present_long(
         self,
         slices: Generator[None, None, list[bytes]],
-        request: Header,
+        request: bytes,
         entry: Procedure[Any, Any, Any],
         arguments: Any,
     ) -> Deferred[None] | None:
@@ -206,7 +207,7 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
         self,
         error: BaseException | None,
         failure: Failure | None,
-        request: Header,
+        request: bytes,
         entry: Procedure[Any, Any, Any],
         arguments: Any,
     ) -> None:
@@ -220,8 +221,8 @@ class LibvirtConversation(AskingConversation[Header, Procedure[Any, Any, Any], N
             body = unforeseen(error)
         self._send_error(request, body)
 
-    def _send_error(self, header: Header, body: ErrorBody) -> None:
+    def _send_error(self, request: bytes, body: ErrorBody) -> None:
         parts: list[bytes] = []
         ERROR_BODY.write(body, parts)
-        for piece in encode_reply(header, _REPLY, Status.ERROR, parts):
+        for piece in encode_reply(request, _REPLY, Status.ERROR, parts):
             self.connection.send(piece)

@@ -3,8 +3,8 @@
 Twisted's reactor sets up a logging context around each event, which costs more than an answer. Here
 one context serves all clients that are ready, and each of them is called directly.
 
-A client that asks again as soon as it is answered would find the process asleep each time, and to
-wake up and pass through the reactor takes longer than an answer. So after answering such a client
+Clients that ask again as soon as they are answered would find the process asleep each time, and to
+wake up and pass through the reactor takes longer than an answer. So after answering such clients
 the set polls for some microseconds (as kernels do with network cards). It stops doing so for a
 while after polling in vain.
 
@@ -40,9 +40,6 @@ _POLL_SECONDS = 50e-6
 
 #: After waiting for a client in vain, this many turns wait for nobody.
 _TURNS_WITHOUT = 16
-
-#: With more clients than this there is always one that asks; no need to wait.
-_FEW = 2
 
 # Reading or writing finds out about a hang-up or an error.
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
@@ -186,7 +183,7 @@ class EventSet:
         self._turn_ends = now + TOGETHER_SECONDS
         served = self.serve_ready()
         self._served_at = now = self._seconds()
-        if not (soon and 0 < served <= _FEW):
+        if not (soon and served):
             return
         if self._turns_without:
             self._turns_without -= 1
@@ -253,7 +250,7 @@ class EventSet:
             now = self._seconds()
             if served:
                 self._served_at = now
-                if served > _FEW or now > turn_ends or not self._calm():
+                if now > turn_ends or not self._calm():
                     return
                 poll_ends = now + _POLL_SECONDS
         self._turns_without = _TURNS_WITHOUT

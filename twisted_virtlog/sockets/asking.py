@@ -27,6 +27,21 @@ class Entry(Protocol):
         """Return what asks: with a service and arguments, for an answer or a Deferred of it."""
 
 
+class _AreLater(dict[type, bool]):
+    """Whether the values of a type are Deferreds.
+
+    Deferred is an abstract base class, and to ask whether something is one costs as much as what
+    many requests ask for.
+    """
+
+    def __missing__(self, kind: type) -> bool:
+        """Find it out the first time."""
+        found = self[kind] = issubclass(kind, Deferred)
+        return found
+
+
+_IS_LATER = _AreLater()
+
 Q = TypeVar("Q")
 E = TypeVar("E", bound=Entry)
 R = TypeVar("R")
@@ -46,9 +61,9 @@ class AskingConversation(Conversation, Generic[Q, E, R]):
         """Ask for what a request wants, and return the reply; later, if the answer comes later."""
         try:
             answer = entry.ask(service, arguments)
-            if not isinstance(answer, Deferred):
+            if not _IS_LATER[type(answer)]:
                 reply = self.present(answer, request, entry, arguments)
-                if isinstance(reply, Deferred):
+                if _IS_LATER[type(reply)] and isinstance(reply, Deferred):
                     return reply.addBoth(self._carried_out, entry, self._begun)
                 # (a method of its own would be called for each request)
                 measured = self._calls[entry.name]
