@@ -67,7 +67,7 @@ stress: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench
 
-# Whether a ratio to virtlogd that matters has fallen by half.
+# Whether a ratio that matters has fallen by a quarter, in each of three tries.
 guard: $(VENV)/installed-dev
 	$(BIN)/python -m bench --guard
 

@@ -13,10 +13,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.daemon import CHECKOUT, Daemon
+from harness.daemon import CHECKOUT
+from twisted_virtlog.client import BlockingClient
 
 #: A server that was started listens by then.
 _START_SECONDS = 60.0
+
+#: A shipper has read what there is by then.
+_PATIENCE_SECONDS = 600.0
+_LOOKING_SECONDS = 0.1
 
 _PROGRAM = "from twisted_virtlog.ship.program import main; main()"
 
@@ -27,6 +32,11 @@ def _free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
+
+
+def nats_server() -> str | None:
+    """Return the path of the server's program; None if it is not installed."""
+    return shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 class Cluster:
@@ -40,7 +50,7 @@ class Cluster:
 
         :param directory: where they keep what is stored.
         """
-        program = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        program = nats_server()
         if program is None:
             raise SystemExit("nats-server is not installed")
         self._program = program
@@ -115,16 +125,17 @@ class ShipProgram:
     """
 
     def __init__(
-        self, directory: Path, daemon: Daemon, host: str, servers: Cluster, consumer: str = ""
+        self, directory: Path, daemon: str, host: str, servers: Cluster, consumer: str = ""
     ) -> None:
         """Start it.
 
+        :param daemon: the path of its daemon's socket.
         :param consumer: as whom it acknowledges; "" for nobody.
         """
         self.log = directory / f"{host}.log"
         self._file = directory / f"{host}.toml"
         urls = ", ".join(f'"{url}"' for url in servers.urls)
-        lines = [f'socket = "{daemon.socket}"', f'host = "{host}"', "[[sinks]]"]
+        lines = [f'socket = "{daemon}"', f'host = "{host}"', "[[sinks]]"]
         lines += [f"servers = [{urls}]", f"replicas = {len(servers)}"]
         lines += [f'consumer = "{consumer}"'] if consumer else []
         self._file.write_text("\n".join([*lines, ""]))
@@ -154,3 +165,19 @@ class ShipProgram:
         """Kill it."""
         self.process.kill()
         self.process.wait()
+
+
+def wait_until_read(client: BlockingClient, paths: Sequence[str]) -> None:
+    """Wait until the shipper has acknowledged all that is in logs.
+
+    :raises TimeoutError: it does not come to an end.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    ends = {path: client.position(path) for path in paths}
+    while True:
+        read = {one.path: one.position for one in client.consumers()}
+        if all(read.get(path) == end for path, end in ends.items()):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError("the shipper does not come to an end")
+        time.sleep(_LOOKING_SECONDS)

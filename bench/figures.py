@@ -9,7 +9,7 @@ from statistics import median
 
 from bench.daemons import SETTINGS, Target
 from bench.load import Load as Generator
-from bench.places import Mounting, Place
+from bench.places import Mounting, Place, are_possible
 
 #: What a run of a load gives: a value for each figure, by name.
 Figures = Mapping[str, float]
@@ -118,6 +118,7 @@ class Load:
     :ivar ours_only: it needs what virtlogd does not have.
     :ivar mounting: mounts a file system for it before the daemon is started, which is for each
         sample; in the settings ``{point}`` is where.
+    :ivar lacking: returns what it needs and is not installed; "" for nothing.
     """
 
     key: str
@@ -131,8 +132,15 @@ class Load:
     settings: tuple[str, ...] = SETTINGS
     ours_only: bool = False
     mounting: Mounting | None = None
+    lacking: Callable[[], str] = lambda: ""
 
     @property
     def letter(self) -> str:
         """Its letter, which several may share."""
         return self.key.partition("-")[0]
+
+    def wants(self) -> str:
+        """Return what the machine does not have for it; "" if it can be run."""
+        if self.mounting is not None and not are_possible():
+            return "root and /dev/fuse"
+        return self.lacking()

@@ -24,34 +24,15 @@ from pathlib import Path
 
 import nats
 
-from bench.cluster import Cluster, ShipProgram, cluster
+from bench.cluster import Cluster, ShipProgram, cluster, wait_until_read
 from bench.figures import MIB
 from harness.daemon import running
-from twisted_virtlog.client import BlockingClient
 
 _LINE = b"%06d" + b" what a guest prints when it has something to say, again and again\n"
-_PATIENCE_SECONDS = 600.0
 
 #: Of latency: so many lines, one at a time, so far apart.
 _LINES = 200
 _EVERY_SECONDS = 0.02
-
-
-def _positions(client: BlockingClient, paths: Sequence[str]) -> dict[str, object]:
-    return {path: client.position(path) for path in paths}
-
-
-def _wait_until_read(client: BlockingClient, paths: Sequence[str]) -> None:
-    """Wait until the shipper has acknowledged all that is in logs."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    ends = _positions(client, paths)
-    while True:
-        read = {one.path: one.position for one in client.consumers()}
-        if all(read.get(path) == end for path, end in ends.items()):
-            return
-        if time.monotonic() > deadline:
-            raise SystemExit("the shipper does not come to an end")
-        time.sleep(0.1)
 
 
 def busy(directory: Path, servers: Cluster, guests: int, mib: int) -> None:
@@ -60,9 +41,9 @@ def busy(directory: Path, servers: Cluster, guests: int, mib: int) -> None:
     with running(directory / "busy", settings) as daemon, daemon.client() as client:
         paths = [f"{directory}/busy/{number}.log" for number in range(guests)]
         ends = [client.open(path).write_end for path in paths]
-        shipper = ShipProgram(directory, daemon, "busy", servers, "bench")
+        shipper = ShipProgram(directory, daemon.socket, "busy", servers, "bench")
         try:
-            _wait_until_read(client, paths)
+            wait_until_read(client, paths)
             text = b"".join(_LINE % number for number in range(64 * 1024 // len(_LINE % 0)))
             begun, used = time.monotonic(), shipper.cpu_seconds()
 
@@ -75,7 +56,7 @@ def busy(directory: Path, servers: Cluster, guests: int, mib: int) -> None:
                 one.start()
             for one in writers:
                 one.join()
-            _wait_until_read(client, paths)
+            wait_until_read(client, paths)
             seconds, used = time.monotonic() - begun, shipper.cpu_seconds() - used
             total = guests * (mib * MIB // len(text)) * len(text) / MIB
             print(
@@ -95,7 +76,7 @@ def latency(directory: Path, servers: Cluster) -> None:
     with running(directory / "latency") as daemon, daemon.client() as client:
         path = f"{directory}/latency/a.log"
         end = client.open(path).write_end
-        shipper = ShipProgram(directory, daemon, "latency", servers)
+        shipper = ShipProgram(directory, daemon.socket, "latency", servers)
         try:
             taken = asyncio.run(_latencies(servers, end))
         finally:
@@ -138,10 +119,10 @@ def many(directory: Path, servers: Cluster, count: int) -> None:
         for number, path in enumerate(paths):
             ends.append(client.open(path).write_end)
             os.write(ends[-1], _LINE % number)
-        shipper = ShipProgram(directory, daemon, "many", servers, "bench")
+        shipper = ShipProgram(directory, daemon.socket, "many", servers, "bench")
         try:
             begun = time.monotonic()
-            _wait_until_read(client, paths)
+            wait_until_read(client, paths)
             seconds = time.monotonic() - begun
             print(
                 f"{count} logs with a line each: {shipper.memory_kib() / 1024:.0f} MiB of memory"

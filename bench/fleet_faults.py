@@ -147,7 +147,7 @@ def spoil(options: argparse.Namespace, directory: Path) -> int:
             for number in range(options.logs)
         ]
         shippers = [
-            ShipProgram(directory, daemon, f"host{host}", servers, "bench")
+            ShipProgram(directory, daemon.socket, f"host{host}", servers, "bench")
             for host, daemon in enumerate(hosts)
         ]
         for one in shippers:

@@ -1,13 +1,12 @@
 """Fails when a ratio that matters has fallen; for CI.
 
 Only ratios of one run are looked at, never times: to virtlogd, or of the daemon beside an abuse, a
-flood or who follows, to itself alone. What fails is run again, twice at most.
+flood, who follows or another program, to itself alone. What fails is run again, twice at most.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def guard(rounds: Rounds, fall: float = FALL) -> int:
     :param fall: by this share, or more, none may have fallen.
     :returns: the exit status.
     """
-    watched = _possible(json.loads(RATIOS.read_text()))
+    watched = possible(json.loads(RATIOS.read_text()))
     fallen = _run(rounds, watched, fall)
     for _ in range(_RUNS_AGAIN):
         if not fallen:
@@ -48,14 +47,13 @@ def guard(rounds: Rounds, fall: float = FALL) -> int:
     return int(bool(fallen))
 
 
-def _possible(watched: Watched) -> Watched:
-    """Leave out what only root can run, if that is somebody else."""
-    if os.geteuid() == 0:
-        return watched
-    mounting = {load.key for load in LOADS if load.mounting is not None}
-    for key in sorted(mounting & watched.keys()):
-        print(f"not looked at, as it needs root: {key}")
-    return {key: ratios for key, ratios in watched.items() if key not in mounting}
+def possible(watched: Watched) -> Watched:
+    """Return those of loads for which this machine, or this user, has all that they need."""
+    wants = {load.key: load.wants() for load in LOADS if load.key in watched}
+    for key, lacking in wants.items():
+        if lacking:
+            print(f"not looked at, as it needs {lacking}: {key}")
+    return {key: ratios for key, ratios in watched.items() if not wants.get(key)}
 
 
 def _run(rounds: Rounds, watched: Watched, fall: float) -> set[str]:

@@ -17,6 +17,7 @@ from bench import (
     lifetime,
     noisy,
     places,
+    programs,
     writing,
 )
 from bench.abused import ABUSE
@@ -383,6 +384,35 @@ FOLLOW = (
     ),
 )
 
+PROGRAMS = (
+    Load(
+        "page",
+        "64 logs, 640 lines a second in all, each followed by a browser",
+        partial(programs.page, logs=64, lines=640),
+        (
+            lower(programs.DAEMON_TIMES, of_own=True),
+            lower(programs.PROGRAM_TIMES, of_own=True),
+            Figure(programs.SEEN, Better.HIGHER, 1.0, of_own=True),
+            shown(programs.HALF),
+            shown(programs.MOST),
+        ),
+        ours_only=True,
+    ),
+    Load(
+        "fleet",
+        "16 logs, 64 KiB writes, all stored by a server of NATS",
+        partial(programs.fleet, guests=16),
+        (
+            lower(programs.DAEMON_TIMES, of_own=True),
+            lower(programs.PROGRAM_TIMES, of_own=True),
+            shown(programs.STORED),
+        ),
+        settings=(*SETTINGS, *programs.SHIPPING),
+        ours_only=True,
+        lacking=programs.lacking_for_shipping,
+    ),
+)
+
 LOADS = (
     Load(
         "a",
@@ -525,6 +555,7 @@ LOADS = (
     *NOISY,
     LANE,
     *FOLLOW,
+    *PROGRAMS,
 )
 
 #: A figure of one load over that of another should stay flat: title, figure, loads, goal for ours.

@@ -23,8 +23,10 @@ def line(now: int) -> bytes:
 
 
 @contextlib.contextmanager
-def printing(pipes: Sequence[int], lines: float, seconds: float) -> Iterator[None]:
-    """Run the program meanwhile.
+def printing(
+    pipes: Sequence[int], lines: float, seconds: float
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the program meanwhile, which ends once it has printed everything.
 
     :param lines: how many it prints in a second, to all pipes together.
     """
@@ -32,7 +34,7 @@ def printing(pipes: Sequence[int], lines: float, seconds: float) -> Iterator[Non
     command = [sys.executable, "-m", "bench.printing", str(lines), str(seconds), descriptors]
     with subprocess.Popen(command, pass_fds=pipes) as process:
         try:
-            yield
+            yield process
         finally:
             process.kill()
 

@@ -19,7 +19,7 @@ from bench.load import LoadFailed
 from bench.noise import Meter
 from bench.peers import Peer
 from bench.peers import run as run_peer
-from bench.places import Mounting, Place, are_possible
+from bench.places import Mounting, Place
 from bench.rpc import CallFailed
 from bench.writing import Wrong
 
@@ -98,7 +98,8 @@ class Rounds:
 
     def run(self, loads: Sequence[Load]) -> Iterator[Outcome]:
         """Run loads, those with as many other logs and the same settings on the same daemons."""
-        shared = [load for load in loads if not load.fresh]
+        possible = [load for load in loads if self._is_possible(load)]
+        shared = [load for load in possible if not load.fresh]
         for (idle, settings), group in groupby(sorted(shared, key=_needs), key=_needs):
             together = list(group)
             if not self._descriptors_suffice(idle):
@@ -113,11 +114,15 @@ class Rounds:
                 }
                 for load in together:
                     yield self._outcome(load, partial(self._put_on_standing, stands=stands))
-        for load in loads:
-            if load.mounting and not are_possible():
-                self._plan.tell(f"not run, needs root and /dev/fuse: {load.key}")
-            elif load.fresh:
+        for load in possible:
+            if load.fresh:
                 yield self._outcome(load, self._put_on_fresh)
+
+    def _is_possible(self, load: Load) -> bool:
+        wants = load.wants()
+        if wants:
+            self._plan.tell(f"not run, needs {wants}: {load.key}")
+        return not wants
 
     def _outcome(self, load: Load, put: Callable[[Outcome], None]) -> Outcome:
         """Run a load; what goes wrong with it is told, and the others are run all the same."""

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from bench import abused, abuses, calling, hung, noisy, writing
+from bench import abused, abuses, calling, hung, noisy, programs, writing
 from bench.daemons import OURS, VIRTLOGD, Side
 from bench.figures import CPU_PER_GIB, THROUGHPUT, Load, higher, lower
 from bench.lifetime import open_and_close
 from bench.load import Load as Generator
-from bench.loads import ABUSES, HUNG, LANE, NOISY
+from bench.loads import ABUSES, HUNG, LANE, NOISY, PROGRAMS
 from bench.rounds import Outcome, Plan, Rounds
 
 #: Small enough for a test: the shortest time that is not nothing.
@@ -125,6 +126,39 @@ def test_each_flood_is_measured(
     assert outcome.failure is None
     ((sample,),) = outcome.samples.values()
     assert set(sample.figures) >= {figure.name for figure in load.figures}
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param(load, marks=[pytest.mark.nats] if load.key == "fleet" else [])
+        for load in PROGRAMS
+    ],
+    ids=lambda load: load.key,
+)
+def test_each_program_beside_is_measured(
+    generator: Generator, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that the table shows of it."""
+    monkeypatch.setattr(programs, "_LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(programs, "_SHIPPED_BYTES", 65536)
+    (outcome,) = _run(generator, tmp_path, [OURS], [load])
+    assert outcome.failure is None
+    ((sample,),) = outcome.samples.values()
+    assert set(sample.figures) == {figure.name for figure in load.figures}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_the_machine_cannot_run_is_left_out(tmp_path: Path, fresh: bool) -> None:
+    """No daemon is started for it, and what it needs is said."""
+    said: list[str] = []
+    load = replace(WRITING, fresh=fresh, lacking=lambda: "a cluster")
+    plan = Plan([OURS], 1, _SECONDS, tmp_path, tmp_path, 0, tell=said.append)
+    # (a generator that is not there cannot be asked for anything)
+    outcomes = list(Rounds(plan, Mock(spec_set=()), tmp_path).run([load]))
+    assert outcomes == []
+    assert said == ["not run, needs a cluster: a"]
 
 
 @pytest.mark.slow

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import report
+from bench import guard, report
 from bench.figures import Better, Figure, Figures, Load, Stand, higher, lower, shown
 from bench.guard import RATIOS, fallen_loads
 from bench.loads import FLAT, FLOOR, LOADS
@@ -216,6 +217,17 @@ def test_the_guard_sees_a_ratio_fall(
 def test_the_guard_misses_what_was_not_measured() -> None:
     """A load that failed is no ratio that holds."""
     assert fallen_loads([], {"a": {"x": 8.0}}) == {"a"}
+
+
+def test_the_guard_leaves_out_what_cannot_be_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says what is needed."""
+    first, second = (replace(load, lacking=lambda: "") for load in LOADS[:2])
+    monkeypatch.setattr(guard, "LOADS", [first, replace(second, lacking=lambda: "a cluster")])
+    watched = {first.key: {"x": 1.0}, second.key: {"x": 1.0}}
+    assert guard.possible(watched) == {first.key: {"x": 1.0}}
+    assert capsys.readouterr().out == f"not looked at, as it needs a cluster: {second.key}\n"
 
 
 def test_the_guard_watches_figures_that_there_are() -> None:
