@@ -198,6 +198,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "jsonrpc.history_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.ledger_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.consumer_methods": ("twisted_virtlog.interfaces",),
+    "jsonrpc.patience": (),
     "jsonrpc.policy_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.files_methods": ("twisted_virtlog.interfaces",),
     "jsonrpc.entries": (),

@@ -205,6 +205,9 @@ class IFollower(Interface):
         there may be more.
         """
 
+    def be_patient(is_patient: bool) -> None:
+        """Take note whether what comes may be some milliseconds later, which costs less."""
+
     def stop() -> None:
         """End; ``ready`` is not called any more."""
 
@@ -455,6 +458,12 @@ class IConnection(Interface):
 
         If not, the client has yet to read what was sent before: it would wait here, and
         output_drained tells when that is over.
+        """
+
+    def unread() -> int:
+        """Return how much the client has yet to read of what was sent; 0 if it has read all.
+
+        It is in a measure of the kernel's, which grows with all that is sent.
         """
 
     def send(data: bytes, descriptors: Sequence[int] = ()) -> None:

@@ -20,6 +20,7 @@ class FakeConnection:
     :ivar sent: each piece with its descriptors; what is gathered is seen piece by piece too.
     :ivar claims: how many descriptors were claimed, and (negative) how many it became.
     :ivar refuses_descriptors: what is raised when descriptors are claimed.
+    :ivar left_unread: how much the client has yet to read.
     :ivar reading: the client is read from.
     :ivar peer: who is at the other end.
     :ivar share_seconds: how long the conversation may go on at once.
@@ -48,6 +49,7 @@ class FakeConnection:
         self.congest_at = congest_at
         self._congested = False
         self.has_room = True
+        self.left_unread = 0
 
     @property
     def congested(self) -> bool:
@@ -62,6 +64,10 @@ class FakeConnection:
     def takes_more(self) -> bool:
         """Return what a test says."""
         return self.has_room
+
+    def unread(self) -> int:
+        """Return what a test says."""
+        return self.left_unread
 
     @property
     def closed(self) -> bool:

@@ -28,6 +28,7 @@ class FakeFollower:
     :ivar read_at: the positions from which it was read, in order.
     :ivar slow: reads are answered by :meth:`answer`.
     :ivar end: what comes when all is read.
+    :ivar is_patient: what comes may be later.
     :ivar missing: bytes that are missing before what comes next.
     """
 
@@ -40,6 +41,7 @@ class FakeFollower:
         self.end: FollowEnd | None = None
         self.missing: int | None = None
         self.stopped = False
+        self.is_patient = False
         self.waiting: deque[Deferred[Followed | FollowEnd | None]] = deque()
         self._ready = ready
 
@@ -80,6 +82,9 @@ class FakeFollower:
     def advance(self, end: Position) -> None:
         self.missing = None
         self.position = end
+
+    def be_patient(self, is_patient: bool) -> None:
+        self.is_patient = is_patient
 
     def stop(self) -> None:
         assert not self.stopped

@@ -17,6 +17,7 @@ from tests.fakes.connection import FakeConnection
 from tests.fakes.following import FakeFollower
 from tests.jsonrpc.fakes import Client
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
+from twisted_virtlog.jsonrpc import patience
 from twisted_virtlog.jsonrpc.protocol import JSONRPCConversation
 from twisted_virtlog.jsonrpc.subscriptions import PIECE_BYTES
 from twisted_virtlog.values import (
@@ -125,6 +126,23 @@ def test_what_is_written_is_told(client: Reader) -> None:
     follower.write(b"again\n")
     assert client.turn() == [_data("world\nagain\n", 6, 18)]
     assert client.turn() == []
+
+
+def test_who_leaves_unread_what_he_was_told_is_patient(
+    client: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logs of others are not; and of his, those that something comes to."""
+    for name in ("UNREAD_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(patience, name, 0)
+    monkeypatch.setattr(patience, "PATIENT_SECONDS", 1000)
+    first, second = client.follow(), client.follow()
+    found = []
+    for unread in (0, 1, 0):
+        client.connection.left_unread = unread
+        first.write(b"x")
+        client.turn()
+        found.append((first.is_patient, second.is_patient))
+    assert found == [(False, False), (True, False), (True, False)]
 
 
 def test_the_parameters_are_passed_on(client: Reader) -> None:

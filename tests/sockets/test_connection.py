@@ -178,6 +178,18 @@ def end(ends: Any, recorder: Recorder) -> End:
     return made
 
 
+def test_what_the_client_has_not_read_is_known(end: End) -> None:
+    assert end.connection.unread() == 0
+    end.connection.send(b"one")
+    one = end.connection.unread()
+    end.connection.send(b"two")
+    assert end.connection.unread() > one > 0
+    assert receive_exactly(end.client, 6) == b"onetwo"
+    assert end.connection.unread() == 0
+    end.connection.abort()
+    assert end.connection.unread() == 0
+
+
 def test_interfaces(end: End, reactor: FakeReactor, recorder: Recorder) -> None:
     """A connection is what its conversation and the reactor take it for."""
     assert verifyObject(IConnection, end.connection)

@@ -235,7 +235,7 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             if handled is not False:
                 return handled
         self._has_told = True
-        subscriptions.tell_next()
+        self._tell_next(subscriptions)
         return True
 
     def handle_beside(self) -> bool:
@@ -247,8 +247,15 @@ class JSONRPCConversation(AskingConversation[Request, Method[Any, Any], Reply]):
             return False
         if not self.connection.takes_more():
             return False
-        subscriptions.tell_next()
+        self._tell_next(subscriptions)
         return True
+
+    def _tell_next(self, subscriptions: Subscriptions) -> None:
+        """Tell something of what the client follows, and see how soon it reads that."""
+        patience, now = subscriptions.patience, self._begun
+        if patience.is_due(now):
+            patience.look(self.connection.unread(), now)
+        subscriptions.tell_next()
 
     def _rest_after_decoding(self) -> None:
         """Let others have the reactor for a while, as decoding a text cannot be interrupted."""

@@ -26,6 +26,7 @@ from twisted_virtlog.jsonrpc.codes import error_object
 from twisted_virtlog.jsonrpc.entries import LogEntry, log_entry
 from twisted_virtlog.jsonrpc.messages import encode_notification
 from twisted_virtlog.jsonrpc.params import InvalidParams
+from twisted_virtlog.jsonrpc.patience import Patience
 from twisted_virtlog.jsonrpc.schema import MAX_EXACT_NUMBER, Position
 from twisted_virtlog.jsonrpc.text import Encoding, decode_excerpt
 from twisted_virtlog.values import (
@@ -65,6 +66,7 @@ class Subscriptions:
     """All subscriptions of a connection.
 
     :ivar last: the number of the latest one.
+    :ivar patience: how soon the client reads what it is told.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Subscriptions:
         self._send = send
         self._wake = wake
         self.last = last
+        self.patience = Patience()
         self._all: dict[int, _Subscription] = {}
         self._ready: deque[_Subscription] = deque()
         self._closed = False
@@ -272,6 +275,8 @@ class _Following(_Subscription):
             b'{"jsonrpc":"2.0","method":"log.data","params":{"subscription":%d,"data":' % number
         )
         self._between = b',"encoding":"%b","start":' % encoding.encode()
+        self._patience = others.patience
+        self._is_patient = False
         self._is_reading = False
         # What a thread has read.
         self._read: Followed | FollowEnd | None = None
@@ -318,6 +323,10 @@ class _Following(_Subscription):
                 return None
         self.follower.advance(end)
         self._others.requeue(self)
+        is_patient = self._patience.is_patient
+        if is_patient is not self._is_patient:
+            self._is_patient = is_patient
+            self.follower.be_patient(is_patient)
         gap = b"false" if not found.gap else b"true"
         missed = b"null" if found.missed is None else _number(found.missed)
         return b'%b%b%b%b,"end":%b,"gap":%b,"missed":%b}}' % (

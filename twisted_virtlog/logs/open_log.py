@@ -176,6 +176,7 @@ class OpenLog:
     :ivar number: the pipe's inode number.
     :ivar capacity: bytes that the pipe holds, as far as is known: its guest may have changed it.
     :ivar followers: how many follow the log, and ``trails`` by what.
+    :ivar is_awaited: whether one of them is in a hurry; see Awaitable.
     :ivar bucket: how much may be written now; None if the log has no rate.
     :ivar excess: set while what comes is dropped, as it is beyond the rate; there is a bucket then.
     """
@@ -194,6 +195,7 @@ class OpenLog:
         "driver",
         "excess",
         "followers",
+        "is_awaited",
         "lost",
         "number",
         "opened_at",
@@ -237,6 +239,7 @@ class OpenLog:
         self.order: InOrder | None = None
         self.lost = 0
         self.followers = 0
+        self.is_awaited = False
         self.trails: Sequence[Trail] = ()
         self.bucket: Bucket | None = None
         self.excess: Excess | None = None
@@ -560,8 +563,9 @@ class OpenLog:
 
     def set_trails(self, trails: Sequence[Trail]) -> None:
         """Note by which trails the log is followed."""
-        was_awaited, self.trails = self.is_awaited, trails
+        self.trails = trails
         self.followers = sum(len(trail.readers) for trail in trails)
+        was_awaited, self.is_awaited = self.is_awaited, any(trail.is_awaited for trail in trails)
         if self.is_awaited == was_awaited:
             return
         try:
@@ -570,11 +574,6 @@ class OpenLog:
             self._fail(
                 SystemFailure("Unable to watch its pipe", error.errno or errno.EIO, self.path)
             )
-
-    @property
-    def is_awaited(self) -> bool:
-        """See Awaitable."""
-        return self.followers > 0
 
     def set_policy(self, policy: Policy) -> None:
         """Keep the log by another policy from now on."""

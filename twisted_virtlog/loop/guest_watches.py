@@ -20,12 +20,10 @@ AWAITED_REST_SECONDS = 0.001
 class Awaitable(Watched, Protocol):
     """A pipe's reader.
 
-    :ivar is_awaited: whether somebody waits for what comes.
+    :ivar is_awaited: whether somebody waits for what comes, and is in a hurry.
     """
 
-    @property
-    def is_awaited(self) -> bool:
-        """Return it."""
+    is_awaited: bool
 
 
 class Watch(Protocol):

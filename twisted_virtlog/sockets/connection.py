@@ -150,6 +150,9 @@ class Connection:
         self._is_room_awaited = self._writing
         return not self._writing
 
+    def unread(self) -> int:
+        return 0 if self._closed else bytes_unread(self._socket.fileno())
+
     def send(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> None:
         if self._closed:
             close_all(descriptors)

@@ -40,6 +40,10 @@ class _Gone:
         """See IConnection."""
         return False
 
+    def unread(self) -> int:
+        """See IConnection."""
+        return 0
+
     def go_on_later(self, rest_seconds: float = 0.0) -> None:
         """See IConnection; nobody waits any more."""
 

@@ -56,6 +56,24 @@ def test_nobody_is_woken_for_nothing(room: Room) -> None:
     assert client.calls == 1
 
 
+def test_a_pipe_rests_long_if_all_who_follow_are_patient(room: Room) -> None:
+    """One who is in a hurry suffices, and whoever leaves hurries nobody."""
+    room.open()
+    first, second = room.follow(), room.follow()
+    (log,) = room.handler.open_logs()
+    assert first.follower is not None
+    assert second.follower is not None
+    first.follower.be_patient(True)
+    assert log.is_awaited
+    second.follower.be_patient(True)
+    assert not log.is_awaited
+    assert room.status().followers == 2
+    first.follower.be_patient(False)
+    assert log.is_awaited
+    first.follower.stop()
+    assert not log.is_awaited
+
+
 def test_rotation_loses_nothing(make_room: MakeRoom) -> None:
     """Whoever reads is given each file until its end, also those that are removed."""
     room = make_room(1 * KIB, 1)

@@ -22,6 +22,9 @@ class Follows(Protocol):
     def read(self, follower: Follower, max_bytes: int) -> Answer[Followed | FollowEnd | None]:
         """Read what comes next for one, where his log is."""
 
+    def changed_patience(self, follower: Follower) -> None:
+        """Take note of whether one is patient."""
+
     def left(self, follower: Follower) -> None:
         """Forget one."""
 
@@ -104,6 +107,10 @@ class Follower:
                     trail.put(reader, reader.place)
                 return
         raise ValueError(f"{end} is not a position in what was read")
+
+    def be_patient(self, is_patient: bool) -> None:
+        self.reader.is_patient = is_patient
+        self._follows.changed_patience(self)
 
     def stop(self) -> None:
         self._is_stopped = True

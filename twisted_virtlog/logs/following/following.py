@@ -330,6 +330,12 @@ class Following:
         follower.finish(end)
         return end
 
+    def changed_patience(self, follower: Follower) -> None:
+        """Let the log's pipe rest as long as all who follow it allow."""
+        trail = follower.trail
+        if trail is not None and not follower.reader.has_left:
+            trail.at_home(partial(self._count, trail))
+
     def left(self, follower: Follower) -> None:
         """Forget one."""
         reader, trail = follower.reader, follower.trail

@@ -25,12 +25,14 @@ class Reader:
     :ivar wanted: where he wants to begin then; None for the log's end.
     :ivar held: the segment that he holds.
     :ivar has_left: he follows the log no more.
+    :ivar is_patient: what comes may be some milliseconds later.
     """
 
     __slots__ = (
         "closes_at",
         "has_left",
         "held",
+        "is_patient",
         "place",
         "until_closed",
         "wake",
@@ -49,6 +51,7 @@ class Reader:
         self.closes_at: Place | None = None
         self.held: Segment | None = None
         self.has_left = False
+        self.is_patient = False
 
 
 class Found(Struct, frozen=True):

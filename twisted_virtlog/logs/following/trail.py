@@ -136,6 +136,11 @@ class Trail:
 
         thread.tell(call_there)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody who follows the log is in a hurry."""
+        return not all(reader.is_patient for reader in self.readers)
+
     # What happens to the log.
 
     def attach(self, log: OpenLog) -> None:
