@@ -272,6 +272,71 @@ def test_a_busy_pipe_is_looked_at_after_a_rest() -> None:
     room.close()
 
 
+@pytest.fixture
+def timed() -> Iterator[tuple[Room, list[float]]]:
+    """A watch that rests for ten milliseconds at most, and its rests."""
+    room = Room(0.01)
+    rests: list[float] = []
+    room.watch._timer.start = rests.append  # type: ignore[method-assign]
+    yield room, rests
+    room.close()
+
+
+def _print(room: Room, reader: Reader, count: int, seconds: float) -> None:
+    """Let a guest print so much, a time after the look before; look."""
+    os.write(reader.write_end, b"x" * count)
+    room.now += seconds
+    room.watch.doRead()
+    reader.taken = b""
+
+
+def test_guests_that_take_turns_stay_busy(timed: tuple[Room, list[float]]) -> None:
+    """Who has nothing at one look has a turn at the next, and costs no epoll set then either."""
+    room, rests = timed
+    readers = [room.reader() for _ in range(6)]
+    for reader in readers * 20:
+        _print(room, reader, 20_000, 0.002)
+    assert not any(_epoll_has(room, reader) for reader in readers)
+    assert rests[-1] == 0.01
+    # One after the other is quiet, while others print on.
+    for _ in range(1000):
+        _print(room, readers[0], 20_000, 0.002)
+    assert [_epoll_has(room, reader) for reader in readers] == [False, *[True] * 5]
+
+
+def test_busy_guests_that_have_nothing_for_a_moment_are_looked_at_again(
+    timed: tuple[Room, list[float]],
+) -> None:
+    """None had a processor, perhaps; but not for ever."""
+    room, rests = timed
+    readers = [room.reader(), room.reader()]
+    for reader in readers * 2:
+        _print(room, reader, 20_000, 0.002)
+    rests.clear()
+    while not room.watch.is_calm:
+        room.watch.doRead()
+        assert len(rests) < 10
+    assert rests
+    assert rests == [rests[0] * 2**grown for grown in range(len(rests))]
+    assert all(_epoll_has(room, reader) for reader in readers)
+    # A guest alone has ended its burst.
+    _print(room, readers[0], 20_000, 0.002)
+    del rests[:]
+    room.watch.doRead()
+    assert (rests, room.watch.is_calm) == ([], True)
+
+
+def test_a_rest_lets_come_no_more_than_a_cache_holds(timed: tuple[Room, list[float]]) -> None:
+    """However large the pipes are, and however many guests fill them."""
+    room, rests = timed
+    readers = [room.reader() for _ in range(8)]
+    for reader in readers * 30:
+        os.write(reader.write_end, b"x" * 60_000)
+        _print(room, reader, 1000, 0.0002)
+    # (300 MB a second)
+    assert 0.001 < rests[-1] < 0.003
+
+
 def test_a_busy_pipe_can_be_removed_and_watched_again(awake: Room) -> None:
     """As when its file fails, and is written again."""
     reader = awake.reader()

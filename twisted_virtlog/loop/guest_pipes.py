@@ -10,7 +10,7 @@ watches: masking a set in its gate costs the same for ten pipes and for ten thou
 it to the reactor's set and removing it again would make the kernel walk through all of them.
 
 Each write to a pipe in such a set runs through all of the sets, which doubles what a line costs its
-writer. So a busy pipe is taken out of them: it is looked at after each rest anyhow.
+writer. So a busy pipe is taken out of them: it is looked at after each rest anyhow (busy_pipes.py).
 
 A guest can lock its pipe, and then whoever looks for bytes in it waits, see
 :mod:`~twisted_virtlog.syscalls`. So no pipe is served that is not known to have some: the kernel
@@ -21,18 +21,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import select
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_virtlog.loop.busy_pipes import BusyPipes
 from twisted_virtlog.loop.flag import Flag
 from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
@@ -59,6 +59,10 @@ _SILENCE_SECONDS = 0.1
 #: A rest ends before a pipe is fuller than this, at the rate at which it filled before.
 _FILL_BEFORE_WAKING = 0.25
 
+#: Nor before all pipes together have had so many bytes: what is in them is to be in a processor's
+#: cache still when it is moved, and its pages when they are written again.
+_TOGETHER_BYTES = 512 * 1024
+
 #: The reactor's turn belongs to all guests: each in turn moves this many bytes at most. A
 #: multiple of rotation.PIPE_CHUNK_BYTES, so that the next piece begins at a chunk.
 PIECE_BYTES = 64 * 1024
@@ -71,7 +75,6 @@ _TURN_BYTES = 512 * 1024
 _MUCH_BYTES = 32 * 1024
 
 #: Less than this fills no pipe, as the smallest holds a page, and is not worth a look at how full.
-#: A busy pipe that had less is busy no more.
 _LITTLE_BYTES = 1024
 
 #: A pipe that had this many bytes in a turn is busy.
@@ -81,11 +84,6 @@ _EVENTS = 256
 
 #: The kernel has no room in any epoll set, as of max_user_watches, or no memory.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
-
-
-#: poll(2) of one pipe: called with milliseconds, it returns something if bytes are in the pipe, or
-#: no write end is open.
-Poll: TypeAlias = Callable[[int], list[tuple[int, int]]]
 
 
 class Watched(Protocol):
@@ -138,11 +136,15 @@ class PipeWatch:
         self._rest_seconds = rest_seconds
         self._readers: dict[int, Watched] = {}
         self._ready: deque[int] = deque()
-        # Those that are in no epoll set, and what asks each by poll(2); in the order in which they
-        # became busy.
-        self._busy: dict[int, Poll] = {}
+        # Those that are in no epoll set.
+        self._busy = BusyPipes()
         self._seconds = seconds
+        # When the latest look was, how long after the one before, what all pipes have had since,
+        # and the longest rest that this allows. One look may take several turns.
         self._looked_at = seconds()
+        self._elapsed = 0.0
+        self._moved = 0
+        self._rest_allowed = 0.0
         self._resting = False
         self._timed = False
         # Up while busy pipes are to be looked at in the next turn; nothing else calls for them.
@@ -178,7 +180,7 @@ class PipeWatch:
             if error.errno not in _NO_ROOM:
                 raise
             self._readers[pipe] = reader
-            self._busy[pipe] = _poll_of(pipe)
+            self._busy.add(pipe, self._seconds())
             self._again.put_up()
 
     def remove(self, pipe: int) -> None:
@@ -186,7 +188,7 @@ class PipeWatch:
         if self._readers.pop(pipe, None) is None:
             return
         if pipe in self._busy:
-            del self._busy[pipe]
+            self._busy.remove(pipe)
         else:
             try:
                 self._pipes.unregister(pipe)
@@ -229,40 +231,53 @@ class PipeWatch:
     @guarded("watching the logs' pipes failed")
     def doRead(self) -> None:
         """Serve the pipes that are ready, and rest if they had little."""
-        # How many of the first may be empty now, as nobody has asked, or that was some time ago.
+        # How many of the first may be empty now, as that was known some time ago.
         doubtful = len(self._ready)
         if not self._ready:
-            self._ready.extend(self._busy)
-            doubtful = len(self._ready)
+            self._ready.extend(self._busy.ready())
             self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))
             if not self._ready:
-                self._watch_again()
+                self._found_nothing()
                 return
         now = self._seconds()
-        elapsed = now - self._looked_at
-        self._looked_at = now
-        if elapsed > _SILENCE_SECONDS:
-            self._next_rest = _FIRST_REST_SECONDS
-        fullest = self._serve_ready(now, doubtful)
-        rest = min(self._rest_seconds, self._next_rest)
-        if fullest:
-            rest = min(rest, elapsed * _FILL_BEFORE_WAKING / fullest)
-        if self._ready or rest < _SHORTEST_REST_SECONDS:
+        if not doubtful:
+            self._elapsed, self._looked_at = now - self._looked_at, now
+            self._moved = 0
+            self._rest_allowed = self._rest_seconds
+            if self._elapsed > _SILENCE_SECONDS:
+                self._next_rest = _FIRST_REST_SECONDS
+        self._serve_ready(now, doubtful)
+        if self._ready:
+            self._watch_again()
+            return
+        for pipe in self._busy.quiet(now):
+            self._calm(pipe)
+        rest = min(self._rest_allowed, self._next_rest)
+        if self._moved >= _BUSY_BYTES:
+            rest = min(rest, self._elapsed * _TOGETHER_BYTES / self._moved)
+        if rest < _SHORTEST_REST_SECONDS:
             self._next_rest = _FIRST_REST_SECONDS
             self._watch_again()
         else:
             self._rest(rest)
 
-    def _serve_ready(self, now: float, doubtful: int) -> float:
+    def _found_nothing(self) -> None:
+        """Wait for bytes, or rest on, as one of several busy guests will have some soon."""
+        if len(self._busy) > 1 and self._next_rest <= self._rest_seconds:
+            self._rest(self._next_rest)
+            return
+        for pipe in self._busy.all():
+            self._calm(pipe)
+        self._watch_again()
+
+    def _serve_ready(self, now: float, doubtful: int) -> None:
         """Serve the pipes that are ready, as far as this turn goes.
 
         :param doubtful: how many of them, from the first on, are to be asked before.
-        :returns: how full the fullest was, from 0 to 1; infinite if one has more than was taken.
         """
         ready, readers, busy, seconds = self._ready, self._readers, self._busy, self._seconds
         left = _TURN_BYTES
         turn_ends, share_ends = now + TOGETHER_SECONDS, now + SHARE_SECONDS
-        fullest = 0.0
         # Those with more than they gave, and how much that was; they come again after the others.
         full: deque[tuple[int, int]] = deque()
         while left > 0 and now < turn_ends and (ready or full):
@@ -283,18 +298,16 @@ class PipeWatch:
                 reader.pipe_failed()
                 continue
             left -= moved
+            self._moved += moved
             total = before + moved
-            if total < _LITTLE_BYTES:
-                if pipe in busy:
-                    self._calm(pipe)
-            elif pipe in readers:
+            if total >= _LITTLE_BYTES and pipe in readers:
                 if total >= _BUSY_BYTES and pipe not in busy:
-                    busy[pipe] = _poll_of(pipe)
+                    busy.add(pipe, self._looked_at, self._elapsed)
                     self._pipes.unregister(pipe)
                 if moved >= PIECE_BYTES:
                     full.append((pipe, total))
                 else:
-                    fullest = max(fullest, total / reader.capacity)
+                    self._shorten_rest(pipe, total, reader.capacity)
             now = seconds()
             if moved >= _MUCH_BYTES or now >= share_ends:
                 if now - begun > SLOW_SECONDS:
@@ -303,19 +316,33 @@ class PipeWatch:
                 doubtful = len(ready) if self._between() != 0 else doubtful
                 now = seconds()
                 share_ends = now + SHARE_SECONDS
-        return math.inf if full else fullest
+        for pipe, total in full:
+            if pipe in readers:
+                self._shorten_rest(pipe, total, 0)
+
+    def _shorten_rest(self, pipe: int, count: int, capacity: int) -> None:
+        """Rest no longer than until a pipe may be too full.
+
+        :param count: bytes that it had, at least one.
+        :param capacity: how many it holds; 0 if it has more than it gave.
+        """
+        if pipe in self._busy:
+            rate = self._busy.had(pipe, count, self._looked_at)
+            rest = capacity * _FILL_BEFORE_WAKING / rate
+        else:
+            rest = capacity * _FILL_BEFORE_WAKING * self._elapsed / count
+        self._rest_allowed = min(self._rest_allowed, rest)
 
     def _has_bytes(self, pipe: int) -> bool:
         """Return whether bytes are in a pipe, or no write end is open."""
-        # (to make a poll object costs more than to ask)
-        poll = self._busy.get(pipe)
-        return bool(poll(0)) if poll else bool(pipe_events(pipe))
+        has = self._busy.asked(pipe)
+        return bool(pipe_events(pipe)) if has is None else has
 
     def _calm(self, pipe: int) -> None:
         # Where the kernel has no room for it any more, it goes on being looked at as if busy.
         with contextlib.suppress(OSError):
             self._pipes.register(pipe, select.EPOLLIN)
-            del self._busy[pipe]
+            self._busy.remove(pipe)
 
     def _rest(self, seconds: float) -> None:
         if not self._resting:
@@ -337,9 +364,3 @@ class PipeWatch:
         if self._timed:
             self._timed = False
             self._timer.stop()
-
-
-def _poll_of(pipe: int) -> Poll:
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return poll.poll
