@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import uuid
 from collections.abc import Sequence
 
@@ -23,7 +22,7 @@ from twisted_virtlog.libvirt.errors import (
 )
 from twisted_virtlog.libvirt.messages import MAX_STRING_BYTES, STRING, UUID, ErrorBody
 from twisted_virtlog.libvirt.program import Procedure, Program
-from twisted_virtlog.libvirt.xdr import INT, UHYPER, UINT, StringInPieces
+from twisted_virtlog.libvirt.xdr import INT, UHYPER, UINT, Path, StringInPieces
 from twisted_virtlog.values import (
     MAX_NAME_CHARACTERS,
     MAX_READ_BYTES,
@@ -45,21 +44,21 @@ class OpenArguments(msgspec.Struct, frozen=True, gc=False):
     driver: bytes
     uuid: bytes
     name: bytes
-    path: bytes
+    path: str
     flags: int
 
 
 class PositionArguments(msgspec.Struct, frozen=True, gc=False):
     """The log whose end is asked for."""
 
-    path: bytes
+    path: str
     flags: int
 
 
 class ReadArguments(msgspec.Struct, frozen=True, gc=False):
     """Where to read, and at most how many bytes."""
 
-    path: bytes
+    path: str
     inode: int
     offset: int
     maxlen: int
@@ -72,24 +71,25 @@ class AppendArguments(msgspec.Struct, frozen=True, gc=False):
     driver: bytes
     uuid: bytes
     name: bytes
-    path: bytes
+    path: str
     message: bytes
     flags: int
 
 
+PATH = Path(MAX_STRING_BYTES)
 POSITION = Record(Position, inode=UHYPER, offset=UHYPER)
 
 
 def _open(logs: ILogHandler, call: OpenArguments) -> Answer[Opened]:
     domain = _domain(call.uuid, call.name)
-    path, driver = os.fsdecode(call.path), _name(call.driver)
-    return logs.open(path, driver, domain, truncate=bool(call.flags & TRUNCATE))
+    driver = _name(call.driver)
+    return logs.open(call.path, driver, domain, truncate=bool(call.flags & TRUNCATE))
 
 
 def _position(logs: ILogHandler, call: PositionArguments) -> Answer[Position]:
     if call.flags:
         _refuse_flags(call.flags, "virLogHandlerDomainGetLogFilePosition")
-    return logs.position(os.fsdecode(call.path))
+    return logs.position(call.path)
 
 
 def _read(logs: ILogHandler, call: ReadArguments) -> Answer[Excerpt]:
@@ -100,7 +100,7 @@ def _read(logs: ILogHandler, call: ReadArguments) -> Answer[Excerpt]:
         _refuse_flags(call.flags, "virLogHandlerDomainReadLogFile")
     # Even if nothing is to be read, the handler must say whether there is such a log.
     wanted = call.maxlen if call.offset <= _MAX_OFFSET else 0
-    return logs.read(os.fsdecode(call.path), Position(call.inode, call.offset), max(wanted, 1))
+    return logs.read(call.path, Position(call.inode, call.offset), max(wanted, 1))
 
 
 def _present_read(excerpt: Excerpt, call: ReadArguments) -> Sequence[bytes]:
@@ -134,7 +134,7 @@ def _append(logs: ILogHandler, call: AppendArguments) -> Answer[Position]:
     if call.flags:
         _refuse_flags(call.flags, "virLogHandlerDomainAppendLogFile")
     domain = _domain(call.uuid, call.name)
-    return logs.append(os.fsdecode(call.path), call.message, _name(call.driver), domain)
+    return logs.append(call.path, call.message, _name(call.driver), domain)
 
 
 def _explain_append(error: DaemonError, call: AppendArguments) -> ErrorBody:
@@ -147,7 +147,7 @@ def _explain_append(error: DaemonError, call: AppendArguments) -> ErrorBody:
 def _explain(
     error: DaemonError, call: OpenArguments | PositionArguments | ReadArguments | AppendArguments
 ) -> ErrorBody:
-    return log_failure(error, os.fsdecode(call.path))
+    return log_failure(error, call.path)
 
 
 def _refuse_flags(flags: int, function: str) -> None:
@@ -177,7 +177,7 @@ LOG_PROGRAM: Program[ILogHandler] = Program(
             number=1,
             name="DOMAIN_OPEN_LOG_FILE",
             arguments=Record(
-                OpenArguments, driver=STRING, uuid=UUID, name=STRING, path=STRING, flags=UINT
+                OpenArguments, driver=STRING, uuid=UUID, name=STRING, path=PATH, flags=UINT
             ),
             results=POSITION,
             ask=_open,
@@ -188,7 +188,7 @@ LOG_PROGRAM: Program[ILogHandler] = Program(
         Procedure(
             number=2,
             name="DOMAIN_GET_LOG_FILE_POSITION",
-            arguments=Record(PositionArguments, path=STRING, flags=UINT),
+            arguments=Record(PositionArguments, path=PATH, flags=UINT),
             results=POSITION,
             ask=_position,
             present=lambda position, _: position,
@@ -198,7 +198,7 @@ LOG_PROGRAM: Program[ILogHandler] = Program(
             number=3,
             name="DOMAIN_READ_LOG_FILE",
             arguments=Record(
-                ReadArguments, path=STRING, inode=UHYPER, offset=UHYPER, maxlen=UHYPER, flags=UINT
+                ReadArguments, path=PATH, inode=UHYPER, offset=UHYPER, maxlen=UHYPER, flags=UINT
             ),
             results=StringInPieces(MAX_STRING_BYTES),
             ask=_read,
@@ -213,7 +213,7 @@ LOG_PROGRAM: Program[ILogHandler] = Program(
                 driver=STRING,
                 uuid=UUID,
                 name=STRING,
-                path=STRING,
+                path=PATH,
                 message=STRING,
                 flags=UINT,
             ),

@@ -28,9 +28,9 @@ V = TypeVar("V")
 _CALLS = frozenset((MessageType.CALL, MessageType.CALL_WITH_FDS))
 _OK = Status.OK
 
-#: Of how many frames, and how long ones, it is remembered what they ask for.
+#: Of frames up to this size it is remembered what they ask for; and of how many.
+SHORT_BYTES = 512
 _MOST_CALLS = 1024
-_SHORT_BYTES = 512
 
 
 class Procedure(Struct, Generic[S, A, V], frozen=True):
@@ -92,28 +92,19 @@ class Call(Struct, frozen=True):
     arguments: Any
 
 
-class RecentCalls:
-    """What frames say that came lately, from any client of a socket.
+class RecentCalls(dict[bytes, Call]):
+    """What short frames ask for that came lately, from any client of a socket.
 
-    Clients ask the same over and over, and all that such a frame adds is its serial.
+    Clients ask the same over and over, and all that such a frame adds is its serial: the key is the
+    frame without it.
     """
 
-    def __init__(self) -> None:
-        """Know none."""
-        self._calls: dict[bytes, Call] = {}
-
-    def find(self, frame: bytes | memoryview) -> Call | None:
-        """Return what a frame asks for, if one that said the same came lately."""
-        if len(frame) > _SHORT_BYTES or not isinstance(frame, bytes):
-            return None
-        return self._calls.get(frame[:SERIAL_AT] + frame[SERIAL_END:])
-
-    def add(self, frame: bytes | memoryview, call: Call) -> None:
-        """Take note of what a frame asks for, if it is short."""
-        if len(frame) <= _SHORT_BYTES:
-            if len(self._calls) >= _MOST_CALLS:
-                self._calls.clear()
-            self._calls[bytes(frame[:SERIAL_AT]) + frame[SERIAL_END:]] = call
+    def add(self, frame: bytes, call: Call) -> None:
+        """Take note of what a frame asks for, if it is no longer than :data:`SHORT_BYTES`."""
+        if len(frame) <= SHORT_BYTES:
+            if len(self) >= _MOST_CALLS:
+                self.clear()
+            self[frame[:SERIAL_AT] + frame[SERIAL_END:]] = call
 
 
 class ServedPrograms(dict[tuple[int, int], Served[Any]]):

@@ -17,6 +17,7 @@ from twisted_virtlog.libvirt.framing import HEADER_BYTES, FrameStream
 from twisted_virtlog.libvirt.messages import (
     ERROR_BODY,
     SERIAL_AT,
+    SERIAL_END,
     TYPE_AT,
     ErrorBody,
     Header,
@@ -28,7 +29,13 @@ from twisted_virtlog.libvirt.messages import (
     encode_frame,
     encode_reply,
 )
-from twisted_virtlog.libvirt.program import Call, Procedure, ServedPrograms, dispatch
+from twisted_virtlog.libvirt.program import (
+    SHORT_BYTES,
+    Call,
+    Procedure,
+    ServedPrograms,
+    dispatch,
+)
 from twisted_virtlog.libvirt.xdr import Reader, XDRError
 from twisted_virtlog.loop.durations import ByName
 from twisted_virtlog.sockets.asking import AskingConversation
@@ -51,6 +58,7 @@ _WITH_FDS = MessageType.CALL_WITH_FDS.to_bytes(4, "big")
 
 # (so that members of an enum need not be looked up for each call)
 _CALL_WITH_FDS, _REPLY, _OK = MessageType.CALL_WITH_FDS, MessageType.REPLY, Status.OK
+_REPLY_WITH_FDS = MessageType.REPLY_WITH_FDS
 
 
 class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], None]):
@@ -71,6 +79,7 @@ class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], No
     ) -> None:
         super().__init__(calls)
         self._programs = programs
+        self._recent = programs.recent
         self._in_slices = in_slices
         self._frames = FrameStream()
         # A frame whose bytes for descriptors have not all arrived.
@@ -105,12 +114,16 @@ class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], No
             return True
         if frame is None:
             return False
-        call = self._programs.recent.find(frame) or self._decoded(frame)
+        if isinstance(frame, bytes) and len(frame) <= SHORT_BYTES:
+            request = frame
+            call = self._recent.get(frame[:SERIAL_AT] + frame[SERIAL_END:]) or self._decoded(frame)
+        else:
+            # (its answer may come late)
+            request = bytes(frame[:HEADER_BYTES])
+            call = self._decoded(frame)
         if call is None:
             return True
-        # (a copy, as a frame may be long, and its answer come late)
-        header = bytes(frame[:HEADER_BYTES])
-        return self.carry_out(header, call.procedure, call.service, call.arguments) or True
+        return self.carry_out(request, call.procedure, call.service, call.arguments) or True
 
     def _next_frame(self) -> bytes | memoryview | None:
         """Take out the next frame, if what follows it has arrived, too.
@@ -148,7 +161,8 @@ class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], No
             self._send_error(bytes(frame[:HEADER_BYTES]), failure)
             return None
         call = Call(procedure, service, arguments)
-        self._programs.recent.add(frame, call)
+        if isinstance(frame, bytes):
+            self._recent.add(frame, call)
         return call
 
     def _handle_other(self, header: Header) -> None:
@@ -166,25 +180,36 @@ class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], No
             slices = entry.slices(answer, arguments)
             if slices is not None:
                 return self._present_long(slices, request, entry, arguments)
-        kind = _REPLY
-        descriptors: Sequence[int] = ()
-        parts: list[bytes] = []
         if entry.descriptors is not None:
-            kind = MessageType.REPLY_WITH_FDS
-            descriptors = entry.descriptors(answer)
-            parts.append(encode_descriptor_count(len(descriptors)))
+            self._present_descriptors(entry.descriptors(answer), answer, request, entry, arguments)
+        else:
+            parts: list[bytes] = []
+            entry.results.write(entry.present(answer, arguments), parts)
+            for piece in encode_reply(request, _REPLY, _OK, parts):
+                self.connection.send(piece)
+        if entry.closes:
+            self.close()
+        return None
+
+    def _present_descriptors(
+        self,
+        descriptors: Sequence[int],
+        answer: Any,
+        request: bytes,
+        entry: Procedure[Any, Any, Any],
+        arguments: Any,
+    ) -> None:
+        """Send the results, and descriptors that go with them."""
+        parts = [encode_descriptor_count(len(descriptors))]
         try:
             entry.results.write(entry.present(answer, arguments), parts)
         except BaseException:
             close_all(descriptors)
             raise
-        for piece in encode_reply(request, kind, _OK, parts):
+        for piece in encode_reply(request, _REPLY_WITH_FDS, _OK, parts):
             self.connection.send(piece)
         for descriptor in descriptors:
             self.connection.send(b"\0", (descriptor,))
-        if entry.closes:
-            self.close()
-        return None
 
     def _present_long(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -218,6 +219,19 @@ class String(XDRType[bytes]):
         parts.append(_UINT.pack(size))
         parts.append(value)
         parts.append(bytes(-size & 3))
+
+
+class Path(XDRType[str]):
+    """A String that is a path, as Python has it: whatever bytes it has, they come out again."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._string = String(max_bytes)
+
+    def read(self, reader: Reader) -> str:
+        return os.fsdecode(self._string.read(reader))
+
+    def write(self, value: str, parts: list[bytes]) -> None:
+        self._string.write(os.fsencode(value), parts)
 
 
 class StringInPieces(XDRType[Sequence[bytes]]):

@@ -506,7 +506,9 @@ class LogHandler:
         return self._in_turn(log, log.real_path, close)
 
     def position(self, path: str) -> Answer[Position]:
-        log = self._open_log(path)
+        log = self._logs.get(path)
+        if log is None:
+            log = self._open_log(path)
         position = log.position()
         # (a function of its own has the variables that another one keeps, which cost as well)
         return self._position_later(log, path) if position is None else position
