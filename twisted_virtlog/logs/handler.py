@@ -46,7 +46,7 @@ from twisted_virtlog.logs.files.inventory import inventory, opened
 from twisted_virtlog.logs.files.log_directory import BY_PATH, LogDirectory
 from twisted_virtlog.logs.files.opening import link_target
 from twisted_virtlog.logs.files.placeholders import placeholders
-from twisted_virtlog.logs.files.reader import Reading, WouldBlock
+from twisted_virtlog.logs.files.reader import Reading, WouldBlock, read_at_once
 from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.roots import ANYWHERE, Roots
 from twisted_virtlog.logs.files.rotation import Limits
@@ -589,6 +589,10 @@ class LogHandler:
         writer = None if log is None else log.writer
         policy = self._policy_of_closed(path) if log is None else log.policy
         held = () if log is not None else self.held_names(self.real_path_of(path), file)
+        if writer is not None:
+            found = read_at_once(file, policy.limits, position, max_bytes, writer)
+            if found is not None:
+                return found
         try:
             reading = Reading(file, policy.limits, position, writer, self.directory_of(file), held)
         except SystemFailure as failure:

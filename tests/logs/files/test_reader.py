@@ -17,6 +17,10 @@ from tests.effort import examples
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import World, place
 from twisted_virtlog.errors import NoSuchLog, SystemFailure
+from twisted_virtlog.logs.files import writer as writer_module
+from twisted_virtlog.logs.files.names import oldest_first
+from twisted_virtlog.logs.files.reader import Reading, read_at_once
+from twisted_virtlog.logs.files.writer import Writer
 from twisted_virtlog.values import Excerpt, Position
 
 
@@ -237,6 +241,80 @@ def test_a_thread_is_used_only_when_the_disk_must_be_waited_for(
     guest.write(b"456789")
     assert world.read().data == b"0123456789"
     assert world.threads.used == 1
+
+
+def rotated(make_world: MakeWorld) -> tuple[World, Writer]:
+    """Open a log that has four files, each with other bytes; return what writes them, too."""
+    world = make_world(100, 3)
+    guest = world.open()
+    for letter in b"abcd":
+        guest.write(bytes([letter]) * 80 + b"\n")
+        world.position()
+    return world, world.handler._logs[world.path].writer
+
+
+def test_a_few_bytes_of_one_file_are_read_as_all_others(make_world: MakeWorld) -> None:
+    """By a reader who knows no births, as far as no other file is needed."""
+    world, writer = rotated(make_world)
+    for name, size in [(name, os.path.getsize(name)) for name in oldest_first(world.path, 3)]:
+        for offset in range(size + 2):
+            for count in (1, 20, 100):
+                start = Position(os.stat(name).st_ino, offset)
+                excerpt = read_at_once(world.path, writer.limits, start, count, writer)
+                assert (excerpt is None) == (offset + count > size)
+                if excerpt is not None:
+                    reading = Reading(world.path, writer.limits, start, writer)
+                    assert excerpt == reading.read_and_close(count)
+
+
+def test_a_few_bytes_of_one_file_open_no_other(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those before nor those after it."""
+    world, _ = rotated(make_world)
+    opened: list[str] = []
+    openat = os.open
+
+    def look(path: str, *arguments: int) -> int:
+        opened.append(path)
+        return openat(path, *arguments)
+
+    start = Position(os.stat(world.path + ".1").st_ino, 3)
+    monkeypatch.setattr(os, "open", look)
+    assert world.read(start, 5).data == b"b" * 5
+    assert opened == [world.path + ".1"]
+
+
+def test_nobody_asks_for_each_piece_whether_there_is_a_disk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known while the log is open, of files on the same file system."""
+    guest = world.open()
+    guest.write(b"abcdef")
+    asked: list[int] = []
+    monkeypatch.setattr(writer_module, "is_in_memory", lambda file: asked.append(file) is None)
+    monkeypatch.setattr(os, "preadv", lambda *_: pytest.fail("it was asked for a piece"))
+    assert [world.read(guest.position).data for _ in range(3)] == [b"abcdef"] * 3
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("what", ["moved", "missing", "link", "birth"])
+def test_a_few_bytes_are_looked_for_in_all_files_in_case_of_doubt(
+    what: str, make_world: MakeWorld
+) -> None:
+    """What another program did to the names changes nothing of what is read."""
+    world, writer = rotated(make_world)
+    start = place(world.path + ".1", 3)
+    if what == "moved":
+        os.rename(world.path, world.path + ".moved")
+    elif what == "missing":
+        os.remove(world.path + ".0")
+    elif what == "link":
+        os.rename(world.path + ".0", world.path + ".moved")
+        os.symlink(world.path + ".moved", world.path + ".0")
+    position = start if what == "birth" else Position(start.inode, start.offset)
+    assert read_at_once(world.path, writer.limits, position, 5, writer) is None
+    assert world.read(position, 5).data == b"b" * 5
 
 
 parts = st.lists(st.binary(min_size=1, max_size=150), min_size=1, max_size=8)

@@ -56,6 +56,7 @@ class File:
     :ivar size: its bytes when it was opened.
     :ivar modified_ns: when it was written last, in nanoseconds since 1970.
     :ivar parted: bytes are missing between the file before it and this one.
+    :ivar in_memory: it is known that there is no disk to wait for.
     :ivar is_packed: it is read by :func:`read_packed_piece`; all else is said of what it was.
     """
 
@@ -65,6 +66,7 @@ class File:
         "current",
         "descriptor",
         "device",
+        "in_memory",
         "inode",
         "is_packed",
         "modified_ns",
@@ -95,6 +97,7 @@ class File:
         self.size = status.st_size
         self.modified_ns = status.st_mtime_ns
         self.current = current
+        self.in_memory = writer is not None and writer.is_in_memory(status)
         self._birth: str | None = None
         self._lineage = None if writer is None else writer.lineage
         self.is_packed = origin is not None
@@ -274,6 +277,47 @@ class Reading:
         return None if following is None or following.parted else following
 
 
+def read_at_once(
+    path: str, limits: Limits, position: Position | None, max_bytes: int, writer: Writer
+) -> Excerpt | None:
+    """Read a few bytes of an open log that are all in one file, and open only that.
+
+    It is for readers who know no births, to whom all files are one text: what stands before or
+    after that file does not matter.
+
+    :returns: what :class:`Reading` would; None where it is to find out.
+    :raises UnsupportedBackups: ``max_backups`` is over 32.
+    """
+    check_backups(path, limits.max_backups)
+    if position is None or position.birth or max_bytes > PIECE_BYTES or writer.hole is not None:
+        return None
+    directory, end = writer.directory, position.offset + max_bytes
+    descriptor = -1
+    try:
+        with directory:
+            for number, name in enumerate(newest_first(path, limits.max_backups)):
+                status = directory.lstat(name)
+                if not stat.S_ISREG(status.st_mode) or writer.writes(status) != (number == 0):
+                    return None
+                if status.st_ino == position.inode:
+                    descriptor = directory.open(name, OPEN_FLAGS)
+                    break
+        if descriptor < 0:
+            return None
+        file = File(name, descriptor, os.fstat(descriptor), writer, number == 0)
+        if not file.has(position) or end > file.size:
+            return None
+        data = _read_at(file, position.offset, max_bytes, os.RWF_NOWAIT)
+        if len(data) == max_bytes:
+            return Excerpt((data,), file.at(position.offset), file.at(end), False, False)
+    except (OSError, SystemFailure, WouldBlock):
+        pass
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    return None
+
+
 def open_files(
     path: str,
     limits: Limits,
@@ -440,6 +484,9 @@ def _read_at(file: File, offset: int, count: int, flags: int) -> bytes:
         room = size - offset
     if room <= 0:
         return b""
+    if file.in_memory:
+        # (it would be found out in vain for each piece)
+        flags = 0
     if file.is_packed:
         return read_packed_piece(file.descriptor, offset, room, flags, file.path)
     return read_piece(file.descriptor, offset, room, flags, file.path)

@@ -123,6 +123,7 @@ from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.shares import SHARE_SECONDS
+from twisted_virtlog.syscalls import is_in_memory
 from twisted_virtlog.values import Position, RemovalReason
 
 T = TypeVar("T")
@@ -319,6 +320,7 @@ class Writer:
         "_file",
         "_fits",
         "_given_up",
+        "_in_memory",
         "_inode",
         "_into_chunk",
         "_keep_attributes",
@@ -422,8 +424,10 @@ class Writer:
         self._left: EndedFile | None = None
         # Where the file was that is now to be opened by its path, whatever stands there.
         self._given_up: FileSystem | None = None
-        # The file system on which the file was opened; 0 until then.
+        # The file system on which the file was opened; 0 until then. And whether it is in memory,
+        # asked for when it is wanted.
         self._device = 0
+        self._in_memory: bool | None = None
         if steps_left is not None:
             self._steps = unfinished_steps(path, limits.max_backups, steps_left)
             self._file = -1
@@ -806,6 +810,19 @@ class Writer:
     def writes(self, status: os.stat_result) -> bool:
         """Return whether a status is that of the current file."""
         return status.st_ino == self._inode and status.st_dev == self._device and self.file >= 0
+
+    def is_in_memory(self, status: os.stat_result) -> bool:
+        """Return whether a file is known to be in memory and nowhere else, as the current one is.
+
+        As that is open, no other file system has the number of its device meanwhile.
+
+        :param status: of the file.
+        """
+        if self._file < 0 or status.st_dev != self._device:
+            return False
+        if self._in_memory is None:
+            self._in_memory = is_in_memory(self._file)
+        return self._in_memory
 
     @property
     def kept(self) -> int:
@@ -1332,6 +1349,7 @@ class Writer:
         self.uses += 1
         self._given_up = None
         self._birth = None
+        self._in_memory = None
         status = self._status()
         self._inode = status.st_ino
         if self._device not in (0, status.st_dev):
