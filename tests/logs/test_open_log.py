@@ -33,8 +33,9 @@ from tests.logs.fakes import (
 from twisted_virtlog.errors import NoSuchLog
 from twisted_virtlog.logs.handler import LogHandler
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.logs.rate import Rate
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
-from twisted_virtlog.values import Position
+from twisted_virtlog.values import OnRate, Position
 
 
 def test_the_reactor_for_tests_is_one() -> None:
@@ -227,6 +228,20 @@ def test_readiness_of_another_pipe_does_not_end_the_log(world: World) -> None:
     guest.write(b"still here")
     world.reactor.turn()
     assert world.text() == b"still here"
+
+
+@pytest.mark.parametrize(
+    ("rate", "allowed"), [(None, 8 * KIB), (Rate.of(3 * KIB, 0, 0, OnRate.BLOCK), 3 * KIB)]
+)
+def test_a_pipe_gives_no_more_than_a_piece(
+    rate: Rate | None, allowed: int, make_world: MakeWorld
+) -> None:
+    """Nor more than its rate, if that is less."""
+    world = make_world(rate=rate)
+    world.open().write(b"x" * 20 * KIB)
+    (log,) = world.watch._readers.values()
+    assert log.pipe_ready(8 * KIB) == allowed
+    assert world.text() == b"x" * allowed
 
 
 def test_stopping_writes_what_the_pipes_hold(make_world: MakeWorld) -> None:

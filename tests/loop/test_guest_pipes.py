@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.reactor import FakeReactor
 from twisted_virtlog.loop import guest_pipes
-from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, PipeWatch
+from twisted_virtlog.loop.guest_pipes import PIECE_BYTES, SMALL_PIECE_BYTES, PipeWatch
 from twisted_virtlog.loop.shares import SHARE_SECONDS, TOGETHER_SECONDS
 from twisted_virtlog.syscalls import set_pipe_capacity
 
@@ -25,9 +25,9 @@ class Reader:
         self.taken = b""
         self.capacity = 1 << 30
 
-    def pipe_ready(self) -> int:
+    def pipe_ready(self, most: int = PIECE_BYTES) -> int:
         try:
-            data = os.read(self.read_end, PIECE_BYTES)
+            data = os.read(self.read_end, most)
         except BlockingIOError:
             return 0
         self.taken += data
@@ -145,9 +145,9 @@ def test_a_full_pipe_comes_again_after_the_others(room: Room) -> None:
     for name, reader, size in (("flood", flood, 2 * PIECE_BYTES), ("quiet", quiet, 1)):
         os.write(reader.write_end, b"x" * size)
 
-        def ready(name: str = name, reader: Reader = reader) -> int:
+        def ready(most: int, name: str = name, reader: Reader = reader) -> int:
             order.append(name)
-            return Reader.pipe_ready(reader)
+            return Reader.pipe_ready(reader, most)
 
         reader.pipe_ready = ready  # type: ignore[method-assign]
     room.reactor.turn()
@@ -165,6 +165,39 @@ def test_clients_are_seen_to_between_much_of_one_pipe_and_much_of_the_next() -> 
     room.reactor.turn()
     assert sorted(calls[0]) == [0, 65536]
     assert calls[1:] == [[65536, 65536]]
+    room.close()
+
+
+def test_pieces_are_smaller_while_clients_ask() -> None:
+    """Each of them waits for half a piece; and a flood alone is moved at its best."""
+    served: list[int] = []
+    room = Room(LONG, lambda: served.pop() if served else 0)
+    flood = room.reader()
+    pieces = []
+
+    def ready(most: int) -> int:
+        pieces.append(most)
+        room.now += 0.00001
+        return Reader.pipe_ready(flood, most)
+
+    flood.pipe_ready = ready  # type: ignore[method-assign]
+    os.write(flood.write_end, b"x" * 4 * PIECE_BYTES)
+    room.watch.doRead()
+    assert pieces == [PIECE_BYTES] * 4
+    pieces.clear()
+    served.append(1)
+    os.write(flood.write_end, b"x" * 2 * PIECE_BYTES)
+    room.watch.doRead()
+    assert pieces == [PIECE_BYTES, *[SMALL_PIECE_BYTES] * 2]
+    # Also in the next turns, for a while.
+    pieces.clear()
+    os.write(flood.write_end, b"x" * PIECE_BYTES)
+    room.watch.doRead()
+    room.now += 1.0
+    os.write(flood.write_end, b"x" * PIECE_BYTES)
+    room.watch.doRead()
+    assert pieces == [*[SMALL_PIECE_BYTES] * 2, PIECE_BYTES]
+    assert len(flood.taken) == 8 * PIECE_BYTES
     room.close()
 
 
@@ -193,8 +226,8 @@ def test_a_pipe_that_ends_after_a_whole_piece_is_asked_no_more(room: Room) -> No
     os.write(reader.write_end, b"x" * PIECE_BYTES)
     reader.end()
 
-    def ready() -> int:
-        moved = Reader.pipe_ready(reader)
+    def ready(most: int) -> int:
+        moved = Reader.pipe_ready(reader, most)
         if not moved:
             room.watch.remove(reader.read_end)
             del reader.capacity
@@ -421,7 +454,7 @@ def drain(reader: Reader) -> None:
 def serve_no_more(reader: Reader) -> None:
     """Let it be a mistake to serve a pipe: its guest may have locked it."""
 
-    def ready() -> int:
+    def ready(most: int) -> int:
         raise AssertionError("an empty pipe was served")
 
     reader.pipe_ready = ready  # type: ignore[method-assign]
@@ -486,8 +519,8 @@ def test_a_pipe_that_is_removed_is_not_asked(room: Room) -> None:
     first, second = room.reader(), room.reader()
     for reader in (first, second):
         os.write(reader.write_end, b"x")
-    first.pipe_ready = lambda: room.watch.remove(second.read_end) or 1  # type: ignore[method-assign]
-    second.pipe_ready = lambda: room.watch.remove(first.read_end) or 1  # type: ignore[method-assign]
+    first.pipe_ready = lambda most: room.watch.remove(second.read_end) or 1  # type: ignore[method-assign]
+    second.pipe_ready = lambda most: room.watch.remove(first.read_end) or 1  # type: ignore[method-assign]
     room.reactor.turn()
     assert len(room.watch) == 1
     for reader in (first, second):
@@ -503,10 +536,10 @@ def test_a_turn_ends_when_its_time_is_up(room: Room) -> None:
         reader = room.reader()
         os.write(reader.write_end, b"x")
 
-        def ready(number: int = number, reader: Reader = reader) -> int:
+        def ready(most: int, number: int = number, reader: Reader = reader) -> int:
             order.append(number)
             room.now += TOGETHER_SECONDS / 2
-            return Reader.pipe_ready(reader)
+            return Reader.pipe_ready(reader, most)
 
         reader.pipe_ready = ready  # type: ignore[method-assign]
     room.reactor.turn()
@@ -526,10 +559,10 @@ def test_clients_are_seen_to_after_each_share_of_time() -> None:
         reader = room.reader()
         os.write(reader.write_end, b"x")
 
-        def ready(reader: Reader = reader) -> int:
+        def ready(most: int, reader: Reader = reader) -> int:
             order.append(reader)
             room.now += SHARE_SECONDS * 0.6
-            return Reader.pipe_ready(reader)
+            return Reader.pipe_ready(reader, most)
 
         reader.pipe_ready = ready  # type: ignore[method-assign]
     room.reactor.turn()

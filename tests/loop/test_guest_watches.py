@@ -22,8 +22,8 @@ class Guest:
         self.is_awaited = False
         self.read = b""
 
-    def pipe_ready(self) -> int:
-        data = os.read(self.pipe, 65536)
+    def pipe_ready(self, most: int = 65536) -> int:
+        data = os.read(self.pipe, most)
         self.read += data
         return len(data)
 

@@ -270,7 +270,7 @@ class OpenLog:
         """
         self._owner.watch.add(self._pipe, self)
 
-    def pipe_ready(self) -> int:
+    def pipe_ready(self, most: int = PIECE_BYTES) -> int:
         """Write what the pipe holds, as far as this turn allows, or end; see Watched.
 
         Readiness may be stale: a call that was dispatched first in the same turn has drained the
@@ -280,12 +280,12 @@ class OpenLog:
             return 0
         source = self._owner.source
         source.pipe = self._pipe
-        most = PIECE_BYTES
         try:
             if self.bucket is not None:
-                most, dropped = self._owner.limiting.allowed(self, self.bucket)
-                if not most:
+                allowed, dropped = self._owner.limiting.allowed(self, self.bucket)
+                if not allowed:
                     return dropped
+                most = min(most, allowed)
             moved = self.writer.write(source, most)
         except Exception as error:  # noqa: BLE001 (see _failure_of)
             self._fail(self._failure_of(error))

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import select
 import time
 from collections import deque
@@ -67,6 +68,12 @@ _TOGETHER_BYTES = 512 * 1024
 #: multiple of rotation.PIPE_CHUNK_BYTES, so that the next piece begins at a chunk.
 PIECE_BYTES = 64 * 1024
 
+#: And this many while clients ask something again and again: each of them waits for half a piece.
+SMALL_PIECE_BYTES = 32 * 1024
+
+#: For how long after an answer they do.
+_ASKING_SECONDS = 0.01
+
 #: About how many bytes one turn of the reactor moves from all pipes together. However few they are,
 #: it takes no longer than TOGETHER_SECONDS.
 _TURN_BYTES = 512 * 1024
@@ -94,12 +101,13 @@ class Watched(Protocol):
 
     capacity: int
 
-    def pipe_ready(self) -> int:
-        """Move up to :data:`PIECE_BYTES`, or end if there are none and no write end is open.
+    def pipe_ready(self, most: int = PIECE_BYTES) -> int:
+        """Move some bytes, or end if there are none and no write end is open.
 
         It takes about a share of time, also when a piece would take longer. Readiness may be stale,
         or that of another pipe that had this number before.
 
+        :param most: up to so many bytes, a whole piece.
         :returns: bytes that were moved; a whole piece, or more, says that more may wait. It is said
             of a piece that was ended by its time, too.
         """
@@ -145,6 +153,8 @@ class PipeWatch:
         self._elapsed = 0.0
         self._moved = 0
         self._rest_allowed = 0.0
+        # When a client was answered between two pipes.
+        self._answered_at = -math.inf
         self._resting = False
         self._timed = False
         # Up while busy pipes are to be looked at in the next turn; nothing else calls for them.
@@ -277,6 +287,7 @@ class PipeWatch:
         """
         ready, readers, busy, seconds = self._ready, self._readers, self._busy, self._seconds
         left = _TURN_BYTES
+        piece = self._piece(now)
         turn_ends, share_ends = now + TOGETHER_SECONDS, now + SHARE_SECONDS
         # Those with more than they gave, and how much that was; they come again after the others.
         full: deque[tuple[int, int]] = deque()
@@ -289,7 +300,7 @@ class PipeWatch:
             if reader is None:
                 continue
             try:
-                moved = 0 if asks and not self._has_bytes(pipe) else reader.pipe_ready()
+                moved = 0 if asks and not self._has_bytes(pipe) else reader.pipe_ready(piece)
             except Exception:  # noqa: BLE001 (no other pipe may suffer)
                 self._logger.failure("a log's pipe could not be served")
                 now = seconds()
@@ -304,7 +315,7 @@ class PipeWatch:
                 if total >= _BUSY_BYTES and pipe not in busy:
                     busy.add(pipe, self._looked_at, self._elapsed)
                     self._pipes.unregister(pipe)
-                if moved >= PIECE_BYTES:
+                if moved >= piece:
                     full.append((pipe, total))
                 else:
                     self._shorten_rest(pipe, total, reader.capacity)
@@ -312,13 +323,20 @@ class PipeWatch:
             if moved >= _MUCH_BYTES or now >= share_ends:
                 if now - begun > SLOW_SECONDS:
                     reader.pipe_slow()
-                # (clients may have had any of them drained)
-                doubtful = len(ready) if self._between() != 0 else doubtful
+                served = self._between()
                 now = seconds()
+                # (clients may have had any of them drained)
+                doubtful = doubtful if served == 0 else len(ready)
+                self._answered_at = now if served else self._answered_at
+                piece = self._piece(now)
                 share_ends = now + SHARE_SECONDS
         for pipe, total in full:
             if pipe in readers:
                 self._shorten_rest(pipe, total, 0)
+
+    def _piece(self, now: float) -> int:
+        asking = now - self._answered_at < _ASKING_SECONDS
+        return SMALL_PIECE_BYTES if asking else PIECE_BYTES
 
     def _shorten_rest(self, pipe: int, count: int, capacity: int) -> None:
         """Rest no longer than until a pipe may be too full.
