@@ -191,6 +191,8 @@ class IFollower(Interface):
 
     position = Attribute("Position: what comes next begins there.")
 
+    waits = Attribute("bool: there is nothing more to read until ``ready`` is called.")
+
     def read(max_bytes: int) -> Answer[Followed | FollowEnd | None]:
         """Return what comes next, from :attr:`position` on; nothing else is asked meanwhile.
 

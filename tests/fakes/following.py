@@ -29,6 +29,7 @@ class FakeFollower:
     :ivar slow: reads are answered by :meth:`answer`.
     :ivar end: what comes when all is read.
     :ivar is_patient: what comes may be later.
+    :ivar waits: it says that nothing is left.
     :ivar missing: bytes that are missing before what comes next.
     """
 
@@ -42,6 +43,7 @@ class FakeFollower:
         self.missing: int | None = None
         self.stopped = False
         self.is_patient = False
+        self.waits = False
         self.waiting: deque[Deferred[Followed | FollowEnd | None]] = deque()
         self._ready = ready
 

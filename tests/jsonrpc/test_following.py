@@ -145,6 +145,20 @@ def test_who_leaves_unread_what_he_was_told_is_patient(
     assert found == [(False, False), (True, False), (True, False)]
 
 
+def test_what_is_known_to_wait_is_not_asked_again(client: Reader) -> None:
+    """Before it says so itself."""
+    follower = client.follow()
+    client.turn()
+    follower.read_at.clear()
+    follower.write(b"one\n")
+    assert client.turn() == [_data("one\n", 0, 4)]
+    assert follower.read_at == [0, 4]
+    follower.waits = True
+    follower.write(b"two\n")
+    assert client.turn() == [_data("two\n", 4, 8)]
+    assert follower.read_at == [0, 4, 4]
+
+
 def test_the_parameters_are_passed_on(client: Reader) -> None:
     """Path, position and the end; numbers are those of the connection, in order."""
     params = {"path": _LOG, "position": _position(3), "until": "closed", "encoding": "base64"}

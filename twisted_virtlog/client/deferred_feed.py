@@ -105,20 +105,28 @@ class DeferredFeed:
     async def _read(self) -> None:
         try:
             while True:
-                data, descriptors = await self._link.receive()
-                if not data:
-                    raise Disconnected("the daemon closed the connection")
-                self._dialogue.add_descriptors(descriptors)
-                for said in self._dialogue.receive(data):
-                    if isinstance(said, Reply):
-                        self._settle(said)
-                    else:
-                        self._hear(said)
-                if self._rest_seconds and len(data) < _MUCH_BYTES:
+                if await self._take() < _MUCH_BYTES and self._rest_seconds:
                     # (what comes meanwhile comes at once, and wakes nobody)
                     await self._way.sleep(self._rest_seconds)
         except ClientError as error:
             self._end(str(error))
+
+    async def _take(self) -> int:
+        """Take what comes next; return how many bytes that was."""
+        data, descriptors = await self._link.receive()
+        if not data:
+            raise Disconnected("the daemon closed the connection")
+        count = len(data)
+        self._dialogue.add_descriptors(descriptors)
+        coming = self._dialogue.receive(data)
+        # (it may be long, and is not needed any more)
+        del data
+        for said in coming:
+            if isinstance(said, Reply):
+                self._settle(said)
+            else:
+                self._hear(said)
+        return count
 
     def _settle(self, reply: Reply) -> None:
         # Nothing that is asked here comes with descriptors.

@@ -135,7 +135,10 @@ class Dialogue:
             text = bytes(memoryview(self._input)[:end])
             del self._input[: end + 1]
             self._searched = 0
-            if text and (said := self._said(text)) is not None:
+            said = self._said(text) if text else None
+            # (it may be long, and is of no use to whoever takes what was said)
+            del text
+            if said is not None:
                 yield said
         self._searched = len(self._input)
         if self._searched > MAX_ANSWER_BYTES:

@@ -322,7 +322,8 @@ class _Following(_Subscription):
                 self.follower.advance(found.start)
                 return None
         self.follower.advance(end)
-        self._others.requeue(self)
+        if not self.follower.waits:
+            self._others.requeue(self)
         is_patient = self._patience.is_patient
         if is_patient is not self._is_patient:
             self._is_patient = is_patient

@@ -19,6 +19,7 @@ from twisted.logger import (
 from twisted.python import usage
 
 from twisted_virtlog.client.usual_socket import usual_socket
+from twisted_virtlog.web.memory import return_what_is_large
 from twisted_virtlog.web.service import (
     Asked,
     CannotServe,
@@ -99,6 +100,7 @@ def main() -> None:
     except usage.UsageError as error:
         sys.stderr.write(f"virtlog-web: {error}\nvirtlog-web --help says more.\n")
         raise SystemExit(2) from error
+    return_what_is_large()
     warnings = LogLevelFilterPredicate(LogLevel.warn)
     observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [warnings])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

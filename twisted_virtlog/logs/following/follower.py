@@ -74,6 +74,10 @@ class Follower:
         segment, offset = reader.place
         return segment.at(offset)
 
+    @property
+    def waits(self) -> bool:
+        return self._waits and self.end is None
+
     def read(self, max_bytes: int) -> Answer[Followed | FollowEnd | None]:
         if self.end is not None:
             return self.end
