@@ -59,6 +59,21 @@ def test_open_answers_the_position_and_then_the_pipe(
     assert client.handler.calls == [("open", "/p/a.log", "qemu", GUEST, truncate)]
 
 
+def test_logs_of_a_guest_share_what_it_is_called(write_end: int) -> None:
+    """It is one object; another guest's is another."""
+    client = Client(open=Opened(HERE, write_end), append=HERE)
+    others = append_arguments(b"/p").replace(b"demo", b"d2mo")
+    client.call(OPEN, open_arguments(b"/p/a.log", 0))
+    client.call(APPEND, append_arguments(b"/p"))
+    client.call(APPEND, others)
+    first, second, third = (
+        call[domain] for call, domain in zip(client.handler.calls, (3, 4, 4), strict=True)
+    )
+    assert first == GUEST
+    assert second is first
+    assert third == Domain(UUID_TEXT, "d2mo")
+
+
 def test_position_answers_inode_and_offset() -> None:
     """Both as unsigned 64-bit numbers."""
     client = Client(position=Position(2**64 - 1, 2**63))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -36,6 +37,9 @@ from twisted_virtlog.values import (
 TRUNCATE = 1
 
 _MAX_OFFSET = 2**63 - 1
+
+#: So many guests are remembered, by their latest calls.
+_GUESTS = 64
 
 
 class OpenArguments(msgspec.Struct, frozen=True, gc=False):
@@ -155,7 +159,13 @@ def _refuse_flags(flags: int, function: str) -> None:
 
 
 def _domain(uuid_bytes: bytes, name: bytes) -> Domain:
-    return Domain(str(uuid.UUID(bytes=uuid_bytes)), _name(name))
+    return _guest(uuid_bytes, _name(name))
+
+
+@lru_cache(_GUESTS)
+def _guest(uuid_bytes: bytes, name: str) -> Domain:
+    """Return one object for all logs of a guest, which opens them in a row."""
+    return Domain(str(uuid.UUID(bytes=uuid_bytes)), name)
 
 
 def _name(string: bytes) -> str:

@@ -101,7 +101,8 @@ class _Recorded:
     :ivar file: the number of its current file; 0 before it is asked for, or if nothing tells that
         file apart.
     :ivar is_known: whether it was asked which file it is.
-    :ivar modified_ns: when that file was written last, as its file system said when it was found.
+    :ivar modified_ns: when that file was written last, as its file system said when it was found;
+        0 if it was empty.
     :ivar marked: the offset of the last mark, and ``since`` its first moment; while the file is not
         known, that of the mark to come.
     :ivar seen: the end of the file when it was looked at last.
@@ -394,7 +395,8 @@ class Recorder(NoObserver):
             return ""
         try:
             status = os.fstat(file)
-            recorded.modified_ns = status.st_mtime_ns
+            if recorded.marked:
+                recorded.modified_ns = status.st_mtime_ns
             return self._id_of(status.st_dev, file)
         except OSError:
             return ""

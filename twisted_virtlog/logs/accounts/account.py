@@ -14,6 +14,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import cache
 from typing import NamedTuple
 
 from twisted_virtlog.logs.accounts.layout import (
@@ -108,7 +109,7 @@ class Account(Slot):
         super().__init__(words, slot)
         # The sizes of the files as they were seen last: of what stands in the current one's place
         # and is another, then of the backups. None if that is not known.
-        self._names: list[int] | None = None
+        self._names: tuple[int, ...] | None = None
 
     @property
     def number(self) -> int:
@@ -149,8 +150,8 @@ class Account(Slot):
         :param held: bytes in the held files.
         """
         row = self._folded()
-        self._names = [_size(look) for look in looks]
-        self._names[0] = max(self._names[0], 0)
+        current, *backups = map(_size, looks)
+        self._names = _shared(max(current, 0), *backups)
         row[FOUND] = sum(max(size, 0) for size in self._names) + held
         row[HELD] = held
         row[REGULAR] = 1
@@ -178,7 +179,7 @@ class Account(Slot):
             row[FOUND] = found + row[HELD] if regular else 0
             row[INODE], row[END], row[START] = current.inode, current.size, current.size
             row[REGULAR] = int(regular)
-            self._names = [0, *sizes]
+            self._names = _shared(0, *sizes)
             self.hold(row)
             if not self.has_begun:
                 self.words[self.slot + SINCE] = now_us()
@@ -358,8 +359,8 @@ class Account(Slot):
         if place != 0:
             # (what it has is under another name, or nowhere)
             row[INODE] = row[END] = row[START] = row[AWAY] = 0
-        self._names = [_size(look) for look in looks]
-        self._names[0] = 0 if place == 0 else sizes[0]
+        _, *backups = map(_size, looks)
+        self._names = _shared(0 if place == 0 else sizes[0], *backups)
         _differ(row, there - _expected(row), TAKEN)
         self.hold(row)
         self.not_removed()
@@ -420,8 +421,8 @@ class Account(Slot):
             row[AWAY] = row[END]
             _differ(row, look.size - stood, TAKEN)
             stands = look.size
-        if names:
-            names[0] = stands
+        if names and names[0] != stands:
+            self._names = _shared(stands, *names[1:])
 
     def _see_backups(self, row: array[int], looks: Looks) -> None:
         names = self._names
@@ -449,8 +450,21 @@ class Account(Slot):
     def _set(self, name: int, size: int) -> None:
         names = self._names
         if names is not None:
-            names += [MISSING] * (name + 2 - len(names))
-            names[name + 1] = size
+            sizes = [*names, *[MISSING] * (name + 2 - len(names))]
+            sizes[name + 1] = size
+            self._names = _shared(*sizes)
+
+
+@cache
+def _alone(backups: int) -> tuple[int, ...]:
+    """Return the sizes where there is no file beside the current one."""
+    return (0, *[MISSING] * backups)
+
+
+def _shared(*sizes: int) -> tuple[int, ...]:
+    """Return sizes; one object for all logs that were never rotated, as there may be thousands."""
+    alone = _alone(len(sizes) - 1)
+    return alone if sizes == alone else sizes
 
 
 def counted_row(words: array[int]) -> array[int]:
