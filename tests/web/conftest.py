@@ -157,6 +157,15 @@ def serving(*options: str) -> Iterator[Web]:
         process.wait(120)
 
 
+def write(client: BlockingClient, path: str, data: bytes) -> None:
+    """Let a guest write to a log, and close it."""
+    opened = client.open(path, "test")
+    with open(opened.write_end, "wb", buffering=0) as pipe:
+        pipe.write(data)
+        # (while it is open, as nobody else closes it then)
+        client.close_log(path)
+
+
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with small files, which all tests of a module share."""

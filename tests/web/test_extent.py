@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_virtlog.client import Position
-from twisted_virtlog.web.extent import Extent, Part
+from twisted_virtlog.client import LogEvent, Position
+from twisted_virtlog.web.extent import Extent, Part, later
 
 SIZES = st.lists(st.integers(0, 9), min_size=1, max_size=6)
 
@@ -38,3 +40,17 @@ def test_a_file_that_is_gone_is_nowhere() -> None:
     assert files.distance(Position(1, 0, "h.9")) is None
     assert files.distance(Position(2, 1)) == 4
     assert Extent(()).position(0) is None
+
+
+def test_what_happened_later_is_after_a_position() -> None:
+    """Not at it, and not in a file that is gone; a position that is gone is before all of it."""
+    time = datetime(2026, 3, 1, tzinfo=timezone.utc)
+    files = extent([3, 4])
+    happened = [
+        LogEvent(Position(inode, offset, f"h.{inode - 1}"), time, "opened", None)
+        for inode, offset in ((9, 0), (1, 0), (1, 3), (2, 0), (2, 2))
+    ]
+    assert later(files, happened, Position(1, 0, "h.0")) == happened[2:]
+    assert later(files, happened, Position(1, 3, "h.0")) == happened[4:]
+    assert later(files, happened, Position(2, 2, "h.1")) == []
+    assert later(files, happened, Position(9, 0, "h.8")) == happened

@@ -16,21 +16,13 @@ from pathlib import Path
 import pytest
 
 from harness.daemon import CHECKOUT, running
-from tests.web.conftest import StartWeb, Stream, Web, serving
+from tests.web.conftest import StartWeb, Stream, Web, serving, write
 from twisted_virtlog.client import BlockingClient, Domain
 from twisted_virtlog.web.places import place_text
 
 pytestmark = pytest.mark.lengthy
 
 GUESTS = ("c7a5fdbd-edaf-9455-926a-d65c16db1809", "c7a5fdbd-edaf-9455-926a-d65c16db1810")
-
-
-def write(client: BlockingClient, path: str, data: bytes) -> None:
-    """Write to a log, and close it."""
-    opened = client.open(path, "test")
-    with open(opened.write_end, "wb") as pipe:
-        pipe.write(data)
-    client.close_log(path)
 
 
 def followed(stream: Stream, count: int) -> bytes:

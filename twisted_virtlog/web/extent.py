@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from twisted_virtlog.client import LogEvent
 from twisted_virtlog.values import Position, is_in_other_file
 
 
@@ -58,3 +59,19 @@ class Extent:
         index = min(bisect.bisect_right(ends, distance), len(self.parts) - 1)
         part = self.parts[index]
         return Position(part.inode, distance - (ends[index] - part.size), part.birth)
+
+
+def later(extent: Extent, happened: Sequence[LogEvent], position: Position) -> list[LogEvent]:
+    """Return what happened after a position: not at it, where one is already.
+
+    :param position: in a file that is not kept any more it is before all that is.
+    """
+    begin = extent.distance(position)
+    if begin is None:
+        return list(happened)
+    distances = [extent.distance(one.position) for one in happened]
+    return [
+        one
+        for one, distance in zip(happened, distances, strict=True)
+        if distance is not None and distance > begin
+    ]

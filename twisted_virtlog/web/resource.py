@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from twisted_virtlog.client import RemoteError
+from twisted_virtlog.client import LogEvent, RemoteError
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.access import HEADERS, LOCAL_HOSTS, Asked, ChecksUsers, Refused, refusal
 from twisted_virtlog.web.answering import Answering, refuse, send, send_json
@@ -19,6 +18,7 @@ from twisted_virtlog.web.assets import PAGE, AssetResource, assets
 from twisted_virtlog.web.daemon import Connect, Daemon
 from twisted_virtlog.web.downloading import download
 from twisted_virtlog.web.event_stream import event
+from twisted_virtlog.web.extent import later
 from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.listing import Listing
 from twisted_virtlog.web.live import Live
@@ -264,8 +264,12 @@ class _Api(Resource):
 
     async def _events(self, request: Request) -> None:
         query = Query(request.args)
+        path, after = query.path(), query.place("after")
         client = await self._daemon.client()
-        send_json(request, await _events(client, query.path(), query.time("since")))
+        happened = await client.events(path, query.time("since"))
+        if after is not None:
+            happened = later(await extent_of(client, self._files, path), happened, after)
+        send_json(request, _events(happened))
 
     async def _locate(self, request: Request) -> None:
         query = Query(request.args)
@@ -297,7 +301,7 @@ class _Api(Resource):
         for path in paths:
             try:
                 times = await client.times(path)
-                events = await _events(client, path, None)
+                events = _events(await client.events(path))
             except RemoteError as error:
                 # (another log of the guest may have been removed meanwhile)
                 if error.code != NO_SUCH_LOG or path == paths[0]:
@@ -345,7 +349,7 @@ async def _of_the_same_guest(client: Client, path: str) -> list[str]:
     return [path, *(other for other in others if other != path)][:_MOST_LOGS_OF_A_GUEST]
 
 
-async def _events(client: Client, path: str, since: datetime | None) -> list[dict[str, Any]]:
+def _events(happened: Sequence[LogEvent]) -> list[dict[str, Any]]:
     return [
         {
             "at": place_text(one.position),
@@ -353,7 +357,7 @@ async def _events(client: Client, path: str, since: datetime | None) -> list[dic
             "kind": one.kind,
             "bytes": one.bytes,
         }
-        for one in await client.events(path, since)
+        for one in happened
     ]
 
 

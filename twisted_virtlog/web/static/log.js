@@ -1,14 +1,13 @@
 // One log: as it comes, and back to any byte that is kept.
 
 import { ask, askJson, bytesOf, events, pause, whileVisible } from "./api.js";
-import { plainText } from "./filter.js";
-import { size, time, visible, zone } from "./format.js";
+import { size, visible, zone } from "./format.js";
 import { newest } from "./newest.js";
+import { Past } from "./past.js";
 import { LINES, Screen } from "./screen.js";
-import { isFailure, picture } from "./timeline.js";
+import { Search } from "./search.js";
 
 const WINDOW = 1024 * 1024;
-const COLUMNS = 600;
 // More than this is not waited for: all but the last half of it is skipped.
 const MOST_BEHIND = 4 * 1024 * 1024;
 // Before the first byte of any log.
@@ -17,9 +16,6 @@ const BEGINNING = "0:0";
 const NOT_KNOWN = [403, 404];
 // What comes so soon after a stream has gone on may have waited.
 const BACKLOG_MS = 2000;
-// How long after something has come the timeline is drawn anew; and if there was none yet.
-const RENEWAL_MS = 30000;
-const FIRST_RENEWAL_MS = 1000;
 // The terminal does not scroll by touch.
 const TEXT_FIRST = matchMedia("(pointer: coarse)").matches;
 
@@ -46,6 +42,8 @@ export class Log {
   #say;
   #change;
   #screen;
+  #search;
+  #past;
   #window = { start: null, end: null, loaded: null, length: 0, before: 0 };
   #following = false;
   #opening = null;
@@ -53,19 +51,13 @@ export class Log {
   #skipped = null;
   #news = 0;
   #utc = false;
-  #happened = [];
-  // What of the time is shown; null for all of it.
-  #range = null;
-  #ofGuest = false;
-  #knowing = new AbortController();
-  #renewal = null;
-  // What keys mean in the timeline.
-  #press = () => false;
 
   constructor(say, change) {
     this.#say = say;
     this.#change = change;
     this.#screen = new Screen(byId("terminal"), byId("gutter"), byId("text"), (direction) => this.#edge(direction));
+    this.#search = new Search((at) => this.go(at));
+    this.#past = new Past(say, (at) => this.go(at));
     const on = (id, act) => byId(id).addEventListener("click", act);
     on("follow", () => this.follow());
     on("older", () => this.older());
@@ -74,25 +66,7 @@ export class Log {
     on("wrap", () => this.toggleWrap());
     on("times", () => this.toggleTimes());
     on("utc", () => this.toggleUtc());
-    on("search-button", () => this.openSearch());
-    on("search-close", () => byId("search").close());
-    on("guest", () => this.toggleGuest());
-    on("all-time", () => this.showAllTime());
     on("download", () => this.#download());
-    // (in a field that has something in it the key would only clear that)
-    byId("search").addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.preventDefault();
-      byId("search").close();
-    });
-    byId("search-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#search();
-    });
-    byId("places").addEventListener("change", (event) => {
-      if (event.target.value) this.go(event.target.value);
-    });
-    byId("time").addEventListener("change", (event) => this.#goToTime(event.target.value));
   }
 
   show(address) {
@@ -109,8 +83,8 @@ export class Log {
     this.#screen.hasTimes = address.get("times") === "1";
     this.#drawView();
     this.#screen.fit();
-    this.#range = null;
-    this.#know();
+    this.#search.show(this.#path);
+    this.#past.show(this.#path, this.#utc);
     if (this.#at === null) {
       this.#follow();
     } else {
@@ -120,10 +94,9 @@ export class Log {
 
   hide() {
     this.#stop.abort();
-    this.#knowing.abort();
-    clearTimeout(this.#renewal);
+    this.#past.hide();
+    this.#search.hide();
     byId("log").hidden = true;
-    if (byId("search").open) byId("search").close();
   }
 
   /** Shows the newest, and what comes. */
@@ -178,7 +151,7 @@ export class Log {
   toggleUtc() {
     this.#utc = !this.#utc;
     this.#drawView();
-    this.#know();
+    this.#past.utc = this.#utc;
     this.#change(this.#address(), true);
   }
 
@@ -196,41 +169,26 @@ export class Log {
     }
   }
 
-  /** Shows the bytes over time of this log, or of all logs of its guest. */
   toggleGuest() {
-    this.#ofGuest = !this.#ofGuest;
-    byId("guest").setAttribute("aria-pressed", String(this.#ofGuest));
-    this.#know();
+    this.#past.toggleGuest();
   }
 
   showAllTime() {
-    this.#range = null;
-    this.#know();
+    this.#past.showAllTime();
   }
 
   /** Returns whether a key was one of the timeline's, in which one is. */
   takesKey(event) {
-    if (!byId("timeline").contains(event.target)) return false;
-    if (this.#press(event)) return true;
-    if (event.key !== "Escape" || this.#range === null) return false;
-    this.showAllTime();
-    return true;
+    return this.#past.takesKey(event);
   }
 
   openSearch() {
-    byId("search").showModal();
-    byId("pattern").select();
+    this.#search.open();
   }
 
   /** Goes to the next boot, or the next failure, after what is shown. */
   next(wanted) {
-    const choices = this.#happened.filter((event) => (wanted === "boot" ? event.kind === "opened" : isFailure(event)));
-    if (choices.length === 0) {
-      this.#say(wanted === "boot" ? "no boot is known" : "nothing has failed");
-      return;
-    }
-    const index = choices.findIndex((event) => event.at === this.#at);
-    this.go(choices[(index + 1) % choices.length].at);
+    this.#past.next(wanted, this.#at);
   }
 
   scrollToStart() {
@@ -270,6 +228,7 @@ export class Log {
 
   #begin() {
     this.#stop.abort();
+    this.#past.stay();
     this.#stop = new AbortController();
     this.#following = false;
     this.#skipped = null;
@@ -407,7 +366,7 @@ export class Log {
         shown,
       );
     }
-    this.#renew();
+    this.#past.renew();
     const bytes = chunk.bytes ?? bytesOf(chunk.data);
     const seen = this.#screen.isAtEnd;
     await this.#screen.write(bytes, shown, came);
@@ -445,117 +404,6 @@ export class Log {
     if (this.#opening !== null) return;
     if (direction < 0) this.older();
     else this.newer();
-  }
-
-  /** Asks some time after something has come when that was, and what has happened. */
-  #renew() {
-    if (this.#renewal !== null) return;
-    const wait = byId("timeline").hasChildNodes() ? RENEWAL_MS : FIRST_RENEWAL_MS;
-    this.#renewal = setTimeout(() => {
-      this.#renewal = null;
-      // (who is marking something is not disturbed)
-      const isUsed = byId("timeline").contains(document.activeElement) || document.querySelector("#timeline .brush") !== null;
-      if (this.#range === null && !isUsed && !document.hidden) this.#askWhen();
-    }, wait);
-  }
-
-  #know() {
-    byId("all-time").hidden = this.#range === null;
-    clearTimeout(this.#renewal);
-    this.#renewal = null;
-    const isFocused = byId("timeline").contains(document.activeElement);
-    byId("timeline").replaceChildren();
-    this.#happened = [];
-    this.#drawPlaces();
-    return this.#askWhen(isFocused);
-  }
-
-  async #askWhen(isFocused = false) {
-    this.#knowing.abort();
-    this.#knowing = new AbortController();
-    const signal = this.#knowing.signal;
-    const timeline = byId("timeline");
-    try {
-      const range = this.#range === null ? {} : { since: this.#range[0].toISOString(), until: this.#range[1].toISOString() };
-      const answer = await askJson("timeline", { path: this.#path, columns: COLUMNS, guest: this.#ofGuest ? 1 : 0, ...range }, signal);
-      this.#happened = answer.events.filter((event) => event.path === this.#path);
-      const brush = (since, until) => {
-        this.#range = [since, until];
-        this.#know();
-        this.#goTo(since);
-      };
-      const drawn = picture(answer, (date) => this.#goTo(date), brush, (date) => time(date, this.#utc));
-      if (drawn !== null) {
-        const logs = answer.paths.length > 1 ? ` of ${answer.paths.length} logs` : "";
-        drawn.svg.setAttribute("aria-label", `Bytes over time${logs}, from ${time(new Date(answer.since), this.#utc)} to ${time(new Date(answer.until), this.#utc)}`);
-        timeline.replaceChildren(drawn.element);
-        this.#press = drawn.press;
-        if (isFocused) drawn.svg.focus();
-      }
-      this.#drawPlaces();
-    } catch (error) {
-      // (a daemon may keep no times, and a log may not be there yet)
-      if (!signal.aborted && !NOT_KNOWN.includes(error.status)) this.#say(error.message);
-    }
-  }
-
-  #drawPlaces() {
-    const places = byId("places");
-    const none = document.createElement("option");
-    none.value = "";
-    none.textContent = this.#happened.length ? "a boot or a failure" : "nothing is known";
-    places.replaceChildren(none, ...this.#happened.filter((event) => event.kind === "opened" || isFailure(event)).map((event) => {
-      const option = document.createElement("option");
-      option.value = event.at;
-      const much = event.bytes ? `, ${size(event.bytes)}` : "";
-      option.textContent = `${time(new Date(event.time), this.#utc)} ${event.kind === "opened" ? "boot" : event.kind}${much}`;
-      return option;
-    }));
-  }
-
-  #goToTime(text) {
-    const date = new Date(this.#utc ? `${text}Z` : text);
-    if (!Number.isNaN(date.getTime())) this.#goTo(date);
-  }
-
-  async #goTo(date) {
-    try {
-      const ranges = await askJson("locate", { path: this.#path, since: date.toISOString() });
-      if (ranges.length > 0) this.go(ranges[0].start);
-      else this.#say(`nothing has come since ${time(date, this.#utc)}`);
-    } catch (error) {
-      this.#say(error.message);
-    }
-  }
-
-  async #search() {
-    const status = byId("search-status");
-    status.textContent = "searching";
-    byId("found").replaceChildren();
-    try {
-      const answer = await askJson("search", {
-        path: this.#path,
-        find: byId("pattern").value,
-        regex: byId("regex").checked ? 1 : 0,
-        ignore_case: byId("ignore-case").checked ? 1 : 0,
-      });
-      const why = { lines: ", and there are more", time: "; the search took too long and was ended", compressed: "; compressed files could not be read" };
-      status.textContent = `${answer.lines.length} lines found${why[answer.ended_by] ?? ""}`;
-      byId("found").replaceChildren(...answer.lines.map((line) => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.textContent = plainText(line.text).trimEnd() || "(an empty line)";
-        button.addEventListener("click", () => {
-          byId("search").close();
-          this.go(line.at);
-        });
-        const item = document.createElement("li");
-        item.append(button);
-        return item;
-      }));
-    } catch (error) {
-      status.textContent = error.message;
-    }
   }
 
   async #download() {
