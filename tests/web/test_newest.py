@@ -108,7 +108,18 @@ def test_where_bytes_are_missing_is_always_said(look: Look) -> None:
     )
     assert found == [
         ["skipped", "7:0:b", "7:96:b", 96],
-        ["data", "7:200:b", "7:206:b", "ghijkl"],
-        ["skipped", "7:206:b", "7:212:b", 6],
+        ["data", "7:200:b", "7:200:b", ""],
+        ["skipped", "7:200:b", "7:206:b", 6],
+        ["data", "7:206:b", "7:212:b", "mn\nopq"],
         ["data", "7:212:b", "7:214:b", "rs"],
     ]
+
+
+def test_of_much_with_many_gaps_little_is_kept(look: Look) -> None:
+    events = [data(20 * at, b"x" * 10, gap=True, missed=10) for at in range(100)]
+    found = taken(look, 50, *events)
+    assert [one[1] for one in found if one[0] == "data"] == [f"7:{20 * at}:b" for at in range(100)]
+    brought = "".join(str(one[3]) for one in found if one[0] == "data")
+    left_out = sum(int(str(one[3])) for one in found if one[0] == "skipped")
+    assert len(brought) <= 50
+    assert len(brought) + left_out == 1000

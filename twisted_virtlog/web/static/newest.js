@@ -77,10 +77,14 @@ function shortened(queue, most) {
   for (const event of queue.slice(0, first)) {
     if (event.kind === "skipped") {
       skip(event.value, event.value.bytes);
-    } else if (event.kind === "data" && !event.value.gap) {
+    } else if (event.kind === "data") {
+      if (event.value.gap) {
+        // (where something is missing it is said, but what came after that is left out as well)
+        skipped = null;
+        said.push(emptied(event));
+      }
       skip(event.value, length(event));
     } else {
-      // (where something is missing, it is said)
       skipped = null;
       said.push(event);
     }
@@ -92,6 +96,11 @@ function shortened(queue, most) {
     kept[0] = rest;
   }
   return [...said, ...kept];
+}
+
+/** Returns an event that says where bytes are missing, and brings none. */
+function emptied({ kind, value: { data, ...value } }) {
+  return { kind, value: { ...value, end: value.start, bytes: new Uint8Array() } };
 }
 
 /** Cuts an event's bytes so that they begin with a line, if one begins in them. */
