@@ -190,6 +190,22 @@ def test_a_wrong_token_shows_nothing(browser: Browser, listening: Web, tmp_path:
         look.wait_for_text("#status", "a token is needed")
 
 
+def test_another_token_is_taken_in_the_same_tab(
+    look: Look, listening: Web, pipe: int, tmp_path: Path
+) -> None:
+    """As of a program that was started again; what has changed of the address is its fragment."""
+    os.write(pipe, b"a line\r\n")
+    look.open(str(tmp_path / "a.log"), token="that-of-a-program-that-is-gone")
+    look.wait_for_text("#status", "a token is needed")
+    look.page.evaluate("() => { window.same = true; }")
+    look.open(str(tmp_path / "a.log"))
+    look.wait_for_line("a line")
+    assert look.page.evaluate("() => window.same")
+    assert "token" not in look.page.url
+    assert listening.token is not None
+    assert listening.token not in look.page.url
+
+
 def test_another_site_gets_nothing(browser: Browser, listening: Web, serve: StartWeb) -> None:
     """Not even another port of this machine, by whatever a browser can send without asking."""
     other = serve("--listen", "127.0.0.1:0")

@@ -14,7 +14,12 @@ function takeToken() {
   return sessionStorage.getItem(KEY);
 }
 
-const token = takeToken();
+let token = takeToken();
+// (a program that was started again may have another, whose address is opened in the same tab: then only
+// the fragment changes; this comes before what shows the new address)
+window.addEventListener("popstate", () => {
+  token = takeToken();
+});
 
 export class Refused extends Error {
   constructor(status, reason) {
