@@ -338,3 +338,33 @@ def test_no_file_gets_the_inode_of_one_that_was_removed_lately(
     writer.close()
     assert len(set(inodes)) == writer.rollovers + 1
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_roll_over_looks_for_nothing_where_a_file_was_moved_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the names that files get, the oldest alone may have another one."""
+    path = tmp_path / "guest.log"
+    writer = Writer(str(path), Limits(4, 3))
+    for text in (b"one\n", b"two\n", b"3rd\n", b"4th\n"):
+        writer.append(text)
+    removed: list[str] = []
+    unlink = os.unlink
+    # (it stops after a share of time, and then looks at all names again)
+    monkeypatch.setattr(Writer, "seconds", lambda: 0.0)
+
+    def noted(name: str) -> None:
+        removed.append(name)
+        unlink(name)
+
+    monkeypatch.setattr(os, "unlink", noted)
+    writer.append(b"5th\n")
+    writer.append(b"6th\n")
+    writer.close()
+    assert set(removed) == {f"{path}.2"}
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        "guest.log": b"6th\n",
+        "guest.log.0": b"5th\n",
+        "guest.log.1": b"4th\n",
+        "guest.log.2": b"3rd\n",
+    }

@@ -1077,13 +1077,16 @@ class Writer:
             if not self._steps or self._is_in_other_directory():
                 self._begin_to_roll_over()
             self._find_again()
+            vacated: str | None = None
             while self._steps:
                 step = self._steps[0]
                 if isinstance(step, Rename):
                     action = f"Unable to rename {step.source} to {step.target}"
                     # (the last step makes the file, and the one before moves up the current one)
                     number = len(self._steps) - 3
-                    self._attempt(action, self._rename, number, step.source, step.target)
+                    is_free = step.target == vacated
+                    self._attempt(action, self._rename, number, step.source, step.target, is_free)
+                    vacated = step.source
                 elif isinstance(step, Remove):
                     self._attempt(f"Unable to remove {step.path}", self._rotate_away, CURRENT)
                 elif isinstance(step, Create):
@@ -1148,10 +1151,12 @@ class Writer:
         except OSError:
             return True
 
-    def _rename(self, number: int, source: str, target: str) -> None:
+    def _rename(self, number: int, source: str, target: str, is_free: bool) -> None:
         """Move up a file, if there is one.
 
         :param number: the backup's, or CURRENT.
+        :param is_free: whether what had the target's name was moved up a moment ago. To look for
+            something there all the same takes a quarter of a roll-over.
         """
         found = standing(self.directory, source, self.may_be_packed)
         if found is not None:
@@ -1163,8 +1168,9 @@ class Writer:
                 remove_packed(self.directory, source)
             # On ext4 a rename over a file writes all of its data to the disk; a removal first does
             # not. If the target cannot be removed, the rename says why.
-            with contextlib.suppress(OSError):
-                self._rotate_away(number + 1)
+            if not is_free:
+                with contextlib.suppress(OSError):
+                    self._rotate_away(number + 1)
             self.directory.rename(found.path, target)
             self.account.renamed(number, number + 1, look)
         else:
