@@ -16,6 +16,10 @@ class Buffered(Conversation):
     def held_bytes(self) -> int:
         return len(self.buffer)
 
+    @property
+    def is_done(self) -> bool:
+        return not self.buffer
+
     def discard(self) -> None:
         self.buffer = b""
 

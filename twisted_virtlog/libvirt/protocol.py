@@ -90,6 +90,10 @@ class LibvirtConversation(AskingConversation[bytes, Procedure[Any, Any, Any], No
         begun = 0 if self._incomplete is None else len(self._incomplete)
         return begun + self._frames.held_bytes
 
+    @property
+    def is_done(self) -> bool:
+        return self._incomplete is None and not self._frames.held_bytes
+
     def discard(self) -> None:
         self._frames = FrameStream()
         self._incomplete = None

@@ -111,6 +111,14 @@ class Conversation(ABC):
         """Whether there may be something to do before more comes from the client."""
         return self.held_bytes > 0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is certain that there is nothing to do before more comes from the client.
+
+        A subclass that knows it at once saves looking for another request after most of them.
+        """
+        return False
+
     @abstractmethod
     def discard(self) -> None:
         """Drop what the decoder holds."""
@@ -232,6 +240,8 @@ class Conversation(ABC):
                     return
                 # The first answer leaves at once; those to requests that came with it, together.
                 if not gathering:
+                    if self.is_done and not (self._input_ended or self._rest_seconds):
+                        break
                     gathering = True
                     self.connection.gather()
                 self._begun = now = monotonic()
