@@ -96,6 +96,20 @@ def test_the_first_byte_after_silence_is_seen_at_once(room: Room) -> None:
     assert reader.taken == b"one"
 
 
+def test_no_rest_comes_while_more_are_ready_than_one_look_finds(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of guests that go together are served one look after another."""
+    monkeypatch.setattr(guest_pipes, "_EVENTS", 2)
+    readers = [room.reader() for _ in range(5)]
+    for reader in readers:
+        os.write(reader.write_end, b"last words")
+    for served in (2, 4, 5):
+        assert room.is_ready()
+        room.reactor.turn()
+        assert sum(bool(reader.taken) for reader in readers) == served
+
+
 def test_after_little_the_watch_rests(room: Room) -> None:
     """The reactor does not wake for each line of a guest."""
     reader, other = room.reader(), room.reader()

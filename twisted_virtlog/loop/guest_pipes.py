@@ -243,9 +243,13 @@ class PipeWatch:
         """Serve the pipes that are ready, and rest if they had little."""
         # How many of the first may be empty now, as that was known some time ago.
         doubtful = len(self._ready)
+        are_more = False
         if not self._ready:
             self._ready.extend(self._busy.ready())
-            self._ready.extend(pipe for pipe, _ in self._pipes.poll(0, _EVENTS))
+            found = self._pipes.poll(0, _EVENTS)
+            self._ready.extend([pipe for pipe, _ in found])
+            # (when thousands of guests go together, no rest comes between two looks)
+            are_more = len(found) >= _EVENTS
             if not self._ready:
                 self._found_nothing()
                 return
@@ -253,7 +257,7 @@ class PipeWatch:
         if not doubtful:
             self._elapsed, self._looked_at = now - self._looked_at, now
             self._moved = 0
-            self._rest_allowed = self._rest_seconds
+            self._rest_allowed = 0.0 if are_more else self._rest_seconds
             if self._elapsed > _SILENCE_SECONDS:
                 self._next_rest = _FIRST_REST_SECONDS
         self._serve_ready(now, doubtful)
