@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -313,10 +313,11 @@ class LogHandler:
         except LimitReached as error:
             self._reached(error, path)
             raise
-        if isinstance(opened, Deferred):
-            return opened.addCallbacks(self._opened_later, self._not_opened, errbackArgs=(path,))
-        self._at_limit = False
-        return opened
+        if isinstance(opened, Opened):
+            # (to be told that it is no Deferred costs as much as a system call)
+            self._at_limit = False
+            return opened
+        return opened.addCallbacks(self._opened_later, self._not_opened, errbackArgs=(path,))
 
     def _opened_later(self, opened: Opened) -> Opened:
         self._at_limit = False
@@ -417,12 +418,14 @@ class LogHandler:
             raise LimitReached(
                 f"{most} logs are open, as many as max_open_logs allows", "max_open_logs", path
             )
-        with contextlib.ExitStack() as undo:
+        # What is to be undone if it fails, the last first; an ExitStack that is not needed costs as
+        # much as to make the file.
+        done: list[tuple[Callable[[Any], object], object]] = []
+        try:
             policy = self._settings.policy_of(real_path, driver, domain)
             read_end, write_end, capacity = self._make_pipe(path, policy)
             # (the write end is closed first, and then the other end is closed at once)
-            undo.callback(self.pipes.close, read_end)
-            undo.callback(os.close, write_end)
+            done += ((self.pipes.close, read_end), (os.close, write_end))
             # (a path without links is that of its file)
             is_file = real_path is path or (truncate and not self._settings.roots)
             file = path if is_file else self.file_of(path)
@@ -431,20 +434,25 @@ class LogHandler:
             if keeps and not self._settings.roots:
                 keeps = not os.path.islink(path)
             account = self.accounts.make()
-            undo.callback(self.accounts.close, account)
+            done.append((self.accounts.close, account))
             self.consumers.opened(real_path)
             writer = self._make_writer(file, real_path, policy, account, truncate and not keeps)
-            undo.callback(writer.close)
+            done.append((Writer.close, writer))
             if keeps:
                 writer.begin_anew()
             log = OpenLog(self, read_end, writer, policy, path, real_path, driver, domain, capacity)
-            opened = Opened(writer.position(), write_end)
+            # (it was asked for its size just now)
+            opened = Opened(writer.seen_end, write_end)
             try:
                 log.start()
             except OSError as error:
                 # A user's epoll sets watch a limited number (max_user_watches of epoll(7)).
                 raise _failure(path, error) from error
-            undo.pop_all()
+        except BaseException:
+            with contextlib.ExitStack() as undo:
+                for call, argument in done:
+                    undo.callback(call, argument)
+            raise
         if self._clock.seconds() - begun > SLOW_SECONDS:
             self._surroundings.slow(path, real_path)
         if holder is not None:
@@ -1413,8 +1421,9 @@ class LogHandler:
         self._failing.discard(log)
 
     def log_ended(self, log: OpenLog) -> None:
-        for number in log.numbers():
-            self.keeper.closed(number)
+        if self.keeper is not NO_KEEPER:
+            for number in log.numbers():
+                self.keeper.closed(number)
         self._let_go(log)
         self._forget(log)
 

@@ -78,8 +78,10 @@ class Limiting:
     def opened(self, log: OpenLog) -> None:
         """Let a guest that has just opened a log begin with as many bytes as it may."""
         rate = log.policy.rate
-        now, written = self._clock.seconds(), log.writer.written
-        log.bucket = None if rate is None else Bucket(written + rate.at_first, now)
+        if rate is None:
+            log.bucket = None
+        else:
+            log.bucket = Bucket(log.writer.written + rate.at_first, self._clock.seconds())
 
     def followed(self, log: OpenLog) -> None:
         """Likewise, after another guest; what was dropped of that one's is still to be said."""

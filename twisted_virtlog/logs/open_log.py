@@ -916,26 +916,36 @@ class OpenLog:
             )
         return left
 
-    def _let_all_go(self) -> None:
-        self._owner.observer.closed(self)
-        self._owner.accounts.close(self.writer.account)
+    def _let_all_go(self, has_ended: bool = False) -> None:
+        """Close the log for good.
+
+        :param has_ended: see :meth:`PipeCloser.close`; then there is no former pipe.
+        """
+        owner = self._owner
+        owner.observer.closed(self)
+        owner.accounts.close(self.writer.account)
         # (the keeper first, so that a pipe that its guest has locked is closed last here)
-        self._owner.log_ended(self)
+        owner.log_ended(self)
         # (at the daemon's end, what is staged stays for whoever comes next)
-        for pipe in (*(former.pipe for former in self._former), self._pipe):
-            self._owner.source.release(pipe)
-        self._release(self._owner.keeper.settled)
+        for former in self._former:
+            owner.source.release(former.pipe)
+        owner.source.release(self._pipe)
+        self._release(owner.keeper.settled, has_ended)
 
     def abandon(self) -> None:
         """Close all descriptors, and write nothing more."""
         self._release()
 
-    def _release(self, settled: Callable[[], Callable[[], object]] | None = None) -> None:
+    def _release(
+        self,
+        settled: Callable[[], Callable[[], object]] | None = None,
+        has_ended: bool = False,
+    ) -> None:
         pipes = self._owner.pipes
         for former in self._former:
             pipes.close(former.pipe, settled)
         self._owner.watch.remove(self._pipe)
-        pipes.close(self._pipe, settled)
+        pipes.close(self._pipe, settled, has_ended)
         self._pipe = -1
         self.writer.close()
 
@@ -1273,9 +1283,10 @@ class OpenLog:
 
     def _end(self) -> None:
         """End, as the guest is gone."""
-        if not self._is_written:
+        is_written = self._is_written
+        if not is_written:
             self._flush()
-        self._let_all_go()
+        self._let_all_go(has_ended=is_written)
 
     @property
     def _is_written(self) -> bool:

@@ -195,7 +195,7 @@ class Recorder(NoObserver):
                 log.real_path,
                 log.driver,
                 log.domain,
-                self._place(log.writer),
+                log.writer.seen_end,
                 file_system,
                 log.opened_at,
             )
@@ -209,7 +209,7 @@ class Recorder(NoObserver):
         if recorded is not None:
             self._mark_now(log, recorded)
             self._note_close(log, log.opened_at)
-            self._note_opening(log, self._file_system(log.writer.file))
+            self._note_opening(log, self._file_system(log.writer))
 
     def left(self, log: OpenLog) -> None:
         self._end(log)
@@ -268,7 +268,7 @@ class Recorder(NoObserver):
             self._is_busy(log, recorded, self._notes.now_ms())
 
     def appended(self, real_path: str, writer: Writer, driver: str, domain: Domain | None) -> None:
-        file_system, place = self._file_system(writer.file), self._place(writer)
+        file_system, place = self._file_system(writer), writer.seen_end
         now = datetime.now(timezone.utc)
         self._notes.appended(real_path, driver, domain, place, file_system, now)
         key = key_of(place.birth, file_system)
@@ -322,7 +322,8 @@ class Recorder(NoObserver):
         # (which file it is costs more, and there may be thousands that stay silent)
         if self._records:
             writer.asleep = True
-        return self._found(writer.file, recorded)
+        # (when an empty file was written last says nothing)
+        return self._found(writer.file, recorded) if recorded.marked else self._file_system(writer)
 
     def _end(self, log: OpenLog) -> bool:
         """Note no more of a log; return whether anything was."""
@@ -337,13 +338,13 @@ class Recorder(NoObserver):
         return True
 
     def _note_opening(self, log: OpenLog, file_system: str) -> None:
-        place = self._place(log.writer)
+        place = log.writer.seen_end
         self._notes.opened(log.real_path, log.driver, log.domain, place, file_system, log.opened_at)
 
     def _note_close(self, log: OpenLog, at: datetime) -> None:
         writer = log.writer
-        file_system = self._file_system(writer.file)
-        place = self._place(writer) if writer.file >= 0 else None
+        file_system = self._file_system(writer)
+        place = writer.seen_end if writer.file >= 0 else None
         self._notes.closed(log.real_path, place, file_system, at)
 
     def _is_busy(self, log: OpenLog, recorded: _Recorded, now: int) -> None:
@@ -364,8 +365,9 @@ class Recorder(NoObserver):
         if writer.file < 0 or not self._records:
             return
         recorded.is_known = True
-        file_system = self._found(writer.file, recorded) if not recorded.modified_ns else None
-        key = key_of(writer.birth, file_system or self._file_system(writer.file))
+        if recorded.marked and not recorded.modified_ns:
+            self._found(writer.file, recorded)
+        key = key_of(writer.birth, self._file_system(writer))
         if key is None or not key.file_system:
             return
         notes = self._notes
@@ -401,12 +403,13 @@ class Recorder(NoObserver):
         except OSError:
             return ""
 
-    def _file_system(self, file: int) -> str:
-        """Return the id of a file's file system; "" if it has none, or there is no file."""
-        try:
-            return self._id_of(os.fstat(file).st_dev, file) if file >= 0 else ""
-        except OSError:
+    def _file_system(self, writer: Writer) -> str:
+        """Return the id of the current file's file system; "" if it has none, or no file."""
+        file = writer.file
+        if file < 0:
             return ""
+        device = writer.device
+        return self._file_systems.get(device) or self._id_of(device, file)
 
     def _id_of(self, device: int, file: int) -> str:
         found = self._file_systems.get(device)
@@ -437,11 +440,5 @@ class Recorder(NoObserver):
 
     def _happened(self, log: OpenLog, kind: EventKind, count: int | None = None) -> None:
         writer = log.writer
-        event = LogEvent(self._place(writer), datetime.now(timezone.utc), kind, count)
-        self._notes.happened(log.real_path, event, self._file_system(writer.file))
-
-    @staticmethod
-    def _place(writer: Writer) -> Position:
-        """Return the end of a log's file, as it was last seen."""
-        end = writer.known_end
-        return Position(end.inode, end.offset, writer.birth) if writer.file >= 0 else end
+        event = LogEvent(writer.seen_end, datetime.now(timezone.utc), kind, count)
+        self._notes.happened(log.real_path, event, self._file_system(writer))

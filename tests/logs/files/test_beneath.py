@@ -13,7 +13,7 @@ import pytest
 from twisted_virtlog.logs.files import beneath
 from twisted_virtlog.logs.files.beneath import Beneath, open_directory, walk
 from twisted_virtlog.logs.files.lineage import GAP_ATTRIBUTE
-from twisted_virtlog.logs.files.log_directory import Refused
+from twisted_virtlog.logs.files.log_directory import BY_PATH, Refused
 
 _APPEND = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
@@ -202,6 +202,9 @@ def test_files_are_reached_as_by_their_paths(place: Place) -> None:
     os.close(file)
     assert directory.exists(log)
     assert directory.lstat(log).st_size == 4
+    for one in (directory, BY_PATH):
+        looks = one.looks([log, f"{log}.9"])
+        assert [None if look is None else look.st_size for look in looks] == [4, None]
     directory.mark(log, GAP_ATTRIBUTE)
     directory.mark(log, GAP_ATTRIBUTE)
     assert os.getxattr(log, GAP_ATTRIBUTE) == b"1"

@@ -41,6 +41,17 @@ def test_a_pipe_without_write_ends_is_closed_at_once() -> None:
     assert closers() <= before
 
 
+def test_a_pipe_that_is_known_to_have_ended_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    pipe = os.readlink(f"/proc/self/fd/{read_end}")
+    monkeypatch.setattr(
+        "twisted_virtlog.logs.pipes.closing.pipe_events", lambda _: pytest.fail("it was asked")
+    )
+    PipeCloser().close(read_end, has_ended=True)
+    assert not holds(pipe)
+
+
 def test_a_pipe_that_a_guest_has_is_closed_soon() -> None:
     """One thread closes one after another, and its guest's writes are refused from then on."""
     closer = PipeCloser()

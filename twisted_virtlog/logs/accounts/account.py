@@ -171,17 +171,24 @@ class Account(Slot):
         :param regular: whether it is a regular file.
         :param held: returns how many bytes are in the held files; asked the first time.
         """
-        row = self._folded()
-        if not self.has_begun or not regular:
-            sizes = [_size(look) for look in backups or ()]
-            row[HELD] = held() if regular else 0
-            found = current.size + sum(max(size, 0) for size in sizes)
-            row[FOUND] = found + row[HELD] if regular else 0
+        has_begun = self.has_begun
+        row = self._folded() if has_begun else self.row()
+        if not has_begun or not regular:
+            names = [0]
+            if regular:
+                row[REGULAR] = 1
+                row[HELD] = held()
+                row[FOUND] = current.size + row[HELD]
+            else:
+                row[REGULAR] = row[HELD] = row[FOUND] = 0
+            for look in backups or ():
+                names.append(MISSING if look is None else look.size)
+                if regular and look is not None:
+                    row[FOUND] += look.size
             row[INODE], row[END], row[START] = current.inode, current.size, current.size
-            row[REGULAR] = int(regular)
-            self._names = _shared(0, *sizes)
+            self._names = _shared(*names)
             self.hold(row)
-            if not self.has_begun:
+            if not has_begun:
                 self.words[self.slot + SINCE] = now_us()
             return
         self._see_current(row, current)
@@ -477,6 +484,19 @@ def counted_row(words: array[int]) -> array[int]:
     for at, count in zip(_DROPPED_ELSEWHERE, words[ELSEWHERE:], strict=False):
         row[at] += count
     return row
+
+
+def sums_of(slot: Slot) -> list[int]:
+    """Return what is counted in a row from WRITTEN on, and from DROPPED on, which follows.
+
+    As by :func:`counted_row`, without a copy of all the rest.
+    """
+    words, at = slot.words, slot.at
+    found: list[int] = words[at + WRITTEN : at + DROPPED + DROP_REASONS].tolist()
+    found[words[at + KIND]] += words[at + END] - words[at + START]
+    for place, number in enumerate(_DROPPED_ELSEWHERE, slot.slot + ELSEWHERE):
+        found[number - WRITTEN] += words[place]
+    return found
 
 
 def ledger_of(words: array[int], pending: int = 0, kept: int | None = None) -> Ledger:

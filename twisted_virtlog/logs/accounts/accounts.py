@@ -15,17 +15,14 @@ from collections.abc import Collection, Iterable
 
 from msgspec import structs
 
-from twisted_virtlog.logs.accounts.account import Account, counted_row, now_us, time_of
+from twisted_virtlog.logs.accounts.account import Account, now_us, sums_of, time_of
 from twisted_virtlog.logs.accounts.drop_record import DropRecord
 from twisted_virtlog.logs.accounts.layout import (
     BEGINNING,
     BOOT,
     CLOSED,
-    DROP_REASONS,
-    DROPPED,
     DROPPING,
     KEY,
-    KINDS,
     SINCE,
     SLOT,
     UNNAMED,
@@ -51,9 +48,6 @@ from twisted_virtlog.values import (
 _WORDS_AT_ONCE = 127 * SLOT
 
 _ZEROS = memoryview(array("q", bytes(SLOT * WORD_BYTES)))
-
-#: What is added up of logs that are closed, words of a row.
-_ADDED_UP = (*range(WRITTEN, WRITTEN + KINDS), *range(DROPPED, DROPPED + DROP_REASONS))
 
 #: That of no logs.
 NO_LEDGER = Ledger(
@@ -244,18 +238,22 @@ class Accounts:
 
     def _add(self, log: Slot) -> None:
         """Add what a log had to what is counted of all that are closed, and free its slot."""
-        row, counted = self._closed.row(), counted_row(log.content())
-        for at in _ADDED_UP:
-            row[at] += counted[at]
-        row[CLOSED] = log.slot
-        self._closed.hold(row)
+        sums = sums_of(log)
+        # (of many logs nothing is written)
+        if any(sums):
+            row = self._closed.row()
+            for at, count in enumerate(sums, WRITTEN):
+                row[at] += count
+            row[CLOSED] = log.slot
+            self._closed.hold(row)
         self._empty(log.slot)
 
     def _empty(self, slot: int) -> None:
         """Let a slot be another log's, whose log is counted, or never was."""
-        self._words[slot + KEY] = 0
-        self._words[slot : slot + SLOT] = _ZEROS
-        self._words[self._closed.at + CLOSED] = 0
+        words = self._words
+        words[slot + KEY] = 0
+        words[slot : slot + SLOT] = _ZEROS
+        words[self._closed.at + CLOSED] = 0
         self._free.append(slot)
 
     def parts(self) -> tuple[array[int], list[Slot]]:

@@ -173,6 +173,8 @@ class Bounds:
     def unbind(self, writer: Writer) -> None:
         """Let go of a log, before its file is closed."""
         bound = writer.bound
+        if bound is None:
+            return
         if isinstance(bound, _LogBound) and bound.log is not None:
             files, usage = self._look(bound), self._usage
             with usage.lock:

@@ -28,6 +28,7 @@ from twisted_virtlog.logs.files.log_directory import (
     LogDirectory,
     Refused,
     link_unnamed,
+    looks_by,
 )
 from twisted_virtlog.syscalls import RESOLVE_NO_SYMLINKS, openat2, wait_for_directory
 
@@ -141,6 +142,11 @@ class Beneath(LogDirectory):
         """See LogDirectory."""
         with self:
             return os.stat(_name(path), dir_fd=self._reach(), follow_symlinks=False)
+
+    def looks(self, paths: Sequence[str]) -> list[os.stat_result | None]:
+        """See LogDirectory."""
+        with self:
+            return looks_by(self.lstat, paths)
 
     def stat(self, path: str) -> os.stat_result:
         """Return the same as :meth:`lstat`: no link is followed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from twisted_virtlog.errors import LeadsOut, SystemFailure
@@ -49,6 +49,19 @@ def link_unnamed(file: int, name: str, directory: int) -> None:
     :raises OSError: it cannot have it.
     """
     os.link(f"/proc/self/fd/{file}", name, dst_dir_fd=directory, follow_symlinks=True)
+
+
+def looks_by(
+    lstat: Callable[[str], os.stat_result], paths: Sequence[str]
+) -> list[os.stat_result | None]:
+    """Look at several names in a row; see :meth:`LogDirectory.looks`."""
+    found: list[os.stat_result | None] = []
+    for path in paths:
+        try:
+            found.append(lstat(path))
+        except OSError:
+            found.append(None)
+    return found
 
 
 class LogDirectory:
@@ -93,6 +106,10 @@ class LogDirectory:
         :raises OSError: nothing has it.
         """
         return os.lstat(path)
+
+    def looks(self, paths: Sequence[str]) -> list[os.stat_result | None]:
+        """Return the same of several names, with None for each that nothing has."""
+        return looks_by(os.lstat, paths)
 
     def stat(self, path: str) -> os.stat_result:
         """Return the status of the file that a name leads to.

@@ -55,7 +55,13 @@ def is_packed(name: str) -> bool:
 
 def newest_first(path: str, max_backups: int) -> list[str]:
     """Return the paths of a log's files: of the current one, and of its backups."""
-    return [path, *(backup_path(path, number) for number in range(max_backups))]
+    return [path, *backup_paths(path, max_backups)]
+
+
+def backup_paths(path: str, max_backups: int) -> list[str]:
+    """Return the paths of a log's backups, the newest first."""
+    # (without a call for each, as they are made whenever a log is opened)
+    return [f"{path}.{number}" for number in range(max_backups)]
 
 
 def oldest_first(path: str, max_backups: int) -> list[str]:

@@ -16,6 +16,8 @@ from twisted_virtlog.logs.files.rotation import Limits
 # O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
 _OPEN_FLAGS = os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
+_MAKE_FLAGS = _OPEN_FLAGS | os.O_RDWR | os.O_EXCL
+
 _FILE_MODE = 0o600
 
 #: With a shorter name the suffixes of backups fit on any file system that logs are on.
@@ -48,6 +50,9 @@ def check_name(path: str, limits: Limits, directory: LogDirectory = BY_PATH) -> 
 
     :raises SystemFailure: ENAMETOOLONG.
     """
+    if path.isascii() and len(path) - path.rfind("/") <= _LONG_NAME_BYTES:
+        # (as nearly all; each character is a byte)
+        return
     suffix = longest_suffix(limits.max_backups) if limits.max_size else ""
     length = len(os.fsencode(os.path.basename(path)))
     if not suffix or length < _LONG_NAME_BYTES:
@@ -82,8 +87,10 @@ def open_file(path: str, directory: LogDirectory = BY_PATH) -> tuple[int, bool]:
     :raises OSError: it cannot be opened.
     """
     if not directory.exists(path):
-        with contextlib.suppress(FileExistsError):
-            return directory.open(path, _OPEN_FLAGS | os.O_RDWR | os.O_EXCL, _FILE_MODE), True
+        try:
+            return directory.open(path, _MAKE_FLAGS, _FILE_MODE), True
+        except FileExistsError:
+            pass
     # A FIFO or a device is opened to write only: who has it open at its other end sees a reader.
     if _is_regular(path, directory):
         with contextlib.suppress(PermissionError):

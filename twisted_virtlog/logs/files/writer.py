@@ -85,6 +85,7 @@ from twisted_virtlog.logs.files.log_directory import (
 from twisted_virtlog.logs.files.names import (
     CURRENT,
     backup_path,
+    backup_paths,
     held_path,
     name_of,
     newest_first,
@@ -472,6 +473,8 @@ class Writer:
             if self._steps:
                 # (of a rollover that another process began)
                 self._keep(self._attributes(), file)
+            if not self.uses:
+                self._see_packed()
             self._use(file)
 
     def begin_anew(self) -> None:
@@ -891,12 +894,20 @@ class Writer:
 
     def _see_outside(self) -> None:
         """Notice what another program did to the current file since the last write."""
-        if self._rotates and self._file >= 0 and not self._steps:
-            with contextlib.suppress(OSError):
+        if not self._rotates or self._file < 0 or self._steps:
+            return
+        away = self.owner.leads_away(self._file)
+        named = self._named() if away is None else None
+        try:
+            # (by its name, as nearly always, that is one system call for both questions)
+            if named is None or named.st_ino != self._inode or named.st_dev != self._device:
                 self.see_size(os.fstat(self._file).st_size)
-            away = self.owner.leads_away(self._file)
-            if away or (away is None and self._is_elsewhere()):
-                self._part()
+            else:
+                self.see_size(named.st_size)
+        except OSError:
+            pass
+        if away or (away is None and (named is None or named.st_ino != self._inode)):
+            self._part()
 
     @property
     def known_files(self) -> FilesState | None:
@@ -924,6 +935,19 @@ class Writer:
         return identity.birth(self._file) if self._rotates and self._file >= 0 else ""
 
     @property
+    def device(self) -> int:
+        """The device of the file system on which the file was opened, as stat(2) says it."""
+        return self._device
+
+    @property
+    def seen_end(self) -> Position:
+        """The end of the current file as it was last seen; it is asked for its birth at most."""
+        birth = self._birth
+        if birth is None:
+            birth = self.birth if self.file >= 0 else ""
+        return Position(self._inode, self._end, birth)
+
+    @property
     def known_end(self) -> Position:
         """The end of the current file as it was last seen; no file is asked."""
         return Position(self._inode, self._end, self._birth or "")
@@ -943,7 +967,9 @@ class Writer:
 
     def close(self) -> None:
         """Close the current file."""
-        self.owner = _Closing(self.owner)
+        owner = self.owner
+        # (nearly all paths lead nowhere else, and then nobody need be asked)
+        self.owner = _NOBODY if owner.leads_away(self._file) is None else _Closing(owner)
         self._see_outside()
         self._release_removed()
         close_quietly(self._file)
@@ -961,7 +987,8 @@ class Writer:
         status = self._status()
         if not status.st_nlink:
             # Somebody removed the file; what is written to it would be lost with it.
-            self._begin()
+            with self.directory:
+                self._begin()
             self._part()
             status = self._status()
         size = status.st_size
@@ -1146,10 +1173,15 @@ class Writer:
 
     def _is_elsewhere(self) -> bool:
         """Return whether somebody has moved the current file away from its name."""
+        named = self._named()
+        return named is None or named.st_ino != self._inode
+
+    def _named(self) -> os.stat_result | None:
+        """Look at the file that has the current one's name; None if that is not possible."""
         try:
-            return self.directory.stat(self.path).st_ino != self._inode
+            return self.directory.stat(self.path)
         except OSError:
-            return True
+            return None
 
     def _rename(self, number: int, source: str, target: str, is_free: bool) -> None:
         """Move up a file, if there is one.
@@ -1252,7 +1284,7 @@ class Writer:
         except OSError:
             found = self._standing(path) if self.directory.has_packed else None
             return None if found is None else found.look
-        return SeenFile(status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+        return _seen_file(status)
 
     def _standing(self, path: str) -> Standing | None:
         try:
@@ -1350,6 +1382,7 @@ class Writer:
             self._keep_attributes(former, file, self.path)
 
     def _use(self, file: int) -> None:
+        """Go on with a file that is open; the directory is held."""
         self._file = file
         self.ask_bound()
         self.uses += 1
@@ -1364,8 +1397,6 @@ class Writer:
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
         self._find_again()
-        if self.uses == 1:
-            self._see_packed()
         backups = self._backups()
         self._older = sum(look.size for look in backups or () if look is not None)
         held = partial(self.holding.held_bytes, self)
@@ -1375,12 +1406,18 @@ class Writer:
             self._go_on_from(left)
 
     def _backups(self) -> Sequence[SeenFile | None] | None:
-        """Look at the backups; None if there are none, or nobody may look at them."""
+        """Look at the backups; None if there are none, or nobody may look at them.
+
+        The directory is held.
+        """
         if not self._rotates or self.owner.leads_away(self._file):
             return None
-        names = newest_first(self.path, self._most_backups)[1:]
-        with self.directory:
+        names = backup_paths(self.path, self._most_backups)
+        directory = self.directory
+        if directory.has_packed:
             return [self._seen(name) for name in names]
+        looks = directory.looks(names)
+        return [None if status is None else _seen_file(status) for status in looks]
 
     def _see_packed(self) -> None:
         """Take note of the inode numbers that packed files had."""
@@ -1471,6 +1508,10 @@ class Writer:
                 os.ftruncate(self._file, size)
                 self._end = size
                 self.account.taken_back(size)
+
+
+def _seen_file(status: os.stat_result) -> SeenFile:
+    return SeenFile(status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else 0)
 
 
 def interrupted_rollover(path: str, limits: Limits, directory: LogDirectory = BY_PATH) -> int:

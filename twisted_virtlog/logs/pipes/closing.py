@@ -48,14 +48,21 @@ class PipeCloser:
         self._threads = 0
 
     def close(
-        self, read_end: int, settled: Callable[[], Callable[[], object]] | None = None
+        self,
+        read_end: int,
+        settled: Callable[[], Callable[[], object]] | None = None,
+        has_ended: bool = False,
     ) -> None:
         """Close a read end, which nothing may use or watch any more; never waits.
 
+        :param has_ended: the kernel has just said that it is empty, and that no write end is open.
         :param settled: see :meth:`Keeper.settled`. A thread waits for that first: where a keeper
             has the pipe too, the one that closes it last waits for the lock, and should be ours.
         :raises OSError: the descriptor is not open.
         """
+        if has_ended:
+            os.close(read_end)
+            return
         events = pipe_events(read_end)
         if events & (select.POLLHUP | select.POLLNVAL) and not events & select.POLLIN:
             # Nobody is left who could lock it. (In one that is not empty, the lock could be held by

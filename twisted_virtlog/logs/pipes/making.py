@@ -123,11 +123,14 @@ class Pipes:
         self._budget.remove(read_end)
 
     def close(
-        self, read_end: int, settled: Callable[[], Callable[[], object]] | None = None
+        self,
+        read_end: int,
+        settled: Callable[[], Callable[[], object]] | None = None,
+        has_ended: bool = False,
     ) -> None:
         """Close a read end, now or in a thread; see :meth:`PipeCloser.close`."""
         self._budget.remove(read_end)
-        self._closer.close(read_end, settled)
+        self._closer.close(read_end, settled, has_ended)
 
     def give_up(self, read_end: int) -> None:
         """Close a pipe whose descriptor another thread has as well.
