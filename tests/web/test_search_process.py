@@ -43,6 +43,45 @@ def searched(pattern: str, *files: tuple[int, int, bool]) -> list[Any]:
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
+def test_what_was_found_is_told_before_the_rest_is_searched() -> None:
+    """The process may be ended by then."""
+    file = os.memfd_create("file")
+    os.write(file, b"first\n" + b"a" * 60 + b"b\n")
+    asked = {
+        "pattern": "first|(a+)+$",
+        "is_regex": True,
+        "ignore_case": False,
+        "most": 5,
+        "files": [(file, 68, False)],
+        "modules": [],
+    }
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[file],
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(asked).encode())
+        process.stdin.close()
+        try:
+            assert json.loads(process.stdout.readline()) == [0, 0, "first"]
+            assert process.poll() is None
+        finally:
+            process.kill()
+            os.close(file)
+
+
+@pytest.mark.parametrize("before", [0, 399, 400, 1_000_000])
+def test_in_a_long_line_the_place_is_that_of_what_is_shown(before: int) -> None:
+    data = b"first\n" + b"x" * before + b"needle" + b"x" * 1000 + b"\n"
+    ((at, text),) = found(re.compile(b"needle"), data, len(data))
+    assert data[at:].startswith(text)
+    assert b"needle"[:1] in text
+    assert at == 6 + (before if before >= 400 else 0)
+
+
 @given(
     st.lists(st.sampled_from([b"ab", b"b", b"\n", b"a\n", b"\r\n", b""]), max_size=20),
     st.sampled_from([b"a", b"^b", b"b$", b"a|b", b"^$"]),

@@ -6,8 +6,8 @@ take for ever; then this process is ended, and nothing else has waited.
 On standard input is a JSON object: ``pattern``, ``is_regex``, ``ignore_case``, ``most`` (how many
 lines), ``files``: descriptors, sizes, and whether they are compressed; and ``modules``: where the
 modules are that these need. On standard output is a line for each line found: a JSON array of the
-file's index, the offset of the line in it, and the line; null, for the rest of a file that cannot
-be read.
+file's index, the offset of what is shown of the line in it, and that; null, for the rest of a file
+that cannot be read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _LONGEST_LINE_BYTES = 4 * _PIECE_BYTES
 def found(
     pattern: re.Pattern[bytes], data: mmap.mmap | bytes, size: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield the offset and the bytes of each line that matches."""
+    """Yield the offset and the bytes of each line that matches.
+
+    Of a long line they are those of what was found in it.
+    """
     at = 0
     while at < size and (match := pattern.search(data, at)) is not None:
         start = data.rfind(b"\n", 0, match.start()) + 1
@@ -42,7 +45,7 @@ def found(
         end = data.find(b"\n", match.start())
         end = size if end < 0 else end
         shown = start if match.start() - start < _LONGEST_SHOWN else match.start()
-        yield start, data[shown : min(end, shown + _LONGEST_SHOWN)]
+        yield shown, data[shown : min(end, shown + _LONGEST_SHOWN)]
         at = end + 1
 
 
@@ -113,6 +116,8 @@ def main() -> None:
         for line in _lines(pattern, *file):
             told = None if line is None else [index, line[0], line[1].decode(errors="replace")]
             sys.stdout.write(f"{json.dumps(told)}\n")
+            # (what was found is not lost if the rest takes too long)
+            sys.stdout.flush()
             left -= line is not None
             if not left:
                 return
