@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import grp
 import os
 import re
 import stat
@@ -12,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from harness.daemon import CHECKOUT, running
+from harness.daemon import CHECKOUT, Daemon, running
 from tests.web.conftest import StartWeb, Stream, Web, serving, write
 from twisted_virtlog.client import BlockingClient, Domain
 from twisted_virtlog.web.places import place_text
@@ -116,6 +118,73 @@ def test_every_answer_has_the_policy(web: Web) -> None:
         headers = web.get(target).headers
         assert "require-trusted-types-for 'script'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_group_may_reach_the_socket(serve: StartWeb, tmp_path: Path) -> None:
+    groups = [group.gr_gid for group in grp.getgrall()] if os.geteuid() == 0 else os.getgroups()
+    other = next((gid for gid in groups if gid != os.getegid()), os.getegid())
+    web = serve("--socket", str(tmp_path / "sock"), "--group", grp.getgrgid(other).gr_name)
+    seen = os.stat(web.where)
+    assert (stat.S_IMODE(seen.st_mode), seen.st_gid) == (0o660, other)
+    assert web.get("/").status == 200
+
+
+def twistd(*options: str) -> subprocess.Popen[str]:
+    """Begin to run twistd, which is not in the background."""
+    # (the plugin of this checkout, whichever is installed)
+    plugins = str(CHECKOUT / "twisted" / "plugins")
+    code = (
+        f"import twisted.plugins; twisted.plugins.__path__.insert(0, {plugins!r});"
+        "from twisted.scripts.twistd import run; run()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "--pidfile=", "-n", "virtlog-web", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+
+
+def test_twistd_serves_at_a_port_with_a_token_that_is_in_a_file(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """It tells the token nobody, neither in its log."""
+    token = tmp_path / "token"
+    with twistd(
+        *("--daemon", daemon.socket, "--listen", "127.0.0.1:0", "--token-file", str(token))
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        try:
+            while (match := re.search(r"starting on (\d+)", said)) is None:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            web = Web(cast(Any, process), f"127.0.0.1:{match[1]}", token.read_text().strip())
+            assert web.ask("window", path=str(tmp_path / "a")).status == 200
+            assert web.get("/api/window?path=/a", Authorization="").status == 401
+        finally:
+            process.terminate()
+        said += process.stdout.read()
+    assert token.read_text().strip() not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--listen", "127.0.0.1:0"], "goes with --token-file"),
+        (["--token-file", "/t"], "goes with --listen"),
+        (["--listen", "0.0.0.0:80", "--token-file", "/t"], "not of this machine alone"),
+    ],
+)
+def test_twistd_says_what_it_cannot_serve(options: list[str], why: str) -> None:
+    with twistd(*options) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert why in said
 
 
 def test_a_header_names_users(serve: StartWeb, tmp_path: Path) -> None:
@@ -280,7 +349,18 @@ def test_the_bytes_of_all_logs_of_a_guest_are_shown_together(
         timeline = web.ask("timeline", path=path, columns=10, guest=1).json
         assert timeline["paths"] == expected
         assert {event["path"] for event in timeline["events"]} == set(expected)
+        assert timeline["left_out"] == 0
         assert sum(timeline["columns"]) == 300
+
+
+def test_logs_of_a_guest_that_are_left_out_are_counted(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    for number in range(23):
+        client.open(str(tmp_path / str(number)), "test", Domain(GUESTS[1], "many"))
+        client.close_log(str(tmp_path / str(number)))
+    timeline = web.ask("timeline", path=str(tmp_path / "7"), columns=10, guest=1).json
+    assert (len(timeline["paths"]), timeline["left_out"]) == (20, 3)
 
 
 def test_lines_are_found(web: Web, client: BlockingClient, tmp_path: Path) -> None:
@@ -341,6 +421,7 @@ def test_an_expression_that_takes_for_ever_is_given_up(
         assert not searched.done()
         answer = searched.result().json
     assert answer["ended_by"] == "time"
+    assert [line["text"] for line in answer["lines"]] == ["first"]
 
 
 def test_the_list_is_told_as_it_changes(web: Web, client: BlockingClient, tmp_path: Path) -> None:
@@ -366,8 +447,12 @@ def test_queries_that_make_no_sense_are_refused(web: Web) -> None:
         "list?order=no",
         "list?count=x",
         "follow?path=/a&from=x",
+        "search?path=/a",
+        "times?path=/a",
     ):
         assert web.get(f"/api/{target}").status == 400
+    answer = web.get("/api/follow?path=/a", Last_Event_ID="1")
+    assert (answer.status, "Last-Event-ID" in str(answer.json)) == (400, True)
 
 
 def test_the_daemon_may_come_and_go(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from twisted_virtlog.client import ClientError, Disconnected, RemoteError, Unreachable
+from twisted_virtlog.web.queries import MakesNoSense
 
 _log = Logger()
 
@@ -22,7 +23,7 @@ _JSON = b"application/json"
 #: What the daemon's errors are in HTTP; all else that it refuses is 502.
 _STATUSES = {1002: 404, 1003: 502, 1004: 503, 1005: 503, 1011: 403, -32602: 400}
 
-#: Answers a request; what it asks for must make sense, or it raises ValueError.
+#: Answers a request; what it asks for must make sense, or it raises MakesNoSense.
 Answer = Callable[[Request], "Coroutine[Any, Any, None]"]
 
 
@@ -76,7 +77,7 @@ def refuse(request: Request, status: int, reason: str) -> None:
 
 def failed(reason: BaseException | None) -> tuple[int, str]:
     """Return the status that says that something failed, and for people why."""
-    if isinstance(reason, ValueError):
+    if isinstance(reason, MakesNoSense):
         return 400, str(reason)
     if isinstance(reason, RemoteError):
         return _STATUSES.get(reason.code, 502), reason.message

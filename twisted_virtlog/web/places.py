@@ -8,6 +8,8 @@ from twisted_virtlog.values import Position
 
 #: Neither a line end nor anything else that would end a field of an event stream or a header.
 _PLACE = re.compile(r"([0-9]{1,20}):([0-9]{1,20})(?::([!-~]{1,512}))?", re.ASCII)
+#: No inode, and no offset, is larger.
+_LARGEST = 2**64 - 1
 
 
 def place_text(position: Position) -> str:
@@ -22,7 +24,7 @@ def place_of(text: str) -> Position:
     :raises ValueError: it names none.
     """
     match = _PLACE.fullmatch(text)
-    if match is None:
+    if match is None or max(int(match[1]), int(match[2])) > _LARGEST:
         raise ValueError(
             f"{text[:80]!r} is no position, which is INODE:OFFSET or INODE:OFFSET:BIRTH"
         )

@@ -13,10 +13,14 @@ from twisted_virtlog.web.places import place_of
 T = TypeVar("T")
 
 
+class MakesNoSense(ValueError):
+    """What is asked for makes no sense; the message says why."""
+
+
 class Query:
     """The parameters of one request.
 
-    Its methods raise ValueError if a parameter makes no sense, and none may be asked for twice.
+    Its methods raise MakesNoSense if a parameter makes none, and none may be asked for twice.
     """
 
     def __init__(self, arguments: Mapping[bytes, Sequence[bytes]]) -> None:
@@ -26,11 +30,11 @@ class Query:
         """Return a parameter; None if it is not there."""
         values = self._arguments.get(name.encode(), ())
         if len(values) > 1:
-            raise ValueError(f"{name}: it is there {len(values)} times")
+            raise MakesNoSense(f"{name}: it is there {len(values)} times")
         try:
             return values[0].decode() if values else None
         except UnicodeDecodeError as error:
-            raise ValueError(f"{name}: it is no UTF-8") from error
+            raise MakesNoSense(f"{name}: it is no UTF-8") from error
 
     def path(self) -> str:
         """Return the path of the log that is asked for."""
@@ -40,7 +44,7 @@ class Query:
         """Return the paths of the logs that are asked for, one or more."""
         values = self._arguments.get(b"path", ())
         if not 1 <= len(values) <= most:
-            raise ValueError(f"path: from one to {most} are needed")
+            raise MakesNoSense(f"path: from one to {most} are needed")
         return [_checked(value.decode(errors="replace")) for value in values]
 
     def whole(self, name: str, default: int, most: int) -> int:
@@ -49,37 +53,45 @@ class Query:
         if text is None:
             return default
         if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) <= most):
-            raise ValueError(f"{name}: a number from 0 to {most} is needed")
+            raise MakesNoSense(f"{name}: a number from 0 to {most} is needed")
         return int(text)
 
     def flag(self, name: str) -> bool:
         """Return whether something is to be so: ``1``; it is not by default."""
         text = self.text(name)
         if text not in {None, "0", "1"}:
-            raise ValueError(f"{name}: it is 0 or 1")
+            raise MakesNoSense(f"{name}: it is 0 or 1")
         return text == "1"
 
     def place(self, name: str) -> Position | None:
         """Return a position."""
-        return self._made(name, place_of)
+        return self._meaning(name, place_of)
 
     def time(self, name: str) -> datetime | None:
         """Return a time, given as RFC 3339, or as seconds since 1970."""
-        return self._made(name, _time)
+        return self._meaning(name, _time)
 
-    def _made(self, name: str, make: Callable[[str], T]) -> T | None:
+    def _meaning(self, name: str, make: Callable[[str], T]) -> T | None:
         text = self.text(name)
-        if not text:
-            return None
-        try:
-            return make(text)
-        except (ValueError, OverflowError) as error:
-            raise ValueError(f"{name}: {error}") from error
+        return meaning(name, text, make) if text else None
+
+
+def meaning(name: str, text: str, make: Callable[[str], T]) -> T:
+    """Return what a text means.
+
+    :param name: of what it was given as.
+    :param make: returns it; it raises ValueError or OverflowError if it means nothing.
+    :raises MakesNoSense: it means nothing.
+    """
+    try:
+        return make(text)
+    except (ValueError, OverflowError) as error:
+        raise MakesNoSense(f"{name}: {error}") from error
 
 
 def _checked(path: str | None) -> str:
     if not path or not path.startswith("/") or "\0" in path:
-        raise ValueError("path: the absolute path of a log is needed")
+        raise MakesNoSense("path: the absolute path of a log is needed")
     return path
 
 

@@ -23,7 +23,7 @@ from twisted_virtlog.web.files import Files
 from twisted_virtlog.web.listing import Listing
 from twisted_virtlog.web.live import Live
 from twisted_virtlog.web.places import place_of, place_text
-from twisted_virtlog.web.queries import Query
+from twisted_virtlog.web.queries import MakesNoSense, Query, meaning
 from twisted_virtlog.web.rows import ORDERS, Page, Wanted
 from twisted_virtlog.web.searching import ISearchReactor, Searching
 from twisted_virtlog.web.searching import Wanted as Sought
@@ -177,7 +177,7 @@ class _Api(Resource):
         query = Query(request.args)
         order = query.text("order") or "path"
         if order not in ORDERS:
-            raise ValueError(f"order: it is one of {', '.join(ORDERS)}")
+            raise MakesNoSense(f"order: it is one of {', '.join(ORDERS)}")
         wanted = Wanted(
             order,
             query.flag("reverse"),
@@ -211,7 +211,7 @@ class _Api(Resource):
     async def _follow(self, request: Request) -> None:
         query = Query(request.args)
         last = request.getHeader("Last-Event-ID")
-        position = place_of(last) if last else query.place("from")
+        position = meaning("Last-Event-ID", last, place_of) if last else query.place("from")
         since = None if position is not None else query.time("since")
         path, most = query.path(), query.whole("skip", 0, _MOST_BEHIND)
         client = await self._daemon.client()
@@ -294,8 +294,11 @@ class _Api(Resource):
         paths = query.paths(_MOST_LOGS_OF_A_GUEST)
         columns = query.whole("columns", 600, MOST_COLUMNS)
         client = await self._daemon.client()
+        left_out = 0
         if query.flag("guest"):
             paths = await _of_the_same_guest(client, paths[0])
+            left_out = max(0, len(paths) - _MOST_LOGS_OF_A_GUEST)
+            paths = paths[:_MOST_LOGS_OF_A_GUEST]
         known = []
         happened = []
         for path in paths:
@@ -311,7 +314,12 @@ class _Api(Resource):
             happened += [{"path": path, **one} for one in events]
         when = [one["time"] for one in happened]
         made = timeline(known, columns, query.time("since"), query.time("until"), when)
-        answer: dict[str, Any] = {"paths": paths, "columns": [], "events": happened}
+        answer: dict[str, Any] = {
+            "paths": paths,
+            "left_out": left_out,
+            "columns": [],
+            "events": happened,
+        }
         if made is not None:
             answer |= {"since": made.since, "until": made.until, "columns": made.columns}
         send_json(request, answer)
@@ -320,7 +328,7 @@ class _Api(Resource):
         query = Query(request.args)
         path, start, end = query.path(), query.place("from"), query.place("to")
         if start is None or end is None:
-            raise ValueError("from, to: a part of the log is needed")
+            raise MakesNoSense("from, to: a part of the log is needed")
         client = await self._daemon.client()
         extent = await extent_of(client, self._files, path)
         marks = await client.times(path, *around(extent, start, end))
@@ -330,7 +338,7 @@ class _Api(Resource):
         query = Query(request.args)
         pattern = query.text("find")
         if not pattern:
-            raise ValueError("find: what is to be found is needed")
+            raise MakesNoSense("find: what is to be found is needed")
         sought = Sought(pattern, query.flag("regex"), query.flag("ignore_case"))
         client = await self._daemon.client()
         found = await self._searching.search(client, query.path(), sought)
@@ -346,7 +354,7 @@ async def _of_the_same_guest(client: Client, path: str) -> list[str]:
     logs = await client.list(closed=True)
     domain = next((log.domain for log in logs if log.path == path), None)
     others = [] if domain is None else [log.path for log in logs if log.domain == domain]
-    return [path, *(other for other in others if other != path)][:_MOST_LOGS_OF_A_GUEST]
+    return [path, *(other for other in others if other != path)]
 
 
 def _events(happened: Sequence[LogEvent]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from twisted_virtlog.client import LogFile, LogFiles, Position
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.files import Files
+from twisted_virtlog.web.queries import MakesNoSense
 from twisted_virtlog.web.search_process import BAD_PATTERN_STATUS
 
 #: So many lines are found at most.
@@ -56,7 +57,7 @@ class Wanted:
 class Line(msgspec.Struct, frozen=True):
     """A line that was found.
 
-    :ivar at: where it begins.
+    :ivar at: where it begins, or in a long one what was found.
     """
 
     at: Position
@@ -90,7 +91,7 @@ class Searching:
     async def search(self, client: Client, path: str, wanted: Wanted) -> Found:
         """Search all that is kept of a log.
 
-        :raises ValueError: the regular expression makes no sense.
+        :raises MakesNoSense: the regular expression makes no sense.
         """
         turn = await self._turns.acquire()
         try:
@@ -138,7 +139,7 @@ class _Run(ProcessProtocol):
     """The search of some files.
 
     :ivar ended: a Deferred that fires with whether it came to its end in time; it fails with
-        ValueError if the expression makes no sense.
+        MakesNoSense if the expression makes no sense.
     :ivar lines: what was found.
     :ivar is_whole: whether all files could be read.
     """
@@ -211,7 +212,7 @@ class _Run(ProcessProtocol):
         text = self._errors.decode(errors="replace").strip()
         if self._in_time and not reason.check(ProcessDone):
             if cast(ProcessTerminated, reason.value).exitCode == BAD_PATTERN_STATUS:
-                self.ended.errback(ValueError(f"the expression makes no sense: {text[-300:]}"))
+                self.ended.errback(MakesNoSense(f"the expression makes no sense: {text[-300:]}"))
             else:
                 self.ended.errback(RuntimeError(f"the search failed: {text}"))
             return

@@ -86,7 +86,11 @@ def makeService(options: Options) -> Service:
     from twisted.internet import reactor  # noqa: PLC0415
 
     try:
-        return WebService(cast(IWebReactor, reactor), options.asked())
+        asked = options.asked()
+        if asked.listen is not None and asked.token_file is None:
+            # What is printed here nobody sees, and twistd's log is no place for a secret.
+            raise usage.UsageError("twistd's --listen goes with --token-file, which has the token")
+        return WebService(cast(IWebReactor, reactor), asked)
     except (CannotServe, usage.UsageError) as error:
         raise SystemExit(f"virtlog-web: {error}") from error
 

@@ -1,6 +1,8 @@
 // Asks the program: by fetch, which can send the token and reads no faster than it is read.
 
 const KEY = "virtlog-token";
+// How long after a stream has ended the next one begins.
+const AGAIN_MS = 1000;
 
 /** Takes the token out of the address, so that it is neither kept in it nor passed on. */
 function takeToken() {
@@ -136,6 +138,8 @@ export async function whileVisible(work, lost, signal) {
     document.addEventListener("visibilitychange", hide);
     try {
       await work(inner.signal, () => { wait = 100; });
+      // (a proxy may end it at once, again and again)
+      await pause(AGAIN_MS, inner.signal);
     } catch (error) {
       if (signal.aborted) {
         return;

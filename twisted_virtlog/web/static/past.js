@@ -191,6 +191,7 @@ export class Past {
     const drawn = picture(answer, (date) => this.#goToTime(date), brush, (date) => time(date, this.#utc));
     if (drawn === null) return;
     const logs = answer.paths.length > 1 ? ` of ${answer.paths.length} logs` : "";
+    if (answer.left_out > 0) this.#say(`the picture is${logs}; ${answer.left_out} more of this guest are left out`);
     const [since, until] = [answer.since, answer.until].map((date) => time(new Date(date), this.#utc));
     drawn.svg.setAttribute("aria-label", `Bytes over time${logs}, from ${since} to ${until}`);
     byId("timeline").replaceChildren(drawn.element);
