@@ -291,6 +291,37 @@ def test_windows_begin_with_a_line_and_join(
     assert answer.body.startswith(b"line ")
 
 
+def test_windows_go_on_over_a_gap_and_say_so(
+    web: Web, client: BlockingClient, tmp_path: Path
+) -> None:
+    """In both directions, where another program has removed a file from between two."""
+    path = str(tmp_path / "a.log")
+    lines = [b"line %06d\n" % number for number in range(24_000)]
+    write(client, path, b"".join(lines[:18_000]))
+    os.unlink(f"{path}.1")
+    write(client, path, b"".join(lines[18_000:]))
+    kept = web.ask("download", path=path).body
+    assert len(kept) < 12 * 24_000
+    for parameter, way, edge in (("from", "End", ""), ("before", "Start", "")):
+        at, parts, gaps = edge, [], 0
+        while True:
+            answer = web.ask("window", path=path, bytes=30_000, **{parameter: at})
+            parts.append(answer.body)
+            before = int(answer.headers["Virtlog-Before"])
+            gaps += answer.headers["Virtlog-Gap"] == "1"
+            if (way == "End" and not answer.body) or (way == "Start" and not before):
+                break
+            assert answer.headers[f"Virtlog-{way}"] != at
+            at = answer.headers[f"Virtlog-{way}"]
+        assert gaps == 1
+        if way == "Start":
+            assert b"".join(reversed(parts)) == kept
+        else:
+            # (each begins with the line that the one before it has cut)
+            seen = {line for part in parts for line in part.split(b"\n")}
+            assert seen >= {line for line in kept.split(b"\n") if len(line) == 11}
+
+
 def test_a_log_that_is_not_there_has_an_empty_window(web: Web, tmp_path: Path) -> None:
     answer = web.ask("window", path=str(tmp_path / "none"), before="")
     assert (answer.status, answer.body) == (200, b"")

@@ -16,11 +16,13 @@ class Part:
     """A file of a log.
 
     :ivar size: its bytes.
+    :ivar gap: bytes are, or may be, missing between the file before it and this one.
     """
 
     inode: int
     birth: str
     size: int
+    gap: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class Extent:
                 return before + min(position.offset, part.size)
             before += part.size
         return None
+
+    def is_after_gap(self, position: Position) -> bool:
+        """Return whether bytes are missing just before a position."""
+        return position.offset == 0 and any(
+            part.gap
+            and position.inode == part.inode
+            and not is_in_other_file(position.birth, part.birth)
+            for part in self.parts
+        )
 
     def position(self, distance: int) -> Position | None:
         """Return the position with so many bytes before it, in the file that goes on there.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from twisted_virtlog.client import MAX_READ_BYTES, LogFile, Position, RemoteError
+from twisted_virtlog.client import MAX_READ_BYTES, Position, RemoteError
 from twisted_virtlog.client.deferred import Client
 from twisted_virtlog.web.extent import Extent, Part
 from twisted_virtlog.web.files import Files
@@ -61,10 +60,11 @@ async def extent_of(client: Client, files: Files, path: str) -> Extent:
             raise
         for file in found.files:
             os.close(file.descriptor)
-        if parts and found.files and _is_again(parts[-1], found.files[0]):
-            # (it was the last of those before)
-            parts.pop()
-        parts += [Part(file.inode, file.birth, file.size) for file in found.files]
+        new = [Part(file.inode, file.birth, file.size, file.gap) for file in found.files]
+        if parts and new and (parts[-1].inode, parts[-1].birth) == (new[0].inode, new[0].birth):
+            # (it was the last of those before, which say what is before it)
+            new[0] = replace(new[0], gap=parts.pop().gap)
+        parts += new
         if not found.more or not found.files:
             return Extent(parts)
         last = found.files[-1]
@@ -76,21 +76,20 @@ async def window_from(
 ) -> Window:
     """Return what comes from the line on that a position is in.
 
+    It ends where bytes are missing. From there on it is what comes after those.
+
     :param position: None for the oldest byte kept.
     """
     extent = await extent_of(client, files, path)
-    distance = 0 if position is None else extent.distance(position)
-    if distance is None:
-        return await _window(client, path, extent, (0, count), gap=True, cut=_keep_all)
+    found = 0 if position is None else extent.distance(position)
+    distance = found or 0
     # The line begins somewhere before.
-    begin = max(0, distance - LONGEST_LINE_BYTES)
-    back = distance - begin
-
-    def cut(data: bytes) -> int:
-        line = data.rfind(b"\n", 0, back) + 1
-        return line if line or begin == 0 else back
-
-    return await _window(client, path, extent, (begin, begin + back + count), gap=False, cut=cut)
+    text = _Text(extent, max(0, distance - LONGEST_LINE_BYTES), distance, distance + count)
+    await text.read(client, path)
+    back = distance - text.begin
+    line = text.data.rfind(b"\n", 0, back) + 1
+    kept = line if line or text.is_whole else back
+    return text.window(kept, gap=found is None or (text.is_torn and not kept))
 
 
 async def window_before(
@@ -98,57 +97,84 @@ async def window_before(
 ) -> Window:
     """Return the lines that end at a position.
 
+    It begins where bytes are missing, if any are before the position.
+
     :param position: None for the end of the log.
     """
     extent = await extent_of(client, files, path)
-    distance = extent.size if position is None else extent.distance(position)
-    if distance is None:
-        return await _window(client, path, extent, (0, 0), gap=True, cut=_keep_all)
-    begin = max(0, distance - count)
-
-    def cut(data: bytes) -> int:
-        line = data.find(b"\n", 0, LONGEST_LINE_BYTES) + 1
-        return 0 if begin == 0 else line
-
-    return await _window(client, path, extent, (begin, distance), gap=False, cut=cut)
+    found = extent.size if position is None else extent.distance(position)
+    distance = found or 0
+    text = _Text(extent, max(0, distance - count), distance, distance)
+    await text.read(client, path)
+    line = text.data.find(b"\n", 0, LONGEST_LINE_BYTES) + 1
+    # (of a last line that is longer than the window its end is shown)
+    kept = 0 if text.is_whole or line == len(text.data) else line
+    return text.window(kept, gap=found is None or text.is_torn)
 
 
-def _is_again(part: Part, file: LogFile) -> bool:
-    return (part.inode, part.birth) == (file.inode, file.birth)
+class _Text:
+    """Bytes of a log between which none is missing.
 
+    :ivar begin: how many bytes of the log are before it, as its extent has them.
+    :ivar data: its bytes.
+    :ivar is_torn: bytes are missing just before it.
+    """
 
-def _keep_all(_data: bytes) -> int:
-    return 0
+    def __init__(self, extent: Extent, begin: int, needed: int, end: int) -> None:
+        """Have none yet.
 
+        :param begin: where it may begin.
+        :param needed: where it begins at the latest: if bytes are missing before that, it begins
+            after them. If they are missing behind, it ends before them.
+        :param end: where it ends at the latest.
+        """
+        self._extent = extent
+        self._needed = needed
+        self._end = end
+        self._start = self._at = extent.position(begin)
+        self.begin = begin
+        self.data = b""
+        self.is_torn = False
 
-async def _window(
-    client: Client,
-    path: str,
-    extent: Extent,
-    wanted: tuple[int, int],
-    gap: bool,
-    cut: Callable[[bytes], int],
-) -> Window:
-    begin, end = wanted
-    start = at = extent.position(begin)
-    pieces: list[bytes] = []
-    missing = end - begin
-    while at is not None and missing > 0:
-        chunk = await client.read(path, at, min(missing, MAX_READ_BYTES))
-        if chunk.gap:
-            # What comes after it is not the same text.
-            if pieces:
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that is kept comes directly before it."""
+        return self.is_torn or self.begin == 0
+
+    async def read(self, client: Client, path: str) -> None:
+        """Read it."""
+        pieces: list[bytes] = []
+        reached = self.begin
+        while self._at is not None and reached < self._end:
+            count = min(self._end - reached, MAX_READ_BYTES)
+            chunk = await client.read(path, self._at, count)
+            if chunk.gap and chunk.start != self._at:
+                if reached > self._needed:
+                    break
+                pieces.clear()
+                self._start = self._at = chunk.start
+                found = self._extent.distance(chunk.start)
+                # (what was needed may be gone meanwhile, and all that was known)
+                reached = self._needed if found is None else min(found, self._needed)
+                self.begin, self.is_torn = reached, True
+                continue
+            self._at = chunk.end
+            if not chunk.data:
                 break
-            gap, start = True, chunk.start
-        if not chunk.data:
-            break
-        pieces.append(chunk.data)
-        missing -= len(chunk.data)
-        at = chunk.end
-    data = b"".join(pieces)
-    kept = cut(data)
-    if kept and start is not None:
-        distance = extent.distance(start)
-        start = None if distance is None else extent.position(distance + kept)
-    before = 0 if start is None else extent.distance(start) or 0
-    return Window(data[kept:], start, at, gap, before, max(extent.size, before + len(data) - kept))
+            pieces.append(chunk.data)
+            reached += len(chunk.data)
+        self.data = b"".join(pieces)
+
+    def window(self, kept: int, gap: bool) -> Window:
+        """Return a window of it.
+
+        :param kept: how many bytes of it are left out at the beginning.
+        """
+        start, extent = self._start, self._extent
+        if kept and start is not None:
+            distance = extent.distance(start)
+            start = None if distance is None else extent.position(distance + kept)
+        before = 0 if start is None else extent.distance(start) or 0
+        gap = gap or (start is not None and extent.is_after_gap(start))
+        data = self.data[kept:]
+        return Window(data, start, self._at, gap, before, max(extent.size, before + len(data)))
