@@ -276,45 +276,69 @@ def test_what_was_skipped_is_said_and_loaded(
             assert "at=" in look.page.url
 
 
+_COLOURS = b"\x1b[31mred\x1b[32m green\x1b[33m yellow\x1b[0m plain\r\n"
+_PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def _violations(look: Look) -> list[str]:
+    """Return what axe-core finds; the page's policy, which would refuse it, must not hold."""
+    look.page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = look.page.evaluate("async () => (await axe.run()).violations")
+    return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_is_accessible(
+    scheme: str, browser: Browser, listening: Web, pipe: int, tmp_path: Path
+) -> None:
+    """As far as axe-core can tell: the list, and a log with what opens over it."""
+    os.write(pipe, _COLOURS)
+    with looking(browser, listening, color_scheme=scheme, bypass_csp=True, **_PHONE) as look:
+        look.open(find=str(tmp_path))
+        look.wait_for_text("#rows", "guest")
+        assert _violations(look) == []
+        look.page.tap("#rows a")
+        look.wait_for_text("#text", "plain")
+        assert _violations(look) == []
+        look.page.keyboard.press("c")
+        look.page.keyboard.press("/")
+        look.page.fill("#pattern", "green")
+        look.page.keyboard.press("Enter")
+        look.wait_for_text("#search-status", "1 lines found")
+        assert _violations(look) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_accessible(
     scheme: str, browser: Browser, listening: Web, pipe: int, tmp_path: Path
 ) -> None:
     """As far as axe-core can tell: the list, a log in both views, and what opens over them."""
-    os.write(pipe, b"\x1b[31mred\x1b[32m green\x1b[33m yellow\x1b[0m plain\r\n")
-    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text()
-    # (axe-core itself would be refused by the page's policy)
+    os.write(pipe, _COLOURS)
     with looking(browser, listening, color_scheme=scheme, bypass_csp=True) as look:
-
-        def violations() -> list[str]:
-            look.page.evaluate(axe)
-            found = look.page.evaluate("async () => (await axe.run()).violations")
-            return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
-
         look.open(find=str(tmp_path))
         look.wait_for_text("#rows", "guest")
-        assert violations() == []
+        assert _violations(look) == []
         look.page.keyboard.press("?")
-        assert violations() == []
+        assert _violations(look) == []
         look.page.keyboard.press("Escape")
         look.page.click("#rows a")
         look.wait_for_line("plain")
-        assert violations() == []
+        assert _violations(look) == []
         look.page.keyboard.press("/")
         look.page.fill("#pattern", "green")
         look.page.keyboard.press("Enter")
         look.wait_for_text("#search-status", "1 lines found")
-        assert violations() == []
+        assert _violations(look) == []
         look.page.keyboard.press("Escape")
         assert look.page.is_hidden("#search")
         look.page.keyboard.press("c")
         look.wait_for_text("#gutter", ":")
         look.page.focus("#timeline svg")
         look.page.keyboard.press("Shift+PageUp")
-        assert violations() == []
+        assert _violations(look) == []
         look.page.keyboard.press("t")
         look.page.locator("#text .line").first.wait_for()
-        assert violations() == []
+        assert _violations(look) == []
 
 
 def test_a_proxy_may_answer_meanwhile(look: Look, pipe: int, tmp_path: Path) -> None:
@@ -372,8 +396,7 @@ def test_a_phone_shows_text(browser: Browser, listening: Web, pipe: int, tmp_pat
     """It scrolls by touch, which the terminal does not; nothing is wider than the screen."""
     for number in range(300):
         os.write(pipe, b"[    0.%06d] a line that is longer than a phone is wide\r\n" % number)
-    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-    with looking(browser, listening, **phone) as look:
+    with looking(browser, listening, **_PHONE) as look:
         look.open(str(tmp_path / "a.log"))
         look.wait_for_text("#text", "0.000299]")
         assert not look.page.is_visible("#terminal")

@@ -17,7 +17,7 @@ _FAILING, _CLOSED = "failing", "closed"
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is shown of a log.
+    """What is shown of a log; what is as it nearly always is does not stand in JSON.
 
     :ivar guest: its name; empty if the log has none.
     :ivar error: why it cannot be written, if it cannot.
@@ -27,8 +27,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     path: str
-    guest: str
-    state: str
+    guest: str = ""
+    state: str = "open"
     error: str | None = None
     rate: int | None = None
     size: int | None = None

@@ -13,7 +13,8 @@ export class List {
   #stop = new AbortController();
   #first = 0;
   #found = 0;
-  #rates = new Map();
+  // By path, what is shown of each log.
+  #rows = new Map();
   #tick = 0;
   #say;
   #change;
@@ -102,17 +103,19 @@ export class List {
     const ticks = Math.max(0, page.tick - this.#tick);
     this.#tick = page.tick;
     const shown = new Map();
-    const rows = page.rows.map((row) => {
-      const added = new Array(Math.min(ticks, KEPT_RATES)).fill(row.rate ?? 0);
-      const line = rates[row.path] ?? [...(this.#rates.get(row.path) ?? []), ...added].slice(-KEPT_RATES);
-      shown.set(row.path, line);
-      return draw(row, line);
-    });
-    this.#rates = shown;
-    const focused = document.activeElement?.dataset?.path;
-    byId("rows").replaceChildren(...rows);
-    if (focused !== undefined) {
-      rows.map((row) => row.querySelector("a")).find((link) => link.dataset.path === focused)?.focus();
+    for (const log of page.rows) {
+      const row = this.#rows.get(log.path) ?? new Row(log.path);
+      row.show(log, rates[log.path], Math.min(ticks, KEPT_RATES));
+      shown.set(log.path, row);
+    }
+    this.#rows = shown;
+    const elements = [...shown.values()].map((row) => row.element);
+    const body = byId("rows");
+    if (elements.length !== body.children.length || elements.some((one, index) => one !== body.children[index])) {
+      const focused = document.activeElement;
+      body.replaceChildren(...elements);
+      // (what is moved loses it)
+      if (body.contains(focused)) focused.focus();
     }
     const last = page.first + page.rows.length;
     byId("totals").textContent =
@@ -123,41 +126,64 @@ export class List {
   }
 }
 
-function draw(row, rates) {
-  const line = document.createElement("tr");
-  const cell = (text, kind = "") => {
-    const made = line.insertCell();
-    made.textContent = text;
-    made.className = kind;
-    return made;
-  };
-  cell(visible(row.guest));
-  const link = document.createElement("a");
-  link.href = `#${new URLSearchParams({ log: row.path })}`;
-  link.dataset.path = row.path;
-  link.textContent = visible(row.path);
-  cell("").append(link);
-  cell(row.error ? `${row.state}: ${visible(row.error)}` : row.state, row.state === "failing" ? "failing" : "");
-  cell(row.rate === undefined || row.rate === null ? "" : `${size(row.rate)}/s`, "number");
-  cell("").append(drawRates(rates));
-  cell(size(row.size), "number");
-  cell(row.dropped ? size(row.dropped) : "", row.dropped ? "number dropping" : "number");
-  cell(row.followers || "", "number");
-  return line;
+/** What is shown of a log; only what has changed is drawn anew. */
+class Row {
+  #cells = {};
+  #link = document.createElement("a");
+  #line = document.createElementNS(SVG, "path");
+  #picture = document.createElementNS(SVG, "svg");
+  #rates = [];
+
+  constructor(path) {
+    this.element = document.createElement("tr");
+    for (const name of ["guest", "log", "state", "rate", "rates", "size", "dropped", "followers"]) {
+      this.#cells[name] = this.element.insertCell();
+    }
+    this.#link.href = `#${new URLSearchParams({ log: path })}`;
+    this.#link.dataset.path = path;
+    this.#link.textContent = visible(path);
+    this.#cells.log.append(this.#link);
+    this.#picture.setAttribute("width", "90");
+    this.#picture.setAttribute("height", "16");
+    this.#picture.setAttribute("aria-hidden", "true");
+    this.#line.setAttribute("class", "rates");
+    this.#cells.rates.append(this.#picture);
+  }
+
+  /**
+   * Shows what became of the log.
+   *
+   * What has its usual value is left out of `log`. `rates` are those that are known of it; if there
+   * are none, its rate is one more, or as many more as `ticks` says.
+   */
+  show(log, rates, ticks) {
+    const { guest = "", state = "open", error, rate, size: kept, dropped, followers } = log;
+    const added = new Array(ticks).fill(rate ?? 0);
+    this.#rates = rates ?? [...this.#rates, ...added].slice(-KEPT_RATES);
+    const cells = this.#cells;
+    put(cells.guest, visible(guest));
+    put(cells.state, error ? `${state}: ${visible(error)}` : state, state === "failing" ? "failing" : "");
+    put(cells.rate, rate === undefined || rate === null ? "" : `${size(rate)}/s`, "number");
+    put(cells.size, size(kept), "number");
+    put(cells.dropped, dropped ? size(dropped) : "", dropped ? "number dropping" : "number");
+    put(cells.followers, `${followers || ""}`, "number");
+    // (one rate is no line yet)
+    if (this.#rates.length > 1) {
+      const path = lineOf(this.#rates);
+      if (this.#line.getAttribute("d") !== path) this.#line.setAttribute("d", path);
+      if (!this.#line.parentNode) this.#picture.append(this.#line);
+    } else {
+      this.#line.remove();
+    }
+  }
 }
 
-function drawRates(rates) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("width", "90");
-  svg.setAttribute("height", "16");
-  svg.setAttribute("aria-hidden", "true");
+function put(cell, text, kind = "") {
+  if (cell.textContent !== text) cell.textContent = text;
+  if (cell.className !== kind) cell.className = kind;
+}
+
+function lineOf(rates) {
   const most = Math.max(1, ...rates);
-  const points = rates.map((rate, index) => `${KEPT_RATES - rates.length + index} ${15 - (14 * rate) / most}`);
-  if (points.length > 1) {
-    const path = document.createElementNS(SVG, "path");
-    path.setAttribute("class", "rates");
-    path.setAttribute("d", `M${points.join("L")}`);
-    svg.append(path);
-  }
-  return svg;
+  return `M${rates.map((rate, index) => `${KEPT_RATES - rates.length + index} ${15 - (14 * rate) / most}`).join("L")}`;
 }
