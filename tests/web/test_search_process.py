@@ -113,6 +113,21 @@ def test_compressed_files_are_searched_where_they_are() -> None:
     assert told[1][2] == LINES[-1].decode().rstrip()
 
 
+def test_what_goes_over_a_line_end_is_found_in_compressed_files() -> None:
+    """Also where a part of them ends that is unpacked at once."""
+    data = b"".join(LINES)
+    packed = packed_file(data)
+    frames = range(1 << 20, len(data), 1 << 20)
+    # (of each the last line that is whole)
+    starts = [data.rfind(b"\n", 0, data.rfind(b"\n", 0, at)) + 1 for at in frames]
+    texts = [re.escape(data[at : at + 10].decode()) for at in starts]
+    try:
+        told = searched(f"(?:{'|'.join(texts)})[^\\n]*\n\\[", (packed, len(data), True))
+    finally:
+        os.close(packed)
+    assert [one[1] for one in told] == starts[:5]
+
+
 @pytest.mark.parametrize("size", [0, 100])
 def test_what_cannot_be_read_is_said(size: int) -> None:
     """A broken file, and one that another program has cut."""

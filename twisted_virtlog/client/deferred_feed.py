@@ -8,6 +8,7 @@ from typing import final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_virtlog.client.connecting import pauses
 from twisted_virtlog.client.dialogue import Dialogue, Reply
@@ -58,7 +59,7 @@ class DeferredFeed:
         self._watchers: list[Deferred[None]] = []
         self._gone: str | None = None
         begun = Deferred.fromCoroutine(self._read())
-        begun.addErrback(lambda failure: _log.failure("a feed has failed", failure))
+        begun.addErrback(self._fail)
 
     def follow(
         self, path: str, told: Callable[[Notification], object], position: Position | None = None
@@ -156,6 +157,11 @@ class DeferredFeed:
     def _end_subscription(self, subscription: int) -> None:
         _, text = self._dialogue.request(unfollow(subscription))
         self._link.send(text)
+
+    def _fail(self, failure: Failure) -> None:
+        """Leave nobody to wait: this was unexpected."""
+        _log.failure("a feed has failed", failure)
+        self._end(failure.getErrorMessage())
 
     def _end(self, reason: str) -> None:
         self._gone = reason

@@ -13,7 +13,7 @@ from twisted_virtlog.client import LogInfo
 #: Rates that are kept of each log: of the last three minutes, at one each two seconds.
 KEPT_RATES = 90
 
-_FAILING, _CLOSED = "failing", "closed"
+_FAILING, _CLOSED, _OPEN = "failing", "closed", "open"
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,7 +28,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 
     path: str
     guest: str = ""
-    state: str = "open"
+    state: str = _OPEN
     error: str | None = None
     rate: int | None = None
     size: int | None = None
@@ -156,7 +156,8 @@ def _row(known: _Known) -> Row:
     return Row(
         log.path,
         _guest(log),
-        log.state,
+        # (only what is the same object is left out)
+        _OPEN if log.state == _OPEN else log.state,
         log.error,
         None if known.rate is None else round(known.rate),
         log.kept,

@@ -23,10 +23,10 @@ from collections.abc import Iterable, Iterator
 BAD_PATTERN_STATUS = 2
 
 _LONGEST_SHOWN = 400
-#: So much of a compressed file is searched at once, up to the end of a line.
-_PIECE_BYTES = 4 * 1024 * 1024
+#: So much of a compressed file is searched at once, up to the end of a line: nearly always all.
+_PIECE_BYTES = 32 * 1024 * 1024
 #: A line in it that is longer is searched in parts.
-_LONGEST_LINE_BYTES = 4 * _PIECE_BYTES
+_LONGEST_LINE_BYTES = _PIECE_BYTES
 
 
 def found(
@@ -35,14 +35,16 @@ def found(
     """Yield the offset and the bytes of each line that matches.
 
     Of a long line they are those of what was found in it.
+
+    :param size: the data ends there.
     """
     at = 0
-    while at < size and (match := pattern.search(data, at)) is not None:
+    while at < size and (match := pattern.search(data, at, size)) is not None:
         start = data.rfind(b"\n", 0, match.start()) + 1
         if start == size:
             # (after the last line end is no line)
             return
-        end = data.find(b"\n", match.start())
+        end = data.find(b"\n", match.start(), size)
         end = size if end < 0 else end
         shown = start if match.start() - start < _LONGEST_SHOWN else match.start()
         yield shown, data[shown : min(end, shown + _LONGEST_SHOWN)]
@@ -54,7 +56,7 @@ def found_in_pieces(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the same of a file that comes piece by piece, however it is cut.
 
-    (But for what goes over a line end: it is missed where the file is cut there.)
+    (But for what goes over a line end: it is missed where a file of more than a piece is cut.)
     """
     begin, rest = 0, b""
     for piece in pieces:
@@ -62,7 +64,7 @@ def found_in_pieces(
         end = data.rfind(b"\n") + 1
         if not end and len(data) > _LONGEST_LINE_BYTES:
             end = len(data)
-        for offset, line in found(pattern, data[:end], end):
+        for offset, line in found(pattern, data, end):
             yield begin + offset, line
         begin, rest = begin + end, data[end:]
     for offset, line in found(pattern, rest, len(rest)):
@@ -77,9 +79,14 @@ def _unpacked(descriptor: int, size: int) -> Iterator[bytes]:
     while at < size:
         parts: list[bytes] = []
         length = 0
-        while length < _PIECE_BYTES and (part := read_packed(descriptor, at + length, size)):
-            parts.append(part)
-            length += len(part)
+        try:
+            while length < _PIECE_BYTES and (part := read_packed(descriptor, at + length, size)):
+                parts.append(part)
+                length += len(part)
+        except OSError:
+            # (what comes before that is searched)
+            yield b"".join(parts)
+            raise
         if not parts:
             return
         yield b"".join(parts)
