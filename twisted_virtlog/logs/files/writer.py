@@ -1295,19 +1295,32 @@ class Writer:
     def _looks(self) -> list[SeenFile | None]:
         """Look at all files of the log by their names, the newest first."""
         with self.directory:
-            return [self._seen(name) for name in newest_first(self.path, self._most_backups)]
+            return self._all_seen(newest_first(self.path, self._most_backups))
+
+    def _all_seen(self, names: Sequence[str]) -> list[SeenFile | None]:
+        """Look at files of the log by their names; the directory is held."""
+        directory = self.directory
+        if directory.has_packed:
+            return [self._seen(name) for name in names]
+        looks = directory.looks(names)
+        return [None if status is None else _seen_file(status) for status in looks]
 
     @property
     def _most_backups(self) -> int:
         """How many backups there may be: an earlier configuration may have kept more."""
         return max(self.limits.max_backups, self.account.backups)
 
-    def _find_again(self) -> None:
-        """Count what happened to the files of a log that was taken over."""
-        if self.account.is_taken_over:
-            looks = self._looks()
-            held = self.holding.held_bytes(self)
-            self.account.found_again(looks, self._back, self._stray(looks), held)
+    def _find_again(self) -> Sequence[SeenFile | None] | None:
+        """Count what happened to the files of a log that was taken over.
+
+        :returns: all files as they were looked at for that; None if they were not.
+        """
+        if not self.account.is_taken_over:
+            return None
+        looks = self._looks()
+        held = self.holding.held_bytes(self)
+        self.account.found_again(looks, self._back, self._stray(looks), held)
+        return looks
 
     def _stray(self, looks: Sequence[SeenFile | None]) -> SeenFile | None:
         """Look at the file that a killed daemon wrote, if another program has renamed it."""
@@ -1396,8 +1409,9 @@ class Writer:
         self._device = status.st_dev
         self._end = status.st_size
         self._tail = Tail() if self._rotates and is_readable(file) else None
-        self._find_again()
-        backups = self._backups()
+        found = self._find_again()
+        # (a daemon that takes over a thousand logs looks at each file once)
+        backups = self._backups() if found is None or not self._rotates else found[1:]
         self._older = sum(look.size for look in backups or () if look is not None)
         held = partial(self.holding.held_bytes, self)
         self.account.use(SeenFile(self._inode, self._end), backups, self._rotates, held)
@@ -1412,12 +1426,7 @@ class Writer:
         """
         if not self._rotates or self.owner.leads_away(self._file):
             return None
-        names = backup_paths(self.path, self._most_backups)
-        directory = self.directory
-        if directory.has_packed:
-            return [self._seen(name) for name in names]
-        looks = directory.looks(names)
-        return [None if status is None else _seen_file(status) for status in looks]
+        return self._all_seen(backup_paths(self.path, self._most_backups))
 
     def _see_packed(self) -> None:
         """Take note of the inode numbers that packed files had."""
