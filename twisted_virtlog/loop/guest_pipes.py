@@ -291,7 +291,8 @@ class PipeWatch:
         """
         ready, readers, busy, seconds = self._ready, self._readers, self._busy, self._seconds
         left = _TURN_BYTES
-        piece = self._piece(now)
+        are_asking = now - self._answered_at < _ASKING_SECONDS
+        piece = SMALL_PIECE_BYTES if are_asking else PIECE_BYTES
         turn_ends, share_ends = now + TOGETHER_SECONDS, now + SHARE_SECONDS
         # Those with more than they gave, and how much that was; they come again after the others.
         full: deque[tuple[int, int]] = deque()
@@ -331,16 +332,12 @@ class PipeWatch:
                 now = seconds()
                 # (clients may have had any of them drained)
                 doubtful = doubtful if served == 0 else len(ready)
+                piece = SMALL_PIECE_BYTES if served else piece
                 self._answered_at = now if served else self._answered_at
-                piece = self._piece(now)
                 share_ends = now + SHARE_SECONDS
         for pipe, total in full:
             if pipe in readers:
                 self._shorten_rest(pipe, total, 0)
-
-    def _piece(self, now: float) -> int:
-        asking = now - self._answered_at < _ASKING_SECONDS
-        return SMALL_PIECE_BYTES if asking else PIECE_BYTES
 
     def _shorten_rest(self, pipe: int, count: int, capacity: int) -> None:
         """Rest no longer than until a pipe may be too full.
@@ -348,11 +345,12 @@ class PipeWatch:
         :param count: bytes that it had, at least one.
         :param capacity: how many it holds; 0 if it has more than it gave.
         """
+        fills = capacity * _FILL_BEFORE_WAKING
+        rest = fills * self._elapsed / count
         if pipe in self._busy:
             rate = self._busy.had(pipe, count, self._looked_at)
-            rest = capacity * _FILL_BEFORE_WAKING / rate
-        else:
-            rest = capacity * _FILL_BEFORE_WAKING * self._elapsed / count
+            # (one that is alone does not take turns, and may be faster now than before)
+            rest = fills / rate if len(self._busy) > 1 else rest
         self._rest_allowed = min(self._rest_allowed, rest)
 
     def _has_bytes(self, pipe: int) -> bool:
