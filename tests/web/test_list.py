@@ -70,9 +70,12 @@ def test_the_list_says_how_each_log_is(browser: Browser, tmp_path: Path) -> None
         look.page.check("#reverse")
         wait_for_order(off, quiet, dropping, failing)
         # One finds as one types, and a link shows a colleague the same.
+        places = look.page.evaluate("() => history.length")
         look.page.keyboard.press("/")
         look.page.keyboard.type(str(tmp_path))
         wait_for_order(off, quiet, dropping)
+        # (a letter is no place to go back to)
+        assert look.page.evaluate("() => history.length") == places
         look.page.reload()
         wait_for_order(off, quiet, dropping)
         assert look.page.input_value("#find") == str(tmp_path)

@@ -73,7 +73,8 @@ class LogsResource(Resource):
         self._sharing = Sharing(self._daemon)
         _mount(self, [(name, AssetResource(asset)) for name, asset in assets()])
         self.putChild(b"", self.children[PAGE.encode()])
-        self.putChild(b"api", _Api(reactor, self._daemon, self._sharing, checks_users, patience))
+        self._api = _Api(reactor, self._daemon, self._sharing, checks_users, patience)
+        self.putChild(b"api", self._api)
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """Find a child, after a look at who asks."""
@@ -100,6 +101,7 @@ class LogsResource(Resource):
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
+        self._api.close()
         await self._sharing.close()
         await self._daemon.close()
 
@@ -172,6 +174,10 @@ class _Api(Resource):
     def getChild(self, path: bytes, request: Request) -> IResource:
         """Answer that there is no such thing."""
         return _Refusing(Refused(404, "there is no such question"))
+
+    def close(self) -> None:
+        """Ask nothing any more that nobody waits for."""
+        self._listing.close()
 
     async def _list(self, request: Request) -> None:
         query = Query(request.args)

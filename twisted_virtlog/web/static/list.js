@@ -5,6 +5,8 @@ import { size, visible } from "./format.js";
 
 const COUNT = 50;
 const KEPT_RATES = 90;
+// Who types for so long nothing is asked for him.
+const TYPING_MS = 200;
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
@@ -16,6 +18,7 @@ export class List {
   // By path, what is shown of each log.
   #rows = new Map();
   #tick = 0;
+  #typing = null;
   #say;
   #change;
 
@@ -27,7 +30,14 @@ export class List {
       this.#first = 0;
       this.#changed();
     };
-    byId("find").addEventListener("input", wanted);
+    // (what is typed is one change, and no place to go back to)
+    byId("find").addEventListener("input", () => {
+      clearTimeout(this.#typing);
+      this.#typing = setTimeout(() => {
+        this.#first = 0;
+        this.#changed(true);
+      }, TYPING_MS);
+    });
     byId("order").addEventListener("change", wanted);
     byId("reverse").addEventListener("change", wanted);
     byId("list-form").addEventListener("submit", (event) => event.preventDefault());
@@ -46,6 +56,7 @@ export class List {
   }
 
   hide() {
+    clearTimeout(this.#typing);
     this.#stop.abort();
     byId("list").hidden = true;
   }
@@ -59,7 +70,8 @@ export class List {
     }
   }
 
-  #changed() {
+  #changed(isTyped = false) {
+    clearTimeout(this.#typing);
     const address = new URLSearchParams();
     const find = byId("find").value;
     const order = byId("order").value;
@@ -67,7 +79,7 @@ export class List {
     if (order !== "path") address.set("order", order);
     if (byId("reverse").checked) address.set("reverse", "1");
     if (this.#first) address.set("first", this.#first);
-    this.#change(address);
+    this.#change(address, isTyped);
     this.#begin();
   }
 
