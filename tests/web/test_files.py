@@ -22,11 +22,25 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Deferred[LogFiles]]] = []
+        self.is_closed = False
 
     def files(self, path: str, _start: object) -> Deferred[LogFiles]:
         answered: Deferred[LogFiles] = Deferred()
         self.asked.append((path, answered))
         return answered
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def files_of(clock: Clock, *others: FakeClient) -> Files:
+    """Make what asks, which connects to each of the others in turn."""
+    left = list(others)
+
+    async def connect() -> Client:
+        return cast(Client, left.pop(0))
+
+    return Files(clock, connect)
 
 
 def ask(files: Files, client: FakeClient, path: str) -> Deferred[LogFiles]:
@@ -42,7 +56,7 @@ def result(answered: Deferred[LogFiles]) -> list[Any]:
 
 
 def test_one_is_asked_for_after_the_other() -> None:
-    files, client = Files(Clock()), FakeClient()
+    files, client = files_of(Clock()), FakeClient()
     first, second = (result(ask(files, client, path)) for path in ("/a", "/b"))
     assert [path for path, _ in client.asked] == ["/a"]
     client.asked[0][1].callback(NONE)
@@ -53,7 +67,7 @@ def test_one_is_asked_for_after_the_other() -> None:
 
 def test_it_is_asked_again_while_the_client_has_not_read_what_was_sent() -> None:
     clock, client = Clock(), FakeClient()
-    answered = result(ask(Files(clock), client, "/a"))
+    answered = result(ask(files_of(clock), client, "/a"))
     client.asked[0][1].errback(LIMIT)
     assert answered == []
     clock.advance(1)
@@ -63,7 +77,7 @@ def test_it_is_asked_again_while_the_client_has_not_read_what_was_sent() -> None
 
 @pytest.mark.parametrize("ends", ["another error", "nobody waits"])
 def test_who_comes_next_has_a_turn(ends: str) -> None:
-    files, client = Files(Clock()), FakeClient()
+    files, client = files_of(Clock()), FakeClient()
     first = ask(files, client, "/a")
     second = result(ask(files, client, "/b"))
     if ends == "another error":
@@ -74,3 +88,51 @@ def test_who_comes_next_has_a_turn(ends: str) -> None:
     assert failure.check(RemoteError) or ends == "nobody waits"
     client.asked[1][1].callback(NONE)
     assert second == [NONE]
+
+
+def test_who_waits_for_a_file_system_holds_up_only_who_wants_the_same_log() -> None:
+    clock, client, other, third = Clock(), FakeClient(), FakeClient(), FakeClient()
+    files = files_of(clock, other, third)
+    stuck, same = (result(ask(files, client, "/stuck")) for _ in range(2))
+    first = result(ask(files, client, "/a"))
+    clock.advance(0.9)
+    assert other.asked == []
+    clock.advance(0.1)
+    other.asked[0][1].callback(NONE)
+    assert (first, other.is_closed) == ([NONE], True)
+    # Nobody waits for a turn that has lasted too long already.
+    second = result(ask(files, client, "/b"))
+    clock.advance(0)
+    third.asked[0][1].callback(NONE)
+    assert second == [NONE]
+    assert ([path for path, _ in client.asked], stuck, same) == (["/stuck"], [], [])
+    client.asked[0][1].callback(NONE)
+    client.asked[1][1].callback(NONE)
+    assert (stuck, same) == ([NONE], [NONE])
+
+
+def test_what_nobody_waits_for_any_more_holds_up_nobody_for_long() -> None:
+    """The daemon answers no other request over that connection meanwhile."""
+    clock, client, other = Clock(), FakeClient(), FakeClient()
+    files = files_of(clock, other)
+    ask(files, client, "/stuck").addErrback(lambda _cancelled: None).cancel()
+    found = result(ask(files, client, "/a"))
+    for _ in range(60):
+        if other.asked:
+            break
+        client.asked[-1][1].errback(LIMIT)
+        clock.advance(0.02)
+    assert not other.is_closed
+    other.asked[0][1].callback(NONE)
+    assert (found, other.is_closed) == ([NONE], True)
+
+
+def test_a_connection_is_closed_if_nobody_waits() -> None:
+    clock, client, other = Clock(), FakeClient(), FakeClient()
+    files = files_of(clock, other)
+    ask(files, client, "/stuck")
+    waiting = ask(files, client, "/a").addErrback(lambda _cancelled: None)
+    clock.advance(1)
+    assert len(other.asked) == 1
+    waiting.cancel()
+    assert other.is_closed

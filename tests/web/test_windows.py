@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from twisted_virtlog.client import Chunk, LogFile, LogFiles, Position
 from twisted_virtlog.client.deferred import Client
@@ -33,7 +32,7 @@ class FakeDaemon:
     rotated: int = 0
     asked: list[int] = field(default_factory=list)
 
-    async def files(self, _path: str, start: Position | None) -> LogFiles:
+    async def of(self, _client: Client, _path: str, start: Position | None) -> LogFiles:
         assert start is None
         files = [
             LogFile(
@@ -74,7 +73,7 @@ def window(daemon: FakeDaemon, position: Position | None, count: int, is_before:
     """Return a part of the log."""
     read = window_before if is_before else window_from
     found: list[Window] = []
-    asked = read(cast(Client, daemon), Files(Clock()), PATH, position, count)
+    asked = read(cast(Client, daemon), cast(Files, daemon), PATH, position, count)
     Deferred.fromCoroutine(asked).addCallback(found.append)
     return found[0]
 

@@ -58,6 +58,13 @@ class Daemon(Generic[C]):
         connected.addBoth(self._tell)
         return await asked
 
+    async def another(self) -> C:
+        """Return one for whoever asks alone, who closes it.
+
+        :raises Unreachable: there is no daemon.
+        """
+        return await self._connect()
+
     async def close(self) -> None:
         """Close the connection, and make no other."""
         self._closed = True

@@ -148,7 +148,7 @@ class _Api(Resource):
         self._checks_users = checks_users
         self._patience = patience
         self._listing = Listing(daemon, reactor)
-        self._files = Files(reactor)
+        self._files = Files(reactor, daemon.another)
         self._searching = Searching(reactor, self._files)
         for name, answer in (
             ("list", self._list),
