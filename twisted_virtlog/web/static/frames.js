@@ -8,40 +8,54 @@ const PAUSE = 200;
 const MUCH = 512 * 1024;
 
 const draw = window.requestAnimationFrame.bind(window);
+const undo = window.cancelAnimationFrame.bind(window);
 const channel = new MessageChannel();
 const waiting = [];
-const held = new Map();
+// By number, what was asked for and is yet to be drawn: how it is taken back, and how it is hurried.
+const asked = new Map();
+let last = 0;
 let drawn = 0;
 let came = 0;
 let since = 0;
 
 channel.port1.onmessage = () => waiting.shift()();
 
-window.requestAnimationFrame = (callback) => {
-  const pause = came > MUCH ? drawn + PAUSE - performance.now() : 0;
-  const begin = (time) => {
+function drawNext(number, callback) {
+  const frame = draw((time) => {
+    asked.delete(number);
     drawn = performance.now();
     callback(time);
-  };
+  });
+  asked.set(number, { stop: () => undo(frame), hurry: () => undefined });
+}
+
+window.requestAnimationFrame = (callback) => {
+  last += 1;
+  const number = last;
+  const pause = came > MUCH ? drawn + PAUSE - performance.now() : 0;
   if (pause <= 0) {
-    return draw(begin);
+    drawNext(number, callback);
+  } else {
+    const timer = setTimeout(() => drawNext(number, callback), pause);
+    const stop = () => clearTimeout(timer);
+    const hurry = () => {
+      stop();
+      drawNext(number, callback);
+    };
+    asked.set(number, { stop, hurry });
   }
-  const timer = setTimeout(() => {
-    held.delete(timer);
-    draw(begin);
-  }, pause);
-  held.set(timer, begin);
-  return timer;
+  return number;
+};
+
+window.cancelAnimationFrame = (number) => {
+  asked.get(number)?.stop();
+  asked.delete(number);
 };
 
 /** Draws what waits: somebody has asked for it. */
 export function hurry() {
   came = 0;
-  for (const [timer, begin] of held) {
-    clearTimeout(timer);
-    draw(begin);
-  }
-  held.clear();
+  for (const one of [...asked.values()]) one.hurry();
 }
 
 /** Notes that so many bytes have come. */

@@ -29,8 +29,8 @@ export class Gutter {
       this.#begin(time === "" ? null : { time: Number(time), exact: exact === "1" });
       return true;
     });
+    // (once for each frame, and not for each of the lines by which it scrolls)
     terminal.onRender(() => this.draw());
-    terminal.onScroll(() => this.draw());
   }
 
   get isShown() {

@@ -1,27 +1,38 @@
 // Shows bytes of a log: as a terminal draws them, and as plain text beside it.
 
-import { TerminalFilter, plainText } from "./filter.js";
+import { TerminalFilter } from "./filter.js";
 import { stamp } from "./format.js";
 import { hurry, nextTask, note } from "./frames.js";
 import { Gutter, sequence } from "./gutter.js";
+import { PlainText } from "./text.js";
 import { Times } from "./times.js";
 import { Terminal } from "./vendor/xterm/xterm.mjs";
 
 // The terminal keeps so many lines; nothing that is shown at once has more.
 export const LINES = 10000;
 const MOST_TEXT = 1024 * 1024;
+// What comes in such small pieces is kept together.
+const SMALL = 4096;
+// Below whatever there is.
+const END = 1e9;
 // The terminal takes a piece in one go, and what erases much takes long.
 const PIECE = 8192;
 const AT_ONCE = 8;
 // So many columns there are where lines are not wrapped.
 const WIDE = 500;
 
-const UNFINISHED = /(?:\x1b(?:\[[\x30-\x3f]{0,64}[\x20-\x2f]{0,4})?|\r+)$/;
-
 const THEMES = {
   light: { background: "#ffffff", foreground: "#1b1f24", cursor: "#ffffff", selectionBackground: "#b6d6ff", white: "#57606a", brightWhite: "#1b1f24", yellow: "#7d4e00", brightYellow: "#633c01", green: "#116329", brightGreen: "#1a7f37", cyan: "#0b5f73", brightCyan: "#0a5362" },
   dark: { background: "#0d1117", foreground: "#e6edf3", cursor: "#0d1117", selectionBackground: "#264f78" },
 };
+
+/** Returns the bytes of both. */
+function joined(first, second) {
+  const all = new Uint8Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
+}
 
 /** What the page says between the bytes. */
 class Said {
@@ -56,9 +67,15 @@ export class Screen {
   #text;
   #filter = new TerminalFilter();
   #decoder = new TextDecoder();
-  #plainDecoder = new TextDecoder();
-  #plainRest = "";
-  #textSize = 0;
+  #plain;
+  // What is yet to be added to the text, with the next frame; null if all of it is to be made anew.
+  #waiting = [];
+  #waitingSize = 0;
+  #isFrameAsked = false;
+  // Whether more of the text is drawn soon, and up to where it is scrolled until all is drawn; null if
+  // it stays where it is.
+  #isDrawing = false;
+  #top = null;
   // What the text has, as it is made only while it is shown: bytes, and what the page says.
   #recent = [];
   #recentSize = 0;
@@ -70,13 +87,12 @@ export class Screen {
   #gutter;
   #isWrapped = true;
   #utc = false;
-  // Whether the text ends within a line.
-  #isInLine = false;
 
   /** `edge` is called with -1 or 1 when somebody scrolls beyond what is shown. */
   constructor(element, gutter, text, edge) {
     this.#element = element;
     this.#text = text;
+    this.#plain = new PlainText(text);
     this.#edge = edge;
     const dark = matchMedia("(prefers-color-scheme: dark)");
     const theme = () => (dark.matches ? THEMES.dark : THEMES.light);
@@ -104,6 +120,10 @@ export class Screen {
     });
     element.addEventListener("wheel", (event) => this.#beyond(Math.sign(event.deltaY)), { passive: true, capture: true });
     text.addEventListener("wheel", (event) => this.#beyond(Math.sign(event.deltaY)), { passive: true });
+    // (who scrolls is not held where the text is being drawn)
+    for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+      text.addEventListener(kind, () => { this.#top = null; }, { passive: true });
+    }
     new ResizeObserver(() => this.fit()).observe(element);
   }
 
@@ -201,7 +221,7 @@ export class Screen {
     this.#recentSize = 0;
     this.#shown = 0;
     this.#times.clear();
-    this.#clearText();
+    this.#drawText();
   }
 
   #clearTerminal() {
@@ -231,33 +251,85 @@ export class Screen {
     }
   }
 
-  #clearText() {
-    this.#plainDecoder = new TextDecoder();
-    this.#plainRest = "";
-    this.#text.replaceChildren();
+  /** Makes the text anew. */
+  #drawText() {
+    this.#top = this.isAtEnd ? END : this.#text.scrollTop;
+    this.#waiting = [];
+    this.#waitingSize = 0;
+    this.#plain.clear();
     this.#text.classList.toggle("timed", this.hasTimes);
-    this.#textSize = 0;
-    this.#isInLine = false;
+    if (!this.isText) return;
+    this.#plain.add(this.#pieces(this.#kept()));
+    this.#drawMore();
   }
 
-  #drawText() {
-    const atEnd = this.isAtEnd;
-    const top = this.#text.scrollTop;
-    this.#clearText();
-    if (!this.isText) return;
-    for (const [one, shown] of this.#kept()) this.#append(one, shown);
-    this.#text.scrollTop = atEnd ? this.#text.scrollHeight : top;
+  /** Adds to the text what came since the last frame. */
+  #drawWaiting() {
+    if (this.#waiting === null) {
+      this.#drawText();
+    } else if (this.#waiting.length > 0) {
+      this.#plain.add(this.#pieces(this.#waiting));
+      this.#waiting = [];
+      this.#waitingSize = 0;
+      this.#drawMore();
+    }
+  }
+
+  /** Draws some of the text, and the rest of it by and by. */
+  #drawMore() {
+    if (this.isAtEnd) this.#top ??= END;
+    const isMore = this.#plain.draw();
+    // (this lays out what was added, before more is)
+    if (this.#top !== null) this.#text.scrollTop = this.#top;
+    if (!isMore) this.#top = null;
+    else if (!this.#isDrawing) this.#drawRest();
+  }
+
+  async #drawRest() {
+    this.#isDrawing = true;
+    await nextTask();
+    this.#isDrawing = false;
+    this.#drawMore();
+  }
+
+  *#pieces(entries) {
+    for (const [one, shown] of entries) {
+      if (one instanceof Said) {
+        yield { note: one.note() };
+      } else if (this.hasTimes) {
+        for (const [begin, end, mark] of this.#times.parts(shown, one.length)) {
+          yield { bytes: one.subarray(begin, end), label: mark === null ? "" : stamp(mark, this.#utc) };
+        }
+      } else {
+        yield { bytes: one, label: null };
+      }
+    }
   }
 
   #keep(bytes) {
-    this.#recent.push(bytes);
+    const last = this.#recent.at(-1);
+    if (last instanceof Uint8Array && bytes instanceof Uint8Array && last.length + bytes.length <= SMALL) {
+      this.#recent[this.#recent.length - 1] = joined(last, bytes);
+    } else {
+      this.#recent.push(bytes);
+    }
     this.#recentSize += bytes.length;
     while (this.#recentSize - this.#recent[0].length >= MOST_TEXT) {
       this.#recentSize -= this.#recent.shift().length;
     }
-    if (this.isText) {
-      this.#append(bytes, this.#shown - bytes.length);
-    }
+    if (this.isText) this.#wait(bytes);
+  }
+
+  #wait(bytes) {
+    this.#waitingSize += bytes.length;
+    if (this.#waitingSize > MOST_TEXT) this.#waiting = null;
+    this.#waiting?.push([bytes, this.#shown - bytes.length]);
+    if (this.#isFrameAsked) return;
+    this.#isFrameAsked = true;
+    window.requestAnimationFrame(() => {
+      this.#isFrameAsked = false;
+      this.#drawWaiting();
+    });
   }
 
   async #write(bytes, shown, signal) {
@@ -320,18 +392,26 @@ export class Screen {
 
   scrollToEnd() {
     hurry();
+    this.#drawWaiting();
     this.#terminal.scrollToBottom();
-    this.#text.scrollTop = this.#text.scrollHeight;
+    this.#scrollText(END);
   }
 
   scrollToStart() {
     hurry();
+    this.#drawWaiting();
     this.#terminal.scrollToTop();
-    this.#text.scrollTop = 0;
+    this.#scrollText(0);
+  }
+
+  #scrollText(top) {
+    if (this.#isDrawing) this.#top = top;
+    this.#text.scrollTop = top;
   }
 
   scrollPages(pages) {
     this.#beyond(pages);
+    this.#top = null;
     this.#terminal.scrollPages(pages);
     this.#text.scrollBy(0, pages * this.#text.clientHeight * 0.9);
   }
@@ -345,7 +425,7 @@ export class Screen {
     this.#element.parentElement.hidden = wanted;
     this.#drawText();
     if (wanted) {
-      this.#text.scrollTop = this.#text.scrollHeight;
+      this.#scrollText(END);
       this.#text.focus();
     } else {
       this.fit();
@@ -369,60 +449,6 @@ export class Screen {
       this.#edge(-1);
     } else if (direction > 0 && this.isAtEnd) {
       this.#edge(1);
-    }
-  }
-
-  #append(one, shown) {
-    if (one instanceof Said) {
-      this.#plainRest = "";
-      this.#isInLine = false;
-      this.#text.append(one.note());
-      return;
-    }
-    const wasAtEnd = this.isAtEnd;
-    if (this.hasTimes) {
-      for (const [begin, end, mark] of this.#times.parts(shown, one.length)) {
-        this.#appendLines(this.#plain(one.subarray(begin, end)), mark === null ? "" : stamp(mark, this.#utc));
-      }
-    } else {
-      const text = this.#plain(one);
-      for (let at = 0; at < text.length; at += 65536) {
-        this.#text.append(document.createTextNode(text.slice(at, at + 65536)));
-      }
-      this.#textSize += text.length;
-    }
-    while (this.#textSize > MOST_TEXT && this.#text.firstChild !== null) {
-      const first = this.#text.firstChild;
-      this.#textSize -= first.className === "said" ? 0 : first.textContent.length;
-      first.remove();
-    }
-    if (wasAtEnd) {
-      this.#text.scrollTop = this.#text.scrollHeight;
-    }
-  }
-
-  #plain(bytes) {
-    const all = this.#plainRest + this.#plainDecoder.decode(bytes, { stream: true });
-    // (a sequence may go on in what comes next)
-    const kept = all.length - (UNFINISHED.exec(all.slice(-70))?.[0].length ?? 0);
-    this.#plainRest = all.slice(kept);
-    return plainText(all.slice(0, kept));
-  }
-
-  /** Appends lines with a time beside each, which is no part of the text that one selects. */
-  #appendLines(text, label) {
-    for (const line of text.match(/[^\n]*\n|[^\n]+/g) ?? []) {
-      if (this.#isInLine && this.#text.lastChild !== null) {
-        this.#text.lastChild.append(line);
-      } else {
-        const made = document.createElement("span");
-        made.className = "line";
-        made.dataset.time = label;
-        made.append(line);
-        this.#text.append(made);
-      }
-      this.#isInLine = !line.endsWith("\n");
-      this.#textSize += line.length;
     }
   }
 }
