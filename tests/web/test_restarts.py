@@ -103,3 +103,33 @@ def test_a_proxy_answers_while_the_program_is_started_again(
             look.wait_for_line(str(number))
         assert shown(look) == ["0", "1", "2", "3"]
         assert look.wrong == []
+
+
+def test_a_stream_that_ends_at_once_is_not_asked_for_at_once_again(
+    browser: Browser, daemon: Daemon
+) -> None:
+    """A proxy may end it, whatever it answers; then a second passes each time."""
+    begun = 0
+
+    def end(route: Route) -> None:
+        nonlocal begun
+        begun += 1
+        route.fulfill(status=200, content_type="text/event-stream", body="")
+
+    with (
+        serving("--daemon", daemon.socket, "--listen", "127.0.0.1:0") as web,
+        looking(browser, web) as look,
+    ):
+        look.page.clock.install(time=0)
+        look.page.route(re.compile("/api/list"), end)
+        with look.page.expect_response(re.compile("/api/list")):
+            look.open()
+        look.page.clock.pause_at(3_600_000)
+        before = begun
+        # (many answers come meanwhile, and so would those)
+        look.page.evaluate(
+            "async () => { for (let i = 0; i < 50; i += 1) await fetch('list.js'); }"
+        )
+        assert begun <= before + 1
+        with look.page.expect_response(re.compile("/api/list")):
+            look.page.clock.resume()
