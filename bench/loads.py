@@ -113,15 +113,18 @@ def _busy(idle: int, throughput: float) -> Load:
     )
 
 
-def _opening(idle: int, goal: float | None) -> Load:
-    """Open logs while so many others are open; with none, as many as a fleet has."""
-    logs = 256 if idle else 1000
+def _opening(idle: int, goal: float | None, logs: int = 256, closing: float | None = None) -> Load:
+    """Open logs while so many others are open, and close them all at once; with goals for both."""
     beside = f"{idle:,} other logs" if idle else "from none on"
     return Load(
         f"i-{idle or logs}",
         f"open {logs:,} logs and close them, {beside}",
         partial(lifetime.open_and_close, logs=logs),
-        (lower("open us each", goal), lower("close us each"), lower("open CPU us each")),
+        (
+            lower("open us each", goal),
+            lower("close us each", closing),
+            lower("open CPU us each"),
+        ),
         idle,
         fresh=not idle,
     )
@@ -522,7 +525,9 @@ LOADS = (
         partial(calling.reading_back, size=64 * _KIB_64, jsonrpc=True),
         _read(0.8),
     ),
-    _opening(0, None),
+    _opening(16, 1.0),
+    _opening(0, 1.0, 1000, 1.0),
+    _opening(0, None, 9950, 1.0),
     _opening(1024, 0.5),
     _opening(4096, 0.18),
     Load(

@@ -79,8 +79,9 @@ LONG = 3600.0
 
 
 @pytest.fixture
-def room() -> Iterator[Room]:
-    """A watch that rests for long."""
+def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+    """A watch that rests for long, from the first time on."""
+    monkeypatch.setattr(guest_pipes, "_FIRST_REST_SECONDS", LONG)
     room = Room(LONG)
     yield room
     room.close()
@@ -422,8 +423,9 @@ def test_a_pipe_that_the_kernel_does_not_watch_again_is_looked_at_on(
     assert reader.taken == b"x" * 10_000 + b"more"
 
 
-def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:
+def test_rests_begin_short_and_grow_while_there_is_little() -> None:
     """A line may be the first of many: a guest that begins to flood waits for no long rest."""
+    room = Room(LONG)
     reader = room.reader()
     rests = []
     room.watch._timer.start = rests.append  # type: ignore[method-assign]
@@ -443,6 +445,7 @@ def test_rests_begin_short_and_grow_while_there_is_little(room: Room) -> None:
     os.write(reader.write_end, b"x")
     room.watch.doRead()
     assert rests[5:] == rests[:1]
+    room.close()
 
 
 def test_a_turn_is_bounded_and_the_rest_comes_in_the_next(room: Room) -> None:
