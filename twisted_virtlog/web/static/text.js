@@ -8,6 +8,7 @@ import { plainText } from "./filter.js";
 // So much stays, and what of its first block is more.
 const MOST_LINES = 10000;
 const MOST = 1024 * 1024;
+const NEWLINE = 10;
 // A block that has so many lines, or characters, ends with its line.
 const LINES_OF_BLOCK = 200;
 const BLOCK = 16384;
@@ -15,37 +16,37 @@ const BLOCK = 16384;
 const LONGEST_LINE = 65536;
 // So much is added in one go: that takes a browser some tens of milliseconds, with times beside the lines.
 const LINES_AT_ONCE = 1000;
-const AT_ONCE = 65536;
+const AT_ONCE = 16384;
 const LINES = /[^\n]{1,65536}\n?|\n/g;
 
 const UNFINISHED = /(?:\x1b(?:\[[\x30-\x3f]{0,64}[\x20-\x2f]{0,4})?|\r+)$/;
 
-/** Returns where the last lines of a text begin, or what of it has no more than so many characters. */
-function beginOf(text, lines, size) {
-  const least = Math.max(0, text.length - size);
+/** Returns where the last lines of some bytes begin, or what of them is no more than so many bytes. */
+function beginOf(bytes, lines, size) {
+  const least = Math.max(0, bytes.length - size);
   // (a line end at the very end is that of the last line)
-  let at = text.length - 1;
+  let at = bytes.length - 1;
   for (let count = 0; count < lines; count += 1) {
-    at = at > least ? text.lastIndexOf("\n", at - 1) : -1;
+    at = at > least ? bytes.lastIndexOf(NEWLINE, at - 1) : -1;
     if (at < least) return least;
   }
   return at + 1;
 }
 
-/** Returns where so many lines, or characters, of a text end. */
-function endOf(text, lines, size) {
-  const most = Math.min(text.length, size);
+/** Returns where so many lines of some bytes end, or so many bytes. */
+function endOf(bytes, lines, size) {
+  const most = Math.min(bytes.length, size);
   let at = 0;
   for (let count = 0; count < lines; count += 1) {
-    at = text.indexOf("\n", at) + 1;
+    at = bytes.indexOf(NEWLINE, at) + 1;
     if (at === 0 || at > most) return most;
   }
   return at;
 }
 
-function countLines(text) {
+function countLines(bytes) {
   let count = 0;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count += 1;
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) count += 1;
   return count;
 }
 
@@ -68,8 +69,6 @@ export class PlainText {
   }
 
   clear() {
-    this.#decoder = new TextDecoder();
-    this.#rest = "";
     this.#taken = [];
     this.#empty();
   }
@@ -81,21 +80,24 @@ export class PlainText {
    *   what stands beside their lines if anything is to stand there, and what the page says between them.
    */
   add(pieces) {
-    this.#taken = this.#newest([...this.#taken, ...[...pieces].map((piece) => this.#read(piece))]);
+    this.#taken = this.#newest([...this.#taken, ...pieces]);
   }
 
   /** Draws some of what was taken; returns whether there is more. */
   draw() {
-    let left = LINES_AT_ONCE;
-    while (left > 0 && this.#taken.length > 0) {
-      const { note, text, label } = this.#taken.shift();
+    let lines = LINES_AT_ONCE;
+    let size = AT_ONCE;
+    while (lines > 0 && size > 0 && this.#taken.length > 0) {
+      const { note, bytes, label } = this.#taken.shift();
       if (note === undefined) {
-        const end = endOf(text, left, AT_ONCE);
-        this.#append(text.slice(0, end), label);
-        left = end < text.length ? 0 : left - countLines(text);
-        if (end < text.length) this.#taken.unshift({ text: text.slice(end), label });
+        const end = endOf(bytes, lines, size);
+        this.#append(this.#read(bytes.subarray(0, end)), label);
+        lines -= countLines(bytes.subarray(0, end));
+        size -= end;
+        if (end < bytes.length) this.#taken.unshift({ bytes: bytes.subarray(end), label });
       } else {
-        left -= 1;
+        lines -= 1;
+        this.#rest = "";
         this.#isInLine = false;
         this.#count(this.#begin(note, true), 1, 0);
       }
@@ -114,6 +116,8 @@ export class PlainText {
   }
 
   #empty() {
+    this.#decoder = new TextDecoder();
+    this.#rest = "";
     this.#element.replaceChildren();
     this.#blocks = [];
     this.#lines = 0;
@@ -121,15 +125,11 @@ export class PlainText {
     this.#isInLine = false;
   }
 
-  #read(piece) {
-    if (piece.note !== undefined) {
-      this.#rest = "";
-      return piece;
-    }
-    const all = this.#rest + this.#decoder.decode(piece.bytes, { stream: true });
+  #read(bytes) {
+    const all = this.#rest + this.#decoder.decode(bytes, { stream: true });
     const kept = all.length - (UNFINISHED.exec(all.slice(-70))?.[0].length ?? 0);
     this.#rest = all.slice(kept);
-    return { text: plainText(all.slice(0, kept)), label: piece.label };
+    return plainText(all.slice(0, kept));
   }
 
   /** Returns what of several pieces stays; if that is not all, nothing that was before them does. */
@@ -137,14 +137,14 @@ export class PlainText {
     let lines = MOST_LINES;
     let size = MOST;
     for (let index = pieces.length - 1; index >= 0; index -= 1) {
-      const { note, text, label } = pieces[index];
+      const { note, bytes, label } = pieces[index];
       if (note !== undefined) {
         lines -= 1;
       } else {
-        const begin = beginOf(text, lines, size);
-        lines -= countLines(text);
-        size -= text.length;
-        if (begin > 0) pieces[index] = { text: text.slice(begin), label };
+        const begin = beginOf(bytes, lines, size);
+        lines -= countLines(bytes);
+        size -= bytes.length;
+        if (begin > 0) pieces[index] = { bytes: bytes.subarray(begin), label };
       }
       if (lines <= 0 || size <= 0) {
         this.#empty();
