@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.page_scripts import KNOW, WATCH
 from tests.web.conftest import Web
@@ -21,6 +24,8 @@ _HAS = "(wanted) => window.shown.lines(300).some((line) => line.includes(wanted)
 _BEGINS = "(wanted) => window.shown.lines()[0] === wanted"
 #: (a crowded machine may take half a minute to start a browser)
 _WAIT_MILLISECONDS = 240_000
+#: (playwright waits for ever for what a script returns, in a tab that hangs)
+_EVALUATE_SECONDS = 240
 
 
 @dataclass
@@ -44,19 +49,29 @@ class Look:
         fragment = "&".join(f"{name}={quote(value, safe='')}" for name, value in named.items())
         self.page.goto(f"http://{self.web.where}/#{fragment}")
 
+    def evaluate(self, script: str, arg: object = None) -> Any:
+        """Return what a script returns; a browser that does not answer is killed."""
+        pid = _pid(self.page)
+        killing = threading.Timer(_EVALUATE_SECONDS, os.kill, (pid, signal.SIGKILL))
+        killing.start()
+        try:
+            return self.page.evaluate(script, arg)
+        finally:
+            killing.cancel()
+
     def lines(self) -> list[str]:
         """Return what the terminal shows."""
-        self.page.evaluate(KNOW)
-        return list(self.page.evaluate(_LINES))
+        self.evaluate(KNOW)
+        return list(self.evaluate(_LINES))
 
     def wait_for_line(self, wanted: str) -> None:
         """Wait until a line of the terminal has a text."""
-        self.page.evaluate(KNOW)
+        self.evaluate(KNOW)
         self.page.wait_for_function(_HAS, arg=wanted)
 
     def wait_for_first_line(self, wanted: str) -> None:
         """Wait until what is shown begins with a line."""
-        self.page.evaluate(KNOW)
+        self.evaluate(KNOW)
         self.page.wait_for_function(_BEGINS, arg=wanted)
 
     def wait_for_text(self, selector: str, wanted: str) -> None:
@@ -65,6 +80,18 @@ class Look:
             "([selector, wanted]) => document.querySelector(selector).textContent.includes(wanted)",
             arg=[selector, wanted],
         )
+
+
+def _pid(page: Page) -> int:
+    """Return the process of a page's browser."""
+    browser = page.context.browser
+    assert browser is not None
+    session = browser.new_browser_cdp_session()
+    try:
+        processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+        return next(int(one["id"]) for one in processes if one["type"] == "browser")
+    finally:
+        session.detach()
 
 
 @contextlib.contextmanager

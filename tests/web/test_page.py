@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.web.browser import Look, looking
-from tests.web.conftest import UUID, StartWeb, Web, serving
+from tests.web.conftest import UUID, Web, serving
 from twisted_virtlog.client import BlockingClient, Domain
 
 if TYPE_CHECKING:
@@ -37,6 +37,23 @@ def test_the_list_shows_guests_as_text(look: Look, pipe: int, tmp_path: Path) ->
     # The token is kept for the tab.
     look.page.reload()
     look.wait_for_text("#totals", "0 found")
+
+
+def test_names_are_shown_as_they_are(look: Look, client: BlockingClient, tmp_path: Path) -> None:
+    """What is not seen in them, or turns what follows around, is written out."""
+    path = str(tmp_path / "a\u202egol.\u0007\u2066.log")
+    opened = client.open(path, "qemu", Domain(UUID, "web\u202e\u200b<b>1"))
+    os.write(opened.write_end, b"a line\r\n")
+    look.open(find=str(tmp_path))
+    look.wait_for_text("#rows", "web\u27e8U+202E\u27e9\u27e8U+200B\u27e9<b>1")
+    name = "a\u27e8U+202E\u27e9gol.\u27e8U+0007\u27e9\u27e8U+2066\u27e9.log"
+    look.wait_for_text("#rows", name)
+    look.page.click("#rows a")
+    look.wait_for_line("a line")
+    assert look.page.inner_text("#path") == f"{tmp_path}/{name}"
+    assert look.page.title() == name
+    assert not re.search("[\u202e\u2066\u200b\u0007]", look.page.inner_text("body"))
+    os.close(opened.write_end)
 
 
 def test_a_log_is_shown_as_it_comes(look: Look, pipe: int, tmp_path: Path) -> None:
@@ -204,25 +221,6 @@ def test_another_token_is_taken_in_the_same_tab(
     assert "token" not in look.page.url
     assert listening.token is not None
     assert listening.token not in look.page.url
-
-
-def test_another_site_gets_nothing(browser: Browser, listening: Web, serve: StartWeb) -> None:
-    """Not even another port of this machine, by whatever a browser can send without asking."""
-    other = serve("--listen", "127.0.0.1:0")
-    with looking(browser, other) as look:
-        look.open()
-        asked = look.page.evaluate(
-            """async (address) => {
-                try {
-                    return (await fetch(address, { mode: "no-cors" })).type;
-                } catch (error) {
-                    return "refused";
-                }
-            }""",
-            f"http://{listening.where}/api/list",
-        )
-    # (by this page's own policy, before anything is sent)
-    assert asked == "refused"
 
 
 _DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
