@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,10 +159,7 @@ def _pour(look: Look, pipe: int, seconds: float, rate: float) -> int:
 
 def _told(look: Look) -> int:
     """Return how much has come or was said to be left out, as the page says."""
-    place = look.ask("() => (window.shown.follow(), document.getElementById('place').textContent)")
-    found = re.search(r"of (\d+) that are kept", place)
-    assert found is not None, place
-    return int(found[1])
+    return int(look.ask("() => window.shown.told"))
 
 
 def listed(stand: Stand, count: int) -> Iterator[Found]:

@@ -27,6 +27,8 @@ MANY = 20_000
 _PLACE = "() => Number(/from byte (\\d+)/.exec(document.getElementById('place').textContent)[1])"
 _HAS = "(wanted) => window.shown.lines().some((line) => line.includes(wanted))"
 
+_DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+
 
 def scroll_beyond(look: Look, distance: float) -> list[str]:
     """Scroll at the edge, so that another part is shown; return its lines."""
@@ -140,3 +142,88 @@ def test_the_browsers_own_keys_stay_its_own(look: Look, pipe: int, tmp_path: Pat
         look.page.keyboard.press(key)
         assert look.page.evaluate("window.taken") == is_taken, key
     assert look.page.is_visible("#text")
+
+
+def test_who_has_followed_goes_back_from_the_first_row(
+    look: Look, client: BlockingClient, tmp_path: Path
+) -> None:
+    """What has gone out at the top comes again, from there on, whether or not the log was there."""
+    path = str(tmp_path / "late.log")
+    look.open(path)
+    look.wait_for_text("#place", "waiting for the log, nothing is kept yet")
+    with open(client.open(path, "qemu").write_end, "wb") as pipe:
+        pipe.write(b"%d\r\n" * MANY % tuple(range(MANY)))
+        pipe.flush()
+        look.wait_for_line(str(MANY - 1))
+        look.wait_for_text("#place", "following, from byte")
+        # (which takes some of the terminal's room)
+        look.page.locator("#timeline svg").wait_for()
+        look.page.evaluate(_DRAWN)
+        top = int(look.lines()[0])
+        assert top > 0
+        box = look.page.locator("#terminal").bounding_box()
+        assert box is not None
+        look.page.mouse.move(box["x"] + 50, box["y"] + box["height"] / 2)
+        look.page.keyboard.press("Home")
+        shown = scroll_beyond(look, -100)
+        # (some rows may be seen again, but those that come before are what one sees)
+        assert int(shown[0]) < top <= int(shown[-1]) + 1
+        assert [int(line) for line in shown] == [*range(int(shown[0]), int(shown[-1]) + 1)]
+        seen = str(look.page.inner_text("#terminal .xterm-rows")).split()
+        assert int(seen[-1]) in {top - 1, top}
+        # The address names what is shown.
+        assert "at=" in look.page.url
+        look.page.reload()
+        look.wait_for_first_line(shown[0])
+
+
+@pytest.mark.parametrize("between", [b"\r\n", b"\x1b[2J\r\n"], ids=["wrapped", "erasing"])
+def test_a_link_shows_its_line_however_many_rows_come_after_it(
+    between: bytes, look: Look, pipe: int, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "a.log")
+    text = b"." * 100 if between == b"\r\n" else b""
+    for number in range(1500):
+        os.write(pipe, b"%05d%b%b" % (number, text, between))
+    look.page.set_viewport_size({"width": 400, "height": 1600})
+    look.open(path)
+    look.wait_for_line("01499")
+    look.page.keyboard.press("/")
+    look.page.fill("#pattern", "00010")
+    look.page.keyboard.press("Enter")
+    look.wait_for_text("#search-status", "1 lines found")
+    look.page.click("#found button")
+    look.page.wait_for_function("() => window.shown.lines()[0].startsWith('00010')")
+    look.wait_for_text("#place", "reading")
+
+
+def test_what_is_kept_is_said_as_it_is(look: Look, client: BlockingClient, tmp_path: Path) -> None:
+    """Also after the oldest of it was rotated away."""
+    path = str(tmp_path / "rotated.log")
+    look.open(path)
+    look.wait_for_text("#place", "waiting for the log")
+    with open(client.open(path, "qemu").write_end, "wb") as pipe:
+        pipe.write(b"first\r\n")
+        pipe.flush()
+        look.wait_for_text("#place", "following, from byte 0 of 7 that are kept")
+        for number in range(6000):
+            pipe.write(b"%098d\r\n" % number)
+        pipe.flush()
+        look.wait_for_line(f"{5999:098d}")
+        kept = sum(file.stat().st_size for file in tmp_path.glob("rotated.log*"))
+        assert kept < 600_000
+        look.wait_for_text("#place", f"of {kept} that are kept")
+
+
+def test_after_the_end_comes_what_is_yet_to_come(look: Look, pipe: int, tmp_path: Path) -> None:
+    """Who reads on to the end follows, and sees what comes."""
+    for number in range(3):
+        os.write(pipe, b"%d\r\n" % number)
+    look.open(str(tmp_path / "a.log"), at="1:0")
+    look.wait_for_line("2")
+    look.wait_for_text("#place", "reading")
+    look.page.keyboard.press("PageDown")
+    look.wait_for_text("#place", "following")
+    assert "at=" not in look.page.url
+    os.write(pipe, b"and more\r\n")
+    look.wait_for_line("and more")

@@ -238,11 +238,13 @@ class _Api(Resource):
     async def _window(self, request: Request) -> None:
         query = Query(request.args)
         path, count = query.path(), query.whole("bytes", MOST_BYTES // 2, MOST_BYTES)
-        is_before = query.text("before") is not None
-        position = query.place("before") if is_before else query.place("from")
+        before, begin = query.place("before"), query.place("from")
+        ahead = query.whole("ahead", 0, MOST_BYTES)
         client = await self._daemon.client()
-        read = window_before if is_before else window_from
-        window = await read(client, self._files, path, position, count)
+        if query.text("before") is None:
+            window = await window_from(client, self._files, path, begin, count)
+        else:
+            window = await window_before(client, self._files, path, before, count, ahead)
         for name, value in _window_headers(window).items():
             request.setHeader(name.encode(), value.encode())
         send(request, window.data, b"application/octet-stream")

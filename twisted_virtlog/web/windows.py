@@ -93,17 +93,23 @@ async def window_from(
 
 
 async def window_before(
-    client: Client, files: Files, path: str, position: Position | None, count: int
+    client: Client,
+    files: Files,
+    path: str,
+    position: Position | None,
+    count: int,
+    ahead: int = 0,
 ) -> Window:
     """Return the lines that end at a position.
 
     It begins where bytes are missing, if any are before the position.
 
     :param position: None for the end of the log.
+    :param ahead: or so many bytes after it, which may be in a newer file.
     """
     extent = await extent_of(client, files, path)
     found = extent.size if position is None else extent.distance(position)
-    distance = found or 0
+    distance = 0 if found is None else min(found + ahead, extent.size)
     text = _Text(extent, max(0, distance - count), distance, distance)
     await text.read(client, path)
     line = text.data.find(b"\n", 0, LONGEST_LINE_BYTES) + 1

@@ -6,8 +6,12 @@ import { newest } from "./newest.js";
 import { Past } from "./past.js";
 import { LINES, Screen } from "./screen.js";
 import { Search } from "./search.js";
+import { Shown } from "./shown.js";
 
 const WINDOW = 1024 * 1024;
+// So few are loaded however many lines they are, and of so few the last rows are shown.
+const LEAST = 4096;
+const FEWEST = 256;
 // More than this is not waited for: all but the last half of it is skipped.
 const MOST_BEHIND = 4 * 1024 * 1024;
 // Before the first byte of any log.
@@ -16,6 +20,8 @@ const BEGINNING = "0:0";
 const NOT_KNOWN = [403, 404];
 // What comes so soon after a stream has gone on may have waited.
 const BACKLOG_MS = 2000;
+// How often it is said which part is shown, while that changes all the time.
+const PART_MS = 250;
 // The terminal does not scroll by touch.
 const TEXT_FIRST = matchMedia("(pointer: coarse)").matches;
 
@@ -34,6 +40,11 @@ function countLines(bytes) {
   return count;
 }
 
+/** Returns which file a position is in. */
+function fileOf(position) {
+  return position?.split(":")[0];
+}
+
 export class Log {
   #stop = new AbortController();
   #path = "";
@@ -44,7 +55,10 @@ export class Log {
   #screen;
   #search;
   #past;
-  #window = { start: null, end: null, loaded: null, length: 0, before: 0 };
+  #window = { start: null, end: null, loaded: null, length: 0, size: 0, behind: 0 };
+  #shown = new Shown();
+  #isMeasuring = false;
+  #placing = null;
   #following = false;
   #opening = null;
   // What was left out last, until another part is shown.
@@ -119,14 +133,16 @@ export class Log {
   }
 
   older() {
-    if (this.#window.start !== null && this.#window.before > 0) {
-      this.#open({ before: this.#window.start }, "end");
-    }
+    if (this.#before() === 0) return;
+    const { at, rows } = this.#screen.top;
+    const place = this.#shown.place(at);
+    if (place !== null) this.#open({ before: place.start, ahead: place.ahead }, "end", rows);
   }
 
+  /** Shows what comes after this part; at the end of all, what is yet to come. */
   newer() {
     if (!this.#following && this.#window.end !== null) {
-      this.#open({ from: this.#window.end }, "start");
+      this.#open({ from: this.#window.end }, "newer");
     }
   }
 
@@ -204,6 +220,11 @@ export class Log {
     return this.#screen.lines(count);
   }
 
+  /** How many bytes were shown, or said to be left out, for whoever tests this page. */
+  get told() {
+    return this.#shown.told;
+  }
+
   /** Returns what stands in the address: what is shown, and how. */
   #address() {
     const address = new URLSearchParams({ log: this.#path });
@@ -235,18 +256,38 @@ export class Log {
     this.#came(0);
   }
 
-  async #open(query, end) {
+  /**
+   * Shows another part of the log.
+   *
+   * @param {string} end - at which end one begins to read: "start", "end"; or what is "newer".
+   * @param {number} rows - so many rows at its end have been seen.
+   */
+  async #open(query, end, rows = 0) {
     this.#begin();
     const signal = this.#stop.signal;
     this.#opening = signal;
     try {
       let window = await this.#loadPatiently(query, signal);
       // (at the very end there is only what is before it)
-      const isEnd = query.from !== undefined && window.length === 0 && window.before > 0;
+      const isEnd = query.from !== undefined && window.length === 0 && window.size > window.behind;
+      if (isEnd && end === "newer") {
+        this.follow();
+        return;
+      }
       if (isEnd) window = await this.#loadPatiently({ before: query.from }, signal);
       await this.#draw(window, signal);
-      if (end === "start" && !isEnd) this.#screen.scrollToStart();
-      else this.#screen.scrollToEnd();
+      // (what erases, or moves the cursor, may take more rows than there are)
+      for (let bytes = window.length >> 1; end !== "end" && !isEnd && !this.#screen.isWhole && bytes >= FEWEST; bytes >>= 1) {
+        window = await this.#loadPatiently(query, signal, bytes);
+        await this.#draw(window, signal);
+      }
+      if (end !== "end" && !isEnd) {
+        this.#screen.scrollToStart();
+      } else {
+        this.#screen.scrollToEnd();
+        this.#screen.scrollRows(-rows);
+      }
+      if (end !== "start") this.#name(window.start);
       this.#place();
     } catch (error) {
       if (!signal.aborted) this.#say(error.message);
@@ -256,10 +297,10 @@ export class Log {
   }
 
   /** Loads a part of the log, also while the program, or the daemon, comes and goes. */
-  async #loadPatiently(query, signal) {
+  async #loadPatiently(query, signal, bytes = WINDOW) {
     for (let wait = 100; ; wait = Math.min(2 * wait, 1000)) {
       try {
-        const window = await this.#load(query, signal);
+        const window = await this.#load(query, signal, bytes);
         this.#say("");
         return window;
       } catch (error) {
@@ -270,18 +311,20 @@ export class Log {
     }
   }
 
-  /** Loads a part of the log with no more lines than the terminal keeps. */
-  async #load(query, signal) {
-    let bytes = WINDOW;
+  /** Loads a part of the log, with no more rows than the terminal keeps if nothing moves the cursor. */
+  async #load(query, signal, most = WINDOW) {
+    let bytes = most;
     for (;;) {
       const answer = await ask("window", { path: this.#path, bytes, ...query }, signal);
       const data = new Uint8Array(await answer.arrayBuffer());
-      const lines = countLines(data);
-      if (lines < LINES || bytes < 4096) {
+      const rows = this.#screen.countRows(data);
+      if (rows < LINES || bytes < LEAST) {
         const header = (name) => answer.headers.get(`Virtlog-${name}`);
-        return { data, length: data.length, loaded: header("End"), start: header("Start"), end: header("End"), gap: header("Gap") === "1", before: Number(header("Before")), size: Number(header("Size")) };
+        const all = Number(header("Size"));
+        const behind = Math.max(0, all - Number(header("Before")) - data.length);
+        return { data, length: data.length, loaded: header("End"), start: header("Start"), end: header("End"), gap: header("Gap") === "1", size: all, behind };
       }
-      bytes = Math.floor((bytes * LINES * 0.9) / lines);
+      bytes = Math.floor((bytes * LINES * 0.9) / rows);
     }
   }
 
@@ -289,9 +332,12 @@ export class Log {
     const known = this.#screen.hasTimes ? await this.#timesOf(window, signal) : [];
     await this.#screen.clear(signal);
     this.#window = window;
+    this.#shown = new Shown();
+    this.#shown.add(window.start, window.length);
     await this.#screen.knowTimes(known, window.length, signal);
     if (window.gap) {
-      await this.#screen.say("what was here before is not kept any more", signal);
+      const isFirst = window.size - window.behind === window.length;
+      await this.#screen.say(isFirst ? "what was here before is not kept any more" : "bytes are missing here", signal);
     }
     await this.#screen.write(window.data, signal);
     signal.throwIfAborted();
@@ -319,13 +365,16 @@ export class Log {
       async (signal, works) => {
         const resumed = next === null ? -Infinity : performance.now();
         if (next === null) {
-          let window = { data: new Uint8Array(), length: 0, loaded: null, start: null, end: null, gap: false, before: 0, size: 0 };
+          let window = { data: new Uint8Array(), length: 0, loaded: null, start: null, end: null, gap: false, size: 0, behind: 0 };
           try {
             window = await this.#load({ before: "" }, signal);
           } catch (error) {
             if (!NOT_KNOWN.includes(error.status)) throw error;
           }
           await this.#draw(window, shown);
+          // (what is behind it comes)
+          window.size -= window.behind;
+          window.behind = 0;
           this.#screen.scrollToEnd();
           next = window.end ?? BEGINNING;
           this.#place();
@@ -356,6 +405,7 @@ export class Log {
     await this.#screen.say(`${size(skipped.bytes)} were skipped here, as more came than can be read`, shown, load);
     this.#window.end = skipped.end;
     this.#window.size += skipped.bytes;
+    this.#shown.skip(skipped.bytes);
     this.#skipped = skipped.start;
   }
 
@@ -369,16 +419,45 @@ export class Log {
     this.#past.renew();
     const bytes = chunk.bytes ?? bytesOf(chunk.data);
     const seen = this.#screen.isAtEnd;
+    const file = fileOf(this.#window.end);
+    this.#shown.add(chunk.start, bytes.length);
     await this.#screen.write(bytes, shown, came);
     shown.throwIfAborted();
+    this.#shown.forget(this.#screen.kept);
     this.#window.end = chunk.end;
     this.#window.start ??= chunk.start;
     this.#window.size += bytes.length;
-    if (!seen) {
-      this.#came(this.#news + countLines(bytes));
-    } else if (this.#news > 0) {
-      this.#came(0);
+    if (file !== undefined && file !== fileOf(chunk.end)) this.#measure(shown);
+    if (!seen) this.#came(this.#news + countLines(bytes));
+    else if (this.#news > 0) this.#came(0);
+    else if (file === undefined) this.#place();
+    else this.#placeSoon();
+  }
+
+  /** Asks how much is kept: where a file begins, the oldest one may have been removed. */
+  async #measure(signal) {
+    if (this.#isMeasuring) return;
+    this.#isMeasuring = true;
+    try {
+      for (let file; file !== fileOf(this.#window.end); ) {
+        file = fileOf(this.#window.end);
+        const { told } = this.#shown;
+        const answer = await ask("window", { path: this.#path, before: this.#window.end, bytes: 0 }, signal);
+        signal.throwIfAborted();
+        this.#window.size = Number(answer.headers.get("Virtlog-Before")) + this.#shown.told - told;
+      }
+      this.#place();
+    } catch {
+      // (who is not answered is not followed either, and the next file is another try)
+    } finally {
+      this.#isMeasuring = false;
     }
+  }
+
+  /** Returns how many bytes are kept before what is shown. */
+  #before() {
+    const { size: kept, behind } = this.#window;
+    return Math.max(0, kept - behind - this.#shown.left(this.#screen.top.at));
   }
 
   #came(lines) {
@@ -386,18 +465,35 @@ export class Log {
     this.#place();
   }
 
+  /** Has the address name where what is shown begins. */
+  #name(at) {
+    // (who followed can go back to that)
+    const isOtherView = this.#at !== null;
+    this.#at = at;
+    this.#change(this.#address(), isOtherView);
+  }
+
   #place() {
     const following = this.#following;
+    const before = this.#before();
     byId("follow").setAttribute("aria-pressed", String(following));
-    byId("older").disabled = this.#window.before === 0;
+    byId("older").disabled = before === 0;
     byId("newer").disabled = following;
-    const part = this.#window.size > 0 ? `from byte ${this.#window.before} of ${this.#window.size} that are kept` : "nothing is kept yet";
     const news = this.#news > 0 ? `, ${this.#news} new lines below: f follows again` : "";
     const state = following ? (this.#window.end === null ? "waiting for the log" : "following") : "reading";
     const times = this.#screen.hasTimes ? `, times in ${zone(this.#utc)}` : "";
-    const text = `${state}, ${part}${times}${news}`;
-    // (what does not change is not said again)
-    if (byId("place").textContent !== text) byId("place").textContent = text;
+    const kept = this.#window.size > 0 ? `, from byte ${before} of ${this.#window.size} that are kept` : ", nothing is kept yet";
+    // (what does not change is not said again, and how much there is only to who asks)
+    for (const [id, text] of [["doing", `${state}${times}${news}`], ["part", kept]]) {
+      if (byId(id).textContent !== text) byId(id).textContent = text;
+    }
+  }
+
+  #placeSoon() {
+    this.#placing ??= setTimeout(() => {
+      this.#placing = null;
+      this.#place();
+    }, PART_MS);
   }
 
   #edge(direction) {

@@ -4,6 +4,7 @@ import { TerminalFilter } from "./filter.js";
 import { stamp } from "./format.js";
 import { hurry, nextTask, note } from "./frames.js";
 import { Gutter, sequence } from "./gutter.js";
+import { Rows, countRows } from "./rows.js";
 import { PlainText } from "./text.js";
 import { Times } from "./times.js";
 import { Terminal } from "./vendor/xterm/xterm.mjs";
@@ -85,6 +86,7 @@ export class Screen {
   #shown = 0;
   #times = new Times();
   #gutter;
+  #rows;
   #isWrapped = true;
   #utc = false;
 
@@ -112,6 +114,7 @@ export class Screen {
     });
     this.#terminal.open(element);
     this.#gutter = new Gutter(this.#terminal, gutter);
+    this.#rows = new Rows(this.#terminal);
     this.#terminal.attachCustomKeyEventHandler(() => false);
     this.#terminal.textarea?.setAttribute("tabindex", "-1");
     this.#terminal.textarea?.setAttribute("readonly", "");
@@ -216,10 +219,10 @@ export class Screen {
   }
 
   #clear() {
-    this.#clearTerminal();
     this.#recent = [];
     this.#recentSize = 0;
     this.#shown = 0;
+    this.#clearTerminal();
     this.#times.clear();
     this.#drawText();
   }
@@ -227,6 +230,7 @@ export class Screen {
   #clearTerminal() {
     this.#gutter.clear();
     this.#terminal.reset();
+    this.#rows.clear(this.#shown - this.#recentSize);
     this.#filter.reset();
     this.#decoder = new TextDecoder();
   }
@@ -240,6 +244,24 @@ export class Screen {
       else await this.#write(one, shown, signal);
     }
     this.#terminal.scrollLines(-below);
+  }
+
+  /** Returns where the last lines begin that the text surely has. */
+  #textTop() {
+    let shown = this.#shown;
+    let lines = 0;
+    for (const bytes of this.#recent.toReversed()) {
+      if (bytes instanceof Said) {
+        lines += 1;
+        continue;
+      }
+      for (let at = bytes.length; (at = at > 0 ? bytes.lastIndexOf(10, at - 1) : -1) >= 0; ) {
+        lines += 1;
+        if (lines > LINES) return shown - bytes.length + at + 1;
+      }
+      shown -= bytes.length;
+    }
+    return shown;
   }
 
   /** Yields what is kept, and how many bytes were shown before each. */
@@ -333,12 +355,18 @@ export class Screen {
   }
 
   async #write(bytes, shown, signal) {
-    const text = this.hasTimes ? this.#filteredWithTimes(bytes, shown) : this.#filtered(bytes);
     note(bytes.length);
     let written = Promise.resolve();
-    for (let at = 0, count = 1; at < text.length; at += PIECE, count += 1) {
-      const piece = text.slice(at, at + PIECE);
-      written = new Promise((resolve) => this.#terminal.write(piece, resolve));
+    let count = 0;
+    for (const [begin, end, mark] of this.#cut(bytes, shown)) {
+      const text = this.#filtered(bytes.subarray(begin, end));
+      written = new Promise((resolve) => {
+        this.#terminal.write(mark + text, () => {
+          this.#rows.mark(shown + end);
+          resolve();
+        });
+      });
+      count += 1;
       if (count % AT_ONCE === 0) {
         await written;
         await nextTask();
@@ -352,12 +380,19 @@ export class Screen {
     return this.#filter.feed(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  #filteredWithTimes(bytes, shown) {
-    let text = "";
-    for (const [begin, end, mark] of this.#times.parts(shown, bytes.length)) {
-      text += sequence(mark) + this.#filtered(bytes.subarray(begin, end));
+  /** Yields what the terminal takes in one go: from where to where, and what it is given before. */
+  *#cut(bytes, shown) {
+    const parts = this.hasTimes ? this.#times.parts(shown, bytes.length) : [[0, bytes.length, undefined]];
+    for (const [begin, end, mark] of parts) {
+      let before = mark === undefined ? "" : sequence(mark);
+      for (let at = begin, next; at < end; at = next) {
+        const piece = bytes.subarray(at, Math.min(at + PIECE, end));
+        // (with a line, if one ends in it)
+        next = at + (piece.lastIndexOf(10) + 1 || piece.length);
+        yield [at, next, before];
+        before = "";
+      }
     }
-    return text;
   }
 
   #say(said) {
@@ -388,6 +423,30 @@ export class Screen {
     }
     const buffer = this.#terminal.buffer.active;
     return buffer.viewportY >= buffer.baseY;
+  }
+
+  /** Returns from which byte on all are shown, and how many rows are before it that nobody knows better. */
+  get top() {
+    return this.isText ? { at: this.#textTop(), rows: 0 } : this.#rows.top;
+  }
+
+  /** Returns before which byte nothing is shown, in neither way. */
+  get kept() {
+    return Math.min(this.#rows.top.at, this.#shown - this.#recentSize);
+  }
+
+  /** Whether the terminal has all that is shown, from its beginning on. */
+  get isWhole() {
+    return this.#rows.areAll;
+  }
+
+  /** Returns how many rows bytes take, if nothing in them moves the cursor. */
+  countRows(bytes) {
+    return countRows(bytes, this.#terminal.cols);
+  }
+
+  scrollRows(rows) {
+    if (!this.isText) this.#terminal.scrollLines(rows);
   }
 
   scrollToEnd() {
