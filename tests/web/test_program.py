@@ -283,6 +283,10 @@ def test_windows_begin_with_a_line_and_join(
         is_first = answer.headers["Virtlog-Before"] == "0"
         before = None if is_first else answer.headers["Virtlog-Start"]
     assert found == lines
+    # (in a newer file than that position)
+    oldest = answer.headers["Virtlog-Start"]
+    answer = web.ask("window", path=path, before=oldest, ahead=96_000, bytes=24)
+    assert answer.body == b"line 007999\n"
     middle = web.ask("window", path=path, before="", bytes=30_001).headers["Virtlog-Start"]
     inode, offset, birth = middle.split(":")
     inside = f"{inode}:{int(offset) + 5}:{birth}"

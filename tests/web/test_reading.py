@@ -227,3 +227,29 @@ def test_after_the_end_comes_what_is_yet_to_come(look: Look, pipe: int, tmp_path
     assert "at=" not in look.page.url
     os.write(pipe, b"and more\r\n")
     look.wait_for_line("and more")
+
+
+def test_one_reads_on_over_what_is_missing_in_between(
+    look: Look, client: BlockingClient, pipe: int, tmp_path: Path
+) -> None:
+    """A file in the middle was removed: it is said where, and the rest is seen on both sides."""
+    path = tmp_path / "a.log"
+    for number in range(2200):
+        os.write(pipe, b"%098d\r\n" % number)
+    client.position(str(path))
+    (tmp_path / "a.log.1").unlink()
+    for number in range(2200, 2900):
+        os.write(pipe, b"%098d\r\n" % number)
+    client.position(str(path))
+    oldest = (tmp_path / "a.log.2").read_bytes().split()
+    newest = path.read_bytes().split()
+    look.open(str(path))
+    look.wait_for_line(f"{2899:098d}")
+    look.page.keyboard.press("p")
+    look.wait_for_line(oldest[-1].decode())
+    look.wait_for_text("#place", "reading, from byte 0")
+    assert oldest[1].decode() in look.lines()
+    look.page.keyboard.press("n")
+    look.wait_for_line(newest[-1].decode())
+    assert "are missing here" in "".join(look.lines()[:4])
+    assert oldest[-1].decode() not in look.lines()
