@@ -21,7 +21,7 @@ const NOT_KNOWN = [403, 404];
 // What comes so soon after a stream has gone on may have waited.
 const BACKLOG_MS = 2000;
 // How often it is said which part is shown, while that changes all the time.
-const PART_MS = 250;
+const PART_MS = 1000;
 // The terminal does not scroll by touch.
 const TEXT_FIRST = matchMedia("(pointer: coarse)").matches;
 
@@ -446,7 +446,7 @@ export class Log {
         signal.throwIfAborted();
         this.#window.size = Number(answer.headers.get("Virtlog-Before")) + this.#shown.told - told;
       }
-      this.#place();
+      this.#placeSoon();
     } catch {
       // (who is not answered is not followed either, and the next file is another try)
     } finally {

@@ -1,7 +1,7 @@
 // Which bytes the rows of the terminal show.
 
 // Each mark costs something with each row that goes out at the top.
-const ROWS_BETWEEN = 128;
+const ROWS_BETWEEN = 512;
 
 /** Returns how many rows bytes take if they are text, and nothing moves the cursor. */
 export function countRows(bytes, columns) {
