@@ -155,18 +155,34 @@ def test_a_time_is_gone_to_and_marked(
     look.page.locator("#timeline svg[aria-label*=' logs, from']").wait_for()
 
 
-def test_who_reads_is_not_thrown_to_the_end(look: Look, pipe: int, tmp_path: Path) -> None:
+_TEXT_IS_AT_END = "() => text.scrollTop + text.clientHeight >= text.scrollHeight - 4"
+
+
+@pytest.mark.parametrize("view", ["terminal", "text"])
+def test_who_reads_is_not_thrown_to_the_end(
+    view: str, look: Look, pipe: int, tmp_path: Path
+) -> None:
     for number in range(500):
         os.write(pipe, b"line %d\r\n" % number)
-    look.open(str(tmp_path / "a.log"))
+    look.open(str(tmp_path / "a.log"), view=view)
     look.wait_for_line("line 499")
+    # (that is said when it was scrolled there)
+    look.wait_for_text("#place", "that are kept")
+    if view == "text":
+        look.wait_for_text("#text", "line 499")
+        look.page.wait_for_function(_TEXT_IS_AT_END)
     look.page.keyboard.press("PageUp")
     os.write(pipe, b"one\r\ntwo\r\nthree\r\n")
     look.wait_for_text("#place", "3 new lines below")
+    if view == "text":
+        look.wait_for_text("#text", "three")
+        assert not look.evaluate(_TEXT_IS_AT_END)
     look.page.keyboard.press("f")
     look.page.wait_for_function(
         "() => !document.getElementById('place').textContent.includes('new lines')"
     )
+    if view == "text":
+        look.page.wait_for_function(_TEXT_IS_AT_END)
 
 
 def test_a_download_is_the_log(look: Look, pipe: int, tmp_path: Path) -> None:
