@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.page_scripts import KNOW, WATCH
 from tests.web.conftest import Web
+from twisted_virtlog.web.assets import STATIC
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 CHROMIUM = shutil.which("chromium")
 
@@ -132,3 +135,43 @@ def looking(browser: Browser, web: Web, **options: object) -> Iterator[Look]:
         yield look
     finally:
         context.close()
+
+
+@contextlib.contextmanager
+def modules_alone() -> Iterator[Look]:
+    """Open a page that has the page's modules and nothing else, and needs no program."""
+
+    def answer(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        if name:
+            route.fulfill(path=STATIC / name, content_type="text/javascript")
+        else:
+            route.fulfill(body="<!doctype html>", content_type="text/html")
+
+    # (no program is asked)
+    with chromium() as browser, looking(browser, None) as look:  # type: ignore[arg-type]
+        look.page.route("http://modules.test/**", answer)
+        look.page.goto("http://modules.test/")
+        yield look
+
+
+class Proxy:
+    """Answers in the program's place, as a proxy does that does not reach it."""
+
+    def __init__(self, look: Look, questions: str, *statuses: int) -> None:
+        """:param questions: which ones it answers, a part of their addresses.
+
+        :param statuses: what the first of them are answered; the program has all others.
+        """
+        self._statuses = deque(statuses)
+        look.page.route(re.compile(f"/api/({questions})"), self._answer)
+
+    def fail(self, *statuses: int) -> None:
+        """Answer once more."""
+        self._statuses.extend(statuses)
+
+    def _answer(self, route: Route) -> None:
+        if self._statuses:
+            route.fulfill(status=self._statuses.popleft(), body="<h1>Bad Gateway</h1>")
+        else:
+            route.continue_()

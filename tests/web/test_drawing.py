@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.web.browser import Look, chromium, looking
-from twisted_virtlog.web.assets import STATIC
+from tests.web.browser import Look, modules_alone
 
 pytestmark = [
     pytest.mark.lengthy,
@@ -60,19 +59,7 @@ async () => {
 @pytest.fixture(scope="module")
 def look() -> Iterator[Look]:
     """A page with the modules alone, which needs no program."""
-    with chromium() as browser, looking(browser, None) as made:  # type: ignore[arg-type]
-        made.page.route(
-            "http://drawing.test/**",
-            lambda route: (
-                route.fulfill(
-                    path=STATIC / route.request.url.rpartition("/")[2],
-                    content_type="text/javascript",
-                )
-                if route.request.url.endswith(".js")
-                else route.fulfill(body="<!doctype html>", content_type="text/html")
-            ),
-        )
-        made.page.goto("http://drawing.test/")
+    with modules_alone() as made:
         yield made
 
 

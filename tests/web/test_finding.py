@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser import Look
+from tests.web.browser import Look, Proxy
 from tests.web.conftest import write
 from twisted_virtlog.client import BlockingClient
 
@@ -103,17 +103,8 @@ def test_boots_are_gone_to_one_after_the_other(
 
 def test_the_timeline_is_asked_for_until_it_is_there(look: Look, pipe: int, tmp_path: Path) -> None:
     """Also where nothing comes meanwhile, as in a part that a link has opened."""
-    answers = iter([502, 502])
-
-    def answer(route: Route) -> None:
-        status = next(answers, None)
-        if status is None:
-            route.continue_()
-        else:
-            route.fulfill(status=status, body="<h1>Bad Gateway</h1>")
-
     os.write(pipe, b"a line\r\n")
-    look.page.route(re.compile("/api/timeline"), answer)
+    Proxy(look, "timeline", 502, 502)
     look.open(str(tmp_path / "a.log"), at="0:0")
     look.wait_for_line("a line")
     look.page.locator("#timeline rect.boot").wait_for(state="attached")

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.browser import Look, chromium, looking
-from twisted_virtlog.web.assets import STATIC
+from tests.web.browser import Look, modules_alone
 
 pytestmark = [
     pytest.mark.lengthy,
@@ -46,20 +45,8 @@ async ([events, most]) => {
 
 @pytest.fixture(scope="module")
 def look() -> Iterator[Look]:
-    """A page with the module alone, which needs no program."""
-    with chromium() as browser, looking(browser, None) as made:  # type: ignore[arg-type]
-        made.page.route(
-            "http://newest.test/**",
-            lambda route: (
-                route.fulfill(
-                    path=STATIC / route.request.url.rpartition("/")[2],
-                    content_type="text/javascript",
-                )
-                if route.request.url.endswith(".js")
-                else route.fulfill(body="<!doctype html>", content_type="text/html")
-            ),
-        )
-        made.page.goto("http://newest.test/")
+    """A page with the modules alone, which needs no program."""
+    with modules_alone() as made:
         yield made
 
 

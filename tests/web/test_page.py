@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.browser import Look, looking
+from tests.web.browser import Look, Proxy, looking
 from tests.web.conftest import UUID, Web, serving
 from twisted_virtlog.client import BlockingClient, Domain
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Route
+    from playwright.sync_api import Browser
 
     from harness.daemon import Daemon
 
@@ -357,23 +357,14 @@ def test_it_is_accessible(
 
 def test_a_proxy_may_answer_meanwhile(look: Look, pipe: int, tmp_path: Path) -> None:
     """What is asked for is asked for again until the program answers, not the proxy before it."""
-    answers = iter([502, 504, 503])
-
-    def answer(route: Route) -> None:
-        status = next(answers, None)
-        if status is None:
-            route.continue_()
-        else:
-            route.fulfill(status=status, body="<h1>Bad Gateway</h1>")
-
     os.write(pipe, b"first\r\n")
-    look.page.route(re.compile("/api/(window|follow)"), answer)
+    proxy = Proxy(look, "window|follow", 502, 504, 503)
     look.open(str(tmp_path / "a.log"))
     look.wait_for_line("first")
     os.write(pipe, b"second\r\n")
     look.wait_for_line("second")
     assert [line for line in look.lines() if line] == ["first", "second"]
-    answers = iter([502, 502])
+    proxy.fail(502, 502)
     with look.page.expect_response(lambda answer: "/window" in answer.url and answer.ok):
         look.page.keyboard.press("b")
     look.page.wait_for_function("() => document.getElementById('status').textContent === ''")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.daemon import running
-from tests.web.browser import Look, chromium, looking
+from tests.web.browser import Look, Proxy, chromium, looking
 from tests.web.conftest import serving
 
 if TYPE_CHECKING:
@@ -73,28 +73,19 @@ def test_a_proxy_answers_while_the_program_is_started_again(
     path = tmp_path / "a.log"
     token = str(tmp_path / "token")
     options = ("--daemon", daemon.socket, "--token-file", token, "--listen")
-    answers: Iterator[int] = iter(())
-
-    def answer(route: Route) -> None:
-        status = next(answers, None)
-        if status is None:
-            route.continue_()
-        else:
-            route.fulfill(status=status, body="<h1>Bad Gateway</h1>")
-
     write(daemon, path, b"0\r\n")
     with (
         serving(*options, "127.0.0.1:0") as first,
         looking(browser, first) as look,
         ExitStack() as stack,
     ):
-        look.page.route(re.compile("/api/follow"), answer)
+        proxy = Proxy(look, "follow")
         look.open(str(path))
         look.wait_for_line("0")
         look.wait_for_text("#place", "following")
         before = first
         for number in range(1, 4):
-            answers = iter([502] * number)
+            proxy.fail(*[502] * number)
             with look.page.expect_response(lambda answer: answer.status == 502):
                 before.process.kill()
                 before.process.wait()
