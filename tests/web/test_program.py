@@ -392,8 +392,9 @@ def test_logs_of_a_guest_that_are_left_out_are_counted(
     web: Web, client: BlockingClient, tmp_path: Path
 ) -> None:
     for number in range(23):
-        client.open(str(tmp_path / str(number)), "test", Domain(GUESTS[1], "many"))
+        opened = client.open(str(tmp_path / str(number)), "test", Domain(GUESTS[1], "many"))
         client.close_log(str(tmp_path / str(number)))
+        os.close(opened.write_end)
     timeline = web.ask("timeline", path=str(tmp_path / "7"), columns=10, guest=1).json
     assert (len(timeline["paths"]), timeline["left_out"]) == (20, 3)
 
