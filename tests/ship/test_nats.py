@@ -29,6 +29,10 @@ from twisted_virtlog.values import Position
 pytestmark = pytest.mark.nats
 
 
+def _has_text(path: Path) -> bool:
+    return path.stat().st_size > 0
+
+
 class Server:
     """A server with JetStream, which keeps its port and its data over restarts."""
 
@@ -50,7 +54,8 @@ class Server:
             old.unlink()
         with (self._directory / "log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log, env={**os.environ, "PATH": path})
-        until(lambda: [*self._directory.glob("nats-server_*.ports")])
+        # (the file is there before what is in it)
+        until(lambda: any(map(_has_text, self._directory.glob("nats-server_*.ports"))))
         return process
 
     def kill(self) -> None:
