@@ -106,18 +106,7 @@ def table(lines: Sequence[Row]) -> str:
     for row in lines:
         named = row.key != before
         before = row.key
-        cells.append(
-            [
-                row.key if named else "",
-                row.load if named else "",
-                row.figure.name,
-                number(row.theirs),
-                number(row.ours),
-                number(row.ratio),
-                _goal(row.figure),
-                _met(row),
-            ]
-        )
+        cells.append([row.key if named else "", row.load if named else "", *_cells(row)])
     return _columns(cells, left=3)
 
 
@@ -131,17 +120,9 @@ def markdown(lines: Sequence[Row]) -> str:
     for row in lines:
         if row.figure.goal is None:
             continue
-        cells = [
-            "" if row.key == before else f"{row.key}: {row.load}",
-            row.figure.name,
-            number(row.theirs),
-            number(row.ours),
-            number(row.ratio),
-            _goal(row.figure),
-            _met(row),
-        ]
+        load = "" if row.key == before else f"{row.key}: {row.load}"
         before = row.key
-        text.append(f"| {' | '.join(cells)} |")
+        text.append(f"| {' | '.join([load, *_cells(row)])} |")
     return "\n".join(text)
 
 
@@ -175,8 +156,11 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def _met(row: Row) -> str:
-    return {True: "yes", False: "no", None: ""}[row.met]
+def _cells(row: Row) -> list[str]:
+    """Write what a table has of a row beside its load."""
+    met = {True: "yes", False: "no", None: ""}[row.met]
+    numbers = map(number, (row.theirs, row.ours, row.ratio))
+    return [row.figure.name, *numbers, _goal(row.figure), met]
 
 
 def _goal(figure: Figure) -> str:

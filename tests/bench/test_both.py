@@ -66,6 +66,14 @@ def _run(
     return outcomes
 
 
+def _measured(generator: Generator, directory: Path, load: Load) -> set[str]:
+    """Run a load on this daemon alone; return the names of the figures that came of it."""
+    (outcome,) = _run(generator, directory, [OURS], [load])
+    assert outcome.failure is None
+    ((sample,),) = outcome.samples.values()
+    return set(sample.figures)
+
+
 @pytest.mark.lengthy
 def test_a_load_runs_against_this_daemon(generator: Generator, tmp_path: Path) -> None:
     """Its speed is measured, and the files are right."""
@@ -93,10 +101,7 @@ def test_a_load_for_this_daemon_alone_runs_on_no_other(
 def test_each_abuse_is_measured(generator: Generator, tmp_path: Path, load: Load) -> None:
     """Everything that the table shows of it."""
     few = replace(load, idle=min(load.idle, 20))
-    (outcome,) = _run(generator, tmp_path, [OURS], [few])
-    assert outcome.failure is None
-    ((sample,),) = outcome.samples.values()
-    assert set(sample.figures) == {figure.name for figure in load.figures}
+    assert _measured(generator, tmp_path, few) == {figure.name for figure in load.figures}
 
 
 @pytest.mark.lengthy
@@ -108,10 +113,7 @@ def test_each_load_on_a_file_system_of_its_own_is_measured(
     """Everything that the table shows of it; and it is gone afterwards."""
     monkeypatch.setattr(hung, "_LEAST_SECONDS", 0.4)
     monkeypatch.setattr(hung, "_CALLS", 5)
-    (outcome,) = _run(generator, tmp_path, [OURS], [load])
-    assert outcome.failure is None
-    ((sample,),) = outcome.samples.values()
-    assert set(sample.figures) == {figure.name for figure in load.figures}
+    assert _measured(generator, tmp_path, load) == {figure.name for figure in load.figures}
 
 
 @pytest.mark.lengthy
@@ -122,10 +124,7 @@ def test_each_flood_is_measured(
     """Everything that the table shows of it; each byte of the flood is written, or told."""
     # (from one notice to another, at least)
     monkeypatch.setattr(noisy, "_LEAST_SECONDS", 3.5)
-    (outcome,) = _run(generator, tmp_path, [OURS], [load])
-    assert outcome.failure is None
-    ((sample,),) = outcome.samples.values()
-    assert set(sample.figures) >= {figure.name for figure in load.figures}
+    assert _measured(generator, tmp_path, load) >= {figure.name for figure in load.figures}
 
 
 @pytest.mark.lengthy
@@ -143,10 +142,7 @@ def test_each_program_beside_is_measured(
     """Everything that the table shows of it."""
     monkeypatch.setattr(programs, "_LEAST_SECONDS", 0.5)
     monkeypatch.setattr(programs, "_SHIPPED_BYTES", 65536)
-    (outcome,) = _run(generator, tmp_path, [OURS], [load])
-    assert outcome.failure is None
-    ((sample,),) = outcome.samples.values()
-    assert set(sample.figures) == {figure.name for figure in load.figures}
+    assert _measured(generator, tmp_path, load) == {figure.name for figure in load.figures}
 
 
 @pytest.mark.parametrize("fresh", [False, True])

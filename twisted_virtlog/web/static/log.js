@@ -7,6 +7,7 @@ import { Past } from "./past.js";
 import { LINES, Screen } from "./screen.js";
 import { Search } from "./search.js";
 import { Shown } from "./shown.js";
+import { countLines } from "./text.js";
 
 const WINDOW = 1024 * 1024;
 // So few are loaded however many lines they are, and of so few the last rows are shown.
@@ -30,14 +31,6 @@ const byId = (id) => document.getElementById(id);
 /** Returns whether a failure may be over soon: nobody has answered, or a proxy for who is not there. */
 function isPassing(error) {
   return error.status === undefined || error.status >= 500;
-}
-
-function countLines(bytes) {
-  let count = 0;
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) {
-    count += 1;
-  }
-  return count;
 }
 
 /** Returns which file a position is in. */

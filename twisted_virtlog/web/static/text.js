@@ -44,7 +44,8 @@ function endOf(bytes, lines, size) {
   return at;
 }
 
-function countLines(bytes) {
+/** Returns how many lines end in some bytes. */
+export function countLines(bytes) {
   let count = 0;
   for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) count += 1;
   return count;
