@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from harness.daemon import CHECKOUT, Daemon, file_threads, running
 from tests.daemon.conftest import StartDaemon
 from twisted_virtlog.client import MAX_READ_BYTES, RemoteError
+from twisted_virtlog.daemon.descriptor_limit import MOST_ROOM
 
 _NO_OTHERS = ("--libvirt", "none", "--admin", "none")
 
@@ -45,6 +47,15 @@ def _files(log: Path) -> bytes:
     """Give what a log's files hold, oldest first."""
     names = [log.with_name(f"{log.name}.{number}") for number in range(9, -1, -1)]
     return b"".join(name.read_bytes() for name in [*names, log] if name.exists())
+
+
+@pytest.mark.in_common
+def test_the_kernel_s_table_of_descriptors_need_not_grow(daemon: Daemon) -> None:
+    """To make it larger takes ten milliseconds where there are threads, as in every daemon."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    (size,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("FDSize")]
+    soft, _ = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    assert size >= min(soft, MOST_ROOM)
 
 
 @pytest.mark.in_common

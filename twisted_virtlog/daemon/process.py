@@ -15,7 +15,7 @@ from twisted.python.components import Componentized
 
 from twisted_virtlog.daemon.configuration import Configuration
 from twisted_virtlog.daemon.counts import memory_of_counts
-from twisted_virtlog.daemon.descriptor_limit import raise_limit
+from twisted_virtlog.daemon.descriptor_limit import make_room, raise_limit
 from twisted_virtlog.daemon.ending import Ending
 from twisted_virtlog.daemon.endpoints import own_directory
 from twisted_virtlog.daemon.garbage import Garbage
@@ -127,6 +127,7 @@ class DaemonService(Service):
         :raises OSError: no descriptors are left, for example.
         """
         raise_limit()
+        make_room()
         self._reactor.getThreadPool().threadFactory = DeafThread
         state, self._state = self._state, None
         self._supervision = self._supervised(state)
