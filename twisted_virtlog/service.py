@@ -385,6 +385,7 @@ class VirtlogService(Service):
             lambda: (self._following.followed_logs, self._following.kept_files),
             self.accounts,
             self._consumers,
+            lambda: turns.clients.served,
         )
         self._acknowledging = Acknowledging(
             self._consumers, self.handler, index, in_thread, clock, turns.shares.in_slices

@@ -92,6 +92,11 @@ class FakeReactor:
         while self.turn():
             pass
 
+    def run_until(self, condition: Callable[[], object]) -> None:
+        """Turn until something is so, for which threads may be at work."""
+        while not condition():
+            self.turn()
+
     def result(self, later: Deferred[Any]) -> Any:
         """Turn until a result is there; a failure is returned."""
         found: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import select
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.standing import standing_packed
 from twisted_virtlog.logs.handler import LogHandler, LogSettings
 from twisted_virtlog.logs.pipes.making import PipeLimits, Pipes
+from twisted_virtlog.logs.pipes.mover import Mover
 from twisted_virtlog.logs.pipes.staging import StagedSource
 from twisted_virtlog.logs.policy import Policy, one_for_all
 from twisted_virtlog.logs.rate import Rate
@@ -165,8 +167,13 @@ class World:
         max_open_logs: int = 0,
         rate: Rate | None = None,
         pack_from: int | None = None,
+        lends: bool = False,
     ) -> None:
-        """:param drops: bytes, while a file cannot be written, and does not let its guest wait."""
+        """Make the handler.
+
+        :param drops: bytes, while a file cannot be written, and does not let its guest wait.
+        :param lends: logs that are flooded to another thread.
+        """
         self.directory = directory
         self.path = str(directory / "guest.log")
         self.max_backups = max_backups
@@ -193,6 +200,8 @@ class World:
             in_slices=self.slices,
             source=StagedSource() if STAGED else None,
             lane="/" if STAGED else None,
+            mover=Mover(self.reactor) if lends else None,
+            served=itertools.count().__next__,
         )
         self._guests: list[Guest] = []
         self._closed = False

@@ -23,6 +23,7 @@ class Reader:
         self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
         set_pipe_capacity(self.read_end, 8 * PIECE_BYTES)
         self.taken = b""
+        self.floods = 0
         self.capacity = 1 << 30
 
     def pipe_ready(self, most: int = PIECE_BYTES) -> int:
@@ -32,6 +33,9 @@ class Reader:
             return 0
         self.taken += data
         return len(data)
+
+    def pipe_floods(self) -> None:
+        self.floods += 1
 
     def end(self) -> None:
         """Close the write end, once."""
@@ -180,6 +184,38 @@ def test_clients_are_seen_to_between_much_of_one_pipe_and_much_of_the_next() -> 
     room.reactor.turn()
     assert sorted(calls[0]) == [0, 65536]
     assert calls[1:] == [[65536, 65536]]
+    room.close()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "are_asking", "floods"), [(4, True, True), (4, False, False), (1, True, False)]
+)
+def test_a_flood_is_told_while_clients_ask(pieces: int, are_asking: bool, floods: bool) -> None:
+    """Who has little, or keeps nobody waiting, is no flood."""
+    room = Room(LONG, lambda: int(are_asking))
+    reader = room.reader()
+    os.write(reader.write_end, b"x" * pieces * PIECE_BYTES)
+    room.watch.doRead()
+    assert bool(reader.floods) == floods
+    room.close()
+
+
+def test_a_flood_may_leave_the_watch() -> None:
+    """When it is told; it is not served then."""
+    served = []
+    room = Room(LONG, lambda: 1)
+    reader = room.reader()
+
+    def leave() -> None:
+        served.append(len(reader.taken))
+        room.watch.remove(reader.read_end)
+
+    reader.pipe_floods = leave  # type: ignore[method-assign]
+    os.write(reader.write_end, b"x" * 6 * PIECE_BYTES)
+    room.watch.doRead()
+    assert served == [len(reader.taken)]
+    assert len(reader.taken) < 6 * PIECE_BYTES
+    assert not room.is_ready()
     room.close()
 
 

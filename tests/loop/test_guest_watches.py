@@ -30,6 +30,9 @@ class Guest:
     def pipe_slow(self) -> None:
         """Nothing is slow."""
 
+    def pipe_floods(self) -> None:
+        """Nobody is asked meanwhile."""
+
     def pipe_failed(self) -> None:
         raise AssertionError
 

@@ -71,6 +71,7 @@ from twisted_virtlog.logs.observing import (
 from twisted_virtlog.logs.packing.steps import FilesOfLog
 from twisted_virtlog.logs.pipes.drops import Drops
 from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.mover import Mover
 from twisted_virtlog.logs.pipes.sources import PipeSource
 from twisted_virtlog.logs.spaces import Spaces
 from twisted_virtlog.loop.clock import Clock
@@ -185,6 +186,7 @@ class AllLogs:
         followed: Callable[[], tuple[int, int]] = lambda: (0, 0),
         accounts: Accounts | None = None,
         consumers: Consumers | None = None,
+        served: Callable[[], int] = lambda: 0,
     ) -> None:
         """Take over ``watch``, which :meth:`close` closes; the others as in LogHandler.
 
@@ -193,6 +195,8 @@ class AllLogs:
         :param accounts: of all logs; by default, what is counted ends with the process.
         :param followed: returns how many logs are followed, and how many files are kept for that.
         :param consumers: of all logs; by default, what they have ends with the process.
+        :param served: returns how many times clients were served, so that it is known whether
+            anybody waits for a flood.
         """
         self.clock = clock
         self.keeper = keeper
@@ -234,7 +238,10 @@ class AllLogs:
             accounts=self.accounts,
             usage=self.usage,
             consumers=self.consumers,
+            mover=Mover(reactor),
+            served=served,
         )
+        self._allow_lending()
         self._spaces = Spaces(clock, self._look_at_space)
         # By the devices of their mounts.
         self._lanes: dict[str, LaneLogs] = {}
@@ -830,9 +837,14 @@ class AllLogs:
         if lane_settings.threads != self._lane_settings.threads:
             self._choice = Choice(lane_settings.threads)
         self._lane_settings = lane_settings
+        self._allow_lending()
         for lane in list(self._lanes.values()):
             lane.lane.timeout_changed()
         self._mounts_changed()
+
+    def _allow_lending(self) -> None:
+        """Have logs that are flooded lent to another thread, unless no thread is to write files."""
+        self._inline.flooding.is_allowed = self._lane_settings.threads != FileThreads.NEVER.value
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with the open logs."""
@@ -1480,6 +1492,9 @@ class _Inline:
     def slow(self, path: str, real_path: str) -> None:
         self._logs.slow(path, real_path)
 
+    def pipe_locked(self, path: str) -> None:
+        self._logs.pipe_locked(path)
+
     def moved_away(self, path: str) -> None:
         self._logs.moved_away(path)
 
@@ -1511,6 +1526,9 @@ class _InLane:
 
     def slow(self, path: str, real_path: str) -> None:
         self._lane.lane.later_in_reactor(lambda: self._logs.slow_lane(self._lane))
+
+    def pipe_locked(self, path: str) -> None:
+        self._lane.lane.later_in_reactor(lambda: self._logs.pipe_locked(path))
 
     def moved_away(self, path: str) -> None:
         self._lane.lane.later_in_reactor(lambda: self._logs.moved_away(path))

@@ -51,6 +51,7 @@ from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.roots import ANYWHERE, Roots
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
+from twisted_virtlog.logs.flooding import Flooding
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import NOBODY, Known, KnownLogs, Opener
@@ -65,6 +66,7 @@ from twisted_virtlog.logs.observing import (
 from twisted_virtlog.logs.open_log import NOTHING, OpenLog
 from twisted_virtlog.logs.packing.steps import FilesOfLog
 from twisted_virtlog.logs.pipes.making import NewPipe, Pipes
+from twisted_virtlog.logs.pipes.mover import Mover
 from twisted_virtlog.logs.pipes.sources import GuestSource, PipeSource
 from twisted_virtlog.logs.policy import (
     NO_BOUNDS,
@@ -153,6 +155,9 @@ class Surroundings(Protocol):
     def slow(self, path: str, real_path: str) -> None:
         """Take note that the file system of a log was slow to answer."""
 
+    def pipe_locked(self, path: str) -> None:
+        """Take note that a log's guest keeps its pipe locked."""
+
     def moved_away(self, path: str) -> None:
         """Take note that an open log's path leads to another file system than before."""
 
@@ -180,6 +185,9 @@ class Alone:
         return 0
 
     def slow(self, path: str, real_path: str) -> None:
+        """Do nothing."""
+
+    def pipe_locked(self, path: str) -> None:
         """Do nothing."""
 
     def moved_away(self, path: str) -> None:
@@ -233,8 +241,10 @@ class LogHandler:
         accounts: Accounts | None = None,
         usage: Usage | None = None,
         consumers: Consumers | None = None,
+        mover: Mover | None = None,
+        served: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Take over ``watch``, ``lanes`` and ``source``, which :meth:`close` closes.
+        """Take over ``watch``, ``lanes``, ``source`` and ``mover``, which :meth:`close` closes.
 
         :param keeper: is told of each log that is opened and closed; begun by the caller.
         :param in_slices: does what is long by itself; by default without stopping.
@@ -247,6 +257,8 @@ class LogHandler:
         :param accounts: of all logs; by default, of those of this handler alone.
         :param usage: of all logs, of other handlers too; by default, of this one's alone.
         :param consumers: of all logs; by default, there are none.
+        :param mover: moves what floods logs; None if this thread does.
+        :param served: returns how many times clients were served.
         """
         self.watch = watch
         self.thread = thread
@@ -261,7 +273,7 @@ class LogHandler:
         self._in_slices = in_slices
         self._lanes = lanes
         self._keep_attributes = Attributes()
-        self._remove = Remover(in_thread, len(os.sched_getaffinity(0)))
+        self._remove = Remover(in_thread, len(os.sched_getaffinity(0)), mover)
         self._settings = settings
         # By path as the caller spelled it and, where that differs, by the real path.
         self._logs: dict[str, OpenLog] = {}
@@ -270,6 +282,7 @@ class LogHandler:
         self._orders: dict[str, InOrder] = {}
         self._failing = FailingLogs(clock)
         self.limiting = Limiting(clock, self.source)
+        self.flooding = Flooding(mover, clock, served)
         self._usage = Usage() if usage is None else usage
         # (otherwise whoever has several sets them)
         self._sets_usage = usage is None
@@ -931,6 +944,19 @@ class LogHandler:
         slow = partial(self._surroundings.slow, path, real_path)
         return order.do(timed(work(order), SLOW_SECONDS, slow))
 
+    def log_floods(self, log: OpenLog) -> None:
+        real_path, flooding = log.real_path, self.flooding
+        if real_path in self._orders or not flooding.may_lend(log):
+            return
+
+        def end() -> None:
+            del self._orders[real_path]
+
+        order = InOrder(self._in_slices, end, partial(flooding.want_back, log))
+        self._orders[real_path] = order
+        order.occupy(log)
+        flooding.lend(log, order)
+
     def _occupied(self, path: str, order: InOrder) -> OpenLog:
         """Return the log for which something has its turn; it may be another than at the call.
 
@@ -1130,6 +1156,7 @@ class LogHandler:
 
     def suspended(self) -> tuple[OpenLogState, ...]:
         """Return what the daemon's next image needs to go on with the open logs."""
+        self.flooding.take_all_back()
         for log in self._logs.values():
             log.finish_chunk()
         return self.snapshot()
@@ -1143,6 +1170,7 @@ class LogHandler:
 
     def pause(self) -> None:
         """Close all files, until :meth:`go_on`; nothing may be asked meanwhile."""
+        self.flooding.take_all_back()
         self.observer.paused()
         for log in self.open_logs():
             log.let_go_of_file()
@@ -1160,12 +1188,16 @@ class LogHandler:
         :returns: what :meth:`adopt` takes; None if it is not open, or something is under way.
         """
         log = self._logs.get(path)
-        if log is None or log.real_path in self._orders or not log.may_leave:
+        if log is None:
+            return None
+        self.flooding.keep(log)
+        if log.real_path in self._orders or not log.may_leave:
             return None
         self._failing.discard(log)
         self.limiting.discard(log)
         self._let_go(log)
         state = log.leave()
+        self.flooding.forget(log)
         self._unlist(log, log.path, log.real_path)
         return state
 
@@ -1196,6 +1228,7 @@ class LogHandler:
         self.limiting.close()
         for log in self.open_logs():
             log.abandon()
+        self.flooding.close()
         self.watch.close()
         self.source.close()
 
@@ -1387,6 +1420,7 @@ class LogHandler:
         self.limiting.close()
         for log in list(self._logs.values()):
             self._close_log(log)
+        self.flooding.close()
         unclosed = self.pipes.finish(_CLOSE_SECONDS)
         if unclosed:
             self._logger.warn(
@@ -1430,6 +1464,9 @@ class LogHandler:
     def log_slow(self, log: OpenLog) -> None:
         self._surroundings.slow(log.path, log.real_path)
 
+    def log_locked(self, log: OpenLog) -> None:
+        self._surroundings.pipe_locked(log.path)
+
     def log_moved_away(self, log: OpenLog) -> None:
         self._surroundings.moved_away(log.path)
 
@@ -1442,6 +1479,7 @@ class LogHandler:
     def _forget(self, log: OpenLog) -> None:
         self._failing.discard(log)
         self.limiting.discard(log)
+        self.flooding.forget(log)
         self._ended_at = self._clock.seconds()
         self._unlist(log, log.path, log.real_path)
         self._count(log.writer.written, log.lost, log.writer.rollovers)

@@ -40,10 +40,21 @@ class Occupant(Protocol):
 class InOrder:
     """A queue of what is to be done, of which the first is under way."""
 
-    def __init__(self, in_slices: InSlices, end: Callable[[], object]) -> None:
-        """:param end: called when there is nothing more to do; the object is used up then."""
+    def __init__(
+        self,
+        in_slices: InSlices,
+        end: Callable[[], object],
+        wanted: Callable[[], object] | None = None,
+    ) -> None:
+        """Do nothing yet.
+
+        :param end: called when there is nothing more to do; the object is used up then.
+        :param wanted: called when there is something to do, which waits for :meth:`begin`; by
+            default, it does not wait.
+        """
         self._in_slices = in_slices
         self._end = end
+        self._wanted = wanted
         self._queue: deque[tuple[Slices[Any], _Result]] = deque()
         self._occupied: list[Occupant] = []
         self._begun = False
@@ -62,11 +73,24 @@ class InOrder:
         """
         result = _Result()
         self._queue.append((work, result))
+        if self._wanted is not None:
+            self._wanted()
+        else:
+            self.begin()
+        answer: Answer[T] = result.get()
+        return answer
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether something waits for :meth:`begin`."""
+        return bool(self._queue)
+
+    def begin(self) -> None:
+        """Do what there is to do, if that has not begun, and end."""
+        self._wanted = None
         if not self._begun:
             self._begun = True
             self._in_slices(self._do_all())
-        answer: Answer[T] = result.get()
-        return answer
 
     def _do_all(self) -> Slices[None]:
         queue = self._queue

@@ -33,6 +33,9 @@ What takes more than a share of time is done in slices (methods that end in ``in
 meanwhile the log is *occupied*: ``order`` is set, and does one thing after the other. The pipe is
 not watched then, so that whoever has his turn is the only one who takes bytes out of it. Between
 two slices the log may fail, and nothing else happens to it but that the daemon ends at once.
+
+A log that is flooded may be *lent* to another thread (flooding.py): it is occupied, and nothing is
+asked of its pipe or its file until it was given back, which whoever wants something has done first.
 """
 
 from __future__ import annotations
@@ -63,12 +66,14 @@ from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.layout import NOTICE
 from twisted_virtlog.logs.excess import Excess
 from twisted_virtlog.logs.files.writer import Writer
+from twisted_virtlog.logs.flooding import Flooding
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.limiting import Limiting
 from twisted_virtlog.logs.observing import LogObserver
 from twisted_virtlog.logs.outage import RETRY_SECONDS, Outage
 from twisted_virtlog.logs.pipes.making import Pipes
+from twisted_virtlog.logs.pipes.mover import Loan
 from twisted_virtlog.logs.pipes.sources import GuestSource
 from twisted_virtlog.logs.policy import Policy
 from twisted_virtlog.logs.rate import Bucket
@@ -119,6 +124,9 @@ Mark: TypeAlias = "tuple[int, int]"
 #: No pipe has this number.
 NOTHING: Mark = (0, 0)
 
+#: All that is in the pipe when it is asked: another thread takes bytes out of it now.
+ALL: Mark = (-1, 0)
+
 
 class Owner(Protocol):
     """What an open log needs from the handler.
@@ -127,6 +135,7 @@ class Owner(Protocol):
     :ivar observer: is told what happens to the log.
     :ivar accounts: of all logs.
     :ivar limiting: keeps the log to its rate.
+    :ivar flooding: lends the log to a thread, and has it given back.
     """
 
     watch: Watch
@@ -137,6 +146,7 @@ class Owner(Protocol):
     observer: LogObserver
     accounts: Accounts
     limiting: Limiting
+    flooding: Flooding
 
     def seconds(self) -> float:
         """Return the time of a clock that never steps."""
@@ -152,6 +162,12 @@ class Owner(Protocol):
 
     def log_slow(self, log: OpenLog) -> None:
         """Take note that the log's file system was slow to answer."""
+
+    def log_locked(self, log: OpenLog) -> None:
+        """Take note that the log's guest keeps its pipe locked."""
+
+    def log_floods(self, log: OpenLog) -> None:
+        """Lend a log, if that is possible; see flooding.py."""
 
     def log_moved_away(self, log: OpenLog) -> None:
         """Take note that the log's path leads to another file system than before."""
@@ -311,9 +327,49 @@ class OpenLog:
         """Tell whoever gives slow file systems a thread."""
         self._owner.log_slow(self)
 
+    def pipe_floods(self) -> None:
+        """Have the log lent; see Watched."""
+        if self.order is None:
+            self._owner.log_floods(self)
+
+    def pipe_locked(self) -> None:
+        """Tell whoever gives guests that lock their pipes a thread."""
+        self._owner.log_locked(self)
+
     def pipe_failed(self) -> None:
         """Let the log fail, after an exception that nobody expected."""
         self._fail(SystemFailure(f"Unable to write to file {self.path}", errno.EIO, self.path))
+
+    # For whoever lends it.
+
+    @property
+    def may_be_lent(self) -> bool:
+        """Whether nothing is to be known of each byte, or to be done with it, but to write it."""
+        return (
+            self.outage is None
+            and self.bucket is None
+            and not self.trails
+            and self._pipe >= 0
+            and self._owner.lane is None
+        )
+
+    @property
+    def lent(self) -> Loan | None:
+        """What another thread has of it; see Writer.lend."""
+        return self.writer.lent
+
+    def lend(self) -> Loan | None:
+        """Lend the log, which is occupied; see Writer.lend."""
+        return self.writer.lend(self._pipe, self.capacity)
+
+    def give_back(self) -> None:
+        """Go on after another thread, which has ended."""
+        written = self.writer.written
+        try:
+            self.writer.give_back()
+        except SystemFailure as failure:
+            self._fail(failure)
+        self._taken += self.writer.written - written
 
     # For whoever keeps it to its rate.
 
@@ -393,6 +449,8 @@ class OpenLog:
 
     def mark(self) -> Mark:
         """Return what is in the pipe now, for :meth:`drain_in_slices`."""
+        if self.writer.lent is not None:
+            return ALL
         return self.number, self._taken + self._held()
 
     def drain_in_slices(self, mark: Mark) -> Slices[None]:
@@ -402,6 +460,8 @@ class OpenLog:
         """
         outage = self.outage
         if outage is None:
+            if mark == ALL:
+                mark = self.mark()
             number, taken = mark
             # (what was in the pipe of a guest whom another followed was written then)
             count = max(0, taken - self._taken) if number == self.number else 0
@@ -645,6 +705,7 @@ class OpenLog:
 
     def ledger(self) -> Ledger:
         """Return what became of the log's bytes, once its files were looked at."""
+        self._owner.flooding.settle(self)
         kept, account = self.writer.look_at_files(), self.writer.account
         pending = self._waiting(bytes_waiting(self._pipe))
         if not account.strands_guest:
@@ -662,6 +723,8 @@ class OpenLog:
 
     def status(self) -> LogStatus:
         """Return what an operator sees of the log."""
+        if self.writer.lent is not None:
+            return self.known_status()
         try:
             position = self.writer.position()
         except SystemFailure:
@@ -747,6 +810,7 @@ class OpenLog:
 
     def let_go_of_file(self) -> None:
         """Write to the end of a chunk, and close the file until :meth:`take_file`."""
+        self._owner.flooding.settle(self)
         self.finish_chunk()
         self.writer.let_go()
 
@@ -860,6 +924,7 @@ class OpenLog:
         What cannot be written stays in the pipe if the keeper keeps that, and is lost otherwise.
         What would take long stays there too.
         """
+        self._owner.flooding.settle(self)
         self._flush(self._owner.keeper.keeps)
         if self._owner.keeper.keeps(self.number):
             self._owner.observer.left(self)
@@ -941,6 +1006,7 @@ class OpenLog:
         settled: Callable[[], Callable[[], object]] | None = None,
         has_ended: bool = False,
     ) -> None:
+        self._owner.flooding.settle(self)
         pipes = self._owner.pipes
         for former in self._former:
             pipes.close(former.pipe, settled)

@@ -65,6 +65,8 @@ class IClientEvents(IReactorFDSet):
 class EventSet:
     """The set; to its descriptors it is the reactor.
 
+    :ivar served: how many times a descriptor was served.
+
     They must close themselves, and should raise nothing: one that does is removed.
     """
 
@@ -84,6 +86,7 @@ class EventSet:
         self._reactor = reactor
         self._calm = calm
         self._seconds = seconds
+        self.served = 0
         self._served_at = 0.0
         self._turns_without = 0
         # When the clients' turn ends that has begun last, and how many were ready at once in it.
@@ -196,6 +199,7 @@ class EventSet:
             return 0
         events = self._epoll.poll(0, _EVENTS)
         self._ready = len(events)
+        self.served += self._ready
         for descriptor, event in events:
             try:
                 # (one may remove another)

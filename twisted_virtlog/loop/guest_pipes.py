@@ -87,6 +87,9 @@ _LITTLE_BYTES = 1024
 #: A pipe that had this many bytes in a turn is busy.
 _BUSY_BYTES = 8 * 1024
 
+#: One that had this many in a turn in which a client was served, and has more, floods its log.
+_FLOOD_BYTES = 128 * 1024
+
 _EVENTS = 256
 
 #: The kernel has no room in any epoll set, as of max_user_watches, or no memory.
@@ -114,6 +117,12 @@ class Watched(Protocol):
 
     def pipe_slow(self) -> None:
         """Take note that :meth:`pipe_ready` took longer than :data:`SLOW_SECONDS`."""
+
+    def pipe_floods(self) -> None:
+        """Take note that it has more than others and that clients ask meanwhile.
+
+        It may leave the watch for that.
+        """
 
     def pipe_failed(self) -> None:
         """Respond to an exception from :meth:`pipe_ready`: stop watching, and try again later."""
@@ -328,7 +337,8 @@ class PipeWatch:
             if moved >= _MUCH_BYTES or now >= share_ends:
                 if now - begun > SLOW_SECONDS:
                     reader.pipe_slow()
-                served = self._between()
+                floods = moved >= piece and total >= _FLOOD_BYTES
+                served = self._serve_clients(reader if floods else None)
                 now = seconds()
                 # (clients may have had any of them drained)
                 doubtful = doubtful if served == 0 else len(ready)
@@ -338,6 +348,16 @@ class PipeWatch:
         for pipe, total in full:
             if pipe in readers:
                 self._shorten_rest(pipe, total, 0)
+
+    def _serve_clients(self, flooded: Watched | None) -> object:
+        """Serve clients between two pipes; return 0 if there were none.
+
+        :param flooded: whose pipe has more than can be served without their having to wait.
+        """
+        served = self._between()
+        if served and flooded is not None:
+            flooded.pipe_floods()
+        return served
 
     def _shorten_rest(self, pipe: int, count: int, capacity: int) -> None:
         """Rest no longer than until a pipe may be too full.

@@ -92,6 +92,35 @@ def test_without_another_processor_only_the_largest_are_left_to_a_thread(tmp_pat
     assert held_files(tmp_path) == []
 
 
+class Patient(Later):
+    """A thread that stands back for the reactor's."""
+
+    is_busy = True
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Call something later."""
+        self.calls.append(lambda: call() and None)
+
+
+def test_a_patient_thread_that_is_busy_anyhow_frees_what_is_less_large(tmp_path: Path) -> None:
+    """What is larger would keep those waiting for whom it is busy."""
+    later, patient = Later(), Patient()
+    remove = Remover(later, 1, patient)
+    for size, busy, found in [
+        (LARGE_BYTES - 1, True, (0, 0)),
+        (LARGE_BYTES, True, (0, 1)),
+        (LARGE_BYTES_ALONE, True, (1, 1)),
+        (LARGE_BYTES, False, (1, 1)),
+    ]:
+        patient.is_busy = busy
+        make(tmp_path / "a", size)
+        remove(str(tmp_path / "a"))
+        assert (len(later.calls), len(patient.calls)) == found
+    later.run()
+    patient.run()
+    assert held_files(tmp_path) == []
+
+
 def test_where_there_is_little_room_it_is_made_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

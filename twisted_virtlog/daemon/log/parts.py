@@ -25,7 +25,7 @@ _MODULES: dict[str, str] = {
     " logs.consumers.acknowledging logs.consumers.holding logs.failing logs.files.attributes"
     " logs.following.announcing logs.following.following logs.handler logs.lanes.lane"
     " logs.lanes.lane_logs logs.lanes.locks logs.lanes.table logs.open_log logs.packing.packing"
-    " logs.packing.process logs.spaces loop.guest_pipes loop.thread_loop",
+    " logs.packing.process logs.pipes.mover logs.spaces loop.guest_pipes loop.thread_loop",
     "logs.cleaner": "logs.files.cleaner logs.files.search",
     "systemd": "systemd.inherited systemd.notify systemd.store",
 }

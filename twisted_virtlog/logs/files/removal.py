@@ -28,6 +28,20 @@ HOLD_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 Later = Callable[[Callable[[], None]], object]
 
 
+class Patient(Protocol):
+    """A thread that stands back for the reactor's.
+
+    :ivar is_busy: whether it has anything to do.
+    """
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has anything to do."""
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Call something in its turn."""
+
+
 class Names(Protocol):
     """The names by which files are removed: their paths, or those in one directory."""
 
@@ -44,10 +58,15 @@ class Names(Protocol):
 class Remover:
     """Removes a file's name at once, and has ``later`` free the data of a large one."""
 
-    def __init__(self, later: Later, processors: int) -> None:
-        """:param processors: how many the process may use."""
+    def __init__(self, later: Later, processors: int, patient: Patient | None = None) -> None:
+        """Remove nothing yet.
+
+        :param processors: how many the process may use.
+        :param patient: frees in its turn what is not so large, while it is busy anyhow.
+        """
         self._later = later
         self._large = LARGE_BYTES if processors > 1 else LARGE_BYTES_ALONE
+        self._patient = patient
 
     def __call__(self, path: str, directory: Names = BY_PATH) -> int:
         """Remove a file, if there is one.
@@ -60,7 +79,7 @@ class Remover:
         with contextlib.suppress(OSError):
             status = directory.lstat(path)
             inode = status.st_ino
-            if stat.S_ISREG(status.st_mode) and status.st_size >= self._large:
+            if stat.S_ISREG(status.st_mode) and status.st_size >= self._least:
                 held = directory.open(path, HOLD_FLAGS)
         try:
             directory.unlink(path)
@@ -68,14 +87,23 @@ class Remover:
             return 0
         finally:
             if held >= 0:
-                self._let_go(held)
+                self._let_go(held, status.st_size)
         return inode
 
-    def _let_go(self, held: int) -> None:
-        if has_ample_room(held):
-            self._later(partial(os.close, held))
-        else:
+    @property
+    def _least(self) -> int:
+        """From which size on another thread is to free a file's data now."""
+        patient = self._patient
+        return self._large if patient is None or not patient.is_busy else LARGE_BYTES
+
+    def _let_go(self, held: int, size: int) -> None:
+        patient = self._patient
+        if not has_ample_room(held):
             os.close(held)
+        elif patient is not None and patient.is_busy and size < LARGE_BYTES_ALONE:
+            patient.call(partial(os.close, held))
+        else:
+            self._later(partial(os.close, held))
 
 
 #: Frees the data of large files in the caller's thread, too.

@@ -121,6 +121,7 @@ from twisted_virtlog.logs.files.standing import Standing, remove_packed, standin
 from twisted_virtlog.logs.files.stranded import put_back, take_back
 from twisted_virtlog.logs.files.strays import STRAYS
 from twisted_virtlog.logs.files.tail import Tail
+from twisted_virtlog.logs.pipes.mover import Loan
 from twisted_virtlog.logs.pipes.sources import MessageSource, Source
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.shares import SHARE_SECONDS
@@ -133,6 +134,9 @@ _NEVER = math.inf
 
 #: No file is so large.
 _ENDLESS = sys.maxsize
+
+#: Smaller files are full so soon that lending them is not worth while.
+LENT_FILE_BYTES = 8 * PIECE_BYTES
 
 #: A message that is no longer is written before anybody notices.
 SHORT_BYTES = 64 * 1024
@@ -301,6 +305,7 @@ class Writer:
     :ivar lineage: where bytes are missing among the log's files.
     :ivar stranded: bytes that are counted as written and are not in the file, because another
         program cut it; the next write begins with them. Nearly always None.
+    :ivar lent: what the mover's thread has of it; see :meth:`lend`.
     :ivar unfinished: the latest write stopped as its time was up, and not for want of bytes; the
         next one, of the same source, goes on in the middle.
     :ivar owner: is told, and asked; by default nobody.
@@ -341,6 +346,7 @@ class Writer:
         "asleep",
         "directory",
         "holding",
+        "lent",
         "lineage",
         "may_be_packed",
         "owner",
@@ -395,6 +401,7 @@ class Writer:
         self.rollovers = 0
         self.lineage = Lineage()
         self.stranded: Stranded | None = None
+        self.lent: Loan | None = None
         self.unfinished = False
         # How many bytes that waited when an unfinished write began are left, and how many of their
         # chunk were written.
@@ -645,6 +652,41 @@ class Writer:
             count = min(count, self._waiting)
         return self._write_by_rules(source, count, chunk)
 
+    def lend(self, pipe: int, capacity: int) -> Loan | None:
+        """Lend the current file to the mover's thread, and a pipe of which it is to move bytes.
+
+        Until :meth:`give_back` nothing may be asked of the writer but what it knows.
+
+        :param capacity: of the pipe, in bytes.
+        :returns: None if rules have to be followed before, or soon.
+        """
+        tail, end = self._tail, self._end
+        is_plain = not self._steps and self.stranded is None and not self.unfinished
+        if not is_plain or self.file < 0 or (tail is not None and tail.end != end):
+            return None
+        if self._fits < LENT_FILE_BYTES or end + PIECE_BYTES > self._fits:
+            return None
+        self.lent = Loan(pipe, capacity, self._file, end, self._fits, tail, self.account)
+        return self.lent
+
+    def give_back(self) -> int:
+        """Go on after the thread, which has ended; return how many bytes it has moved.
+
+        :raises SystemFailure: another program has cut the file, and it cannot be written again.
+        """
+        loan, self.lent = self.lent, None
+        if loan is None or not loan.moved:
+            return 0
+        moved = loan.moved
+        self.written += moved
+        account = self.account
+        account.words[account.at] = self._end = loan.end
+        if loan.cut_at >= 0 and self._tail is not None:
+            self._take_back(self._tail, loan.cut_at)
+        if self.asleep:
+            self._wake()
+        return moved
+
     def _write_by_rules(self, source: Source, count: int, chunk: int) -> int:
         """Write bytes of a source step by step.
 
@@ -869,6 +911,9 @@ class Writer:
 
         :param size: of the file, in bytes.
         """
+        if self.lent is not None:
+            # (the thread notices that as well, and what it writes itself is no other's)
+            return
         before = self._end
         self.account.resized(self._inode, size)
         if size < before:
