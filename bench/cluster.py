@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.daemons import processor_seconds
 from harness.daemon import CHECKOUT
 from twisted_virtlog.client import BlockingClient
 
@@ -153,8 +154,7 @@ class ShipProgram:
 
     def cpu_seconds(self) -> float:
         """Return what it has used of processors."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid)
 
     def memory_kib(self) -> int:
         """Return how much of its memory is resident."""

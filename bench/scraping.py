@@ -19,20 +19,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.daemons import processor_seconds
 from harness import daemon
 from harness.scraper import Scraper
 from twisted_virtlog.client import BlockingClient
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _OPEN_METRICS = "application/openmetrics-text"
 
 #: Descriptors that a process needs beside two for each log.
 _SPARE = 200
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _positions(client: BlockingClient, path: str, goes_on: Callable[[], bool]) -> list[float]:
@@ -71,7 +66,7 @@ def measure(directory: Path, shown: str, logs: int, scrapes: int, seconds: float
         scraper.get()
         took: list[float] = []
         size = 0
-        used = _cpu_seconds(target.process.pid)
+        used = processor_seconds(target.process.pid)
 
         def scrape() -> None:
             nonlocal size
@@ -84,7 +79,7 @@ def measure(directory: Path, shown: str, logs: int, scrapes: int, seconds: float
         thread.start()
         waited = _positions(client, path, thread.is_alive)
         thread.join()
-        used = _cpu_seconds(target.process.pid) - used
+        used = processor_seconds(target.process.pid) - used
         took.sort()
         print(
             f"{shown}, scraped {scrapes} times: {_shown(waited)}; a scrape of {size / 1e6:.2f} MB"
