@@ -176,7 +176,8 @@ def test_what_is_known_is_told_without_waiting(world: World) -> None:
     world.position()
     log = lend(world)
     guest.write(b" after")
-    assert world.status().position.offset == 6
+    known = world.status().position
+    assert (known.offset, bool(known.birth)) == (6, True)
     assert log.lent is not None
     ledger = log.ledger()
     assert log.lent is None

@@ -666,6 +666,8 @@ class Writer:
             return None
         if self._fits < LENT_FILE_BYTES or end + PIECE_BYTES > self._fits:
             return None
+        # (it belongs to the end that is known meanwhile)
+        self._birth = self.birth
         self.lent = Loan(pipe, capacity, self._file, end, self._fits, tail, self.account)
         return self.lent
 
