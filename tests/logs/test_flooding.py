@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from tests.logs.conftest import MakeWorld
 from tests.logs.fakes import KIB, Guest, World, of_the_direct_way
 from tests.logs.test_former import next_image
+from twisted_virtlog.errors import NotWritten
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.open_log import OpenLog
 from twisted_virtlog.logs.pipes import mover
@@ -298,25 +299,152 @@ def test_another_program_cuts_the_file_in_the_middle_of_a_write(
     assert outside_of(log) == Outside(cut=990)
 
 
-def test_a_thread_that_is_stuck_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gives slow file systems threads is told, or that a guest keeps its pipe locked."""
+@pytest.fixture
+def stuck(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[OpenLog, list[str]]]:
+    """A log with which the thread waits in the kernel, and what is told of that."""
     told: list[str] = []
+    monkeypatch.setattr(OpenLog, "pipe_slow", lambda log: told.append(f"{log.path} slow"))
+    monkeypatch.setattr(OpenLog, "pipe_locked", lambda log: told.append(f"{log.path} locked"))
     world.open()
     log = lend(world)
-    monkeypatch.setattr(OpenLog, "pipe_slow", lambda _: told.append("slow"))
-    monkeypatch.setattr(OpenLog, "pipe_locked", lambda _: told.append("locked"))
     world.reactor.run_until(lambda: log.lent is not None and log.lent.has_begun)
+    yield log, told
+    monkeypatch.undo()
+    done(world, world.position())
+
+
+def be_stuck(
+    world: World, monkeypatch: pytest.MonkeyPatch, seconds: float, where: str | None
+) -> None:
+    """Have the thread wait in a function of the kernel, for all that the test asks."""
     thread = world.handler.flooding._mover
     assert thread is not None
+    monkeypatch.setattr(thread, "stuck_seconds", lambda: seconds)
+    monkeypatch.setattr(thread, "waits_in", lambda: where)
+    world.clock.advance(0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "where", "expected"),
+    [
+        (0.0, None, None),
+        (0.2, "folio_wait_bit_common", "slow"),
+        (0.2, "pipe_lock", None),
+        (0.3, "pipe_lock", "locked"),
+        # (others have the processor)
+        (0.3, None, None),
+    ],
+)
+def test_a_thread_that_is_stuck_is_told(
+    world: World,
+    stuck: tuple[OpenLog, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    where: str | None,
+    expected: str | None,
+) -> None:
+    """Whoever gives slow file systems threads is, or that a guest keeps its pipe locked."""
+    log, told = stuck
+    be_stuck(world, monkeypatch, seconds, where)
+    assert told == ([] if expected is None else [f"{log.path} {expected}"])
+
+
+def test_nobody_waits_for_a_thread_that_is_stuck(
+    world: World, stuck: tuple[OpenLog, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other logs come back, and none is lent; nor does rotation leave anything to it."""
+    path = str(world.directory / "other.log")
+    guest = world.open(path)
+    other = world.handler.open_logs()[-1]
+    other.writer.ready()
+    other.pipe_floods()
+    assert other.lent is not None
+    flooding = world.handler.flooding
+    be_stuck(world, monkeypatch, 2.0, "pipe_lock")
+    world.reactor.run_until(lambda: other.order is None)
+    guest.write(b"text")
+    other.pipe_floods()
+    assert other.lent is None
+    assert world.position(path).offset == 4
+    assert flooding._mover is not None
+    assert not flooding._mover.is_busy
+    assert world.handler.hung() == ["the thread that moves what floods a log waits"]
+
+
+def test_a_ledger_does_not_wait_for_ever(
+    world: World, stuck: tuple[OpenLog, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what is known."""
+    log, _ = stuck
+    monkeypatch.setattr(mover.Loan, "wait", lambda _, seconds: seconds < 0)
+    ledger = log.ledger()
+    assert ledger.intake.received == 0
+    assert log.lent is not None
+
+
+def test_who_cannot_watch_the_thread_lends_nothing(world: World) -> None:
+    """And is not taken for one who does, the next time."""
+    guest = world.open()
+    log = log_of(world)
+    log.writer.ready()
+    world.reactor.refuses = True
+    for _ in range(2):
+        log.pipe_floods()
+        assert log.lent is None
+        world.clock.advance(2)
+    world.reactor.refuses = False
+    guest.write(b"text")
+    assert world.position().offset == 4
+
+
+def test_a_mistake_of_ours_blocks_no_guest(
+    world: World, monkeypatch: pytest.MonkeyPatch, expected_failures: list[str]
+) -> None:
+    """The log fails, and goes on by the rules after a second."""
+    expected_failures.append("a mistake")
+    guest = world.open()
+    log = lend(world)
+
+    def fail(*_: object) -> None:
+        raise ValueError("a mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(log.writer), "give_back", fail)
+        guest.write(b"text")
+        world.reactor.run_until(lambda: bool(log.lent and log.lent.moved))
+        answer = world.position()
+        world.reactor.run_until(lambda: log.outage is not None)
+        with pytest.raises(NotWritten):
+            raise done(world, answer).value
+    log.writer.give_back()
     world.clock.advance(1)
-    assert told == []
-    monkeypatch.setattr(thread, "stuck_seconds", lambda: 2.0)
+    world.reactor.run()
+    assert log.outage is None
+
+
+def test_a_thread_that_is_starved_gets_nothing_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold the interpreter's lock while others have its processor."""
+    monkeypatch.setattr(mover, "LENT_SECONDS", 1e-9)
+    monkeypatch.setattr(mover, "_STARVED_SECONDS", -1.0)
+    guest = world.open()
+    log = lend(world)
+    guest.write(b"x" * 4 * PIECE_BYTES)
+    world.reactor.run_until(lambda: log.order is None)
+    log.pipe_floods()
+    assert log.lent is None
     world.clock.advance(1)
-    assert told == ["slow"]
-    monkeypatch.setattr(thread, "waits_for_pipe", lambda: True)
-    world.clock.advance(1)
-    assert told == ["slow", "locked"]
-    done(world, world.position())
+    log.pipe_floods()
+    assert log.lent is not None
+
+
+def test_small_files_are_not_lent(make_world: MakeWorld) -> None:
+    """They are full so soon that it is not worth while."""
+    world = make_world(256 * KIB, 3, lends=True)
+    world.open()
+    log_of(world).pipe_floods()
+    assert log_of(world).order is None
 
 
 def test_another_thread_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

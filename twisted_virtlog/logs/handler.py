@@ -1256,6 +1256,8 @@ class LogHandler:
             found.append(
                 f"{pipes} cannot be closed, as processes that hold the write ends keep them locked"
             )
+        if self.flooding.stuck_seconds() >= HUNG_SECONDS:
+            found.append("the thread that moves what floods a log waits")
         lanes = () if self._lanes is None else self._lanes.busy_for(HUNG_SECONDS)
         return [*found, *(f"the file system at {name} does not answer" for name in lanes)]
 

@@ -109,6 +109,9 @@ _CLOSE_SECONDS = 0.002
 #: What a source raises when bytes of a pipe were dropped, or the process ends.
 _OF_LANES = frozenset({errno.ETIMEDOUT, errno.ECANCELED})
 
+#: How long a ledger waits for a log that is lent.
+_LEDGER_SECONDS = 0.05
+
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # One object for all logs.
@@ -351,6 +354,7 @@ class OpenLog:
             and not self.trails
             and self._pipe >= 0
             and self._owner.lane is None
+            and self.writer.may_be_lent
         )
 
     @property
@@ -364,12 +368,22 @@ class OpenLog:
 
     def give_back(self) -> None:
         """Go on after another thread, which has ended."""
-        written = self.writer.written
+        written, begun = self.writer.written, Writer.seconds()
         try:
             self.writer.give_back()
-        except SystemFailure as failure:
-            self._fail(failure)
+        except Exception as error:  # noqa: BLE001 (see _failure_of)
+            self._fail(self._failure_of(error))
         self._taken += self.writer.written - written
+        if Writer.seconds() - begun > SLOW_SECONDS:
+            self._owner.log_slow(self)
+
+    def write_by_rules(self) -> int:
+        """Write a piece that is not another thread's; return how many bytes, see Watched."""
+        begun = Writer.seconds()
+        moved = self.pipe_ready()
+        if Writer.seconds() - begun > SLOW_SECONDS:
+            self._owner.log_slow(self)
+        return moved
 
     # For whoever keeps it to its rate.
 
@@ -705,7 +719,9 @@ class OpenLog:
 
     def ledger(self) -> Ledger:
         """Return what became of the log's bytes, once its files were looked at."""
-        self._owner.flooding.settle(self)
+        if not self._owner.flooding.settle(self, _LEDGER_SECONDS):
+            # (its file does not answer, or its guest keeps the pipe locked)
+            return self.known_ledger(0)
         kept, account = self.writer.look_at_files(), self.writer.account
         pending = self._waiting(bytes_waiting(self._pipe))
         if not account.strands_guest:

@@ -10,7 +10,8 @@ guests have one descriptor on it each, and what either leaves to the other is ag
   and a request that is long by itself after each share.
 - Guests whose pipes are full take turns by pieces of bytes or of time, half a mebibyte or two
   milliseconds together. After each pipe that had much, and after each share of time, the clients
-  who wait are answered (:mod:`~twisted_virtlog.loop.guest_pipes`).
+  who wait are answered (:mod:`~twisted_virtlog.loop.guest_pipes`). One that has more than that
+  while clients ask leaves the turns, if whoever reads it has another thread for it.
 
 So no answer waits for longer than a piece or a share takes, and no guest for longer than the
 clients' turn.

@@ -169,6 +169,21 @@ def test_it_is_given_back_when_the_time_is_up(lent: Lent, monkeypatch: pytest.Mo
     assert loan.moved == PIECE_BYTES
 
 
+def test_what_others_had_of_the_processor_is_noticed(
+    lent: Lent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rests are not counted, and what the process itself used is not."""
+    lent.write(b"x" * PIECE_BYTES)
+    loan = lent.loan()
+    monkeypatch.setattr(mover, "_LITTLE_BYTES", 1)
+    monkeypatch.setattr(mover, "_STARVED_SECONDS", 1.0)
+    loan.run(alone)
+    assert not loan.is_starved
+    monkeypatch.setattr(mover, "_STARVED_SECONDS", -1.0)
+    loan.run(alone)
+    assert loan.is_starved
+
+
 def test_what_has_not_begun_never_will(lent: Lent) -> None:
     """Whoever wants it back has it at once, and only one of the two."""
     lent.write(b"waits")

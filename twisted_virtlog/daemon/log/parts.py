@@ -23,7 +23,7 @@ _MODULES: dict[str, str] = {
     "clients.jsonrpc": "jsonrpc.protocol jsonrpc.subscriptions",
     "logs": "logs.all_logs logs.bounds.bounds logs.bounds.survey"
     " logs.consumers.acknowledging logs.consumers.holding logs.failing logs.files.attributes"
-    " logs.following.announcing logs.following.following logs.handler logs.lanes.lane"
+    " logs.flooding logs.following.announcing logs.following.following logs.handler logs.lanes.lane"
     " logs.lanes.lane_logs logs.lanes.locks logs.lanes.table logs.open_log logs.packing.packing"
     " logs.packing.process logs.pipes.mover logs.spaces loop.guest_pipes loop.thread_loop",
     "logs.cleaner": "logs.files.cleaner logs.files.search",

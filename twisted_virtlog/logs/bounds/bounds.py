@@ -97,6 +97,9 @@ class _LogBound:
         end = writer.known_end.offset
         if self.uses == writer.uses:
             grown = max(0, end - self.base)
+            if writer.lent is not None and self.log is not None:
+                # (the thread that it is lent to may write all of it yet)
+                grown = max(grown, self.log.leased)
         else:
             # (the former file may have grown by all that it was granted)
             grown = end + (self.log.leased if self.log else 0)

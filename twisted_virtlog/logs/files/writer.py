@@ -652,6 +652,12 @@ class Writer:
             count = min(count, self._waiting)
         return self._write_by_rules(source, count, chunk)
 
+    @property
+    def may_be_lent(self) -> bool:
+        """Whether the files are regular ones, and not too small."""
+        max_size = self._limits.max_size
+        return self.file >= 0 and (not max_size or max_size >= LENT_FILE_BYTES)
+
     def lend(self, pipe: int, capacity: int) -> Loan | None:
         """Lend the current file to the mover's thread, and a pipe of which it is to move bytes.
 
@@ -664,7 +670,7 @@ class Writer:
         is_plain = not self._steps and self.stranded is None and not self.unfinished
         if not is_plain or self.file < 0 or (tail is not None and tail.end != end):
             return None
-        if self._fits < LENT_FILE_BYTES or end + PIECE_BYTES > self._fits:
+        if end + PIECE_BYTES > self._fits:
             return None
         # (it belongs to the end that is known meanwhile)
         self._birth = self.birth

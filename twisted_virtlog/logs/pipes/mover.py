@@ -29,7 +29,7 @@ from twisted_virtlog.logs.accounts.account import Account
 from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
-from twisted_virtlog.loop.stall_watch import PIPE_FUNCTIONS
+from twisted_virtlog.loop.shares import SHARE_SECONDS
 from twisted_virtlog.loop.thread_loop import IDLE, Event
 from twisted_virtlog.loop.threads import DeafThread
 
@@ -44,6 +44,13 @@ _SHORTEST_REST_SECONDS = 0.0003
 _LONGEST_REST_SECONDS = 0.002
 _FILL_BEFORE_WAKING = 0.25
 
+#: Whatever takes longer than this waits for something else than a step.
+STUCK_SECONDS = 0.05
+
+#: From so much time on that others than this process had of its processor while a log was lent, it
+#: is no use to stand back.
+_STARVED_SECONDS = 0.0015
+
 #: How far the thread stands back for the others of the process; see setpriority(2).
 _NICENESS = 10
 
@@ -57,7 +64,9 @@ class Loan:
     :ivar cut_at: where the write began before which another program had cut the file; -1 if none
         had. Nothing was moved after that write.
     :ivar is_calm: whether little came, or the guest is gone.
-    :ivar longest: how long the longest step took, in seconds.
+    :ivar is_starved: whether others than this process had its processor for a good part of the
+        time. The thread may hold the interpreter's lock then, for which the reactor's waits.
+    :ivar ended: is called in the reactor's thread when it has ended.
     """
 
     __slots__ = (
@@ -76,7 +85,7 @@ class Loan:
         "end",
         "ended",
         "is_calm",
-        "longest",
+        "is_starved",
     )
 
     def __init__(
@@ -102,7 +111,7 @@ class Loan:
         self._start = self.end = end
         self.cut_at = -1
         self.is_calm = False
-        self.longest = 0.0
+        self.is_starved = False
         self.ended: Callable[[Loan], object] = _ignore
         self._is_wanted_back = False
         # Whoever gets it first does it, or sees to it that nobody does.
@@ -135,10 +144,15 @@ class Loan:
             self._hurry.release()
         return False
 
-    def wait(self) -> None:
-        """Wait until it has ended."""
-        self._done.acquire()
-        self._done.release()
+    def wait(self, seconds: float = -1.0) -> bool:
+        """Wait until it has ended; return whether it has.
+
+        :param seconds: for so long at most; negative for ever.
+        """
+        has_ended = self._done.acquire(timeout=seconds)
+        if has_ended:
+            self._done.release()
+        return has_ended
 
     # In the mover's.
 
@@ -155,31 +169,37 @@ class Loan:
 
         :param are_others: returns whether other logs wait for this one.
         """
-        now = _monotonic()
+        begun, used = _monotonic(), time.process_time()
+        rested = self._move(begun, are_others)
+        used = time.process_time() - used
+        self.is_starved = _monotonic() - begun - rested - used > _STARVED_SECONDS
+
+    def _move(self, now: float, are_others: Callable[[], bool]) -> float:
+        """Move bytes; return for how long nothing was to be done."""
         ends = now + LENT_SECONDS
         last = self._fits - PIECE_BYTES
-        since, had, looks = now, 0, 0
+        since, had, looks, rested = now, 0, 0, 0.0
         while self.end <= last and not self._is_wanted_back and now < ends:
-            begun = now
             moved = self._step()
             now = _monotonic()
-            self.longest = max(self.longest, now - begun)
             if moved > 0:
                 had += moved
                 continue
             if moved < 0:
-                return
+                break
             looks = looks + 1 if had < _LITTLE_BYTES else 0
             if looks > 1 or (had == 0 and are_others()):
                 self.is_calm = True
-                return
+                break
             rest = (now - since) * self._capacity * _FILL_BEFORE_WAKING / max(had, 1)
             rest = max(_SHORTEST_REST_SECONDS, min(rest, _LONGEST_REST_SECONDS))
             if are_others() or now + rest >= ends:
-                return
+                break
             since, had = now, 0
             self._hurry.acquire(timeout=rest)
             now = _monotonic()
+            rested += now - since
+        return rested
 
     def _step(self) -> int:
         """Move a piece; return how many bytes, 0 for none yet, and -1 if that is another's task."""
@@ -224,19 +244,20 @@ class Mover:
 
     @property
     def is_busy(self) -> bool:
-        """Whether anything is lent."""
-        return self._count > 0
+        """Whether anything is lent, and gets on."""
+        return self._count > 0 and self.stuck_seconds() < STUCK_SECONDS
 
     def stuck_seconds(self) -> float:
         """Return for how long it has done what it does now; 0 if it does nothing."""
         since = self._since
         return 0.0 if since < 0 else max(0.0, _monotonic() - since)
 
-    def waits_for_pipe(self) -> bool:
-        """Return whether it waits for the lock of a pipe, which the guest keeps."""
+    def waits_in(self) -> str | None:
+        """Return the function of the kernel that it waits in; None if it runs, or wants to."""
         with contextlib.suppress(OSError), open(f"/proc/self/task/{self._thread}/wchan") as file:
-            return file.read() in PIPE_FUNCTIONS
-        return False
+            name = file.read()
+            return name if name not in {"", "0"} else None
+        return None
 
     def begin(self, loan: Loan, ended: Callable[[Loan], object]) -> None:
         """Do something.
@@ -260,10 +281,14 @@ class Mover:
         if loan.want_back():
             self._tell(loan)
 
-    def settle(self, loan: Loan) -> None:
-        """Have something ended now, which takes a step of the thread at most."""
+    def settle(self, loan: Loan, seconds: float = -1.0) -> bool:
+        """Have something ended now, which takes a step of the thread at most.
+
+        :param seconds: how long to wait for that step; negative for ever.
+        :returns: whether it has ended.
+        """
         self.want_back(loan)
-        loan.wait()
+        return loan.wait(seconds)
 
     def close(self) -> None:
         """End the thread; nothing is lent by now."""
@@ -271,13 +296,20 @@ class Mover:
             self._calls.put(None)
             self._reactor.removeReader(self)
             self._event = None
+            self._count = 0
 
     def _start(self) -> None:
         if self._event is None:
             event = Event(os.EFD_NONBLOCK)
             DeafThread(target=self._run, name="what floods logs", daemon=True).start()
             self._event = event
-            self._reactor.addReader(self)
+            try:
+                self._reactor.addReader(self)
+            except BaseException:
+                # (the thread ends)
+                self._event = None
+                self._calls.put(None)
+                raise
 
     def _tell(self, loan: Loan) -> None:
         self._ended.append(loan)
@@ -332,13 +364,18 @@ class Mover:
             return
         with contextlib.suppress(BlockingIOError):
             self._event.take()
-        for _ in range(len(self._ended)):
+        ends = _monotonic() + SHARE_SECONDS
+        while self._ended:
             loan = self._ended.popleft()
             try:
                 loan.ended(loan)
             except Exception:  # noqa: BLE001 (the other logs wait, too)
                 self._logger.failure("going on with a log that is flooded failed")
             self._count -= 1
+            if self._ended and _monotonic() >= ends and self._event is not None:
+                # (clients come first)
+                self._event.set()
+                break
 
 
 def _ignore(loan: Loan) -> None:
