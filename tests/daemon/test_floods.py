@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -67,7 +69,11 @@ def test_a_flood_while_clients_ask(start_daemon: StartDaemon, tmp_path: Path) ->
     with daemon.client() as client:
         pipes = [client.open(str(path)).write_end for path in (flooded, quiet)]
         with flood.into(pipes[0]):
-            for number in range(_ROUNDS):
+            # (the system gives small pipes to a user who has many; they make no flood)
+            is_small = fcntl.fcntl(pipes[0], fcntl.F_GETPIPE_SZ) < 4 * _PIECE
+            for number in itertools.count():
+                if number >= _ROUNDS and (was_lent or is_small):
+                    break
                 os.write(pipes[1], b"a line\n")
                 written += 7
                 assert client.position(str(quiet)).offset == written
@@ -79,9 +85,9 @@ def test_a_flood_while_clients_ask(start_daemon: StartDaemon, tmp_path: Path) ->
                 if number == _ROUNDS // 2:
                     assert client.reexec()
         os.close(pipes[1])
-        ledger = client.ledger()
-    assert ledger.written.guest + ledger.intake.pending == flood.written + written
-    assert was_lent
+        while (ledger := client.ledger()).intake.pending:
+            pass
+    assert ledger.written.guest == flood.written + written
     names = [flooded.with_name(f"flooded.log.{number}") for number in (2, 1, 0)]
     text = b"".join(name.read_bytes() for name in [*names, flooded] if name.exists())
     begin = (flood.written - len(text)) % len(_TEXT)

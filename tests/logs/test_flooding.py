@@ -188,6 +188,17 @@ def test_what_is_known_is_told_without_waiting(world: World) -> None:
     assert done(world, world.position()).offset == 13
 
 
+def test_the_ledger_of_all_has_each_byte_once(world: World) -> None:
+    """What the thread moves is not missed between two sums."""
+    guest = world.open()
+    log = lend(world)
+    guest.write(b"x" * 300_000)
+    ledger = done(world, world.handler.ledger(None))
+    assert log.lent is None
+    assert ledger.intake.received == 300_000
+    assert ledger.intake_gap == 0
+
+
 def test_who_reads_takes_nothing_for_another_s(world: World) -> None:
     """A look at the file does not count what the thread has written."""
     guest = world.open()

@@ -41,6 +41,9 @@ _LOOK_SECONDS = 0.1
 #: loop/stalls.py.
 _LOCKED_SECONDS = 0.25
 
+#: How long a ledger waits for a log that is lent.
+LEDGER_SECONDS = 0.05
+
 #: For how long a log is not lent with which the thread did not get on, and one that is to leave.
 _NO_USE_SECONDS = 1.0
 _LEAVING_SECONDS = 3.0
@@ -149,6 +152,13 @@ class Flooding:
                 return False
             log.give_back()
         return True
+
+    def settle_all(self, seconds: float) -> None:
+        """Have all logs given back, as by :meth:`settle`."""
+        for log, _ in list(self._lent.values()):
+            if not self.settle(log, seconds):
+                # (the others wait for the same thread)
+                break
 
     def _ended(self, loan: Loan) -> None:
         lent = self._lent.pop(loan, None)

@@ -51,7 +51,7 @@ from twisted_virtlog.logs.files.removal import Remover
 from twisted_virtlog.logs.files.roots import ANYWHERE, Roots
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.files.writer import Writer, interrupted_rollover
-from twisted_virtlog.logs.flooding import Flooding
+from twisted_virtlog.logs.flooding import LEDGER_SECONDS, Flooding
 from twisted_virtlog.logs.former import FormerPipe, resumed
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.known import NOBODY, Known, KnownLogs, Opener
@@ -992,6 +992,8 @@ class LogHandler:
         return self._in_slices(self._ledger_of_all())
 
     def _ledger_of_all(self) -> Generator[None, None, Ledger]:
+        # (what is moved between two sums would be in neither)
+        self.flooding.settle_all(LEDGER_SECONDS)
         sums = yield from summed(self.accounts)
         found = msgspec.structs.replace(
             self.accounts.ledger(sums), unread=self.consumers.unread_of_all()

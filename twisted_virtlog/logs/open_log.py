@@ -66,7 +66,7 @@ from twisted_virtlog.logs.accounts.accounts import Accounts
 from twisted_virtlog.logs.accounts.layout import NOTICE
 from twisted_virtlog.logs.excess import Excess
 from twisted_virtlog.logs.files.writer import Writer
-from twisted_virtlog.logs.flooding import Flooding
+from twisted_virtlog.logs.flooding import LEDGER_SECONDS, Flooding
 from twisted_virtlog.logs.former import FormerPipe
 from twisted_virtlog.logs.in_order import InOrder, Slices
 from twisted_virtlog.logs.limiting import Limiting
@@ -108,9 +108,6 @@ _CLOSE_SECONDS = 0.002
 
 #: What a source raises when bytes of a pipe were dropped, or the process ends.
 _OF_LANES = frozenset({errno.ETIMEDOUT, errno.ECANCELED})
-
-#: How long a ledger waits for a log that is lent.
-_LEDGER_SECONDS = 0.05
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
@@ -719,7 +716,7 @@ class OpenLog:
 
     def ledger(self) -> Ledger:
         """Return what became of the log's bytes, once its files were looked at."""
-        if not self._owner.flooding.settle(self, _LEDGER_SECONDS):
+        if not self._owner.flooding.settle(self, LEDGER_SECONDS):
             # (its file does not answer, or its guest keeps the pipe locked)
             return self.known_ledger(0)
         kept, account = self.writer.look_at_files(), self.writer.account
