@@ -14,6 +14,7 @@ from tests.logs.fakes import DOMAIN, KIB, STRANGER, Guest, World, of_the_direct_
 from tests.logs.test_drop_reasons import Losses
 from tests.logs.test_failing import fill, not_written, pass_time
 from twisted_virtlog.errors import NotWritten
+from twisted_virtlog.logs.bounds.bounds import _LogBound
 from twisted_virtlog.logs.files.rotation import Limits
 from twisted_virtlog.logs.handler import LogSettings
 from twisted_virtlog.logs.policy import HostBounds, Policy
@@ -344,3 +345,24 @@ def test_a_log_that_is_handed_over(make_world: MakeWorld) -> None:
     assert world.status().state is LogState.FAILING
     assert world.handler.close_log(world.path) is not None
     assert DOMAIN.uuid
+
+
+@of_the_direct_way
+def test_a_log_that_is_lent_may_grow_by_all_that_it_was_granted(make_world: MakeWorld) -> None:
+    """The thread that has it may write that yet, so nobody else is granted it."""
+    world = make_world(lends=True)
+    guest = world.open()
+    bound(world, 8 * MIB, max_size=2 * MIB)
+    write(world, guest, 64 * KIB)
+    (log,) = world.handler.open_logs()
+    held = log.writer.bound
+    assert isinstance(held, _LogBound)
+    assert held.log is not None
+    leased = held.log.leased
+    assert held.take_back() < leased
+    write(world, guest, 4 * KIB)
+    leased = held.log.leased
+    log.pipe_floods()
+    assert log.lent is not None
+    assert held.take_back() == leased
+    world.reactor.result(world.position())
