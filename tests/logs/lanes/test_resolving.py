@@ -350,11 +350,15 @@ _things = st.lists(st.tuples(_paths, st.none() | _paths | st.just("/")), max_siz
 def build(root: Path, things: Sequence[tuple[str, str | None]]) -> None:
     """Make directories, and links with a text."""
     for path, text in things:
+        place = root / path
+        # (a slash at the beginning, or a link, leads out of it)
+        if not os.path.realpath(place.parent).startswith(str(root)):
+            continue
         try:
             if text is None:
-                (root / path).mkdir()
+                place.mkdir()
             else:
-                (root / path).symlink_to(str(root) if text == "/" else text)
+                place.symlink_to(str(root) if text == "/" else text)
         except (OSError, ValueError):
             continue
 
