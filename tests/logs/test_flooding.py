@@ -511,8 +511,7 @@ def test_no_byte_is_lost_or_exchanged(
     world = make_world(_SIZE, 32, pipe_size=256 * KIB, lends=True)
     chance = random.Random(seed)
     guest = world.open()
-    log, ended = log_of(world), 0
-    lent = 0
+    log, lent = log_of(world), 0
     with flood(guest, 2 * KIB * KIB):
         while log.writer.written < 16 * _SIZE:
             if log.order is None:
@@ -531,7 +530,6 @@ def test_no_byte_is_lost_or_exchanged(
                 done(world, world.handler.read(world.path, Position(0, 0), 1000))
             elif kind == 4:
                 world.handler.suspended()
-            ended += 1
     done(world, world.position())
     assert lent
     text = b"".join(world.files()[name] for name in sorted(world.files(), key=_age))

@@ -7,7 +7,7 @@ import os
 import resource
 from contextlib import suppress
 
-#: For so many descriptors the kernel's table is made at the start: a quarter of a mebibyte.
+#: The kernel's table has room for this many descriptors from the start, in a quarter of a mebibyte.
 MOST_ROOM = 32768
 
 

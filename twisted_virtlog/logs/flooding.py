@@ -24,11 +24,11 @@ from twisted_virtlog.loop.stall_watch import PIPE_FUNCTIONS
 if TYPE_CHECKING:
     from twisted_virtlog.logs.open_log import OpenLog
 
-#: So many are lent at once: each waits for the others.
+#: The most logs that are lent at once: each waits for the others.
 _MOST_LENT = 4
 
-#: So many pieces are written by the rules before a log is lent again: a file is filled, and the
-#: next one begun.
+#: The most pieces that are written by the rules before a log is lent again: one fills a file, and
+#: one begins the next.
 _PIECES_BY_RULES = 2
 
 #: For how long clients are taken to ask after one was served.
@@ -37,8 +37,8 @@ _ASKING_SECONDS = 0.05
 #: How often it is seen whether the thread waits for a file system, or a pipe that is locked.
 _LOOK_SECONDS = 0.1
 
-#: From then on a guest keeps its pipe locked; as where the reactor's thread waits for it, see
-#: loop/stalls.py.
+#: After this time a guest is taken to keep its pipe locked; as where the reactor's thread waits for
+#: it, see loop/stalls.py.
 _LOCKED_SECONDS = 0.25
 
 #: How long a ledger waits for a log that is lent.
@@ -143,7 +143,7 @@ class Flooding:
     def settle(self, log: OpenLog, seconds: float = -1.0) -> bool:
         """Have a log given back now; it is lent again, or watched, in a later turn.
 
-        :param seconds: how long to wait for the thread's step; negative for ever.
+        :param seconds: the longest wait for the thread's step; a negative one has no limit.
         :returns: whether nobody has it.
         """
         loan = log.lent

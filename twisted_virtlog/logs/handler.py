@@ -932,11 +932,7 @@ class LogHandler:
         """
         order = (log and log.order) or self._orders.get(real_path)
         if order is None:
-
-            def end() -> None:
-                del self._orders[real_path]
-
-            order = self._orders[real_path] = InOrder(self._in_slices, end)
+            order = self._begin_order(real_path)
         path = real_path
         if log is not None:
             order.occupy(log)
@@ -948,14 +944,21 @@ class LogHandler:
         real_path, flooding = log.real_path, self.flooding
         if real_path in self._orders or not flooding.may_lend(log):
             return
+        order = self._begin_order(real_path, partial(flooding.want_back, log))
+        order.occupy(log)
+        flooding.lend(log, order)
+
+    def _begin_order(self, real_path: str, wanted: Callable[[], object] | None = None) -> InOrder:
+        """Return what does one thing with a log after the other from now on, until it ends.
+
+        :param wanted: see InOrder.
+        """
 
         def end() -> None:
             del self._orders[real_path]
 
-        order = InOrder(self._in_slices, end, partial(flooding.want_back, log))
-        self._orders[real_path] = order
-        order.occupy(log)
-        flooding.lend(log, order)
+        order = self._orders[real_path] = InOrder(self._in_slices, end, wanted)
+        return order
 
     def _occupied(self, path: str, order: InOrder) -> OpenLog:
         """Return the log for which something has its turn; it may be another than at the call.

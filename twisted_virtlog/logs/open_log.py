@@ -46,7 +46,7 @@ import math
 import os
 import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
@@ -333,7 +333,7 @@ class OpenLog:
             self._owner.log_floods(self)
 
     def pipe_locked(self) -> None:
-        """Tell whoever gives guests that lock their pipes a thread."""
+        """Report that the guest keeps its pipe locked."""
         self._owner.log_locked(self)
 
     def pipe_failed(self) -> None:
@@ -365,22 +365,26 @@ class OpenLog:
 
     def give_back(self) -> None:
         """Go on after another thread, which has ended."""
-        written, begun = self.writer.written, Writer.seconds()
-        try:
-            self.writer.give_back()
-        except Exception as error:  # noqa: BLE001 (see _failure_of)
-            self._fail(self._failure_of(error))
+        written = self.writer.written
+        with self._noticing_slowness():
+            try:
+                self.writer.give_back()
+            except Exception as error:  # noqa: BLE001 (see _failure_of)
+                self._fail(self._failure_of(error))
         self._taken += self.writer.written - written
-        if Writer.seconds() - begun > SLOW_SECONDS:
-            self._owner.log_slow(self)
 
     def write_by_rules(self) -> int:
         """Write a piece that is not another thread's; return how many bytes, see Watched."""
+        with self._noticing_slowness():
+            return self.pipe_ready()
+
+    @contextlib.contextmanager
+    def _noticing_slowness(self) -> Iterator[None]:
+        """Tell whoever gives slow file systems a thread if this takes long."""
         begun = Writer.seconds()
-        moved = self.pipe_ready()
+        yield
         if Writer.seconds() - begun > SLOW_SECONDS:
             self._owner.log_slow(self)
-        return moved
 
     # For whoever keeps it to its rate.
 
@@ -401,13 +405,11 @@ class OpenLog:
 
         :param now: in seconds of the owner's clock.
         """
-        begun = Writer.seconds()
-        try:
-            self._owner.limiting.look(self, now)
-        except Exception as error:  # noqa: BLE001 (see _failure_of)
-            self._fail(self._failure_of(error))
-        if Writer.seconds() - begun > SLOW_SECONDS:
-            self._owner.log_slow(self)
+        with self._noticing_slowness():
+            try:
+                self._owner.limiting.look(self, now)
+            except Exception as error:  # noqa: BLE001 (see _failure_of)
+                self._fail(self._failure_of(error))
 
     def lose_to_rate(self, count: int) -> None:
         """Take note of bytes that were dropped and counted, as they were beyond the rate."""

@@ -202,6 +202,29 @@ class StallWatch:
         return f", for the log {concern.path} (mount {mount}{unless})"
 
 
+def task_of(thread: int) -> str:
+    """Return the directory in which the kernel tells of a thread of this process.
+
+    :param thread: its number, as threading.get_native_id returns it.
+    """
+    return f"/proc/self/task/{thread}"
+
+
+def kernel_function(task: str) -> str | None:
+    """Return the function of the kernel that a thread waits in; None if it waits in none.
+
+    :param task: see :func:`task_of`.
+    """
+    name = _read(task, "wchan")
+    return name if name not in {"", "0"} else None
+
+
+def _read(task: str, name: str) -> str:
+    with suppress(OSError), open(f"{task}/{name}", encoding="ascii") as file:
+        return file.read()
+    return ""
+
+
 class _Watched:
     """A reactor, as it is seen from beside it; made in its own thread.
 
@@ -214,7 +237,7 @@ class _Watched:
         self._waiting = frozenset(_waiting(reactor))
         self._selecting = frozenset(_selecting())
         self._processor_clock = time.pthread_getcpuclockid(self.thread)
-        self._task = f"/proc/self/task/{threading.get_native_id()}"
+        self._task = task_of(threading.get_native_id())
         self._asked = False
         self._turned_at: float | None = None
 
@@ -241,8 +264,7 @@ class _Watched:
 
     def kernel_function(self) -> str | None:
         """Return the function of the kernel that its thread waits in; None if it waits in none."""
-        name = self._read("wchan")
-        return name if name not in {"", "0"} else None
+        return kernel_function(self._task)
 
     def _turned(self) -> None:
         self._turned_at = time.monotonic()
@@ -269,9 +291,7 @@ class _Watched:
         return int(fields[1]) * _NANOSECOND if len(fields) > 1 else 0.0
 
     def _read(self, name: str) -> str:
-        with suppress(OSError), open(f"{self._task}/{name}", encoding="ascii") as file:
-            return file.read()
-        return ""
+        return _read(self._task, name)
 
 
 _ASYNCIO_TURN = BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]  # noqa: SLF001

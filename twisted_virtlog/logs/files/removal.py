@@ -29,10 +29,7 @@ Later = Callable[[Callable[[], None]], object]
 
 
 class Patient(Protocol):
-    """A thread that stands back for the reactor's.
-
-    :ivar is_busy: whether it has anything to do.
-    """
+    """A thread that stands back for the reactor's."""
 
     @property
     def is_busy(self) -> bool:

@@ -677,23 +677,21 @@ class Writer:
         self.lent = Loan(pipe, capacity, self._file, end, self._fits, tail, self.account)
         return self.lent
 
-    def give_back(self) -> int:
-        """Go on after the thread, which has ended; return how many bytes it has moved.
+    def give_back(self) -> None:
+        """Go on after the thread, which has ended.
 
         :raises SystemFailure: another program has cut the file, and it cannot be written again.
         """
         loan, self.lent = self.lent, None
         if loan is None or not loan.moved:
-            return 0
-        moved = loan.moved
-        self.written += moved
+            return
+        self.written += loan.moved
         account = self.account
         account.words[account.at] = self._end = loan.end
         if loan.cut_at >= 0 and self._tail is not None:
             self._take_back(self._tail, loan.cut_at)
         if self.asleep:
             self._wake()
-        return moved
 
     def _write_by_rules(self, source: Source, count: int, chunk: int) -> int:
         """Write bytes of a source step by step.

@@ -30,6 +30,7 @@ from twisted_virtlog.logs.files.tail import Tail
 from twisted_virtlog.loop.guard import guarded
 from twisted_virtlog.loop.guest_pipes import PIECE_BYTES
 from twisted_virtlog.loop.shares import SHARE_SECONDS
+from twisted_virtlog.loop.stall_watch import kernel_function, task_of
 from twisted_virtlog.loop.thread_loop import IDLE, Event
 from twisted_virtlog.loop.threads import DeafThread
 
@@ -147,7 +148,7 @@ class Loan:
     def wait(self, seconds: float = -1.0) -> bool:
         """Wait until it has ended; return whether it has.
 
-        :param seconds: for so long at most; negative for ever.
+        :param seconds: the longest wait; a negative one has no limit.
         """
         has_ended = self._done.acquire(timeout=seconds)
         if has_ended:
@@ -254,10 +255,7 @@ class Mover:
 
     def waits_in(self) -> str | None:
         """Return the function of the kernel that it waits in; None if it runs, or wants to."""
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{self._thread}/wchan") as file:
-            name = file.read()
-            return name if name not in {"", "0"} else None
-        return None
+        return kernel_function(task_of(self._thread))
 
     def begin(self, loan: Loan, ended: Callable[[Loan], object]) -> None:
         """Do something.
@@ -284,7 +282,7 @@ class Mover:
     def settle(self, loan: Loan, seconds: float = -1.0) -> bool:
         """Have something ended now, which takes a step of the thread at most.
 
-        :param seconds: how long to wait for that step; negative for ever.
+        :param seconds: the longest wait for that step; a negative one has no limit.
         :returns: whether it has ended.
         """
         self.want_back(loan)
@@ -359,7 +357,7 @@ class Mover:
 
     @guarded("going on with a log that is flooded failed")
     def doRead(self) -> None:
-        """Tell what has ended."""
+        """Report the loans that have ended to their owners."""
         if self._event is None:
             return
         with contextlib.suppress(BlockingIOError):
